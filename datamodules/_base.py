@@ -1,0 +1,179 @@
+"""The base of every task: splits held as tensors, batches gathered by one index operation, a hash for each split.
+
+Shapes: B batch, T time, D input width.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from datamodules._spec import SplitName, TaskSpec
+
+Variants = Mapping[str, Mapping[str, Any]]
+
+
+class Samples(NamedTuple):
+    """A split or a batch of it: x (B, T, D) or (B, T) tokens; y (B,), (B, width) or (B, T); lengths (B,) or None."""
+
+    x: Tensor
+    y: Tensor
+    lengths: Tensor | None = None
+
+    def gather(self, index: Tensor) -> "Samples":
+        return Samples(self.x[index], self.y[index], None if self.lengths is None else self.lengths[index])
+
+
+class SequenceDataModule(LightningDataModule):
+    """A task: its specification and its train, validation and test splits.
+
+    A task file defines one public subclass with `variants` (name → the attributes that make it that variant, default
+    first), `tiny` (attributes that shrink it for tests), `describe` and `make`.
+
+    Args:
+        variant: one of `variants`; the first unless given.
+        batch_size: samples in a batch.
+        order_seed: the run's seed. It shuffles the training batches and touches nothing else.
+        data_dir: where files of the data set are looked for first.
+        tiny: take the small version of the variant.
+
+    Raises:
+        ValueError: no such variant.
+    """
+
+    variants: ClassVar[Variants]
+    tiny: ClassVar[Mapping[str, Any]]
+
+    def __init__(
+        self,
+        variant: str | None = None,
+        *,
+        batch_size: int = 64,
+        order_seed: int = 0,
+        data_dir: str | None = None,
+        tiny: bool = False,
+    ) -> None:
+        super().__init__()
+        self.variant = variant or next(iter(self.variants))
+        if self.variant not in self.variants:
+            names = ", ".join(self.variants)
+            raise ValueError(f"no variant {self.variant!r} of {type(self).__name__}; variants: {names}")
+        for name, value in {**self.variants[self.variant], **(self.tiny if tiny else {})}.items():
+            setattr(self, name, value)
+        self.batch_size, self.order_seed, self.data_dir = batch_size, order_seed, data_dir
+        self.spec = self.describe()
+        self._splits: dict[SplitName, Samples] = {}
+        self._test_was_read = False
+
+    @abstractmethod
+    def describe(self) -> TaskSpec:
+        """What this variant is."""
+
+    @abstractmethod
+    def make(self, split: SplitName) -> Samples:
+        """Draw or load a whole split, the same on every call, in every process and on every machine."""
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Turn a batch from the form it is stored in (bytes, say) into model input. The identity unless overridden."""
+        return x
+
+    def facts(self) -> dict[str, str]:
+        """Hashes of whatever else defines the task (a permutation, say), for the record."""
+        return {}
+
+    def missing(self) -> str | None:
+        """Why this task can't be run on this machine without a download; None where it can."""
+        return None
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """The random numbers of this task for one purpose (a split's name, say); the run's seed has no part in them."""
+        name = f"{self.variant}/v{self.spec.version}/{purpose}"
+        return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
+
+    def split(self, name: SplitName) -> Samples:
+        if name not in self._splits:
+            self._splits[name] = self.make(name)
+        return self._splits[name]
+
+    def split_hash(self, name: SplitName) -> str:
+        """SHA-256 of a split's bytes, shapes and types. Hashing the test split is not reading it."""
+        digest = hashlib.sha256()
+        for part in self.split(name):
+            if part is not None:
+                digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
+                digest.update(np.ascontiguousarray(part.numpy()).data)
+        return digest.hexdigest()
+
+    def train_dataloader(self) -> "BatchLoader":
+        return self._loader("train", shuffled=True)
+
+    def val_dataloader(self) -> "BatchLoader":
+        return self._loader("validation")
+
+    def test_dataloader(self) -> "BatchLoader":
+        assert not self._test_was_read, "the test split is read once, by the final evaluation"
+        self._test_was_read = True
+        return self._loader("test")
+
+    def evaluation_dataloader(self, split: SplitName) -> "BatchLoader":
+        """The train or validation split in its stored order, for the final metrics."""
+        assert split != "test", "the test split has a loader of its own"
+        return self._loader(split)
+
+    def _loader(self, split: SplitName, *, shuffled: bool = False) -> "BatchLoader":
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        samples = self.split(split)
+        order = (Shuffled if shuffled else InOrder)(len(samples.y), seed=self.order_seed, rank=rank, world=world)
+        return BatchLoader(samples, self.batch_size, order, self.decode)
+
+
+class InOrder:
+    """The indices that one of `world` processes evaluates: every sample once over all of them."""
+
+    def __init__(self, count: int, *, seed: int, rank: int, world: int) -> None:
+        self.count, self.seed, self.rank, self.world = count, seed, rank, world
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.count, self.world))
+
+    def index(self) -> Tensor:
+        return torch.arange(self.rank, self.count, self.world)
+
+
+class Shuffled(InOrder):
+    """The indices that one of `world` processes trains on in an epoch: as many for each process.
+
+    The order is a function of seed and epoch alone, so a resumed run sees what an uninterrupted one would have.
+    """
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:  # Lightning calls this before each epoch
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count // self.world
+
+    def index(self) -> Tensor:
+        shuffled = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        return torch.from_numpy(shuffled[self.rank :: self.world][: len(self)])
+
+
+class BatchLoader:
+    """Iterates over batches of a split, each gathered by one index operation: no workers, no per-sample collation."""
+
+    def __init__(self, samples: Samples, batch_size: int, order: InOrder, decode: Callable[[Tensor], Tensor]) -> None:
+        self.samples, self.batch_size, self.sampler, self.decode = samples, batch_size, order, decode
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Samples]:
+        for index in self.sampler.index().split(self.batch_size):
+            batch = self.samples.gather(index)
+            yield batch._replace(x=self.decode(batch.x))

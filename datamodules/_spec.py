@@ -1,0 +1,95 @@
+"""What a task is, in the words that models and the leaderboard need."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Metric = Literal["accuracy", "mse"]
+SplitName = Literal["train", "validation", "test"]
+
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+IGNORED = -100  # the target at positions of a token output that carry neither loss nor metric
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Input of real numbers, (B, T, width)."""
+
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.width} real"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Input of token ids, (B, T), each in [0, vocabulary)."""
+
+    vocabulary: int
+
+    def __str__(self) -> str:
+        return f"tokens of {self.vocabulary}"
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class for the whole sequence, (B,)."""
+
+    classes: int
+
+    def __str__(self) -> str:
+        return f"one of {self.classes}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One vector of real numbers for the whole sequence, (B, width)."""
+
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.width} real"
+
+
+@dataclass(frozen=True)
+class TokenPerStep:
+    """One token at every position, (B, T); positions that hold `IGNORED` are masked out."""
+
+    vocabulary: int
+
+    def __str__(self) -> str:
+        return f"a token of {self.vocabulary} per step"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """What a model must know (input, output, length) and what the board must know (metric and its two anchors).
+
+    Raises:
+        ValueError: the metric does not fit the output, or `solved` is not better than `chance`.
+    """
+
+    name: str
+    summary: str
+    seq_len: int
+    input: Continuous | Tokens
+    output: Label | Value | TokenPerStep
+    metric: Metric
+    chance: float
+    """The metric of a predictor that remembers nothing: the theoretical value where one exists."""
+    solved: float = 1.0
+    """The metric that counts as solved: 1.0 for accuracies, a stated error for regressions."""
+    variable_lengths: bool = False
+    source: str
+    license: str
+    citation: str
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.metric == "mse") != isinstance(self.output, Value):
+            raise ValueError(f"task {self.name}: metric {self.metric!r} does not fit the output {self.output}")
+        if (self.solved > self.chance) != self.higher_is_better:
+            raise ValueError(f"task {self.name}: solved={self.solved} is not better than chance={self.chance}")
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric == "accuracy"

@@ -1,0 +1,98 @@
+"""The contract of an architecture. Shapes: B batch, T time, D input width, H output width."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+    from models._wrappers import Wrapper
+
+
+class Paper(NamedTuple):
+    title: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The settings of an architecture. Subclasses add fields whose defaults work, and refuse conflicts when built."""
+
+    @classmethod
+    def at_width(cls, width: int) -> Self:
+        """The configuration whose sizes all follow from one number, non-decreasing in it."""
+        raise NotImplementedError(f"{cls.__qualname__} must define at_width")
+
+    def require_positive(self, *names: str) -> None:
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be positive")
+
+
+class SequenceModel(nn.Module):
+    """A sequence mixer: (B, T, D) to (B, T, H), causal unless it says otherwise.
+
+    Embedding, normalisation, depth, pooling, readout, loss, metrics, optimiser and schedule belong to the harness.
+
+    Args:
+        config: the architecture's settings.
+        input_size: D.
+        seq_len: the length T that it is trained at; longer and shorter inputs are legal.
+    """
+
+    paper: ClassVar[Paper]
+    family: ClassVar[str]
+    wrapper: ClassVar["type[Wrapper]"]
+    """The wrapper that the paper uses."""
+    causal: ClassVar[bool] = True
+    Config: ClassVar[type[ModelConfig]]
+    output_size: int
+    """H, set by the constructor."""
+
+    def __init__(self, config: ModelConfig, *, input_size: int, seq_len: int) -> None:
+        super().__init__()
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """The output at every step, (B, T, H). What stands at or after a sequence's length has no meaning."""
+        raise NotImplementedError(f"{type(self).__qualname__} must define forward")
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """The output at each sequence's final step, (B, H). Override where that is cheaper than all steps."""
+        return final_step(self(x_BTD, lengths_B), lengths_B)
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The state before the first step: a tensor or a tuple of tensors, each (B, …). Recurrent models define it."""
+        raise NotImplementedError(f"{type(self).__qualname__} is not recurrent")
+
+    def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step: the output (B, H) and the next state, in agreement with `forward`. Recurrent models define it."""
+        raise NotImplementedError(f"{type(self).__qualname__} is not recurrent")
+
+    @classmethod
+    def is_recurrent(cls) -> bool:
+        return cls.step is not SequenceModel.step
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        """Settings of `Config` that tuning may choose besides the width, drawn from an Optuna trial."""
+        return {}
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups with options of their own, such as {"params": […], "lr": …, "weight_decay": 0}."""
+        return []
+
+    def facts(self) -> Mapping[str, str]:
+        """What a reader of the record should know about how this model was computed, such as its backend."""
+        return {}
+
+
+def final_step(y_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """The output at each sequence's final step, (B, H)."""
+    if lengths_B is None:
+        return y_BTH[:, -1]
+    return y_BTH[torch.arange(len(y_BTH), device=y_BTH.device), lengths_B - 1]

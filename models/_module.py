@@ -1,0 +1,93 @@
+"""The LightningModule that trains any network on any task. Shapes: B batch, T time, V output vocabulary."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, MeanSquaredError, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from datamodules._base import Samples
+from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
+from models._training import Training, build_optimizer
+from models._wrappers import Wrapper
+
+
+class SequenceModule(LightningModule):
+    """Loss, metric, optimiser and schedule around a network.
+
+    Logs `train/loss`, `validation/loss`, `validation/<metric>`, `test/loss` and `test/<metric>`, once an epoch.
+    """
+
+    def __init__(self, network: Wrapper, spec: TaskSpec, training: Training) -> None:
+        super().__init__()
+        self.network, self.spec, self.training_config = network, spec, training
+        self.metric: Metric = build_metric(spec)
+        self.mean_loss = MeanMetric()
+        self.register_buffer("train_loss_sum", torch.zeros(()), persistent=False)
+        self.train_loss_sum: Tensor
+        self.train_batches = 0
+
+    def forward(self, batch: Samples) -> Tensor:
+        return self.network(batch.x, batch.lengths)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        match self.spec.output:
+            case Label():
+                return F.cross_entropy(outputs, y)
+            case Value():
+                return F.mse_loss(outputs, y)
+            case TokenPerStep():
+                return F.cross_entropy(outputs.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
+
+    def training_step(self, batch: Samples) -> Tensor:
+        loss = self.loss(self(batch), batch.y)
+        self.train_loss_sum += loss.detach()  # one `log` an epoch: Lightning's costs as much as a small model's step
+        self.train_batches += 1
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/loss", self.train_loss_sum / self.train_batches, sync_dist=True)
+        self.train_loss_sum.zero_()
+        self.train_batches = 0
+
+    def validation_step(self, batch: Samples) -> None:
+        self.evaluate(batch)
+
+    def test_step(self, batch: Samples) -> None:
+        self.evaluate(batch)
+
+    def evaluate(self, batch: Samples) -> None:
+        outputs = self(batch)
+        weight = (batch.y != IGNORED).sum() if isinstance(self.spec.output, TokenPerStep) else len(batch.y)
+        self.mean_loss.update(self.loss(outputs, batch.y), weight)
+        self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, batch.y)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_evaluation("validation")
+
+    def on_test_epoch_end(self) -> None:
+        self.log_evaluation("test")
+
+    def log_evaluation(self, split: str) -> None:
+        self.log_dict({f"{split}/loss": self.mean_loss.compute(), f"{split}/{self.spec.metric}": self.metric.compute()})
+        self.mean_loss.reset()
+        self.metric.reset()
+
+    def configure_optimizers(self) -> Any:
+        groups = [group for mixer in self.network.mixers() for group in mixer.optimizer_groups()]
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        optimizer, schedule = build_optimizer(self.network, groups, self.training_config, total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def build_metric(spec: TaskSpec) -> Metric:
+    match spec.output:
+        case Label(classes):
+            return MulticlassAccuracy(classes, average="micro")
+        case TokenPerStep(vocabulary):
+            return MulticlassAccuracy(vocabulary, average="micro", ignore_index=IGNORED)
+        case Value():
+            return MeanSquaredError(num_outputs=1)

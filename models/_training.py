@@ -1,0 +1,67 @@
+"""The settings of training that every architecture shares, its optimiser and its learning-rate schedule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from models._base import ModelConfig
+
+DECAY_STEPS = 1_000  # the FRU paper multiplies the learning rate by `lr_decay` every thousand steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(ModelConfig):
+    """How a network is trained. `max_steps` ends training even where `epochs` would not."""
+
+    lr: float = 3e-3
+    lr_schedule: Literal["cosine", "constant", "staircase"] = "cosine"
+    lr_decay: float = 0.9
+    """The factor of each stair of the staircase schedule."""
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    batch_size: int = 64
+    epochs: int = 60
+    max_steps: int | None = None
+    patience: int | None = 20
+    """Epochs without a better validation metric after which training stops; none: never."""
+    precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
+
+    def __post_init__(self) -> None:
+        self.require_positive("lr", "lr_decay", "batch_size", "epochs")
+        for name in ("clip_norm", "max_steps", "patience"):
+            if getattr(self, name) is not None:
+                self.require_positive(name)
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay={self.weight_decay} must be zero or more")
+
+
+def build_optimizer(
+    network: nn.Module, groups: list[dict[str, Any]], training: Training, total_steps: int
+) -> tuple[Optimizer, LambdaLR]:
+    """AdamW (Adam where the weight decay is 0) and its schedule, stepped after every batch.
+
+    Args:
+        groups: parameter groups with settings of their own; `lr_scale` multiplies the learning rate.
+        total_steps: the number of optimiser steps in the whole training.
+    """
+    taken = {id(parameter) for group in groups for parameter in group["params"]}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in taken]
+    own = [{"lr": training.lr * group.pop("lr_scale", 1.0), **group} for group in map(dict, groups)]
+    optimizer = AdamW([{"params": rest}, *own], lr=training.lr, weight_decay=training.weight_decay)
+    return optimizer, LambdaLR(optimizer, lr_factor(training, total_steps))
+
+
+def lr_factor(training: Training, total_steps: int) -> Callable[[int], float]:
+    """What the learning rate is multiplied by at a step."""
+    match training.lr_schedule:
+        case "constant":
+            return lambda step: 1.0
+        case "staircase":
+            return lambda step: training.lr_decay ** (step // DECAY_STEPS)
+        case "cosine":
+            return lambda step: 0.5 * (1 + cos(pi * min(1.0, step / total_steps)))

@@ -1,0 +1,102 @@
+"""FRU: the Fourier Recurrent Unit, which summarises the past by its projections on a few cosines.
+
+    r_t = σ(W_r u_{t−1} + b_r)
+    φ_t = σ(W_x x_t + W_h r_t + b_φ)
+    u_t[f] = m_f u_{t−1}[f] + (1/T) cos(2π f t/T + 2π θ_f) φ_t
+    y_t = σ(W_y u_t + b_y)                                          (Zhang et al. 2018, §3.1)
+
+with k frequencies f (fixed), learned phases θ, S statistics, R recurrent features, T the training length (which stays
+the same on longer inputs), t from 0, σ = ReLU. m_f = 0 for f = 0 when k > 1, as in the authors' code: that frequency
+shows the present step only; every other one accumulates.
+
+Shapes: B batch, T time, D input, k frequencies, S statistics, R recurrent features, H output.
+State: k·S numbers a sequence. Time O(T k S (R + H)).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models._base import Paper
+from models._statistical import StatisticalConfig, StatisticalRecurrence, truncated_normal_
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
+
+
+class FRU(StatisticalRecurrence):
+    """The Fourier Recurrent Unit."""
+
+    paper = Paper(
+        "Learning Long Term Dependencies via Fourier Recurrent Units", 2018, "https://arxiv.org/abs/1803.06585"
+    )
+    family = "statistical recurrence"
+    wrapper = Plain
+    authors_cell = "FRUCell"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(StatisticalConfig):
+        stat_size: int = 10
+        num_freqs: int = 40
+        max_freq: float | None = None
+        """The highest frequency, in periods over the training length; the training length unless given."""
+        freqs: tuple[float, ...] | None = None
+        """The frequencies themselves, in place of 0 and `num_freqs − 1` log-spaced ones."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.require_positive("num_freqs")
+            if self.max_freq is not None and self.max_freq < LOWEST_FREQ:
+                raise ValueError(f"max_freq={self.max_freq} must be at least {LOWEST_FREQ}")
+            if self.freqs is not None and (not self.freqs or min(self.freqs) < 0):
+                raise ValueError(f"freqs={self.freqs} must be one or more numbers ≥ 0")
+            if self.freqs is not None and self.max_freq is not None:
+                raise ValueError("freqs lists every frequency: leave max_freq out")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(output_size=width, recur_size=max(1, round(0.3 * width)), stat_size=max(1, width // 20))
+
+        def frequencies(self, seq_len: int) -> tuple[float, ...]:
+            if self.freqs is not None:
+                return self.freqs
+            highest = seq_len if self.max_freq is None else self.max_freq
+            exponents = np.linspace(math.log2(LOWEST_FREQ), math.log2(highest), self.num_freqs - 1)
+            return (0.0, *(2.0**exponents).tolist())
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        freqs = config.frequencies(seq_len)
+        super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(freqs))
+        self.seq_len = seq_len
+        self.phase = nn.Parameter(torch.empty(len(freqs)))
+        truncated_normal_(self.phase)
+        self.register_buffer("freqs_k", torch.tensor(freqs), persistent=False)
+        self.freqs_k: Tensor
+
+    def decay(self) -> Tensor:
+        """m, (k,): zero for the frequency 0 unless it is the only one."""
+        accumulates_k = self.freqs_k > 0 if len(self.freqs_k) > 1 else torch.ones_like(self.freqs_k)
+        return accumulates_k.to(self.phase.dtype)
+
+    def gain(self, t: Tensor) -> Tensor:
+        """(1/T) cos(2π f t/T + 2π θ_f), (…,) to (…, k)."""
+        # In float64, and without whole turns: f·t/T reaches T, where float32 has no digits left for the phase.
+        turns = (t.double()[..., None] * self.freqs_k.double() / self.seq_len).frac().to(self.phase.dtype)
+        return torch.cos(2 * math.pi * (turns + self.phase)) / self.seq_len
+
+    def load_authors_weights(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().load_authors_weights(arrays)
+        with torch.no_grad():
+            self.copy_authors(self.phase, arrays, "phase")
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"num_freqs": trial.suggest_categorical("num_freqs", [5, 10, 20, 40, 80])}

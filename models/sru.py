@@ -1,0 +1,58 @@
+"""SRU: the Statistical Recurrent Unit, which summarises the past by moving averages at several time scales.
+
+(Not the Simple Recurrent Unit of Lei et al. 2018, which shares the abbreviation.)
+
+    r_t = σ(W_r μ_{t−1} + b_r)
+    φ_t = σ(W_x x_t + W_h r_t + b_φ)
+    μ_t[α] = α μ_{t−1}[α] + (1 − α) φ_t
+    y_t = σ(W_y μ_t + b_y)                          (Oliva et al. 2017, §3)
+
+with k decays α (fixed), S statistics, R recurrent features, σ = ReLU.
+
+Shapes: B batch, T time, D input, k decays, S statistics, R recurrent features, H output.
+State: k·S numbers a sequence. Time O(T k S (R + H)).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from models._base import Paper
+from models._statistical import StatisticalConfig, StatisticalRecurrence
+from models._wrappers import Plain
+
+
+class SRU(StatisticalRecurrence):
+    """The Statistical Recurrent Unit."""
+
+    paper = Paper("The Statistical Recurrent Unit", 2017, "https://arxiv.org/abs/1703.00381")
+    family = "statistical recurrence"
+    wrapper = Plain
+    authors_cell = "SimpleSRUCell"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(StatisticalConfig):
+        stat_size: int = 200
+        decays: tuple[float, ...] = (0.0, 0.25, 0.5, 0.9, 0.99)
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if not self.decays or not all(0 <= decay < 1 for decay in self.decays):
+                raise ValueError(f"decays={self.decays} must be one or more numbers in [0, 1)")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(output_size=width, recur_size=max(1, round(0.3 * width)), stat_size=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(config.decays))
+        self.register_buffer("decays_k", torch.tensor(config.decays), persistent=False)
+        self.decays_k: Tensor
+
+    def decay(self) -> Tensor:
+        return self.decays_k
+
+    def gain(self, t: Tensor) -> Tensor:
+        return (1 - self.decays_k).expand(*t.shape, -1)
