@@ -1,0 +1,75 @@
+"""Connecting to SQLite or PostgreSQL."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from db.errors import StoreError
+
+DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
+BUSY_TIMEOUT = 30  # seconds to wait for another writer
+
+
+def database_url(text: str | None) -> URL:
+    """The URL of `--db`, of BENCH_DB or of the default database. A plain path means SQLite.
+
+    Raises:
+        StoreError: it is neither.
+    """
+    text = text or os.environ.get("BENCH_DB") or str(DEFAULT_PATH)
+    if "://" not in text:
+        return URL.create("sqlite", database=str(Path(text).expanduser().resolve()))
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise StoreError(
+            f"{text!r} is not a database URL; try sqlite:///path or postgresql://user@host/name"
+        ) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"database {url.get_backend_name()!r} is not supported; legal: sqlite, postgresql")
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def connect(url: URL, *, read_only: bool) -> Engine:
+    """An engine. JSON columns refuse NaN and Infinity, which JSON does not have."""
+    dumps = partial(json.dumps, allow_nan=False)
+    if url.get_backend_name() == "sqlite":
+        return _connect_sqlite(url, dumps, read_only=read_only)
+    options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
+    try:
+        return create_engine(url, json_serializer=dumps, connect_args=options, pool_pre_ping=True)
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs a driver: pip install 'long-bench[postgres]'") from error
+
+
+def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
+    if read_only and url.database:
+        url = URL.create("sqlite", database=f"file:{_quoted(url.database)}", query=_read_only_query(url.database))
+    engine = create_engine(url, json_serializer=dumps, connect_args={"timeout": BUSY_TIMEOUT})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, so that DDL is transactional too
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Any) -> None:
+        # A writer takes the lock at once: one that upgraded a read lock could meet a deadlock that no timeout resolves.
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _read_only_query(path: str) -> dict[str, str]:
+    # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them.
+    writable = os.access(Path(path).parent, os.W_OK)
+    return {"uri": "true", "mode": "ro"} | ({} if writable else {"immutable": "1"})
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

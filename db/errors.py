@@ -1,0 +1,7 @@
+"""What the store tells a user."""
+
+
+class StoreError(Exception):
+    """The database can't be used as asked. The message says which one, why, and what to do."""
+
+    exit_code = 2

@@ -1,0 +1,61 @@
+"""Bringing a database's schema up to date, in one transaction, and refusing what is not ours."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+
+from db.errors import StoreError
+
+UPGRADE_LOCK = 1803_06585  # PostgreSQL's advisory lock of this project
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).resolve().parent / "migrations"))
+    return config
+
+
+def head() -> str:
+    """The revision that this code writes."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def revision(connection: Connection) -> str | None:
+    """The database's revision; None where it is empty.
+
+    Raises:
+        StoreError: it holds another program's tables, or was written by a newer version of this code.
+    """
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is None and inspect(connection).get_table_names():
+        raise StoreError(
+            f"{_name(connection)} holds tables of another program; nothing was changed. Give another --db."
+        )
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"{_name(connection)} has schema {found!r}, which this code does not know: a newer version wrote it. "
+            "Nothing was changed. Update the code (git pull), or give another --db."
+        )
+    return found
+
+
+def upgrade(engine: Engine) -> bool:
+    """Bring the schema up to date; whether anything was done. Processes that ask at once wait for one another."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+        if revision(connection) == head():
+            return False
+        command.upgrade(_config(connection), "head")
+        return True
+
+
+def _name(connection: Connection) -> str:
+    return connection.engine.url.render_as_string(hide_password=True)

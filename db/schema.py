@@ -1,0 +1,136 @@
+"""The tables. A row, once written, is never changed or removed; triggers in the database see to it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+
+STATUSES = ("finished", "diverged", "failed", "oom", "timeout", "interrupted")
+OPEN = "interrupted"  # the one status that leaves a run to be resumed
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in UTC, also where the database keeps no time zone (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime}
+
+
+class Run(Base):
+    """One attempt at a run, with all that is needed to trust it. `run_id` is the hash of what the run is."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("run_id", "attempt"),
+        # A run has one result; before it there may be interrupted attempts.
+        Index("one_result_per_run", "run_id", unique=True,
+              sqlite_where=text(f"status != '{OPEN}'"), postgresql_where=text(f"status != '{OPEN}'")),
+        Index(None, "task", "model"),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(init=False, primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int]
+    protocol: Mapped[int]
+
+    model: Mapped[str]
+    wrapper: Mapped[str]
+    task: Mapped[str]
+    task_version: Mapped[int]
+    seed: Mapped[int]
+    budget: Mapped[str | None]
+    config: Mapped[dict[str, Any]]
+    """{"model": {…}, "wrapper": {…}, "training": {…}}, complete."""
+    config_source: Mapped[dict[str, Any]]
+    """Where each setting that is not a default came from: "flag", "budget" or "preset"."""
+
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    metric_name: Mapped[str]
+    metric_value: Mapped[float | None]
+    """On the test split; null unless the run finished."""
+    chance: Mapped[float]
+    solved: Mapped[float]
+    metrics: Mapped[dict[str, Any]]
+    """{split: {metric: value}} of the chosen checkpoint."""
+    best_epoch: Mapped[int | None]
+    epochs: Mapped[int]
+    steps: Mapped[int]
+
+    params_total: Mapped[int]
+    params_core: Mapped[int]
+    params_embedding: Mapped[int]
+    params_readout: Mapped[int]
+    params_buffers: Mapped[int]
+    state_bytes: Mapped[int | None]
+    """Bytes of recurrent state a sequence; null for models without one."""
+
+    samples_per_second: Mapped[float | None]
+    train_seconds: Mapped[float]
+    wall_seconds: Mapped[float]
+    peak_memory_host: Mapped[int]
+    peak_memory_device: Mapped[int | None]
+
+    facts: Mapped[dict[str, Any]]
+    """{"splits": {split: SHA-256}, "task": {…}, "model": {…}}."""
+    environment: Mapped[dict[str, Any]]
+    source_hash: Mapped[str]
+    """SHA-256 of the model's file."""
+    command: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+
+
+class CurvePoint(Base):
+    """One value of one learning curve at the end of an epoch; null where it was not finite."""
+
+    __tablename__ = "curves"
+
+    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int]
+    value: Mapped[float | None]
+
+
+class Event(Base):
+    """Something that happened to a run after it was recorded: a correction, a retraction, a verification."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(init=False, primary_key=True)
+    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    kind: Mapped[str]
+    reason: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    at: Mapped[datetime]

@@ -1,0 +1,124 @@
+"""The one module that reads and writes results."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, func, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from db import migrate
+from db.engine import connect, database_url
+from db.errors import StoreError
+from db.schema import OPEN, CurvePoint, Run
+
+
+class Store:
+    """A database of results.
+
+    Args:
+        url: as `--db` takes it: a SQLAlchemy URL or a path; None for BENCH_DB or the default.
+        read_only: open without the right to write; the schema must be current. Otherwise it is brought up to date.
+
+    Raises:
+        StoreError: not a database, not ours, newer than the code, older than it and read-only, or not reachable.
+    """
+
+    def __init__(self, url: str | None = None, *, read_only: bool = False) -> None:
+        self.url: URL = database_url(url)
+        self._engine: Engine = connect(self.url, read_only=read_only)
+        with self._translated():
+            if read_only:
+                self._check_current()
+            else:
+                self._prepare()
+
+    def _check_current(self) -> None:
+        path = self._path()
+        if path and not path.exists():
+            raise StoreError(f"there is no database at {path} yet; `python -m bench run --model fru` makes one")
+        with self._engine.begin() as connection:
+            found, head = migrate.revision(connection), migrate.head()
+        if found != head:
+            raise StoreError(
+                f"{self} has an older schema ({found}); bring it up to date with `python -m bench db upgrade`"
+            )
+
+    def _prepare(self) -> None:
+        self.was_upgraded = migrate.upgrade(self._engine)
+        if self._path():
+            with closing(self._engine.raw_connection()) as connection:  # outside a transaction, as SQLite wants it
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+
+    def _path(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
+
+    def __str__(self) -> str:
+        return str(self._path() or self.url.render_as_string(hide_password=True))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn a driver's error into a message for the user."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise StoreError(f"database {self}: {str(error.orig).strip()}. Nothing was changed.") from error
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def record(self, run: Run, curves: Sequence[CurvePoint] = ()) -> Run:
+        """Add an attempt and its curves, together or not at all.
+
+        Returns:
+            The run as stored: where another process recorded the same run first, that one.
+        """
+        try:
+            with self._session() as session:
+                session.add(run)
+                session.flush()
+                for point in curves:
+                    point.run_row = run.id
+                session.add_all(curves)
+        except IntegrityError:
+            recorded = self.result(run.run_id)
+            if recorded is None:
+                raise
+            return recorded
+        return run
+
+    def result(self, run_id: str) -> Run | None:
+        """The recorded result of a run, if it has one; interrupted attempts are none."""
+        with self._session() as session:
+            return session.scalar(select(Run).where(Run.run_id == run_id, Run.status != OPEN))
+
+    def attempts(self, run_id: str) -> int:
+        """How many attempts at a run are recorded."""
+        with self._session() as session:
+            return session.scalar(select(func.count()).where(Run.run_id == run_id)) or 0
+
+    def find(self, prefix: str) -> list[Run]:
+        """The latest attempt of every run whose id begins so."""
+        return self._latest(Run.run_id.startswith(prefix, autoescape=True))
+
+    def runs(self, *, task: str | None = None, model: str | None = None) -> list[Run]:
+        """The latest attempt of every run, oldest first."""
+        wanted = [Run.task == task] * (task is not None) + [Run.model == model] * (model is not None)
+        return self._latest(*wanted)
+
+    def _latest(self, *conditions: object) -> list[Run]:
+        latest = select(func.max(Run.id)).group_by(Run.run_id)
+        query = select(Run).where(Run.id.in_(latest), *conditions).order_by(Run.id)  # type: ignore[arg-type]
+        with self._session() as session:
+            return list(session.scalars(query))
+
+    def curves(self, run: Run) -> list[CurvePoint]:
+        query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.epoch)
+        with self._session() as session:
+            return list(session.scalars(query))
