@@ -5,8 +5,10 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     MetaData,
@@ -43,7 +45,7 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime}
+    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime, float: Double}
 
 
 class Run(Base):
@@ -98,8 +100,9 @@ class Run(Base):
     samples_per_second: Mapped[float | None]
     train_seconds: Mapped[float]
     wall_seconds: Mapped[float]
-    peak_memory_host: Mapped[int]
-    peak_memory_device: Mapped[int | None]
+    peak_memory_host: Mapped[int] = mapped_column(BigInteger)
+    """Bytes, as on the device."""
+    peak_memory_device: Mapped[int | None] = mapped_column(BigInteger)
 
     facts: Mapped[dict[str, Any]]
     """{"splits": {split: SHA-256}, "task": {…}, "model": {…}}."""

@@ -63,7 +63,14 @@ class FRU(StatisticalRecurrence):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(output_size=width, recur_size=max(1, round(0.3 * width)), stat_size=max(1, width // 20))
+            """At multiples of 20: output w, recurrent features 0.3 w, statistics w/20, the paper's proportions.
+
+            Between them the statistics, being few, leave a remainder, which the other two sizes take up, so that
+            the parameter count has no gap of a third where a statistic is added.
+            """
+            stat_size = max(1, width // 20)
+            outputs = width * width / (20 * stat_size)
+            return cls(output_size=max(1, round(outputs)), recur_size=max(1, round(0.3 * outputs)), stat_size=stat_size)
 
         def frequencies(self, seq_len: int) -> tuple[float, ...]:
             if self.freqs is not None:

@@ -1,0 +1,52 @@
+"""Fitting an architecture to a parameter tier through its width."""
+
+from typing import Any
+
+from bench.errors import RequestError, unknown
+from bench.network import count_on_meta
+from bench.settings import Settings
+from datamodules._spec import TaskSpec
+from models._base import SequenceModel
+from models._wrappers import Wrapper
+
+TIERS = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
+
+
+def tier_size(budget: str) -> int:
+    if budget not in TIERS:
+        raise unknown("budget", budget, TIERS)
+    return TIERS[budget]
+
+
+def fit(
+    model: type[SequenceModel], wrapper: type[Wrapper], spec: TaskSpec, budget: str, changes: dict[str, Any]
+) -> Settings:
+    """The settings of the largest width whose learned numbers, token tables apart, are at most the tier.
+
+    Args:
+        changes: settings that hold at every width.
+
+    Raises:
+        RequestError: no such tier, or not even the smallest width fits.
+    """
+    limit = tier_size(budget)
+
+    def settings(width: int) -> Settings:
+        return Settings.at_width(model, wrapper, width).updated(changes)
+
+    def size(width: int) -> int:
+        return count_on_meta(model, wrapper, settings(width), spec).budgeted
+
+    if size(1) > limit:
+        raise RequestError(
+            f"{model.__name__} does not fit {spec.name} in {budget}: its smallest width has {size(1):,} parameters."
+        )
+    low, high = 1, 2
+    while size(high) <= limit:
+        if high > limit:
+            raise RequestError(f"{model.__name__} can't be fitted to {budget}: its size does not grow with its width.")
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) <= limit else (low, middle)
+    return settings(low)

@@ -1,0 +1,23 @@
+"""What the command line tells a user whose request was wrong."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RequestError(Exception):
+    """The request can't be carried out. The message says what was given, what is legal and what to do."""
+
+    exit_code = 2
+
+
+def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = None) -> RequestError:
+    """An error for a name that does not exist, with the nearest one that does.
+
+    Args:
+        listing: the command that shows all of them.
+    """
+    names = sorted(legal)
+    near = get_close_matches(given, names, n=1, cutoff=0.5)
+    suggestion = f" Did you mean {near[0]!r}?" if near else ""
+    shown = f" ({listing} shows them all)" if listing else ""
+    return RequestError(f"no {what} named {given!r}.{suggestion} {what.capitalize()}s: {', '.join(names)}{shown}.")

@@ -1,0 +1,165 @@
+"""Finding architectures and tasks: every file without a leading underscore in `models/` or `datamodules/` is one.
+
+A name is a file's stem with `_` read as `-`. Only the file asked for is imported, and a broken one hides no other.
+"""
+
+import hashlib
+import inspect
+import re
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from bench import ROOT
+from bench.errors import RequestError, unknown
+from datamodules._base import SequenceDataModule
+from models._base import SequenceModel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """An architecture, its name on the board and the hash of its file."""
+
+    name: str
+    cls: type[SequenceModel]
+    path: Path
+
+    @property
+    def source_hash(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FoundTask:
+    """A task family and one of its variants, whose name is what is stored."""
+
+    cls: type[SequenceDataModule]
+    variant: str
+
+    def build(self, **options: Any) -> SequenceDataModule:
+        return self.cls(self.variant, **options)
+
+
+def model_names() -> list[str]:
+    return sorted(_stems("models"))
+
+
+def family_names() -> list[str]:
+    return sorted(_stems("datamodules"))
+
+
+def find_model(name: str) -> FoundModel:
+    """The architecture of that name.
+
+    Raises:
+        RequestError: there is none, or its file is broken.
+    """
+    stems = _stems("models")
+    if _dashed(name) not in stems:
+        raise unknown("model", name, stems, "`bench models`")
+    path = stems[_dashed(name)]
+    module = _import(f"models.{path.stem}", path)
+    return FoundModel(_dashed(name), _only_class(module, SequenceModel, path), path)
+
+
+def find_model_or_file(text: str) -> FoundModel:
+    """As `find_model`, and a path to a `.py` file besides. For the command line only: a file is code that runs here.
+
+    Its name on the board carries the hash of the file, so an edited file is another model.
+    """
+    if not text.endswith(".py"):
+        return find_model(text)
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
+    module = _import_file(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    return FoundModel(f"{_dashed(path.stem)}@{digest}", _only_class(module, SequenceModel, path), path)
+
+
+def find_task(name: str) -> FoundTask:
+    """The task of that name: a variant, or a family, which stands for its first variant.
+
+    Raises:
+        RequestError: there is none, or its file is broken.
+    """
+    dashed, stems = _dashed(name), _stems("datamodules")
+    families = [stem for stem in stems if dashed == stem or dashed.startswith(f"{stem}-")]
+    for family in sorted(families, key=len, reverse=True):
+        cls = find_family(family)
+        if dashed == family:
+            return FoundTask(cls, next(iter(cls.variants)))
+        if dashed in cls.variants:
+            return FoundTask(cls, dashed)
+    raise unknown("task", name, {*task_names(), *stems}, "`bench tasks`")
+
+
+def find_family(name: str) -> type[SequenceDataModule]:
+    path = _stems("datamodules")[name]
+    return _only_class(_import(f"datamodules.{path.stem}", path), SequenceDataModule, path)  # type: ignore[type-abstract]
+
+
+def task_names() -> list[str]:
+    """Every variant of every family whose file is not broken."""
+    names: list[str] = []
+    for family in family_names():
+        try:
+            names += find_family(family).variants
+        except RequestError:
+            continue
+    return names
+
+
+def _stems(folder: str) -> dict[str, Path]:
+    """Name → file."""
+    return {_dashed(path.stem): path for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_")}
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    try:
+        return import_module(name)
+    except Exception as error:
+        raise _broken(path, error) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = "_file_" + re.sub(r"\W", "_", str(path))
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise _broken(path, error) from error
+    return module
+
+
+def _broken(path: Path, error: Exception) -> RequestError:
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return RequestError(f"{shown} does not import: {type(error).__name__}: {error}")
+
+
+def _only_class(module: ModuleType, base: type[T], path: Path) -> type[T]:
+    """The one public subclass of `base` that the module defines."""
+    found = [
+        cls
+        for name, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, base) and cls.__module__ == module.__name__ and not name.startswith("_")
+    ]
+    if len(found) != 1:
+        names = ", ".join(cls.__name__ for cls in found) or "none"
+        raise RequestError(f"{path.name} must define one public subclass of {base.__name__}; it defines {names}")
+    return found[0]

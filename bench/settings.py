@@ -1,0 +1,106 @@
+"""A run's complete settings: the architecture's, the wrapper's and training's, and where each came from."""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.errors import RequestError, unknown
+from models._base import ModelConfig, SequenceModel
+from models._training import Training
+from models._wrappers import Wrapper
+
+PARTS = ("model", "wrapper", "training")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The three configurations of a run. Their field names do not overlap, so that one word names a setting."""
+
+    model: ModelConfig
+    wrapper: ModelConfig
+    training: Training
+
+    @classmethod
+    def defaults(cls, model: type[SequenceModel], wrapper: type[Wrapper]) -> "Settings":
+        return cls(model.Config(), wrapper.Config(), Training())
+
+    @classmethod
+    def at_width(cls, model: type[SequenceModel], wrapper: type[Wrapper], width: int) -> "Settings":
+        return cls(model.Config.at_width(width), wrapper.Config.at_width(width), Training())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: tuples become lists."""
+        return json.loads(json.dumps({part: asdict(getattr(self, part)) for part in PARTS}))
+
+    def owners(self) -> dict[str, str]:
+        """Setting → the part that it belongs to."""
+        return {field.name: part for part in PARTS for field in fields(getattr(self, part))}
+
+    def updated(self, changes: dict[str, Any]) -> "Settings":
+        """A copy with some settings changed, checked for conflicts.
+
+        Raises:
+            RequestError: no setting of that name, or values that are out of range or in conflict.
+        """
+        owners = self.owners()
+        for name in changes:
+            if name not in owners:
+                raise unknown("setting", name, owners)
+        try:
+            return Settings(**{
+                part: replace(getattr(self, part), **{name: v for name, v in changes.items() if owners[name] == part})
+                for part in PARTS
+            })  # fmt: skip
+        except ValueError as error:
+            raise RequestError(f"{error}.") from error
+
+    def parse(self, assignments: list[str]) -> dict[str, Any]:
+        """`key=value` words as a dictionary of values of the right type.
+
+        Raises:
+            RequestError: a word of another form, an unknown key, or a value of the wrong type.
+        """
+        return dict(self._parse_one(word) for word in assignments)
+
+    def _parse_one(self, word: str) -> tuple[str, Any]:
+        name, equals, text = word.partition("=")
+        name = name.strip().replace("-", "_")
+        owners = self.owners()
+        if not equals:
+            raise RequestError(f"--set {word!r} is not of the form key=value. Settings: {', '.join(sorted(owners))}.")
+        if name not in owners:
+            raise unknown("setting", name, owners)
+        config = getattr(self, owners[name])
+        return name, _typed(name, text.strip(), type(config), getattr(config, name))
+
+
+def _typed(name: str, text: str, config: type[ModelConfig], current: Any) -> Any:
+    hint = get_type_hints(config)[name]
+    adapter: TypeAdapter[Any] = TypeAdapter(hint)
+    for candidate in (text, _json(text)):
+        try:
+            return adapter.validate_python(candidate)
+        except ValidationError:
+            continue
+    legal = _described(hint)
+    raise RequestError(f"{name}={text!r} is not legal: expected {legal} (now {current!r}).")
+
+
+def _described(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(get_args(hint))
+    return (hint.__name__ if isinstance(hint, type) else str(hint)).replace("None", "none")
+
+
+def _json(text: str) -> Any:
+    """Numbers, lists (also bare: `0,0.5,1`) and `none`."""
+    if text.lower() == "none":
+        return None
+    if "," in text and not text.startswith("["):
+        text = f"[{text.rstrip(',')}]"
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
