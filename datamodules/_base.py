@@ -167,6 +167,8 @@ class Shuffled(InOrder):
 class BatchLoader:
     """Iterates over batches of a split, each gathered by one index operation: no workers, no per-sample collation."""
 
+    batch_sampler = None  # Lightning looks at it, and calls `sampler.set_epoch`
+
     def __init__(self, samples: Samples, batch_size: int, order: InOrder, decode: Callable[[Tensor], Tensor]) -> None:
         self.samples, self.batch_size, self.sampler, self.decode = samples, batch_size, order, decode
 

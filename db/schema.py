@@ -115,14 +115,14 @@ class Run(Base):
 
 
 class CurvePoint(Base):
-    """One value of one learning curve at the end of an epoch; null where it was not finite."""
+    """One value of one learning curve at an evaluation; null where it was not finite."""
 
     __tablename__ = "curves"
 
-    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True, init=False)
     name: Mapped[str] = mapped_column(primary_key=True)
-    epoch: Mapped[int] = mapped_column(primary_key=True)
-    step: Mapped[int]
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
     value: Mapped[float | None]
 
 

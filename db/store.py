@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db import migrate
-from db.engine import connect, database_url
+from db.engine import DEFAULT_PATH, connect, database_url
 from db.errors import StoreError
 from db.schema import OPEN, CurvePoint, Run
 
@@ -54,6 +54,11 @@ class Store:
     def _path(self) -> Path | None:
         """The file of a SQLite database."""
         return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder for checkpoints, weights and logs: beside a SQLite file, else beside the default database."""
+        return (self._path() or DEFAULT_PATH).parent / "artifacts"
 
     def __str__(self) -> str:
         return str(self._path() or self.url.render_as_string(hide_password=True))
@@ -119,6 +124,6 @@ class Store:
             return list(session.scalars(query))
 
     def curves(self, run: Run) -> list[CurvePoint]:
-        query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.epoch)
+        query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.step)
         with self._session() as session:
             return list(session.scalars(query))

@@ -18,7 +18,8 @@ from models._wrappers import Wrapper
 class SequenceModule(LightningModule):
     """Loss, metric, optimiser and schedule around a network.
 
-    Logs `train/loss`, `validation/loss`, `validation/<metric>`, `test/loss` and `test/<metric>`, once an epoch.
+    Each validation logs `train/loss` (the mean since the last one), `validation/loss` and `validation/<metric>`; a test
+    logs `test/loss` and `test/<metric>`.
     """
 
     def __init__(self, network: Wrapper, spec: TaskSpec, training: Training) -> None:
@@ -48,11 +49,6 @@ class SequenceModule(LightningModule):
         self.train_batches += 1
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        self.log("train/loss", self.train_loss_sum / self.train_batches, sync_dist=True)
-        self.train_loss_sum.zero_()
-        self.train_batches = 0
-
     def validation_step(self, batch: Samples) -> None:
         self.evaluate(batch)
 
@@ -66,6 +62,10 @@ class SequenceModule(LightningModule):
         self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, batch.y)
 
     def on_validation_epoch_end(self) -> None:
+        if self.train_batches:
+            self.log("train/loss", self.train_loss_sum / self.train_batches, sync_dist=True)
+            self.train_loss_sum.zero_()
+            self.train_batches = 0
         self.log_evaluation("validation")
 
     def on_test_epoch_end(self) -> None:
@@ -78,7 +78,7 @@ class SequenceModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         groups = [group for mixer in self.network.mixers() for group in mixer.optimizer_groups()]
-        total_steps = int(self.trainer.estimated_stepping_batches)
+        total_steps = self.training_config.max_steps or int(self.trainer.estimated_stepping_batches)
         optimizer, schedule = build_optimizer(self.network, groups, self.training_config, total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -16,7 +16,7 @@ DECAY_STEPS = 1_000  # the FRU paper multiplies the learning rate by `lr_decay` 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(ModelConfig):
-    """How a network is trained. `max_steps` ends training even where `epochs` would not."""
+    """How a network is trained."""
 
     lr: float = 3e-3
     lr_schedule: Literal["cosine", "constant", "staircase"] = "cosine"
@@ -27,8 +27,9 @@ class Training(ModelConfig):
     batch_size: int = 64
     epochs: int = 60
     max_steps: int | None = None
+    """Optimiser steps after which training ends, in place of `epochs`."""
     patience: int | None = 20
-    """Epochs without a better validation metric after which training stops; none: never."""
+    """Evaluations without a better validation metric after which training stops; none: never."""
     precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
 
     def __post_init__(self) -> None:

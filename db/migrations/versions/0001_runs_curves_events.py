@@ -72,10 +72,10 @@ def create_curves_and_events() -> None:
         "curves",
         sa.Column("run_row", sa.Integer, nullable=False),
         sa.Column("name", sa.String, nullable=False),
-        sa.Column("epoch", sa.Integer, nullable=False),
         sa.Column("step", sa.Integer, nullable=False),
+        sa.Column("epoch", sa.Integer, nullable=False),
         sa.Column("value", sa.Double),
-        sa.PrimaryKeyConstraint("run_row", "name", "epoch", name="pk_curves"),
+        sa.PrimaryKeyConstraint("run_row", "name", "step", name="pk_curves"),
         sa.ForeignKeyConstraint(["run_row"], ["runs.id"], name="fk_curves_run_row"),
     )
     op.create_table(

@@ -1,0 +1,225 @@
+"""One attempt at a run: training, the checkpoint chosen on validation, the one evaluation of the test split."""
+
+import math
+import resource
+import shutil
+import signal
+import sys
+import traceback
+import warnings
+from dataclasses import dataclass
+from logging import ERROR, getLogger
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from safetensors.torch import save_model
+
+from bench.callbacks import Curves, DivergedError, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
+from bench.errors import RequestError
+from bench.network import build
+from bench.request import Execution, RunRequest
+from datamodules._base import SequenceDataModule
+from datamodules._spec import SPLITS
+from models._module import SequenceModule
+
+LAST = "last.ckpt"
+OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended: a status of DESIGN's list and, unless it finished, the reason."""
+
+    status: str
+    reason: str | None = None
+
+
+class Attempt:
+    """Carries out a request in a folder, where checkpoints and logs go.
+
+    After `carry_out`, the attributes hold what there is to record, whatever the ending.
+    """
+
+    def __init__(self, request: RunRequest, execution: Execution, folder: Path) -> None:
+        self.request, self.execution, self.folder = request, execution, folder
+        self.training = request.settings.training
+        self.monitor = f"validation/{request.spec.metric}"
+        self.curves = Curves()
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.best_epoch: int | None = None
+        self.epochs = self.steps = 0
+        self.facts: dict[str, Any] = {}
+        self.samples_per_second: float | None = None
+        self.peak_memory_device: int | None = None
+        self.is_main_process = True
+
+    def carry_out(self) -> Ending:
+        """Train and evaluate. Every failure of the run itself becomes an ending; a wrong request is raised."""
+        _prepare_process()
+        try:
+            self._train_and_evaluate()
+        except DivergedError as error:
+            return Ending("diverged", str(error))
+        except (KeyboardInterrupt, SystemExit) as error:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
+            name = "SIGINT" if isinstance(error, KeyboardInterrupt) or error.code == 1 else "SIGTERM"
+            return Ending("interrupted", f"stopped by {name} in epoch {self.epochs}")
+        except Exception as error:
+            if hasattr(error, "exit_code"):
+                raise
+            (self.folder / "error.txt").write_text(traceback.format_exc())
+            return Ending("oom" if _is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}"[:500])
+        return Ending("finished")
+
+    def _train_and_evaluate(self) -> None:
+        seed_everything(self.request.seed, verbose=False)
+        data = self.request.task.build(order_seed=self.request.seed, data_dir=self.execution.data_dir)
+        data.prepare_data()
+        self.facts = {"splits": {split: data.split_hash(split) for split in SPLITS}, "task": data.facts()}
+        network = build(self.request.model.cls, self.request.wrapper, self.request.settings, self.request.spec)
+        self.facts["model"] = {name: fact for mixer in network.mixers() for name, fact in mixer.facts().items()}
+        module = SequenceModule(network, self.request.spec, self.training)
+        if self.execution.compile:
+            network.compile()
+        trainer = self._build_trainer(len(data.split("train").y))
+        self.is_main_process = trainer.is_global_zero
+        data.batch_size = self._batch_size_per_device(trainer)
+        try:
+            self._fit(trainer, module, data)
+        finally:
+            self.epochs, self.steps = trainer.current_epoch, trainer.global_step
+            self._measure(trainer)
+        self._evaluate(trainer, module, data)
+
+    def _fit(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
+        last = self.folder / LAST
+        checkpoint = str(last) if self.execution.resume and last.exists() else None
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
+
+    def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
+        """Metrics of the checkpoint that was best on validation. The test split is read here and nowhere else."""
+        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
+        module.load_state_dict(checkpoint["state_dict"])
+        self.best_epoch = checkpoint["epoch"] + 1
+        loaders = {"train": data.evaluation_dataloader("train"), "validation": data.val_dataloader()}
+        for split, loader in loaders.items():
+            (scores,) = trainer.validate(module, dataloaders=loader, verbose=False)
+            self.metrics[split] = _named(scores)
+        (scores,) = trainer.test(module, dataloaders=data.test_dataloader(), verbose=False)
+        self.metrics["test"] = _named(scores)
+        for split, scores in self.metrics.items():
+            if not all(map(math.isfinite, scores.values())):
+                raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")
+        if self.is_main_process:
+            self._keep_weights(module)
+
+    def _keep_weights(self, module: SequenceModule) -> None:
+        """Leave the chosen weights in a form that nothing is executed to read, and no checkpoints."""
+        save_model(module.network, str(self.folder / "weights.safetensors"))
+        for name in ("best.ckpt", LAST):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _measure(self, trainer: Trainer) -> None:
+        if self.curves.batch_seconds > 0:
+            self.samples_per_second = self.curves.samples / self.curves.batch_seconds
+        if trainer.strategy.root_device.type == "cuda":
+            self.peak_memory_device = torch.cuda.max_memory_allocated()
+
+    def _batch_size_per_device(self, trainer: Trainer) -> int:
+        """The batch is a setting of the run: devices share it."""
+        total, devices = self.training.batch_size, trainer.world_size
+        if total % devices:
+            raise RequestError(
+                f"batch_size={total} can't be shared by {devices} devices: choose a multiple of {devices}."
+            )
+        return total // devices
+
+    def _build_trainer(self, train_count: int) -> Trainer:
+        steps_per_epoch = -(-train_count // self.training.batch_size)
+        total_steps = self.training.max_steps or self.training.epochs * steps_per_epoch
+        execution, request = self.execution, self.request
+        label = f"{request.model.name} · {request.spec.name} · seed {request.seed}"
+        try:
+            return Trainer(
+                accelerator=execution.accelerator,
+                devices=execution.devices,
+                precision=self.training.precision,
+                max_epochs=-1 if self.training.max_steps else self.training.epochs,
+                gradient_clip_val=self.training.clip_norm,
+                callbacks=[*self._callbacks(total_steps), ProgressBar(total_steps, request.spec.metric, label)],
+                logger=self._logger(),
+                log_every_n_steps=total_steps + 1,  # evaluations are logged; single steps are not
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                deterministic="warn",
+                default_root_dir=self.folder,
+            )
+        except Exception as error:  # Lightning's own refusals: an accelerator that is not there, say
+            raise RequestError(
+                f"--accelerator {execution.accelerator} --devices {execution.devices}: {error}"
+            ) from error
+
+    def _callbacks(self, total_steps: int) -> list[Callback]:
+        mode = "max" if self.request.spec.higher_is_better else "min"
+        seed = self.request.seed
+        callbacks: list[Callback] = [self.curves, StopWhenDiverged(), SeedEachEpoch(seed), StopAtStep(total_steps)]
+        if self.training.patience:
+            callbacks.append(
+                EarlyStopping(self.monitor, mode=mode, patience=self.training.patience, check_on_train_epoch_end=False)
+            )
+        best = ModelCheckpoint(
+            self.folder, "best", monitor=self.monitor, mode=mode, save_weights_only=True, save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )  # fmt: skip
+        last = ModelCheckpoint(self.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+        return [*callbacks, best, last]
+
+    def _logger(self) -> Logger | bool:
+        name, folder = self.execution.logger, self.folder
+        match name:
+            case "none":
+                return False
+            case "csv":
+                return CSVLogger(folder, name="", version="csv")
+            case "tensorboard":
+                return TensorBoardLogger(folder, name="", version="tensorboard")
+            case "wandb":
+                return WandbLogger(project="long-bench", save_dir=folder, name=self.request.run_id)
+
+
+def peak_memory_host() -> int:
+    """Bytes of this process at its largest so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier attempt left."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _prepare_process() -> None:
+    # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
+    # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores. Threads inherit
+    # the flag, so it must be set before the first parallel operation.
+    torch.set_flush_denormal(True)
+    getLogger("lightning.pytorch").setLevel(ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OOM_WORDS)
+
+
+def _named(scores: Any) -> dict[str, float]:
+    """`validation/loss` as `loss`."""
+    return {name.partition("/")[2]: float(value) for name, value in scores.items()}

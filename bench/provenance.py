@@ -1,0 +1,75 @@
+"""What a result was computed with: code, packages, machine."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import ROOT
+
+PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": _git_dirty(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "flush_denormal": True,
+        **_gpu(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        command = ["git", "-C", str(ROOT), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
+
+
+def _git_dirty() -> bool | None:
+    """Whether the code differs from the commit; results and other untracked files do not count."""
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return None if status is None else bool(status)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    """The processor's name; the platform module has it on macOS and Windows, the kernel on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _gpu() -> dict[str, Any]:
+    if not torch.cuda.is_available():
+        return {"gpu": None}
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+        driver = answer.stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        driver = None
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"gpu": names[0], "gpu_count": len(names), "gpu_driver": driver, "cuda": torch.version.cuda}

@@ -1,0 +1,131 @@
+"""What is asked for: a run's identity and the way it is carried out."""
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench import PROTOCOL
+from bench.budget import fit
+from bench.errors import RequestError, unknown
+from bench.registry import FoundModel, FoundTask
+from bench.settings import Settings
+from datamodules._spec import TaskSpec
+from models._wrappers import WRAPPERS, Wrapper
+
+TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """A run: (model, wrapper, config, task, seed, protocol version). Equal requests have one `run_id`.
+
+    Raises:
+        RequestError: the seed is out of range.
+    """
+
+    model: FoundModel
+    wrapper: type[Wrapper]
+    task: FoundTask
+    spec: TaskSpec
+    settings: Settings
+    sources: dict[str, str]
+    """Where each setting that is not a default came from."""
+    seed: int = 0
+    budget: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < TUNING_SEEDS:
+            raise RequestError(f"seed={self.seed} must be from 0 to {TUNING_SEEDS - 1}; higher ones belong to tuning.")
+
+    @property
+    def run_id(self) -> str:
+        identity = {
+            "protocol": PROTOCOL,
+            "model": self.model.name,
+            "wrapper": self.wrapper.name,
+            "task": self.spec.name,
+            "task_version": self.spec.version,
+            "config": self.settings.to_dict(),
+            "budget": self.budget,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def command(self) -> str:
+        """The command that repeats this run."""
+        model = self.model.name.partition("@")[0]
+        words = ["python", "-m", "bench", "run", "--model", str(self.model.path) if "@" in self.model.name else model]
+        words += ["--task", self.spec.name, "--seed", str(self.seed)]
+        words += ["--wrapper", self.wrapper.name] * (self.wrapper is not self.model.cls.wrapper)
+        words += ["--budget", str(self.budget)] * (self.budget is not None)
+        config = {name: value for part in self.settings.to_dict().values() for name, value in part.items()}
+        for name, source in self.sources.items():
+            if source == "flag":
+                words += ["--set", f"{name}={_word(config[name])}"]
+        return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a run is carried out; none of it is part of what the run is. Lightning's own words, where it has them."""
+
+    accelerator: str = "auto"
+    devices: str = "1"
+    logger: Literal["csv", "tensorboard", "wandb", "none"] = "none"
+    compile: bool = False
+    data_dir: str | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingFlags:
+    """What the command line says of a run's settings."""
+
+    assignments: list[str] = field(default_factory=list)
+    epochs: int | None = None
+    precision: str | None = None
+    budget: str | None = None
+    wrapper: str | None = None
+
+
+def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed: int) -> RunRequest:
+    """Resolve the flags against the defaults and the budget.
+
+    Raises:
+        RequestError: a setting, its value, the wrapper or the budget is not legal, or the model does not fit.
+    """
+    wrapper = model.cls.wrapper if flags.wrapper is None else _find_wrapper(flags.wrapper)
+    spec = task.build().spec
+    defaults = Settings.defaults(model.cls, wrapper)
+    words = list(flags.assignments)
+    words += [f"epochs={flags.epochs}"] * (flags.epochs is not None)
+    words += [f"precision={flags.precision}"] * (flags.precision is not None)
+    changes = defaults.parse(words)
+    sources = dict.fromkeys(changes, "flag")
+    if flags.budget is None:
+        settings = defaults.updated(changes)
+    else:
+        settings = fit(model.cls, wrapper, spec, flags.budget, changes)
+        sources = _fitted(defaults, settings) | sources
+    return RunRequest(
+        model=model, wrapper=wrapper, task=task, spec=spec, settings=settings, sources=sources, seed=seed,
+        budget=flags.budget,
+    )  # fmt: skip
+
+
+def _find_wrapper(name: str) -> type[Wrapper]:
+    if name not in WRAPPERS:
+        raise unknown("wrapper", name, WRAPPERS)
+    return WRAPPERS[name]
+
+
+def _fitted(defaults: Settings, settings: Settings) -> dict[str, str]:
+    before, after = defaults.to_dict(), settings.to_dict()
+    return {name: "budget" for part in after for name in after[part] if after[part][name] != before[part][name]}

@@ -1,0 +1,130 @@
+"""Asking for a run: what is recorded is returned, what is not is carried out and recorded."""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from bench import PROTOCOL
+from bench.attempt import LAST, Attempt, Ending, forget, peak_memory_host
+from bench.errors import RequestError
+from bench.network import build, count, state_bytes
+from bench.provenance import environment
+from bench.request import Execution, RunRequest
+from db.schema import CurvePoint, Run
+from db.store import Store
+
+
+def run(request: RunRequest, store: Store, execution: Execution) -> Run:
+    """The recorded run, from the store or, where it has none, carried out now.
+
+    Raises:
+        RequestError: an earlier attempt stopped and `resume` was not asked for, or one is under way.
+    """
+    recorded = store.result(request.run_id)
+    if recorded is not None:
+        return recorded
+    folder = store.artifacts / request.run_id
+    with _alone(folder):
+        attempts = store.attempts(request.run_id)
+        _check_resumption(request, folder, attempts, resume=execution.resume)
+        started_at, started = datetime.now(UTC), time.perf_counter()
+        attempt = Attempt(request, execution, folder)
+        ending = attempt.carry_out()
+        row = _row(attempt, ending, number=attempts + 1, started_at=started_at, seconds=time.perf_counter() - started)
+        return store.record(row, _points(attempt)) if attempt.is_main_process else row
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run's folder against other processes; the helpers that Lightning starts for more devices share it."""
+    if _is_helper():
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise RequestError(f"run {folder.name} is being carried out by another process; wait for it to end.") from error
+
+
+def _check_resumption(request: RunRequest, folder: Path, attempts: int, *, resume: bool) -> None:
+    if _is_helper():
+        return
+    stopped = attempts > 0 or (folder / LAST).exists()
+    if stopped and not resume:
+        raise RequestError(
+            f"an earlier attempt at this run ({request.run_id}) was stopped. "
+            f"It can only be resumed, so that no result is the best of several tries:\n  {request.command} --resume"
+        )
+    if not stopped:
+        forget(folder)
+
+
+def _is_helper() -> bool:
+    """Whether this is a process that Lightning started for a further device."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _row(attempt: Attempt, ending: Ending, *, number: int, started_at: datetime, seconds: float) -> Run:
+    request, spec = attempt.request, attempt.request.spec
+    finished = ending.status == "finished"
+    return Run(
+        run_id=request.run_id,
+        attempt=number,
+        protocol=PROTOCOL,
+        model=request.model.name,
+        wrapper=request.wrapper.name,
+        task=spec.name,
+        task_version=spec.version,
+        seed=request.seed,
+        budget=request.budget,
+        config=request.settings.to_dict(),
+        config_source=dict(request.sources),
+        status=ending.status,
+        reason=ending.reason,
+        metric_name=spec.metric,
+        metric_value=attempt.metrics["test"][spec.metric] if finished else None,
+        chance=spec.chance,
+        solved=spec.solved,
+        metrics=attempt.metrics if finished else {},
+        best_epoch=attempt.best_epoch,
+        epochs=attempt.epochs,
+        steps=attempt.steps,
+        **_sizes(request),
+        samples_per_second=attempt.samples_per_second,
+        train_seconds=attempt.curves.train_seconds,
+        wall_seconds=seconds,
+        peak_memory_host=peak_memory_host(),
+        peak_memory_device=attempt.peak_memory_device,
+        facts=attempt.facts,
+        environment=environment() | {"execution": asdict(attempt.execution)},
+        source_hash=request.model.source_hash,
+        command=request.command,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+    )
+
+
+def _sizes(request: RunRequest) -> dict[str, Any]:
+    with torch.device("meta"):
+        network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    counts = count(network)
+    parts = {f"params_{part}": getattr(counts, part) for part in ("total", "core", "embedding", "readout", "buffers")}
+    return {**parts, "state_bytes": state_bytes(network)}
+
+
+def _points(attempt: Attempt) -> list[CurvePoint]:
+    return [
+        CurvePoint(**point | {"value": point["value"] if math.isfinite(point["value"]) else None})
+        for point in attempt.curves.points
+    ]
