@@ -1,0 +1,23 @@
+"""The command line. Its modules import torch, Lightning and the database only inside the commands that need them."""
+
+import typer
+
+from bench.cli import board, database, listing, run
+
+app = typer.Typer(
+    name="bench",
+    help="Compare sequence models on long dependencies: equal budgets, every seed kept, test data read once.",
+    epilog="Start with:  python -m bench run --model fru",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.command("run")(run.run)
+app.command("models")(listing.models)
+app.command("tasks")(listing.tasks)
+app.command("runs")(board.runs)
+app.command("leaderboard")(board.leaderboard)
+app.command("show")(board.show)
+app.command("app")(board.serve)
+app.add_typer(database.app, name="db")

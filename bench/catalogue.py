@@ -1,0 +1,71 @@
+"""What can be run, described: every architecture and every task, and the files that are broken."""
+
+from dataclasses import asdict
+from typing import Any
+
+from bench import budget as budgets
+from bench.errors import RequestError
+from bench.network import count_on_meta
+from bench.registry import FoundModel, family_names, find_family, find_model, find_task, model_names
+from bench.settings import Settings
+from datamodules._base import SequenceDataModule
+from datamodules._spec import TaskSpec
+
+Rows = list[dict[str, Any]]
+
+
+def describe_models(task: str, budget: str | None) -> tuple[Rows, list[str]]:
+    """A row for each architecture, its parameters counted for a task, and the errors of broken files."""
+    spec = find_task(task).build().spec
+    if budget is not None:
+        budgets.tier_size(budget)
+    rows, broken = [], []
+    for name in model_names():
+        try:
+            rows.append(_describe_model(find_model(name), spec, budget))
+        except RequestError as error:
+            broken.append(str(error))
+    return rows, broken
+
+
+def _describe_model(found: FoundModel, spec: TaskSpec, budget: str | None) -> dict[str, Any]:
+    cls, wrapper = found.cls, found.cls.wrapper
+    counts = count_on_meta(cls, wrapper, Settings.defaults(cls, wrapper), spec)
+    row = {
+        "name": found.name,
+        "family": cls.family,
+        "wrapper": wrapper.name,
+        "causal": cls.causal,
+        "recurrent": cls.is_recurrent(),
+        "default_params": counts.total,
+        "paper": cls.paper._asdict(),
+    }
+    return row if budget is None else row | _fitted(found, spec, budget)
+
+
+def _fitted(found: FoundModel, spec: TaskSpec, budget: str) -> dict[str, Any]:
+    cls, wrapper = found.cls, found.cls.wrapper
+    try:
+        settings = budgets.fit(cls, wrapper, spec, budget, {})
+    except RequestError as error:
+        return {"fitted_params": None, "fitted_config": None, "note": str(error)}
+    size = count_on_meta(cls, wrapper, settings, spec).budgeted
+    return {"fitted_params": size, "fitted_config": asdict(settings.model) | asdict(settings.wrapper), "note": None}
+
+
+def describe_tasks() -> tuple[Rows, list[str]]:
+    """A row for each variant of each task, and the errors of broken files."""
+    rows, broken = [], []
+    for family in family_names():
+        try:
+            cls = find_family(family)
+            rows += [_describe_task(cls(variant)) for variant in cls.variants]
+        except RequestError as error:
+            broken.append(str(error))
+    return rows, broken
+
+
+def _describe_task(task: SequenceDataModule) -> dict[str, Any]:
+    spec = asdict(task.spec) | {"input": str(task.spec.input), "output": str(task.spec.output)}
+    missing = task.missing()
+    return spec | {"available": missing is None, "missing": missing}

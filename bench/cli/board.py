@@ -1,0 +1,141 @@
+"""What is in the database: `bench runs`, `leaderboard`, `show` and `app`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
+from bench.cli.output import field, number, print_json, print_rows
+
+EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
+
+
+def runs(
+    task: TaskFilter = None, model: ModelFilter = None, db: Db = None, as_json: Json = False, as_csv: Csv = False
+) -> None:
+    """List every run, oldest first: finished, failed and interrupted ones."""
+    from bench.report import summary
+    from db.store import Store
+
+    rows = [summary(run) for run in Store(db, read_only=True).runs(task=_task_name(task), model=model)]
+    columns = {
+        "run": field("run_id"),
+        "model": field("model"),
+        "task": field("task"),
+        "seed": field("seed"),
+        "status": field("status"),
+        "metric": lambda row: row["metric"]["name"],
+        "value": lambda row: "–" if row["metric"]["value"] is None else f"{row['metric']['value']:.4f}",
+        "params": lambda row: f"{row['params']['total']:,}",
+        "seconds": number("train_seconds", ".0f"),
+        "reason": lambda row: row["reason"] or "",
+    }
+    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+
+
+def leaderboard(
+    task: TaskFilter = None,
+    budget: Annotated[str | None, typer.Option(help="Only this parameter tier: 10k, 100k or 1M.")] = None,
+    db: Db = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Order architectures by score within each task.
+
+    The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
+    """
+    from bench.ranking import leaderboard as ranked
+    from db.store import Store
+
+    if budget is not None:
+        _check_budget(budget)
+    table = [
+        row for row in ranked(Store(db, read_only=True).runs(task=_task_name(task))) if budget in (None, row.budget)
+    ]
+    columns = {
+        "task": field("task"),
+        "model": field("model"),
+        "score": number("score", ".1f"),
+        "±": number("score_std", ".1f"),
+        "metric": field("metric_name"),
+        "value": number("metric_value", ".4f"),
+        "params": number("params"),
+        "budget": field("budget"),
+        "seeds": lambda row: str(len(row["seeds"])),
+        "failed": field("failures"),
+        "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
+    }
+    print_rows([asdict(row) for row in table], columns, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id, or its first characters.")],
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Show one run: result, settings, provenance and the command that repeats it."""
+    from bench.errors import RequestError
+    from bench.report import full
+    from db.store import Store
+
+    store = Store(db, read_only=True)
+    found = store.find(run)
+    if len(found) != 1:
+        ids = ", ".join(each.run_id for each in found[:8])
+        given = f"{len(found)} runs begin with {run!r}: {ids}" if found else f"no run begins with {run!r}"
+        raise RequestError(f"{given}. `bench runs` lists them.")
+    document = full(found[0], store.curves(found[0]))
+    if as_json:
+        print_json(document)
+    else:
+        _print_record(document)
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="Port to serve on.", min=1, max=65535)] = 8501,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    db: Db = None,
+) -> None:
+    """Serve the leaderboard in the browser."""
+    from db.store import Store
+    from leaderboard_app.server import serve as serve_app
+
+    serve_app(Store(db), host=host, port=port)
+
+
+def _print_record(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.tree import Tree
+
+    tree = Tree(f"[bold]{document['run_id']}[/]")
+    curves = document.pop("curves")
+    for name, value in document.items():
+        _add(tree, name, value)
+    tree.add(f"curves: {len(curves)} points (--json prints them)")
+    Console(highlight=False).print(tree)
+
+
+def _add(tree: Any, name: str, value: Any) -> None:
+    from rich.markup import escape
+
+    if isinstance(value, dict):
+        branch = tree.add(escape(name))
+        for key, each in value.items():
+            _add(branch, key, each)
+    else:
+        tree.add(f"{escape(name)}: {escape(str(value))}")
+
+
+def _task_name(task: str | None) -> str | None:
+    """The stored name of a task, checked only where the database may hold none of that name."""
+    from bench.registry import find_task
+
+    return task and find_task(task).variant
+
+
+def _check_budget(budget: str) -> None:
+    from bench.budget import tier_size
+
+    tier_size(budget)

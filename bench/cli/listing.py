@@ -1,0 +1,63 @@
+"""What can be run: `bench models` and `bench tasks`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.options import Csv, Json
+from bench.cli.output import field, number, print_rows, stderr
+
+
+def models(
+    task: Annotated[str, typer.Option("--task", "-t", help="The task that parameters are counted for.")] = "digits",
+    budget: Annotated[str | None, typer.Option(help="Fit to 10k, 100k or 1M, and show the fitted settings.")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """List the architectures, with their papers and parameter counts."""
+    from bench.catalogue import describe_models
+
+    rows, broken = describe_models(task, budget)
+    columns = {
+        "model": field("name"),
+        "family": field("family"),
+        "wrapper": field("wrapper"),
+        "causal": lambda row: "yes" if row["causal"] else "no",
+        "params": number("default_params"),
+        "year": lambda row: str(row["paper"]["year"]),
+        "paper": lambda row: row["paper"]["title"],
+    }
+    if budget is not None:
+        fitted = {"fitted": number("fitted_params"), "settings": _shown("fitted_config"), "note": field("note")}
+        columns = {name: columns[name] for name in ("model", "wrapper")} | fitted
+    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="No models.")
+    _report(broken)
+
+
+def tasks(as_json: Json = False, as_csv: Csv = False) -> None:
+    """List the tasks, with their lengths, metrics and trivial scores."""
+    from bench.catalogue import describe_tasks
+
+    rows, broken = describe_tasks()
+    columns = {
+        "task": field("name"),
+        "length": number("seq_len"),
+        "input": field("input"),
+        "output": field("output"),
+        "metric": field("metric"),
+        "trivial": number("chance", ".4g"),
+        "solved": number("solved", ".4g"),
+        "here": lambda row: "yes" if row["available"] else "no",
+        "what": field("summary"),
+    }
+    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="No tasks.")
+    _report(broken)
+
+
+def _shown(name: str) -> Any:
+    return lambda row: " ".join(f"{key}={value}" for key, value in (row[name] or {}).items() if value is not None)
+
+
+def _report(broken: list[str]) -> None:
+    for message in broken:
+        stderr.print(f"bench: {message}", markup=False)

@@ -1,0 +1,109 @@
+"""`bench run`."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bench.cli.options import Db, Json, Model
+from bench.cli.output import print_json, stderr
+
+if TYPE_CHECKING:
+    from db.schema import Run
+    from db.store import Store
+
+EXIT_CODES = {"finished": 0, "interrupted": 130}  # every other status: 1
+
+EPILOG = """Examples:
+
+  python -m bench run --model fru
+
+  python -m bench run --model lstm --task fashion --budget 100k --seed 1
+
+  python -m bench run --model my_rnn.py --set lr=0.01 --set clip_norm=none
+"""
+
+
+def run(
+    model: Model,
+    task: Annotated[str, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = "digits",
+    seed: Annotated[int, typer.Option(help="Seed of weights and batch order; data never depends on it.")] = 0,
+    budget: Annotated[str | None, typer.Option(help="Fit the model to 10k, 100k or 1M parameters.")] = None,
+    wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be given many times.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32, bf16-mixed, 16-mixed or 64.", show_default="32")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of a stopped attempt.")] = False,
+    accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
+    devices: Annotated[str, typer.Option(help="Lightning's: a number, or auto for all. They share the batch.")] = "1",
+    logger: Annotated[
+        Literal["csv", "tensorboard", "wandb", "none"], typer.Option(help="Where else to log the curves.")
+    ] = "none",
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
+    data_dir: Annotated[
+        str | None, typer.Option(envvar="BENCH_DATA_DIR", help="Where files of data sets are looked for first.")
+    ] = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Train an architecture on a task, evaluate it once and record the result.
+
+    A run that is recorded already is shown, not repeated.
+    """
+    from bench.registry import find_model_or_file, find_task
+    from bench.request import Execution, SettingFlags, build_request
+    from bench.run import run as carry_out
+    from db.store import Store
+
+    flags = SettingFlags(
+        assignments=assignments or [], epochs=epochs, precision=precision, budget=budget, wrapper=wrapper
+    )
+    request = build_request(find_model_or_file(model), find_task(task), flags, seed)
+    store = Store(db)
+    execution = Execution(
+        accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume
+    )
+    before = store.result(request.run_id)
+    recorded = carry_out(request, store, execution)
+    _show(recorded, store, as_json=as_json, repeated=before is not None)
+    return EXIT_CODES.get(recorded.status, 1)
+
+
+def _show(run: "Run", store: "Store", *, as_json: bool, repeated: bool) -> None:
+    from bench.report import summary
+
+    if as_json:
+        print_json(summary(run))
+        return
+    if repeated:
+        stderr.print(f"This run was recorded on {run.finished_at:%Y-%m-%d %H:%M} UTC; it is shown, not repeated.")
+    if run.status != "finished":
+        stderr.print(f"[bold red]{run.status}[/]: {run.reason}")
+        if run.status == "failed":
+            stderr.print(f"Traceback: {store.artifacts / run.run_id / 'error.txt'}")
+        if run.status == "interrupted":
+            stderr.print(f"Go on with:\n  {run.command} --resume")
+    else:
+        _show_result(run, store)
+
+
+def _show_result(run: "Run", store: "Store") -> None:
+    from bench.ranking import leaderboard
+
+    print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {run.metric_value:.4f}")
+    print(f"  {run.params_total:,} parameters ({run.params_core:,} core, {run.params_readout:,} readout), ", end="")
+    print(f"{run.epochs} epochs in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
+    best = leaderboard(store.runs(task=run.task))[0]
+    if run.run_id in best.run_ids:
+        print(f"  It leads the board on {run.task} (score {best.score:.1f}).")
+    else:
+        print(f"  Best on the board: {best.model}, score {best.score:.1f}, {best.params:,} parameters.")
+    print("\nNext:")
+    print(f"  another seed:   {_with_seed(run)}")
+    print(f"  the board:      python -m bench leaderboard --task {run.task}")
+    print("  in the browser: python -m bench app")
+
+
+def _with_seed(run: "Run") -> str:
+    return run.command.replace(f"--seed {run.seed}", f"--seed {run.seed + 1}")

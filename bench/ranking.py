@@ -1,0 +1,106 @@
+"""From a table of runs to a table of rows: pure functions."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from db.schema import OPEN, Run
+
+
+def utility(value: float | None, *, chance: float, solved: float) -> float:
+    """Where a test metric lies between the task's trivial predictor (0) and the value that counts as solved (1).
+
+    Accuracies on a linear scale, errors on a logarithmic one; clipped to [0, 1]. No value, or one that is not finite,
+    has utility 0.
+    """
+    if value is None or not math.isfinite(value):
+        return 0.0
+    if solved > chance:
+        fraction = (value - chance) / (solved - chance)
+    elif value <= solved:
+        fraction = 1.0
+    else:
+        fraction = math.log(chance / value) / math.log(chance / solved)
+    return min(1.0, max(0.0, fraction))
+
+
+def score(run: Run) -> float:
+    """100 × utility. A run that did not finish well scores 0."""
+    return 100 * utility(run.metric_value, chance=run.chance, solved=run.solved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An architecture in one configuration on one task: every seed of it."""
+
+    task: str
+    model: str
+    wrapper: str
+    budget: str | None
+    settings: dict[str, Any]
+    """The settings that are not defaults, and not the budget's doing."""
+    score: float
+    """Mean over seeds, failures counted as 0."""
+    score_std: float | None
+    """Sample standard deviation over seeds; None where there is one."""
+    metric_name: str
+    metric_value: float | None
+    """Mean over the seeds that finished."""
+    params: int
+    params_core: int
+    seeds: tuple[int, ...]
+    failures: int
+    statuses: dict[str, int]
+    run_ids: tuple[str, ...]
+
+
+def leaderboard(runs: Iterable[Run]) -> list[Row]:
+    """A row for each task, architecture, wrapper, budget and configuration, best first within a task.
+
+    Interrupted runs have no result yet and are left out.
+    """
+    groups: defaultdict[Any, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.status != OPEN:
+            groups[run.task, run.task_version, run.protocol, run.model, run.wrapper, run.budget, _key(run)].append(run)
+    rows = [_row(group) for group in groups.values()]
+    return sorted(rows, key=lambda row: (row.task, -row.score, row.params, row.model))
+
+
+def _key(run: Run) -> str:
+    return repr(sorted((part, sorted(values.items())) for part, values in run.config.items()))
+
+
+def _row(runs: Sequence[Run]) -> Row:
+    first = runs[0]
+    scores = [score(run) for run in runs]
+    values = [run.metric_value for run in runs if run.metric_value is not None]
+    statuses: defaultdict[str, int] = defaultdict(int)
+    for run in runs:
+        statuses[run.status] += 1
+    return Row(
+        task=first.task,
+        model=first.model,
+        wrapper=first.wrapper,
+        budget=first.budget,
+        settings=chosen_settings(first),
+        score=fmean(scores),
+        score_std=stdev(scores) if len(scores) > 1 else None,
+        metric_name=first.metric_name,
+        metric_value=fmean(values) if values else None,
+        params=first.params_total,
+        params_core=first.params_core,
+        seeds=tuple(sorted(run.seed for run in runs)),
+        failures=len(runs) - statuses["finished"],
+        statuses={status: count for status, count in statuses.items() if count},
+        run_ids=tuple(run.run_id for run in runs),
+    )
+
+
+def chosen_settings(run: Run) -> dict[str, Any]:
+    """The settings that somebody chose, by flag or preset."""
+    config = {name: value for part in run.config.values() for name, value in part.items()}
+    return {name: config[name] for name, source in run.config_source.items() if source != "budget"}

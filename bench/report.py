@@ -1,0 +1,39 @@
+"""A run as the JSON documents show it."""
+
+from typing import Any
+
+from bench.ranking import score
+from db.schema import CurvePoint, Run
+
+PARTS = ("total", "core", "embedding", "readout", "buffers")
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What `run` and `runs` print."""
+    return {
+        "run_id": run.run_id,
+        "model": run.model,
+        "wrapper": run.wrapper,
+        "task": run.task,
+        "budget": run.budget,
+        "seed": run.seed,
+        "status": run.status,
+        "reason": run.reason,
+        "metric": {"name": run.metric_name, "value": run.metric_value},
+        "score": score(run),
+        "params": {part: getattr(run, f"params_{part}") for part in PARTS},
+        "train_seconds": run.train_seconds,
+        "samples_per_second": run.samples_per_second,
+        "epochs": run.epochs,
+        "steps": run.steps,
+        "attempt": run.attempt,
+        "finished_at": run.finished_at.isoformat(),
+    }
+
+
+def full(run: Run, curves: list[CurvePoint]) -> dict[str, Any]:
+    """What `show` prints: everything that is stored."""
+    dropped = {"id", "started_at", "finished_at", "metric_name", "metric_value"} | {f"params_{part}" for part in PARTS}
+    stored = {column.key: getattr(run, column.key) for column in Run.__table__.columns if column.key not in dropped}
+    points = [{"name": p.name, "epoch": p.epoch, "step": p.step, "value": p.value} for p in curves]
+    return summary(run) | stored | {"started_at": run.started_at.isoformat(), "curves": points}

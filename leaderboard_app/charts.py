@@ -1,0 +1,52 @@
+"""The charts. Colours are Okabe and Ito's, which colour-blind readers can tell apart."""
+
+import altair as alt
+import pandas as pd
+
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#999999"]
+
+
+def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """A labelled point for each row, on a log axis of parameters, with the standard deviation over seeds as a bar.
+
+    Args:
+        rows: columns `params`, `score`, `score_std`, `model`, `seeds`, `failures`.
+    """
+    spread = rows["score_std"].fillna(0).infer_objects()
+    rows = rows.assign(low=rows["score"] - spread, high=rows["score"] + spread, seeds=rows["seeds"].map(len))
+    x = alt.X(
+        "params:Q", title="parameters", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(format="~s", tickCount=5)
+    )
+    y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, padding=20))
+    base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=alt.Scale(range=COLOURS), legend=None))
+    tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]
+    points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip)
+    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
+    labels = base.mark_text(align="left", dx=10, dy=-8, fontSize=13).encode(text="model")
+    return alt.layer(bars, points, labels).properties(height=360)
+
+
+def learning_curves(points: pd.DataFrame, metric: str) -> alt.HConcatChart:
+    """Loss and metric over optimiser steps, side by side.
+
+    Args:
+        points: columns `name` ("train/loss", "validation/loss", "validation/<metric>", …), `step`, `value`.
+    """
+    points = points.dropna(subset=["value"])
+    split_and_kind = points["name"].str.split("/", n=1, expand=True)
+    points = points.assign(split=split_and_kind[0], kind=split_and_kind.get(1))
+    return alt.hconcat(
+        _curve(points[points["kind"] == "loss"], "loss"), _curve(points[points["kind"] == metric], metric)
+    )
+
+
+def _curve(points: pd.DataFrame, title: str) -> alt.Chart:
+    colour = alt.Color("split:N", title=None, scale=alt.Scale(domain=["train", "validation"], range=COLOURS[:2]))
+    tooltip = ["split", "step", alt.Tooltip("value", format=".4f")]
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
+    chart = (
+        alt.Chart(points)
+        .mark_line(point=True)
+        .encode(x=alt.X("step:Q", title="step"), y=y, color=colour, tooltip=tooltip)
+    )
+    return chart.properties(width=430, height=280)
