@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from safetensors.torch import save_model
 
-from bench.callbacks import Curves, DivergedError, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
+from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
 from bench.errors import RequestError
 from bench.network import build
 from bench.request import Execution, RunRequest
@@ -177,8 +177,7 @@ class Attempt:
             self.folder, "best", monitor=self.monitor, mode=mode, save_weights_only=True, save_on_train_epoch_end=False,
             enable_version_counter=False,
         )  # fmt: skip
-        last = ModelCheckpoint(self.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-        return [*callbacks, best, last]
+        return [*callbacks, best, KeepLast(self.folder / LAST)]
 
     def _logger(self) -> Logger | bool:
         name, folder = self.execution.logger, self.folder

@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 CHECK_EVERY = 50  # steps between looks at the training loss: a look makes the device wait
 REFRESHES_PER_SECOND = 4
+SECONDS_BETWEEN_CHECKPOINTS = 5  # a checkpoint costs some 30 ms, as much as a small model's whole epoch may
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal to redraw on
 
 
@@ -81,6 +83,19 @@ class StopAtStep(Callback):
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step >= self.step:
             trainer.should_stop = True
+
+
+class KeepLast(Callback):
+    """Saves a checkpoint to resume from at the end of an epoch, where the last one is old enough to be worth it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.saved_at = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if time.monotonic() - self.saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
+            trainer.save_checkpoint(self.path)
+            self.saved_at = time.monotonic()
 
 
 class SeedEachEpoch(Callback):

@@ -66,9 +66,10 @@ def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
 
 
 def _read_only_query(path: str) -> dict[str, str]:
-    # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them.
-    writable = os.access(Path(path).parent, os.W_OK)
-    return {"uri": "true", "mode": "ro"} | ({} if writable else {"immutable": "1"})
+    # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them. Where they were
+    # left behind they hold results that `immutable` would not see, and SQLite can read them as they are.
+    needs_files = not os.access(Path(path).parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    return {"uri": "true", "mode": "ro"} | ({"immutable": "1"} if needs_files else {})
 
 
 def _quoted(path: str) -> str:

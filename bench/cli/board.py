@@ -51,9 +51,8 @@ def leaderboard(
 
     if budget is not None:
         _check_budget(budget)
-    table = [
-        row for row in ranked(Store(db, read_only=True).runs(task=_task_name(task))) if budget in (None, row.budget)
-    ]
+    recorded = Store(db, read_only=True).runs(task=_task_name(task))
+    table = [row for row in ranked(recorded) if budget in (None, row.budget)]
     columns = {
         "task": field("task"),
         "model": field("model"),

@@ -11,6 +11,8 @@ from rich.table import Table
 
 Cells = Mapping[str, Callable[[Any], str]]
 
+WIDTH_OF_PIPES = 200  # columns, where there is no terminal to ask
+
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -39,11 +41,13 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool,
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    *_, last = columns
     for heading in columns:
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading != last)
     for row in rows:
         table.add_row(*(cell(row) for cell in columns.values()))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table, width=None if console.is_terminal else WIDTH_OF_PIPES, crop=False)
 
 
 def field(name: str) -> Callable[[Any], str]:

@@ -1,0 +1,227 @@
+"""The results store on SQLite and, where its binaries are installed, on PostgreSQL."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from db.errors import StoreError
+from db.schema import Base, CurvePoint, Run
+from db.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
+    values: dict[str, Any] = {
+        "run_id": run_id, "attempt": 1, "protocol": 1, "model": "fru", "wrapper": "plain", "task": "digits",
+        "task_version": 1, "seed": 0, "budget": None, "config": {"model": {"size": 3}}, "config_source": {},
+        "status": "finished", "reason": None, "metric_name": "accuracy", "metric_value": 0.5, "chance": 0.1,
+        "solved": 1.0, "metrics": {"test": {"accuracy": 0.5}}, "best_epoch": 1, "epochs": 2, "steps": 3, "params_total": 10,
+        "params_core": 6, "params_embedding": 0, "params_readout": 4, "params_buffers": 0, "state_bytes": None,
+        "samples_per_second": 5.0, "train_seconds": 1.0, "wall_seconds": 2.0, "peak_memory_host": 2**40,
+        "peak_memory_device": None, "facts": {}, "environment": {}, "source_hash": "x", "command": "c",
+        "started_at": NOON, "finished_at": NOON,
+    }  # fmt: skip
+    return Run(**values | changes)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own, on a socket in a temporary folder."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
+    if not binaries:
+        pytest.skip("PostgreSQL is not installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    if user:  # PostgreSQL refuses to run as root
+        for path in (folder, folder.parent, folder.parent.parent):
+            path.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
+    data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
+    subprocess.run([binaries[-1] / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], **server)
+    control = [binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], **server)
+    yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], **server)
+
+
+def _which(name: str) -> list[str]:
+    found = shutil.which(name)
+    return [found] if found else []
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "board.sqlite")
+    server = request.getfixturevalue("postgres")
+    store = Store(f"{server}&application_name=setup")
+    with store._engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    return server
+
+
+def test_a_run_comes_back_as_it_went_in(url: str) -> None:
+    elsewhere = datetime(2026, 1, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    Store(url).record(make_run(started_at=elsewhere), [CurvePoint(name="train/loss", epoch=1, step=7, value=None)])
+    store = Store(url, read_only=True)
+    (run,) = store.runs()
+    assert (run.config, run.peak_memory_host, run.started_at) == ({"model": {"size": 3}}, 2**40, NOON)
+    assert run.started_at.tzinfo is UTC
+    assert [(p.name, p.epoch, p.step, p.value) for p in store.curves(run)] == [("train/loss", 1, 7, None)]
+
+
+def test_migrations_make_what_the_schema_says(url: str) -> None:
+    with Store(url)._engine.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+@pytest.mark.parametrize("change", ["UPDATE runs SET metric_value = 1", "DELETE FROM runs", "DELETE FROM curves",
+                                    "UPDATE curves SET value = 0"])  # fmt: skip
+def test_results_are_append_only(url: str, change: str) -> None:
+    store = Store(url)
+    store.record(make_run(), [CurvePoint(name="train/loss", epoch=1, step=1, value=1.0)])
+    with pytest.raises(DBAPIError, match="append-only"), store._engine.begin() as connection:
+        connection.execute(text(change))
+    assert store.runs()[0].metric_value == 0.5
+    assert len(store.curves(store.runs()[0])) == 1
+
+
+def test_a_run_has_one_result_and_the_first_stays(url: str) -> None:
+    store = Store(url)
+    store.record(make_run(status="interrupted", metric_value=None))
+    assert store.result("0123456789abcdef") is None
+    assert store.attempts("0123456789abcdef") == 1
+    first = store.record(make_run(attempt=2, metric_value=0.6))
+    second = store.record(make_run(attempt=3, metric_value=0.9))
+    assert (first.metric_value, second.metric_value) == (0.6, 0.6)
+    assert [run.attempt for run in store.runs()] == [2]
+
+
+def test_a_run_and_its_curves_are_recorded_together_or_not_at_all(url: str) -> None:
+    store = Store(url)
+    point = {"name": "train/loss", "epoch": 1, "step": 1, "value": 1.0}
+    with pytest.raises(DBAPIError):
+        store.record(make_run(), [CurvePoint(**point), CurvePoint(**point)])
+    assert store.runs() == []
+
+
+def test_a_number_that_json_lacks_is_refused(url: str) -> None:
+    store = Store(url)
+    with pytest.raises(Exception, match="JSON compliant"):
+        store.record(make_run(metrics={"test": {"loss": float("nan")}}))
+    assert store.runs() == []
+
+
+def test_reading_does_not_write(url: str) -> None:
+    Store(url).record(make_run())
+    with pytest.raises(StoreError, match=r"read-?only"):
+        Store(url, read_only=True).record(make_run("f" * 16))
+
+
+def test_processes_that_start_at_once_share_one_upgrade(url: str) -> None:
+    code = "import sys; from db.store import Store; Store(sys.argv[1])"
+    starts = [subprocess.Popen([sys.executable, "-c", code, url], cwd=ROOT, stderr=subprocess.PIPE) for _ in range(4)]
+    errors = [start.communicate(timeout=120)[1] for start in starts]
+    assert [start.returncode for start in starts] == [0] * 4, errors
+    assert Store(url, read_only=True).runs() == []
+
+
+def test_sqlite_settings(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    with store._engine.begin() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 30_000
+
+
+def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "board.sqlite"
+    Store(str(path))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="'9999', which this code does not know: a newer version wrote it"):
+            Store(str(path), read_only=read_only)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE customers (id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="tables of another program"):
+        Store(str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="file is not a database"):
+            Store(str(path), read_only=read_only)
+    assert path.read_text().startswith("not a database")
+
+
+def test_there_is_none_yet(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no database at .*absent.sqlite yet"):
+        Store(str(tmp_path / "absent.sqlite"), read_only=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "message"), [("mysql://a/b", "'mysql' is not supported"), ("://", "is not a database URL")]
+)
+def test_a_url_that_is_not_legal(url: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        Store(url)
+
+
+def test_a_server_that_is_not_there() -> None:
+    with pytest.raises(StoreError, match="onnection"):
+        Store("postgresql://nobody@127.0.0.1:1/none")
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "with results still in the write-ahead log"])
+def test_a_read_only_database_can_be_browsed_and_not_written(tmp_path: Path, closed: bool) -> None:
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    store = Store(str(folder / "board.sqlite"))
+    store.record(make_run())
+    if closed:
+        store._engine.dispose()
+    for path in (*folder.iterdir(), folder):
+        path.chmod(0o555)
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    assert as_nobody(READ, folder / "board.sqlite").stdout == "1\n"
+    assert "readonly database" in as_nobody(WRITE, folder / "board.sqlite").stderr
+
+
+WRITE = "import sys; from db.store import Store; Store(sys.argv[1])"
+READ = "import sys; from db.store import Store; print(len(Store(sys.argv[1], read_only=True).runs()))"
+
+
+def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python as a user who may read the files but not write them."""
+    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*words, sys.executable, "-c", code, str(path)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
