@@ -210,7 +210,8 @@ def _prepare_process() -> None:
     # the flag, so it must be set before the first parallel operation.
     torch.set_flush_denormal(True)
     getLogger("lightning.pytorch").setLevel(ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    for module in ("lightning", "torchmetrics"):
+        warnings.filterwarnings("ignore", module=rf"{module}\..*")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

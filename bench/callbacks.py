@@ -93,7 +93,8 @@ class KeepLast(Callback):
         self.saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if time.monotonic() - self.saved_at >= SECONDS_BETWEEN_CHECKPOINTS:
+        due = time.monotonic() - self.saved_at >= SECONDS_BETWEEN_CHECKPOINTS
+        if trainer.strategy.broadcast(due):  # saving is a joint act: processes must not decide it by their own clocks
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
 

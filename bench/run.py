@@ -46,7 +46,7 @@ def run(request: RunRequest, store: Store, execution: Execution) -> Run:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the run's folder against other processes; the helpers that Lightning starts for more devices share it."""
-    if _is_helper():
+    if is_helper_process():
         yield
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _check_resumption(request: RunRequest, folder: Path, attempts: int, *, resume: bool) -> None:
-    if _is_helper():
+    if is_helper_process():
         return
     stopped = attempts > 0 or (folder / LAST).exists()
     if stopped and not resume:
@@ -70,7 +70,7 @@ def _check_resumption(request: RunRequest, folder: Path, attempts: int, *, resum
         forget(folder)
 
 
-def _is_helper() -> bool:
+def is_helper_process() -> bool:
     """Whether this is a process that Lightning started for a further device."""
     return os.environ.get("LOCAL_RANK", "0") != "0"
 

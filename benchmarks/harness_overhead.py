@@ -3,7 +3,7 @@
     python benchmarks/harness_overhead.py 2>/dev/null
 
 Both sides train the same network on the same batches in the same order, evaluate the validation split after each epoch
-and keep the best weights. They take turns, and the ratio of each pair of turns is printed with the median. Seconds are of
+and keep the best weights. They take turns; the ratio of each pair of turns is printed, and the median. Seconds are of
 processor time, so that other programs on the machine matter less.
 """
 

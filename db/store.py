@@ -1,5 +1,6 @@
 """The one module that reads and writes results."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -45,7 +46,18 @@ class Store:
                 f"{self} has an older schema ({found}); bring it up to date with `python -m bench db upgrade`"
             )
 
+    def _check_writable(self) -> None:
+        """Now rather than at the end of a long training."""
+        path = self._path()
+        for place in (path.parent, path) if path else ():
+            if place == path and not path.exists():
+                continue
+            if not os.access(place, os.W_OK):
+                state = "is read-only" if place.exists() else "does not exist"
+                raise StoreError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")
+
     def _prepare(self) -> None:
+        self._check_writable()
         self.was_upgraded = migrate.upgrade(self._engine)
         if self._path():
             with closing(self._engine.raw_connection()) as connection:  # outside a transaction, as SQLite wants it
@@ -58,7 +70,8 @@ class Store:
     @property
     def artifacts(self) -> Path:
         """The folder for checkpoints, weights and logs: beside a SQLite file, else beside the default database."""
-        return (self._path() or DEFAULT_PATH).parent / "artifacts"
+        path = self._path() or DEFAULT_PATH
+        return path.parent / f"{path.stem}-artifacts"
 
     def __str__(self) -> str:
         return str(self._path() or self.url.render_as_string(hide_password=True))

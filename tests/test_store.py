@@ -26,12 +26,12 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
     values: dict[str, Any] = {
-        "run_id": run_id, "attempt": 1, "protocol": 1, "model": "fru", "wrapper": "plain", "task": "digits",
-        "task_version": 1, "seed": 0, "budget": None, "config": {"model": {"size": 3}}, "config_source": {},
-        "status": "finished", "reason": None, "metric_name": "accuracy", "metric_value": 0.5, "chance": 0.1,
-        "solved": 1.0, "metrics": {"test": {"accuracy": 0.5}}, "best_epoch": 1, "epochs": 2, "steps": 3, "params_total": 10,
-        "params_core": 6, "params_embedding": 0, "params_readout": 4, "params_buffers": 0, "state_bytes": None,
-        "samples_per_second": 5.0, "train_seconds": 1.0, "wall_seconds": 2.0, "peak_memory_host": 2**40,
+        "run_id": run_id, "attempt": 1, "protocol": 1, "model": "fru", "wrapper": "plain", "seed": 0, "budget": None,
+        "task": "digits", "task_version": 1, "chance": 0.1, "solved": 1.0, "metric_name": "accuracy",
+        "config": {"model": {"size": 3}}, "config_source": {}, "status": "finished", "reason": None,
+        "metric_value": 0.5, "metrics": {"test": {"accuracy": 0.5}}, "best_epoch": 1, "epochs": 2, "steps": 3,
+        "params_total": 10, "params_core": 6, "params_embedding": 0, "params_readout": 4, "params_buffers": 0,
+        "state_bytes": None, "samples_per_second": 5.0, "train_seconds": 1.0, "wall_seconds": 2.0, "peak_memory_host": 2**40,
         "peak_memory_device": None, "facts": {}, "environment": {}, "source_hash": "x", "command": "c",
         "started_at": NOON, "finished_at": NOON,
     }  # fmt: skip
@@ -170,6 +170,11 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"absent does not exist"):
+        Store(str(tmp_path / "absent" / "board.sqlite"))
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
@@ -212,7 +217,7 @@ def test_a_read_only_database_can_be_browsed_and_not_written(tmp_path: Path, clo
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
     assert as_nobody(READ, folder / "board.sqlite").stdout == "1\n"
-    assert "readonly database" in as_nobody(WRITE, folder / "board.sqlite").stderr
+    assert "is read-only" in as_nobody(WRITE, folder / "board.sqlite").stderr
 
 
 WRITE = "import sys; from db.store import Store; Store(sys.argv[1])"

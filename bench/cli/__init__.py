@@ -13,7 +13,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-app.command("run")(run.run)
+app.command("run", epilog=run.EPILOG)(run.run)
 app.command("models")(listing.models)
 app.command("tasks")(listing.tasks)
 app.command("runs")(board.runs)

@@ -19,7 +19,8 @@ def runs(
     from bench.report import summary
     from db.store import Store
 
-    rows = [summary(run) for run in Store(db, read_only=True).runs(task=_task_name(task), model=model)]
+    task = _task_name(task)
+    rows = [summary(run) for run in Store(db, read_only=True).runs(task=task, model=model)]
     columns = {
         "run": field("run_id"),
         "model": field("model"),
@@ -51,7 +52,8 @@ def leaderboard(
 
     if budget is not None:
         _check_budget(budget)
-    recorded = Store(db, read_only=True).runs(task=_task_name(task))
+    task = _task_name(task)
+    recorded = Store(db, read_only=True).runs(task=task)
     table = [row for row in ranked(recorded) if budget in (None, row.budget)]
     columns = {
         "task": field("task"),

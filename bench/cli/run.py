@@ -53,6 +53,7 @@ def run(
     """
     from bench.registry import find_model_or_file, find_task
     from bench.request import Execution, SettingFlags, build_request
+    from bench.run import is_helper_process
     from bench.run import run as carry_out
     from db.store import Store
 
@@ -66,7 +67,8 @@ def run(
     )
     before = store.result(request.run_id)
     recorded = carry_out(request, store, execution)
-    _show(recorded, store, as_json=as_json, repeated=before is not None)
+    if not is_helper_process():
+        _show(recorded, store, as_json=as_json, repeated=before is not None)
     return EXIT_CODES.get(recorded.status, 1)
 
 

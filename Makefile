@@ -1,0 +1,41 @@
+# Two commands set everything up:  make demo  and  make test.  `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test slow lint app clean
+
+help:  ## List the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.app  ## Install, train the FRU on real digits, show the board.
+	$(BIN)/python -m bench run --model fru
+	$(BIN)/python -m bench leaderboard
+
+test: $(VENV)/.dev  ## Run the linters, the type checker and the suite (all but the tests marked slow).
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/.dev  ## Run the tests marked slow.
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev  ## Check style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+app: $(VENV)/.app  ## Serve the leaderboard in the browser.
+	$(BIN)/python -m bench app
+
+clean:  ## Remove the virtual environment and caches; results stay.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# A stamp for each set of extras: dependencies are installed again when pyproject.toml changes.
+$(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@

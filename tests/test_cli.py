@@ -1,0 +1,189 @@
+"""The command line as its users meet it: one JSON document, exit codes, and no traceback for a mistake."""
+
+import csv
+import io
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import QUICK, ROOT, Bench
+
+
+def test_a_run_is_recorded_and_the_lists_agree(shared_bench: Bench) -> None:
+    run = shared_bench.json("run", "--model", "gru", "--seed", "1", *QUICK)
+    assert (run["model"], run["task"], run["seed"], run["status"]) == ("gru", "digits", 1, "finished")
+    assert run["metric"]["name"] == "accuracy"
+    assert 0 < run["metric"]["value"] <= 1
+    # GRU(8): 3·8·(1 + 8) weights and two biases of 24; readout 8·10 + 10
+    assert run["params"] == {"total": 354, "core": 264, "embedding": 0, "readout": 90, "buffers": 0}
+    assert run["train_seconds"] > 0
+    assert run in shared_bench.json("runs")
+    (row,) = [row for row in shared_bench.json("leaderboard") if row["model"] == "gru"]
+    values = [each["metric"]["value"] for each in shared_bench.json("runs", "--model", "gru")]
+    assert run["run_id"] in row["run_ids"]
+    assert row["metric_value"] == pytest.approx(sum(values) / 2)
+    assert row["score"] == pytest.approx(sum(100 * (value - 0.1) / 0.9 for value in values) / 2)
+    assert (row["seeds"], row["params"], row["failures"]) == ([0, 1], 354, 0)
+
+
+def test_asked_again_a_run_is_returned_not_repeated(shared_bench: Bench) -> None:
+    done = shared_bench("run", "--model", "gru", *QUICK)
+    assert "it is shown, not repeated" in done.stderr
+    assert len(shared_bench.json("runs", "--model", "gru")) == 2
+
+
+def test_a_failed_run_is_kept_and_scores_zero(shared_bench: Bench) -> None:
+    (row,) = [row for row in shared_bench.json("leaderboard") if row["model"] == "fru"]
+    assert (row["score"], row["failures"], row["statuses"], row["metric_value"]) == (0, 1, {"diverged": 1}, None)
+
+
+def test_show_has_everything(shared_bench: Bench) -> None:
+    run = shared_bench.json("runs")[0]
+    record = shared_bench.json("show", run["run_id"][:6])
+    assert run.items() <= record.items()
+    assert record["config"]["training"]["epochs"] == 2
+    assert record["config_source"] == {"epochs": "flag", "hidden_size": "flag"}
+    assert set(record["metrics"]) == {"train", "validation", "test"}
+    assert set(record["facts"]["splits"]) == {"train", "validation", "test"}
+    assert {"git_commit", "git_dirty", "packages", "cpu", "threads", "deterministic"} <= record["environment"].keys()
+    assert record["environment"]["threads"] == 1
+    assert {p["name"] for p in record["curves"]} == {"train/loss", "validation/loss", "validation/accuracy", "lr"}
+    assert [p["epoch"] for p in record["curves"] if p["name"] == "train/loss"] == [1, 2]
+    assert run["run_id"] in shared_bench("show", run["run_id"]).stdout
+
+
+def test_the_recorded_command_repeats_the_run(shared_bench: Bench) -> None:
+    record = shared_bench.json("show", shared_bench.json("runs")[0]["run_id"])
+    words = record["command"].split()
+    assert words[:3] == ["python", "-m", "bench"]
+    assert shared_bench.json(*words[3:])["run_id"] == record["run_id"]
+
+
+def test_tables_and_csv(shared_bench: Bench) -> None:
+    for command in ("runs", "leaderboard", "models", "tasks"):
+        rows = shared_bench.json(command)
+        assert len(list(csv.DictReader(io.StringIO(shared_bench(command, "--csv").stdout)))) == len(rows)
+        table = shared_bench(command).stdout
+        assert all((row.get("model") or row["name"]) in table for row in rows)
+
+
+def test_models_and_tasks_are_described(bench: Bench) -> None:
+    models = {row["name"]: row for row in bench.json("models")}
+    assert models["fru"]["paper"] == {
+        "title": "Learning Long Term Dependencies via Fourier Recurrent Units",
+        "year": 2018,
+        "url": "https://arxiv.org/abs/1803.06585",
+    }
+    assert models["fru"]["default_params"] == 106_930
+    tasks = {row["name"]: row for row in bench.json("tasks")}
+    assert (tasks["digits"]["seq_len"], tasks["digits"]["chance"], tasks["digits"]["available"]) == (64, 0.1, True)
+
+
+def test_fitted_models(bench: Bench) -> None:
+    rows = {row["name"]: row for row in bench.json("models", "--budget", "10k")}
+    assert 9_500 <= rows["fru"]["fitted_params"] <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--model", "fruu"], "no model named 'fruu'. Did you mean 'fru'? Models: "),
+        (["run", "--model", "fru", "--task", "digts"], "no task named 'digts'. Did you mean 'digits'?"),
+        (["run", "--model", "fru", "--set", "num_freq=3"], "no setting named 'num_freq'. Did you mean 'num_freqs'?"),
+        (["run", "--model", "fru", "--set", "num_freqs"], "'num_freqs' is not of the form key=value. Settings: "),
+        (["run", "--model", "fru", "--set", "num_freqs=many"], "num_freqs='many' is not legal: expected int (now 40)"),
+        (["run", "--model", "fru", "--set", "num_freqs=0"], "num_freqs=0 must be positive"),
+        (["run", "--model", "fru", "--set", "lr=-1"], "lr=-1.0 must be positive"),
+        (["run", "--model", "fru", "--set", "freqs=1,-2"], "must be one or more numbers ≥ 0"),
+        (["run", "--model", "fru", "--set", "freqs=1,2", "--set", "max_freq=9"], "leave max_freq out"),
+        (["run", "--model", "fru", "--set", "lr_schedule=linear"], "expected cosine or constant or staircase"),
+        (["run", "--model", "fru", "--precision", "8"], "expected 32 or bf16-mixed or 16-mixed or 64"),
+        (["run", "--model", "fru", "--budget", "10m"], "no budget named '10m'. Did you mean '10k'?"),
+        (["run", "--model", "fru", "--wrapper", "plane"], "no wrapper named 'plane'. Did you mean 'plain'?"),
+        (["run", "--model", "fru", "--seed", "10000"], "seed=10000 must be from 0 to 9999"),
+        (["run", "--model", "fru", "--seed", "x"], "Invalid value for '--seed': Input should be a valid integer"),
+        (["run", "--model", "fru", "--devices", "0"], "--devices 0: "),
+        (["run", "--model", "fru", "--accelerator", "abacus"], "--accelerator abacus --devices 1: "),
+        (["run", "--model", "absent.py"], "no file 'absent.py'. Give a path to a .py file, or a model's name"),
+        (["run"], "Missing option '--model'"),
+        (["rum"], "No such command 'rum'. Did you mean 'run'"),
+        (["runs", "--task", "digts"], "no task named 'digts'"),
+        (["leaderboard", "--budget", "x"], "no budget named 'x'"),
+        (["runs"], "there is no database at"),
+        (["runs", "--db", "oracle://x/y"], "'oracle' is not supported; legal: sqlite, postgresql"),
+        (["models", "--task", "digts"], "no task named 'digts'"),
+    ],
+)
+def test_a_wrong_request_is_explained(bench: Bench, words: list[str], message: str) -> None:
+    assert message in bench.refused(*words)
+    assert not bench.db.exists() or sqlite3.connect(bench.db).execute("SELECT count(*) FROM runs").fetchone() == (0,)
+
+
+def test_show_wants_one_run(shared_bench: Bench) -> None:
+    assert "no run begins with 'zzz'" in shared_bench.refused("show", "zzz")
+    assert "3 runs begin with ''" in shared_bench.refused("show", "")
+
+
+def test_a_broken_model_file_hides_no_other(bench: Bench, tmp_path: Path) -> None:
+    """In a copy of the project, so that the real one stays whole."""
+    for package in ("bench", "models", "datamodules", "db"):
+        shutil.copytree(
+            ROOT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite*")
+        )
+    (tmp_path / "copy" / "models" / "bad.py").write_text("import nothing_of_that_name")
+    (tmp_path / "copy" / "datamodules" / "worse.py").write_text("1 / 0")
+    bench.env["PYTHONPATH"] = str(tmp_path / "copy")
+    done = bench.fresh("models", "--json")
+    assert "models/bad.py does not import: ModuleNotFoundError: No module named 'nothing_of_that_name'" in done.stderr
+    assert '"fru"' in done.stdout
+    assert "datamodules/worse.py does not import: ZeroDivisionError" in bench.fresh("tasks", "--json").stderr
+    assert "models/bad.py does not import" in bench.fresh("run", "--model", "bad", code=2).stderr
+    assert '"finished"' in bench.fresh("run", "--model", "gru", *QUICK, "--json").stdout
+
+
+def test_a_file_with_two_models_is_refused(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
+    path = write_model("two", "pass")
+    path.write_text(path.read_text() + "\nclass Other(Mine): pass\n")
+    assert "must define one public subclass of SequenceModel; it defines Mine, Other" in bench.refused(
+        "run", "--model", str(path)
+    )
+
+
+def test_another_models_folder_in_the_working_directory_is_not_imported(bench: Bench) -> None:
+    for package in ("models", "datamodules", "db"):
+        (bench.folder / package).mkdir()
+        (bench.folder / package / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    assert '"fru"' in bench.fresh("models", "--json").stdout
+
+
+def test_the_database_is_created_and_brought_up_to_date(bench: Bench) -> None:
+    assert "brought up to date" in bench("db", "upgrade").stderr
+    assert "is up to date" in bench("db", "upgrade").stderr
+    assert "No runs yet" in bench("runs").stderr
+    assert bench.json("runs") == bench.json("leaderboard") == []
+
+
+def test_help_has_examples(bench: Bench) -> None:
+    assert "python -m bench run --model fru" in bench("--help").stdout
+    assert "python -m bench run --model lstm --task fashion" in " ".join(bench("run", "--help").stdout.split())
+
+
+def test_a_closed_pipe_is_no_error(shared_bench: Bench) -> None:
+    reader = shared_bench.start("runs", "--json")
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    reader.stdout.close()
+    assert reader.wait(60) in (0, 1)
+    assert "Traceback" not in reader.stderr.read()
+
+
+def test_the_app_needs_its_extra(bench: Bench) -> None:
+    (bench.folder / "sitecustomize.py").write_text(
+        "import importlib.util as u; f = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'streamlit' else f(name, *a)\n"
+    )
+    bench.env["PYTHONPATH"] = str(bench.folder)
+    assert "the app needs Streamlit and Altair: pip install -e '.[app]'" in bench.fresh("app", code=2).stderr

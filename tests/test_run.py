@@ -1,0 +1,326 @@
+"""Runs: what makes one, what ends one, what is recorded, and that the test split is read once."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_model
+
+import bench.callbacks
+from bench.network import build
+from bench.registry import FoundTask, find_model, find_model_or_file, find_task
+from bench.request import RunRequest, SettingFlags, build_request
+from datamodules._base import Samples
+from datamodules.digits import Digits
+from models._module import SequenceModule
+from models._training import Training, build_optimizer, lr_factor
+from tests.conftest import QUICK, ROOT, Bench
+
+SIZES = ("--set", "batch_size=128")
+Writer = Callable[[str, str], Path]
+
+
+def gru(seed: int = 0, task: FoundTask | None = None, **flags: Any) -> RunRequest:
+    return build_request(find_model("gru"), task or find_task("digits"), SettingFlags(**flags), seed)
+
+
+def results(bench: Bench) -> dict[str, Any]:
+    """The one run's record, without what differs between two times or places."""
+    (run,) = bench.json("runs")
+    record = bench.json("show", run["run_id"])
+    dropped = {"attempt", "started_at", "finished_at", "train_seconds", "wall_seconds", "samples_per_second",
+               "peak_memory_host", "environment"}  # fmt: skip
+    return {name: value for name, value in record.items() if name not in dropped}
+
+
+# What makes a run
+
+
+def test_equal_requests_are_one_run_and_different_ones_are_not() -> None:
+    assert gru().run_id == gru().run_id == gru(assignments=["lr=0.003"]).run_id
+    lstm = build_request(find_model("lstm"), find_task("digits"), SettingFlags(), 0)
+    changes: list[dict[str, Any]] = [{"seed": 1}, {"epochs": 3}, {"budget": "10k"}, {"wrapper": "residual"}]
+    others = [lstm, *(gru(**change) for change in [*changes, {"precision": "64"}, {"assignments": ["hidden_size=9"]}])]
+    assert len({gru().run_id, *(other.run_id for other in others)}) == 1 + len(others)
+
+
+def test_an_edited_file_is_another_model(write_model: Writer) -> None:
+    path = write_model("mine", "pass")
+    before = find_model_or_file(str(path))
+    write_model("mine", "x_BTD = x_BTD * 2")
+    after = find_model_or_file(str(path))
+    assert before.name.partition("@")[0] == after.name.partition("@")[0] == "mine"
+    assert before.name != after.name
+
+
+def test_settings_say_where_they_came_from() -> None:
+    request = gru(budget="10k", assignments=["lr=0.01"], epochs=4)
+    assert request.sources == {"hidden_size": "budget", "lr": "flag", "epochs": "flag"}
+    assert request.command.endswith("--seed 0 --budget 10k --set lr=0.01 --set epochs=4")
+
+
+def test_data_do_not_depend_on_the_runs_seed() -> None:
+    one, two = Digits(order_seed=0), Digits(order_seed=1)
+    for split in ("train", "validation", "test"):
+        assert one.split_hash(split) == two.split_hash(split)
+    assert not torch.equal(next(iter(one.train_dataloader())).y, next(iter(two.train_dataloader())).y)
+
+
+def test_each_epoch_sees_every_sample_once_in_an_order_of_its_own() -> None:
+    loader = Digits(order_seed=3).train_dataloader()
+    epochs = []
+    for epoch in (0, 1, 0):
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        epochs.append(torch.cat(list(loader.sampler.index().split(64))))
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(epochs[1].sort().values, torch.arange(1077))
+
+
+# What a run does
+
+
+class Watched(Samples):
+    """A split that notes each time that a batch of it is gathered."""
+
+    log: list[str]
+
+    def gather(self, index: torch.Tensor) -> Samples:
+        Watched.log.append("gathered")
+        return super().gather(index)
+
+
+def test_the_test_split_is_read_once_after_training(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, train_step = Digits.make, SequenceModule.training_step
+    Watched.log = []
+
+    def note(self: SequenceModule, batch: Samples) -> torch.Tensor:
+        Watched.log.append("trained")
+        return train_step(self, batch)
+
+    monkeypatch.setattr(
+        Digits, "make", lambda self, split: Watched(*make(self, split)) if split == "test" else make(self, split)
+    )
+    monkeypatch.setattr(SequenceModule, "training_step", note)
+    bench("run", "--model", "gru", *QUICK, *SIZES)
+    assert Watched.log == ["trained"] * 2 * 9 + ["gathered"] * 3  # 1,077 and 360 samples in batches of 128
+
+
+def test_a_second_reading_of_the_test_split_is_refused() -> None:
+    task = Digits()
+    task.test_dataloader()
+    with pytest.raises(AssertionError, match="read once"):
+        task.test_dataloader()
+    with pytest.raises(AssertionError, match="loader of its own"):
+        task.evaluation_dataloader("test")
+
+
+def test_one_seed_gives_one_result(tmp_path: Path, write_model: Writer) -> None:
+    path = str(write_model("mine", "pass"))  # it has dropout
+    records = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        bench = Bench(tmp_path / name)
+        bench("run", "--model", path, "--epochs", "3")
+        records.append(results(bench))
+    assert records[0] == records[1]
+
+
+def test_the_chosen_checkpoint_is_the_best_on_validation(bench: Bench) -> None:
+    bench("run", "--model", "gru", "--set", "hidden_size=8", "--set", "lr=0.03", "--epochs", "8")
+    record = results(bench)
+    accuracies = {p["epoch"]: p["value"] for p in record["curves"] if p["name"] == "validation/accuracy"}
+    assert record["metrics"]["validation"]["accuracy"] == pytest.approx(max(accuracies.values()))
+    assert accuracies[record["best_epoch"]] == max(accuracies.values())
+
+
+def test_the_kept_weights_are_the_evaluated_ones(bench: Bench) -> None:
+    bench("run", "--model", "gru", *QUICK)
+    record = results(bench)
+    request = gru(epochs=2, assignments=["hidden_size=8"])
+    network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    (weights,) = bench.folder.glob("board-artifacts/*/weights.safetensors")
+    assert weights.parent.name == request.run_id == record["run_id"]
+    load_model(network, str(weights))
+    data = Digits().split("test")
+    with torch.inference_mode():
+        accuracy = (network(data.x).argmax(-1) == data.y).double().mean().item()
+    assert accuracy == pytest.approx(record["metric"]["value"], abs=1e-6)
+
+
+def test_training_stops_at_max_steps_with_an_evaluation_there(bench: Bench) -> None:
+    bench("run", "--model", "gru", "--set", "hidden_size=8", "--set", "max_steps=25")
+    record = results(bench)
+    assert record["steps"] == 25
+    assert [p["step"] for p in record["curves"] if p["name"] == "validation/loss"] == [17, 25]
+
+
+def test_patience_stops_training(bench: Bench) -> None:
+    bench("run", "--model", "gru", "--set", "hidden_size=8", "--set", "lr=1e-9", "--set", "patience=2")
+    assert results(bench)["epochs"] < 10
+
+
+@pytest.mark.parametrize(("logger", "file"), [("csv", "csv/metrics.csv"), ("tensorboard", "tensorboard/events*")])
+def test_lightnings_loggers(bench: Bench, logger: str, file: str) -> None:
+    bench("run", "--model", "gru", *QUICK, "--logger", logger)
+    assert list(bench.folder.glob(f"board-artifacts/*/{file}"))
+
+
+def test_other_precisions_and_compilation(bench: Bench) -> None:
+    values = {}
+    for words in (
+        ("--precision", "32"),
+        ("--precision", "64"),
+        ("--precision", "bf16-mixed"),
+        ("--compile", "--seed", "1"),
+    ):
+        values[words[-1]] = bench.json("run", "--model", "gru", *QUICK, *words)["metric"]["value"]
+    assert values["64"] == pytest.approx(values["32"], abs=0.05)
+
+
+def test_two_devices_share_the_batch(bench: Bench) -> None:
+    process = bench.start("run", "--model", "gru", *QUICK, "--devices", "2", "--accelerator", "cpu", "--json")
+    stdout, stderr = process.communicate(timeout=240)
+    run = json.loads(stdout)
+    assert (process.returncode, run["status"], run["steps"]) == (0, "finished", 2 * 17), stderr
+    assert len(bench.json("runs")) == 1
+    assert "batch_size=3 can't be shared by 2 devices" in bench.fresh(
+        "run", "--model", "gru", *QUICK, "--devices", "2", "--accelerator", "cpu", "--set", "batch_size=3", code=2
+    ).stderr  # fmt: skip
+
+
+# What ends a run
+
+
+def test_divergence(shared_bench: Bench) -> None:
+    (run,) = shared_bench.json("runs", "--model", "fru")
+    assert (run["status"], run["metric"]["value"], run["score"]) == ("diverged", None, 0.0)
+    assert run["reason"].startswith(("the training loss is nan at step", "train/loss is nan", "validation/loss is"))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("torch.zeros(10**14)", "oom", "RuntimeError: "),
+        ("raise MemoryError('no more')", "oom", "MemoryError: no more"),
+        ("raise KeyError('mine')", "failed", "KeyError: 'mine'"),
+    ],
+)
+def test_a_run_that_fails_is_recorded_with_its_reason(
+    bench: Bench, write_model: Writer, body: str, status: str, reason: str
+) -> None:
+    path = str(write_model("mine", f"if self.calls == 20: {body}"))
+    run = bench.json("run", "--model", path, "--epochs", "3", code=1)
+    assert (run["status"], run["steps"]) == (status, 17)
+    assert run["reason"].startswith(reason)
+    again = bench("run", "--model", path, "--epochs", "3", code=1)
+    assert f"{status}: {reason}" in again.stderr
+    assert len(bench.json("runs")) == 1
+    assert "calls == 20" in (bench.folder / "board-artifacts" / run["run_id"] / "error.txt").read_text()
+
+
+INTERRUPT = (
+    "if self.calls == 60 and not os.path.exists('{marker}'): open('{marker}', 'w'); os.kill(os.getpid(), signal.{name})"
+)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_resumes_as_if_it_had_not_been(
+    tmp_path: Path, write_model: Writer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(bench.callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    marker = tmp_path / "marker"
+    words = ("run", "--model", str(write_model("mine", INTERRUPT.format(marker=marker, name=name))), "--epochs", "5")
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "whole").mkdir()
+    stopped, whole = Bench(tmp_path / "stopped"), Bench(tmp_path / "whole")
+    run = stopped.json(*words, code=130)
+    assert (run["status"], run["metric"]["value"]) == ("interrupted", None)
+    assert run["reason"].startswith(f"stopped by {name} in epoch")
+    assert stopped.json("leaderboard") == []
+    assert "It can only be resumed" in stopped.refused(*words)
+    done = stopped.json(*words, "--resume")
+    assert (done["status"], done["run_id"], done["attempt"]) == ("finished", run["run_id"], 2)
+    whole(*words)
+    assert results(stopped) == results(whole)
+
+
+def start_slow_run(bench: Bench, write_model: Writer, epochs: int = 25) -> tuple[subprocess.Popen[str], list[str]]:
+    words = ["run", "--model", str(write_model("mine", "time.sleep(0.02)")), "--epochs", str(epochs)]
+    return bench.start(*words), words
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_control_c_from_outside(bench: Bench, write_model: Writer) -> None:
+    process, _ = start_slow_run(bench, write_model, epochs=1000)
+    wait_for(lambda: list(bench.folder.glob("board-artifacts/*/best.ckpt")))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: stopped by SIGINT" in stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    assert [run["status"] for run in bench.json("runs")] == ["interrupted"]
+
+
+def test_a_killed_run_leaves_the_database_whole_and_resumes(bench: Bench, write_model: Writer) -> None:
+    process, words = start_slow_run(bench, write_model)
+    wait_for(lambda: list(bench.folder.glob("board-artifacts/*/last.ckpt")))
+    process.kill()
+    process.communicate(timeout=60)
+    assert sqlite3.connect(bench.db).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert bench.json("runs") == []
+    assert "It can only be resumed" in bench.refused(*words)
+    assert bench.json(*words, "--resume")["epochs"] == 25
+
+
+def test_two_processes_do_not_carry_out_the_same_run(bench: Bench, write_model: Writer) -> None:
+    process, words = start_slow_run(bench, write_model, epochs=1000)
+    try:
+        wait_for(lambda: list(bench.folder.glob("board-artifacts/*/best.ckpt")))
+        assert "is being carried out by another process" in bench.refused(*words)
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+
+
+# Training
+
+
+def test_schedules() -> None:
+    cosine = lr_factor(Training(), 100)
+    assert [cosine(0), cosine(50), cosine(100)] == pytest.approx([1, 0.5, 0])
+    stairs = lr_factor(Training(lr_schedule="staircase", lr_decay=0.5), 100)
+    assert [stairs(0), stairs(999), stairs(1000), stairs(2500)] == [1, 1, 0.5, 0.25]
+    assert lr_factor(Training(lr_schedule="constant"), 100)(10**6) == 1
+
+
+def test_optimizer_groups_keep_their_own_settings() -> None:
+    network = torch.nn.Linear(2, 3)
+    groups = [{"params": [network.bias], "lr_scale": 0.1, "weight_decay": 0.0}]
+    optimizer, _ = build_optimizer(network, groups, Training(lr=1.0, weight_decay=0.5), 10)
+    rest, own = optimizer.param_groups
+    assert (rest["params"][0] is network.weight, rest["initial_lr"], rest["weight_decay"]) == (True, 1.0, 0.5)
+    assert (own["params"][0] is network.bias, own["initial_lr"], own["weight_decay"]) == (True, 0.1, 0.0)
+    assert "lr_scale" in groups[0]
+
+
+def test_denormals_are_flushed_while_training(bench: Bench, write_model: Writer) -> None:
+    body = "assert torch.tensor([1e-40]).mul(1.0).item() == 0.0"
+    code = "import torch; print(torch.tensor([1e-40]).mul(1.0).item() > 0)"
+    fresh = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert fresh.stdout == "True\n", "without the setting they are kept"
+    assert bench.json("run", "--model", str(write_model("mine", body)), "--epochs", "1")["status"] == "finished"
