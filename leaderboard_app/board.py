@@ -54,7 +54,7 @@ def _table(rows: Sequence[Row]) -> None:
         {
             "architecture": row.model,
             "score": row.score,
-            "±": row.score_std,
+            "±": "" if row.score_std is None else f"{row.score_std:.1f}",
             row.metric_name: row.metric_value,
             "parameters": row.params,
             "seeds": len(row.seeds),
@@ -65,8 +65,8 @@ def _table(rows: Sequence[Row]) -> None:
         for row in rows
     ])  # fmt: skip
     columns = {
-        "score": st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100),
-        "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds"),
+        "score": st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100, color="primary"),
+        "±": st.column_config.TextColumn(help="Standard deviation over seeds"),
         rows[0].metric_name: st.column_config.NumberColumn(format="%.4f", help="On the test split, mean over seeds"),
         "parameters": st.column_config.NumberColumn(format="localized"),
     }

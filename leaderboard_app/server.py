@@ -1,15 +1,21 @@
 """Starting Streamlit on the app."""
 
 import os
-import subprocess
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from db.store import Store
 
 APP = Path(__file__).resolve().parent / "app.py"
-OPTIONS = ("--server.headless=true", "--browser.gatherUsageStats=false", "--client.toolbarMode=minimal")
+OPTIONS = (
+    "--server.headless=true",
+    "--browser.gatherUsageStats=false",
+    "--client.toolbarMode=minimal",
+    "--theme.primaryColor=#0072B2",
+)
 
 
 class AppError(Exception):
@@ -18,13 +24,28 @@ class AppError(Exception):
     exit_code = 2
 
 
-def serve(store: Store, *, host: str, port: int) -> None:
-    """Serve the leaderboard of a database until it is interrupted."""
+def serve(store: Store, *, host: str, port: int) -> NoReturn:
+    """Become a server of a database's leaderboard, until a signal ends it.
+
+    Raises:
+        AppError: the extra is not installed, or the port is taken.
+    """
     if find_spec("streamlit") is None or find_spec("altair") is None:
         raise AppError("the app needs Streamlit and Altair: pip install -e '.[app]'")
+    _check_port(host, port)
     print(f"Leaderboard of {store} at http://{host}:{port}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}", f"--server.address={host}"]
     environment = os.environ | {"BENCH_DB": store.url.render_as_string(hide_password=False)}
-    status = subprocess.run([*command, *OPTIONS], env=environment, check=False).returncode  # noqa: S603
-    if status != 0:
-        raise AppError(f"Streamlit ended with exit code {status}; is port {port} in use? --port gives another.")
+    # In place of this process, so that what stops the one stops the other.
+    os.execve(sys.executable, [*command, *OPTIONS], environment)  # noqa: S606
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise AppError(
+                f"can't listen on {host}:{port}: {error.strerror}. --port and --host give another."
+            ) from error

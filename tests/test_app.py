@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -90,6 +91,14 @@ def test_new_runs_show_without_a_restart(shared_bench: Bench, tmp_path: Path, mo
     assert list(app.dataframe[0].value["seeds"]) == [2]
 
 
+def test_a_port_that_is_taken(shared_bench: Bench) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"can't listen on 127.0.0.1:{port}" in shared_bench.refused("app", "--port", str(port))
+
+
 @pytest.fixture
 def served(shared_bench: Bench) -> Iterator[str]:
     """The address of the app, started as a user starts it."""
@@ -102,7 +111,7 @@ def served(shared_bench: Bench) -> Iterator[str]:
         wait_until_healthy(address, process)
         yield address
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
 
 

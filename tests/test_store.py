@@ -31,9 +31,9 @@ def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
         "config": {"model": {"size": 3}}, "config_source": {}, "status": "finished", "reason": None,
         "metric_value": 0.5, "metrics": {"test": {"accuracy": 0.5}}, "best_epoch": 1, "epochs": 2, "steps": 3,
         "params_total": 10, "params_core": 6, "params_embedding": 0, "params_readout": 4, "params_buffers": 0,
-        "state_bytes": None, "samples_per_second": 5.0, "train_seconds": 1.0, "wall_seconds": 2.0, "peak_memory_host": 2**40,
-        "peak_memory_device": None, "facts": {}, "environment": {}, "source_hash": "x", "command": "c",
-        "started_at": NOON, "finished_at": NOON,
+        "state_bytes": None, "samples_per_second": 5.0, "train_seconds": 1.0, "wall_seconds": 2.0,
+        "peak_memory_host": 2**40, "peak_memory_device": None, "facts": {},
+        "environment": {}, "source_hash": "x", "command": "c", "started_at": NOON, "finished_at": NOON,
     }  # fmt: skip
     return Run(**values | changes)
 
