@@ -6,6 +6,7 @@ Shapes: B batch, T time, D input width.
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ class SequenceDataModule(LightningDataModule):
 
     variants: ClassVar[Variants]
     tiny: ClassVar[Mapping[str, Any]]
+    version: ClassVar[int] = 1
+    """Raised whenever a sample of any variant changes; the specification carries it."""
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class SequenceDataModule(LightningDataModule):
         for name, value in {**self.variants[self.variant], **(self.tiny if tiny else {})}.items():
             setattr(self, name, value)
         self.batch_size, self.order_seed, self.data_dir, self.is_tiny = batch_size, order_seed, data_dir, tiny
-        self.spec = self.describe()
+        self.spec = replace(self.describe(), version=self.version)
         self._splits: dict[str, Samples] = {}
         self._read: set[str] = set()
 
@@ -99,7 +102,7 @@ class SequenceDataModule(LightningDataModule):
 
     def rng(self, purpose: str) -> np.random.Generator:
         """The random numbers of this task for one purpose (a split's name, say); the run's seed has no part in them."""
-        name = f"{self.variant}/v{self.spec.version}/{purpose}"
+        name = f"{self.variant}/v{self.version}/{purpose}"
         return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
 
     @property

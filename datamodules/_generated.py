@@ -1,0 +1,47 @@
+"""The base of tasks whose samples are drawn by a generator, in chunks that fit in memory, and kept on disk."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datamodules._base import Samples, SequenceDataModule
+from datamodules._cache import stored
+from datamodules._files import cache_folder
+
+CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
+TINY_COUNT = 64
+
+
+class GeneratedTask(SequenceDataModule):
+    """A task that defines `draw`; its splits differ in their random numbers and sizes only."""
+
+    counts: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 2_000, "test": 10_000}
+
+    @abstractmethod
+    def draw(self, count: int, rng: np.random.Generator) -> Samples:
+        """Draw samples, in the form in which they are stored."""
+
+    def make(self, split: str) -> Samples:
+        if self.is_tiny:
+            return self.draw(TINY_COUNT, self.rng(f"tiny/{split}"))
+        folder = cache_folder() / "generated" / self.variant / f"v{self.version}" / split
+        return stored(folder, self.count(split), lambda: self._chunks(split))
+
+    def count(self, split: str) -> int:
+        """Samples in a split; an extra test split is as large as the test split."""
+        return self.counts.get(split, self.counts["test"])
+
+    def _chunks(self, split: str) -> Iterator[Samples]:
+        starts = range(0, self.count(split), CHUNK)
+        # disable=None: a bar on a terminal only
+        for start in tqdm(starts, desc=f"{self.variant} {split}", unit="chunk", leave=False, disable=None):
+            count = min(CHUNK, self.count(split) - start)
+            yield self.draw(count, self.rng(f"{split}/{start}"))
+
+
+def samples(x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None) -> Samples:
+    return Samples(torch.from_numpy(x), torch.from_numpy(y), None if lengths is None else torch.from_numpy(lengths))
