@@ -1,7 +1,7 @@
 """MNIST and Fashion-MNIST: four files each, in the IDX format (big-endian header, then bytes).
 
-The digests are SHA-256 of the decompressed files, so a file that differs in a single bit is refused. Fashion-MNIST's were
-computed from Debian's package `dataset-fashion-mnist`. MNIST's could not be computed where this was written; several
+The digests are SHA-256 of the decompressed files, so a file that differs in a single bit is refused. Fashion-MNIST's
+were computed from Debian's package `dataset-fashion-mnist`. MNIST's could not be computed where this was written;
 unrelated public projects pin the same four (mygrad's build files and others), some beside the well-known hashes of the
 compressed files. Were one wrong, good data would be refused; bad data could not be accepted.
 """
@@ -54,7 +54,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     with open_decoded(path) as stream:
         content = stream.read()
-    if content[:3] != bytes([0, 0, UNSIGNED_BYTE]):
+    if len(content) < 4 or content[:3] != bytes([0, 0, UNSIGNED_BYTE]):
         raise ValueError(f"{path} is not an IDX file of bytes")
     start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
