@@ -33,6 +33,16 @@ class Samples(NamedTuple):
         return Samples(self.x[index], self.y[index], None if self.lengths is None else self.lengths[index])
 
 
+def samples_hash(samples: Samples) -> str:
+    """SHA-256 of the bytes, shapes and types."""
+    digest = hashlib.sha256()
+    for part in samples:
+        if part is not None:
+            digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
+            digest.update(np.ascontiguousarray(part.numpy()).data)
+    return digest.hexdigest()
+
+
 class SequenceDataModule(LightningDataModule):
     """A task: its specification and its train, validation and test splits.
 
@@ -120,13 +130,8 @@ class SequenceDataModule(LightningDataModule):
         return self._splits[name]
 
     def split_hash(self, name: str) -> str:
-        """SHA-256 of a split's bytes, shapes and types. Hashing the test split is not reading it."""
-        digest = hashlib.sha256()
-        for part in self.split(name):
-            if part is not None:
-                digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
-                digest.update(np.ascontiguousarray(part.numpy()).data)
-        return digest.hexdigest()
+        """SHA-256 of a split as it is held. Hashing the test split is not reading it."""
+        return samples_hash(self.split(name))
 
     def train_dataloader(self) -> "BatchLoader":
         return self._loader("train", shuffled=True)

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._cache import stored
+from datamodules._cache import prepared, read_split, write_split
 from datamodules._files import cache_folder
 
 CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
@@ -33,7 +33,7 @@ class GeneratedTask(SequenceDataModule):
         if self.is_tiny:
             return self.draw_split(split, TINY_COUNT, self.rng(f"tiny/{split}"))
         folder = cache_folder() / "generated" / self.variant / f"v{self.version}" / split
-        return stored(folder, self.count(split), lambda: self._chunks(split))
+        return read_split(prepared(folder, lambda path: write_split(path, self.count(split), self._chunks(split))))
 
     def count(self, split: str) -> int:
         """Samples in a split; an extra test split is as large as the test split."""
