@@ -6,6 +6,7 @@ Shapes: B batch, T time, D input width.
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,13 +14,16 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules._spec import SplitName, TaskSpec
+from datamodules._spec import SPLITS, TaskSpec
 
 Variants = Mapping[str, Mapping[str, Any]]
 
 
 class Samples(NamedTuple):
-    """A split or a batch of it: x (B, T, D) or (B, T) tokens; y (B,), (B, width) or (B, T); lengths (B,) or None."""
+    """A split or a batch of it: x (B, T, D) or (B, T) tokens; y (B,), (B, width) or (B, T); lengths (B,) or None.
+
+    A split may be held in a smaller form of the task's own, which `decode` turns into this one batch by batch.
+    """
 
     x: Tensor
     y: Tensor
@@ -29,11 +33,22 @@ class Samples(NamedTuple):
         return Samples(self.x[index], self.y[index], None if self.lengths is None else self.lengths[index])
 
 
+def samples_hash(samples: Samples) -> str:
+    """SHA-256 of the bytes, shapes and types."""
+    digest = hashlib.sha256()
+    for part in samples:
+        if part is not None:
+            digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
+            digest.update(np.ascontiguousarray(part.numpy()).data)
+    return digest.hexdigest()
+
+
 class SequenceDataModule(LightningDataModule):
     """A task: its specification and its train, validation and test splits.
 
     A task file defines one public subclass with `variants` (name → the attributes that make it that variant, default
-    first), `tiny` (attributes that shrink it for tests), `describe` and `make`.
+    first), `tiny` (attributes that shrink it for tests, where it must need neither network nor disk), `describe` and
+    `make`.
 
     Args:
         variant: one of `variants`; the first unless given.
@@ -48,6 +63,8 @@ class SequenceDataModule(LightningDataModule):
 
     variants: ClassVar[Variants]
     tiny: ClassVar[Mapping[str, Any]]
+    version: ClassVar[int] = 1
+    """Raised whenever a sample of any variant changes; the specification carries it."""
 
     def __init__(
         self,
@@ -65,22 +82,25 @@ class SequenceDataModule(LightningDataModule):
             raise ValueError(f"no variant {self.variant!r} of {type(self).__name__}; variants: {names}")
         for name, value in {**self.variants[self.variant], **(self.tiny if tiny else {})}.items():
             setattr(self, name, value)
-        self.batch_size, self.order_seed, self.data_dir = batch_size, order_seed, data_dir
-        self.spec = self.describe()
-        self._splits: dict[SplitName, Samples] = {}
-        self._test_was_read = False
+        self.batch_size, self.order_seed, self.data_dir, self.is_tiny = batch_size, order_seed, data_dir, tiny
+        self.spec = replace(self.describe(), version=self.version)
+        self._splits: dict[str, Samples] = {}
+        self._read: set[str] = set()
 
     @abstractmethod
     def describe(self) -> TaskSpec:
         """What this variant is."""
 
     @abstractmethod
-    def make(self, split: SplitName) -> Samples:
+    def make(self, split: str) -> Samples:
         """Draw or load a whole split, the same on every call, in every process and on every machine."""
 
-    def decode(self, x: Tensor) -> Tensor:
-        """Turn a batch from the form it is stored in (bytes, say) into model input. The identity unless overridden."""
-        return x
+    def decode(self, batch: Samples) -> Samples:
+        """Turn a batch from the form it is stored in (bytes, say) into what a model sees. The identity by default.
+
+        Tensors come out as the specification says: real input in float32, tokens and labels in int64.
+        """
+        return batch
 
     def facts(self) -> dict[str, str]:
         """Hashes of whatever else defines the task (a permutation, say), for the record."""
@@ -92,22 +112,26 @@ class SequenceDataModule(LightningDataModule):
 
     def rng(self, purpose: str) -> np.random.Generator:
         """The random numbers of this task for one purpose (a split's name, say); the run's seed has no part in them."""
-        name = f"{self.variant}/v{self.spec.version}/{purpose}"
+        name = f"{self.variant}/v{self.version}/{purpose}"
         return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
 
-    def split(self, name: SplitName) -> Samples:
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        return (*SPLITS, *self.spec.extra_tests)
+
+    def prepare_data(self) -> None:
+        """Have every split on this machine: downloaded, verified, generated."""
+        for name in self.split_names:
+            self.split(name)
+
+    def split(self, name: str) -> Samples:
         if name not in self._splits:
             self._splits[name] = self.make(name)
         return self._splits[name]
 
-    def split_hash(self, name: SplitName) -> str:
-        """SHA-256 of a split's bytes, shapes and types. Hashing the test split is not reading it."""
-        digest = hashlib.sha256()
-        for part in self.split(name):
-            if part is not None:
-                digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
-                digest.update(np.ascontiguousarray(part.numpy()).data)
-        return digest.hexdigest()
+    def split_hash(self, name: str) -> str:
+        """SHA-256 of a split as it is held. Hashing the test split is not reading it."""
+        return samples_hash(self.split(name))
 
     def train_dataloader(self) -> "BatchLoader":
         return self._loader("train", shuffled=True)
@@ -116,16 +140,23 @@ class SequenceDataModule(LightningDataModule):
         return self._loader("validation")
 
     def test_dataloader(self) -> "BatchLoader":
-        assert not self._test_was_read, "the test split is read once, by the final evaluation"
-        self._test_was_read = True
-        return self._loader("test")
+        return self._read_once("test")
 
-    def evaluation_dataloader(self, split: SplitName) -> "BatchLoader":
+    def extra_test_dataloaders(self) -> dict[str, "BatchLoader"]:
+        """The further test splits of the specification, by name; read once, as the test split is."""
+        return {name: self._read_once(name) for name in self.spec.extra_tests}
+
+    def evaluation_dataloader(self, split: str) -> "BatchLoader":
         """The train or validation split in its stored order, for the final metrics."""
-        assert split != "test", "the test split has a loader of its own"
+        assert split in ("train", "validation"), "test splits have loaders of their own"
         return self._loader(split)
 
-    def _loader(self, split: SplitName, *, shuffled: bool = False) -> "BatchLoader":
+    def _read_once(self, split: str) -> "BatchLoader":
+        assert split not in self._read, "a test split is read once, by the final evaluation"
+        self._read.add(split)
+        return self._loader(split)
+
+    def _loader(self, split: str, *, shuffled: bool = False) -> "BatchLoader":
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         samples = self.split(split)
         order = (Shuffled if shuffled else InOrder)(len(samples.y), seed=self.order_seed, rank=rank, world=world)
@@ -169,7 +200,7 @@ class BatchLoader:
 
     batch_sampler = None  # Lightning looks at it, and calls `sampler.set_epoch`
 
-    def __init__(self, samples: Samples, batch_size: int, order: InOrder, decode: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, samples: Samples, batch_size: int, order: InOrder, decode: Callable[[Samples], Samples]) -> None:
         self.samples, self.batch_size, self.sampler, self.decode = samples, batch_size, order, decode
 
     def __len__(self) -> int:
@@ -177,5 +208,4 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Samples]:
         for index in self.sampler.index().split(self.batch_size):
-            batch = self.samples.gather(index)
-            yield batch._replace(x=self.decode(batch.x))
+            yield self.decode(self.samples.gather(index))

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Metric = Literal["accuracy", "mse"]
-SplitName = Literal["train", "validation", "test"]
 
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 IGNORED = -100  # the target at positions of a token output that carry neither loss nor metric
 
 
@@ -55,6 +54,8 @@ class TokenPerStep:
     """One token at every position, (B, T); positions that hold `IGNORED` are masked out."""
 
     vocabulary: int
+    unscored: int | None = None
+    """A target token that carries loss but is left out of the metric (the blank of `copy`)."""
 
     def __str__(self) -> str:
         return f"a token of {self.vocabulary} per step"
@@ -79,6 +80,8 @@ class TaskSpec:
     solved: float = 1.0
     """The metric that counts as solved: 1.0 for accuracies, a stated error for regressions."""
     variable_lengths: bool = False
+    extra_tests: tuple[str, ...] = ()
+    """Names of further test splits, each scored once after `test` and recorded beside it (a longer length, say)."""
     source: str
     license: str
     citation: str

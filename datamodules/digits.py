@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._spec import Continuous, Label, SplitName, TaskSpec
+from datamodules._spec import Continuous, Label, TaskSpec
 
 SPLIT_SEED = 1803
 
@@ -43,7 +43,7 @@ class Digits(SequenceDataModule):
             citation="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998",
         )
 
-    def make(self, split: SplitName) -> Samples:
+    def make(self, split: str) -> Samples:
         images, labels = load_digits(return_X_y=True)
         rest, test = train_test_split(range(len(labels)), test_size=360, stratify=labels, random_state=SPLIT_SEED)
         train, validation = train_test_split(rest, test_size=360, stratify=labels[rest], random_state=SPLIT_SEED)

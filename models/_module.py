@@ -59,7 +59,13 @@ class SequenceModule(LightningModule):
         outputs = self(batch)
         weight = (batch.y != IGNORED).sum() if isinstance(self.spec.output, TokenPerStep) else len(batch.y)
         self.mean_loss.update(self.loss(outputs, batch.y), weight)
-        self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, batch.y)
+        self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, self.scored(batch.y))
+
+    def scored(self, y: Tensor) -> Tensor:
+        """The targets with those that the metric leaves out masked."""
+        if isinstance(self.spec.output, TokenPerStep) and self.spec.output.unscored is not None:
+            return y.masked_fill(y == self.spec.output.unscored, IGNORED)
+        return y
 
     def on_validation_epoch_end(self) -> None:
         if self.train_batches:

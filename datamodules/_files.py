@@ -1,0 +1,151 @@
+"""Files of published data sets: where they are looked for, how they are verified, how they are downloaded."""
+
+import gzip
+import hashlib
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import platformdirs
+import pooch
+from filelock import FileLock
+
+RETRIES = 2
+TIMEOUT = 30  # seconds without a byte after which a download is given up
+BLOCK = 1 << 20
+
+
+class DataError(Exception):
+    """Data can't be had, or is not what it should be. The message says what to do."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A file of a data set, known by its hash.
+
+    `digest` is the hash of the file as published, "md5:…" or "sha256:…". With `decoded`, it is that of the file's
+    decompressed content instead, so that a recompressed or unpacked copy is as good as the original.
+    """
+
+    dataset: str
+    name: str
+    urls: tuple[str, ...]
+    size: int
+    """Bytes that the digest covers. No more are read."""
+    digest: str
+    decoded: bool = False
+    system_folder: Path | None = None
+    """Where a package of the operating system puts it."""
+
+    def verify(self, path: Path) -> None:
+        """Raises ValueError: the file is not this one."""
+        found = self._digest_of(path)
+        if found != self.digest:
+            raise ValueError(f"{path} is damaged or another file: its hash is {found}, {self.digest} was expected")
+
+    def _digest_of(self, path: Path) -> str:
+        algorithm = self.digest.partition(":")[0]
+        digest, size = hashlib.new(algorithm, usedforsecurity=False), 0
+        try:
+            with open_decoded(path) if self.decoded else path.open("rb") as stream:
+                while size <= self.size and (block := stream.read(BLOCK)):
+                    digest.update(block)
+                    size += len(block)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        if size != self.size:
+            amount = f"more than {self.size:,}" if size > self.size else f"{size:,}"
+            raise ValueError(f"{path} is damaged or another file: it has {amount} bytes, {self.size:,} were expected")
+        return f"{algorithm}:{digest.hexdigest()}"
+
+
+def open_decoded(path: Path) -> BinaryIO:
+    """Open a file that may be compressed by gzip or not."""
+    with path.open("rb") as stream:
+        compressed = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
+
+
+def cache_folder() -> Path:
+    """Where downloads and prepared data are kept: BENCH_CACHE_DIR, or the system's place for caches."""
+    return Path(os.environ.get("BENCH_CACHE_DIR") or platformdirs.user_cache_path("long-bench"))
+
+
+def find(file: DataFile, data_dir: str | None = None) -> Path | None:
+    """The file on this machine, not verified; None where it is not."""
+    return next(filter(Path.is_file, _candidates(file, data_dir)), None)
+
+
+def fetch(file: DataFile, data_dir: str | None = None) -> Path:
+    """The verified file: the user's, the system's, or a download that is kept.
+
+    Raises:
+        DataError: a file that is there is damaged, or there is none and it can't be downloaded.
+    """
+    path = find(file, data_dir)
+    if path is None:
+        return _download(file)
+    try:
+        file.verify(path)
+    except ValueError as error:
+        if path == _download_path(file):
+            path.unlink()
+            return _download(file)
+        raise DataError(
+            f"{error}. Replace or remove it. (Where two data sets share file names, keep this one's in a folder "
+            f"{file.dataset}/ of the data directory.)"
+        ) from error
+    return path
+
+
+def _candidates(file: DataFile, data_dir: str | None) -> Iterator[Path]:
+    names = (file.name, file.name.removesuffix(".gz")) if file.decoded else (file.name,)
+    for given in (data_dir, os.environ.get("BENCH_DATA_DIR")):
+        if given:
+            yield from (Path(given) / folder / name for folder in (file.dataset, ".") for name in names)
+    if file.system_folder:
+        yield from (file.system_folder / name for name in names)
+    yield _download_path(file)
+
+
+def _download_path(file: DataFile) -> Path:
+    return cache_folder() / "downloads" / file.dataset / file.name
+
+
+def _download(file: DataFile) -> Path:
+    path, failures = _download_path(file), []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if path.is_file():  # another process has just fetched it
+            return path
+        for url in file.urls:
+            try:
+                return _download_from(url, file, path)
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors
+                failures.append(f"  {url}: {_first_line(error)}")
+    raise DataError(
+        f"{file.name} of {file.dataset} ({file.digest}{' when decompressed' if file.decoded else ''}) is not on this "
+        f"machine and can't be downloaded:\n" + "\n".join(failures) + "\n"
+        f"Put it into {path.parent}, or into a folder that --data-dir or BENCH_DATA_DIR names."
+    )
+
+
+def _download_from(url: str, file: DataFile, path: Path) -> Path:
+    transfer = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
+
+    def verified(url: str, target: str, pup: Any) -> None:  # a ValueError here makes pooch try again
+        transfer(url, target, pup)
+        file.verify(Path(target))
+
+    source = pooch.create(path.parent, "", registry={path.name: None}, urls={path.name: url}, retry_if_failed=RETRIES)
+    return Path(source.fetch(path.name, downloader=verified))
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:300]

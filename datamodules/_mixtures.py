@@ -1,0 +1,68 @@
+"""The base of the FRU paper's synthetic tasks: noise-free mixtures of five fixed curves. Shapes: N samples, T time.
+
+A sample is b + Σ_j a_j curve_j(x_i) at x_i = 2(i − 88)/176, i = 0 … 175, with b and the five a_j drawn from N(0, 0.1)
+(0.1 is the standard deviation). The target is the sequence without its first value, from the last state: it is
+reconstruction of data of rank 6, which linear regression on seven evenly spaced values solves exactly.
+"""
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules._base import Samples
+from datamodules._generated import GeneratedTask, samples
+from datamodules._spec import Continuous, TaskSpec, Value
+
+CURVES = 5
+SCALE = 0.1  # the standard deviation of a mixture's coefficients
+
+
+class MixtureTask(GeneratedTask):
+    """Memorise a curve and give it back."""
+
+    length = 176
+    summary: str
+    counts = {"train": 2_800, "validation": 400, "test": 800}  # 4,000, of which a fifth tests; an eighth of the rest
+    tiny = {"length": 16}
+
+    @abstractmethod
+    def curves(self, x_T: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The five curves at those points, (5, T), the same for every sample."""
+
+    def describe(self) -> TaskSpec:
+        return TaskSpec(
+            name=self.variant,
+            summary=self.summary,
+            seq_len=self.length,
+            input=Continuous(1),
+            output=Value(self.length - 1),
+            metric="mse",
+            chance=self._variance(),
+            solved=1e-4,
+            source="generated",
+            license="MIT",
+            citation="Zhang, Lin, Song & Dhillon, Fourier Recurrent Units, ICML 2018, arXiv 1803.06585",
+        )
+
+    def draw(self, count: int, rng: np.random.Generator) -> Samples:
+        coefficients_N6 = rng.normal(scale=SCALE, size=(count, 1 + CURVES))
+        x_NT = (coefficients_N6 @ self._basis()).astype(np.float32)
+        return samples(x_NT[:, :, None], x_NT[:, 1:].copy())
+
+    def _basis(self) -> NDArray[np.float64]:
+        """The constant and the five curves at the task's points, (6, T)."""
+        half = self.length / 2
+        x_T = (np.arange(self.length, dtype=np.float64) - half) / half
+        return np.vstack([np.ones(self.length), self.curves(x_T)])
+
+    def _variance(self) -> float:
+        """The squared error of predicting zero, the mean of every value; rounded, to be alike on every machine."""
+        return round(float(SCALE**2 * (self._basis()[:, 1:] ** 2).sum(0).mean()), 6)
+
+
+def regress_on_seven(fit_NT: NDArray[np.float64], score_NT: NDArray[np.float64]) -> float:
+    """Mean squared error of linear regression from seven evenly spaced values of a sequence to all but its first."""
+    seven = np.linspace(0, fit_NT.shape[1] - 1, 7).round().astype(int)
+    weights, *_ = np.linalg.lstsq(fit_NT[:, seven], fit_NT[:, 1:])
+    return float(np.mean((score_NT[:, seven] @ weights - score_NT[:, 1:]) ** 2))

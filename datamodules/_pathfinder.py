@@ -1,0 +1,285 @@
+"""Drawing Pathfinder images: are two dots joined by a dashed curve? (Linsley et al. 2018; Kim et al. 2020.)
+
+An image has two long dashed curves, shorter ones that distract, and two dots: one at the start of a long curve, one at
+the end of the same curve (label 1) or of the other (label 0). The parameters are those that Long Range Arena gives; the
+program is our own, so the images are alike in kind and not the same:
+
+- The first curve starts at least 2 × `seed_distance` from every border, the second at `seed_distance` from the first,
+  each in a random direction.
+- A dash is `paddle_length` long; between two of them lie 2 × `margin`. From dash to dash the curve turns by δ with
+  density ∝ cos²(continuity · δ), |δ| < π / (2 continuity).
+- A dash keeps 2 × `margin` away from all others but its neighbours in the curve, and `padding` away from the border.
+  An image that has no room for both long curves is thrown away; a short one for which there is no room is left out.
+
+Shapes: N images at work, R those among them that a step is about, G cells of the grid along a side, S dashes of an
+image, K candidates for the next dash, P points along a dash, Q cells around it; a last 2 is (y, x), in pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules._base import Samples
+from datamodules._generated import GeneratedTask, samples
+from datamodules._spec import Continuous, Label, TaskSpec
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+CANDIDATES = 16
+LONG_TRIES, SHORT_TRIES = 40, 5
+BATCH = 1_000  # images that are begun at a time
+TURNS = np.linspace(-np.pi / 2, np.pi / 2, 1_001)
+TURN_SHARES = 0.5 + (TURNS + np.sin(TURNS) * np.cos(TURNS)) / np.pi  # the distribution with density ∝ cos²
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """The parameters of an image; lengths in pixels, under their names in the original program."""
+
+    window_size: int
+    paddle_length: int
+    paddle_thickness: float
+    paddle_margins: tuple[int, ...]
+    contrast: float
+    continuity: float
+    marker_radius: float
+    seed_distance: int
+    num_distractors: int
+    contour_length: int = 14
+    distractor_length: int = 4  # a third of 14
+    padding: int = 1
+    cells: int
+    """Of the grid on which dashes keep their distance, per pixel."""
+
+
+TINY = Drawing(
+    window_size=16,
+    paddle_length=2,
+    paddle_thickness=0.5,
+    paddle_margins=(1,),
+    contrast=0.75,
+    continuity=1.0,
+    marker_radius=1.5,
+    seed_distance=3,
+    num_distractors=1,
+    contour_length=4,
+    distractor_length=2,
+    cells=2,
+)
+
+
+class PathfinderTask(GeneratedTask):
+    """Say whether the two dots are joined; 200,000 images, divided as in Long Range Arena."""
+
+    drawing: Drawing
+    counts = {"train": 160_000, "validation": 20_000, "test": 20_000}
+    tiny = {"drawing": TINY}
+
+    def describe(self) -> TaskSpec:
+        size = self.drawing.window_size
+        return TaskSpec(
+            name=self.variant,
+            summary=f"are two dots joined, in a {size}×{size} image read pixel by pixel",
+            seq_len=size**2,
+            input=Continuous(1),
+            output=Label(2),
+            metric="accuracy",
+            chance=1 / 2,
+            source="generated",
+            license="MIT",
+            citation="Linsley et al., NeurIPS 2018, arXiv 1805.08315; Tay et al., Long Range Arena, 2020",
+        )
+
+    def draw(self, count: int, rng: np.random.Generator) -> Samples:
+        images, labels = draw_images(self.drawing, count, rng)
+        return samples(images.reshape(count, -1, 1), labels)
+
+    def decode(self, batch: Samples) -> Samples:
+        return batch._replace(x=batch.x.float() / 255, y=batch.y.long())
+
+
+def draw_images(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (count, window_size, window_size) and labels (count,)."""
+    images: list[NDArray[np.uint8]] = []
+    labels: list[NDArray[np.uint8]] = []
+    while sum(map(len, labels)) < count:
+        sheet = Sheet(drawing, rng)
+        rows_R = sheet.draw_long_curves()
+        sheet.draw_short_curves(rows_R)
+        labels.append(rng.integers(2, size=len(rows_R), dtype=np.uint8))
+        images.append(render(drawing, sheet.dashes_NS22[rows_R], sheet.dots(rows_R, labels[-1])))
+    return np.concatenate(images)[:count], np.concatenate(labels)[:count]
+
+
+class Sheet:
+    """Images that are drawn side by side: the dashes of each, and where there is room for more."""
+
+    def __init__(self, drawing: Drawing, rng: np.random.Generator) -> None:
+        self.drawing, self.rng = drawing, rng
+        self.margin_N = rng.choice(drawing.paddle_margins, size=BATCH).astype(np.float64)
+        dashes = 2 * drawing.contour_length + drawing.num_distractors * drawing.distractor_length
+        self.dashes_NS22 = np.full((BATCH, dashes, 2, 2), np.nan)  # the two ends of each; not a number: left out
+        self.grid = drawing.window_size * drawing.cells
+        self.taken_NGG = np.zeros((BATCH, self.grid, self.grid), np.bool_)  # too near to a dash
+
+    def draw_long_curves(self) -> Ints:
+        """Returns: the images in which there was room for both."""
+        size, distance, length = self.drawing.window_size, self.drawing.seed_distance, self.drawing.contour_length
+
+        def in_the_middle(rows_R: Ints) -> Floats:
+            return self.rng.uniform(2 * distance, size - 2 * distance, (len(rows_R), CANDIDATES, 2))
+
+        def beside_the_first(rows_R: Ints) -> Floats:
+            around_RK = self._headings(len(rows_R), CANDIDATES)
+            return self.dashes_NS22[rows_R, 0, None, 0] + distance * direction(around_RK)
+
+        rows_R = np.arange(BATCH)
+        for at, starts in ((0, in_the_middle), (length, beside_the_first)):
+            rows_R = self._draw_curve(rows_R, at, length, starts, LONG_TRIES)
+        return rows_R
+
+    def draw_short_curves(self, rows_R: Ints) -> None:
+        """Add the distractors for which there is room."""
+
+        def anywhere(rows_R: Ints) -> Floats:
+            return self.rng.uniform(0, self.drawing.window_size, (len(rows_R), CANDIDATES, 2))
+
+        for number in range(self.drawing.num_distractors):
+            at = 2 * self.drawing.contour_length + number * self.drawing.distractor_length
+            self._draw_curve(rows_R, at, self.drawing.distractor_length, anywhere, SHORT_TRIES)
+
+    def _draw_curve(self, rows_R: Ints, at: int, length: int, starts: Callable[[Ints], Floats], tries: int) -> Ints:
+        """Draw a curve into each of some images, as the dashes from `at` on. Returns: the images that have it."""
+        left_R = rows_R
+        for _ in range(tries):
+            left_R = self._try_curve(left_R, at, at + length, starts(left_R))
+        return np.setdiff1d(rows_R, left_R)
+
+    def _try_curve(self, rows_R: Ints, at: int, end: int, start_RK2: Floats) -> Ints:
+        """Returns: the images in which there was no room; nothing of the curve stays there."""
+        before_RGG = self.taken_NGG[rows_R]
+        done_R = self._add(rows_R, at, start_RK2, self._headings(len(rows_R), CANDIDATES))
+        for dash in range(at + 1, end):
+            # Neighbours in a curve may be near each other, so a dash takes room only when the next one is drawn.
+            done_R = self._add(done_R, dash, *self._continuations(done_R, dash))
+            self._take(done_R, dash - 1)
+        self._take(done_R, end - 1)
+        failed_R = ~np.isin(rows_R, done_R)
+        self.taken_NGG[rows_R[failed_R]] = before_RGG[failed_R]
+        self.dashes_NS22[rows_R[failed_R], at:end] = np.nan
+        return rows_R[failed_R]
+
+    def dots(self, rows_R: Ints, label_R: NDArray[np.uint8]) -> Floats:
+        """The centres of the two dots, (R, 2, 2): the start of either long curve, the end of the same or the other."""
+        length = self.drawing.contour_length
+        ends_RC22 = self.dashes_NS22[rows_R][:, [[0, length], [length - 1, 2 * length - 1]]][:, [0, 1], :, [0, 1]]
+        first_R = self.rng.integers(2, size=len(rows_R))
+        last_R = np.where(label_R == 1, first_R, 1 - first_R)
+        every = np.arange(len(rows_R))
+        return np.stack([ends_RC22[0, every, first_R], ends_RC22[1, every, last_R]], axis=1)
+
+    def _headings(self, *shape: int) -> Floats:
+        return self.rng.uniform(-np.pi, np.pi, shape)
+
+    def _continuations(self, rows_R: Ints, at: int) -> tuple[Floats, Floats]:
+        """Starts (R, K, 2) and headings (R, K) for a dash that continues a curve, drawn with the weight of its turn."""
+        (start_R2, end_R2), margin_R1 = self._ends(rows_R, at - 1), self.margin_N[rows_R, None]
+        before_R2 = (end_R2 - start_R2) / self.drawing.paddle_length
+        turn_RK = np.interp(self.rng.random((len(rows_R), CANDIDATES)), TURN_SHARES, TURNS) / self.drawing.continuity
+        heading_RK = np.arctan2(before_R2[:, :1], before_R2[:, 1:]) + turn_RK
+        joint_R2 = end_R2 + margin_R1 * before_R2
+        return joint_R2[:, None] + margin_R1[:, None] * direction(heading_RK), heading_RK
+
+    def _add(self, rows_R: Ints, at: int, start_RK2: Floats, heading_RK: Floats) -> Ints:
+        """Draw the first candidate for a dash that has room. Returns: the images that have one."""
+        size, padding = self.drawing.window_size, self.drawing.padding
+        end_RK2 = start_RK2 + self.drawing.paddle_length * direction(heading_RK)
+        points_RKP2 = self._points(start_RK2, end_RK2)
+        inside_RKP = np.all((points_RKP2 >= padding) & (points_RKP2 < size - padding), axis=-1)
+        y_RKP, x_RKP = self._cells(points_RKP2)
+        free_RK = np.all(inside_RKP & ~self.taken_NGG[rows_R[:, None, None], y_RKP, x_RKP], axis=-1)
+        found_R = np.flatnonzero(np.any(free_RK, axis=1))
+        chosen_R = free_RK.argmax(1)[found_R]
+        self.dashes_NS22[rows_R[found_R], at, 0] = start_RK2[found_R, chosen_R]
+        self.dashes_NS22[rows_R[found_R], at, 1] = end_RK2[found_R, chosen_R]
+        return rows_R[found_R]
+
+    def _take(self, rows_R: Ints, at: int) -> None:
+        """Mark the cells within twice the margin of a dash."""
+        y_RP1, x_RP1 = (cell[..., None] for cell in self._cells(self._points(*self._ends(rows_R, at))))
+        reach_R = 2 * self.drawing.cells * self.margin_N[rows_R]
+        for reach in np.unique(reach_R):
+            y_Q, x_Q = disk(int(reach)).T
+            mine = reach_R == reach
+            y_RPQ, x_RPQ = (np.clip(c, 0, self.grid - 1) for c in (y_RP1[mine] + y_Q, x_RP1[mine] + x_Q))
+            self.taken_NGG[rows_R[mine, None, None], y_RPQ, x_RPQ] = True
+
+    def _ends(self, rows_R: Ints, at: int) -> tuple[Floats, Floats]:
+        return self.dashes_NS22[rows_R, at, 0], self.dashes_NS22[rows_R, at, 1]
+
+    def _points(self, start: Floats, end: Floats) -> Floats:
+        """Points along dashes, as dense as the grid: (…, 2) and (…, 2) to (…, P, 2)."""
+        share_P1 = np.linspace(0, 1, self.drawing.paddle_length * self.drawing.cells + 1)[:, None]
+        return start[..., None, :] + share_P1 * (end - start)[..., None, :]
+
+    def _cells(self, points: Floats) -> tuple[Ints, Ints]:
+        cells = np.clip(np.floor(points * self.drawing.cells), 0, self.grid - 1).astype(np.int64)
+        return cells[..., 0], cells[..., 1]
+
+
+def direction(heading: Floats) -> Floats:
+    return np.stack([np.sin(heading), np.cos(heading)], axis=-1)
+
+
+def disk(radius: int) -> Ints:
+    """The whole-numbered points (Q, 2) within a radius of the origin."""
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return np.argwhere(y**2 + x**2 <= radius**2) - radius
+
+
+def render(drawing: Drawing, dashes_NS22: Floats, dots_N22: Floats) -> NDArray[np.uint8]:
+    """Draw dashes and dots with soft edges: a pixel is as bright as the part of its width that they cover."""
+    reach = int(np.ceil(drawing.paddle_length / 2 + drawing.paddle_thickness / 2 + 0.5))
+    border = int(np.ceil(drawing.marker_radius + 0.5)) + reach  # so that what is cut off by the edge needs no care
+    size = drawing.window_size + 2 * border
+    canvas_NHW = np.zeros((len(dashes_NS22), size, size), np.float32)
+    for number in range(dashes_NS22.shape[1]):
+        there = ~np.isnan(dashes_NS22[:, number, 0, 0])
+        paint(
+            canvas_NHW,
+            np.flatnonzero(there),
+            dashes_NS22[there, number] + border,
+            drawing.paddle_thickness / 2,
+            reach,
+            drawing.contrast,
+        )
+    for number in range(2):
+        dot_N22 = np.repeat(dots_N22[:, number, None], 2, axis=1)
+        paint(canvas_NHW, np.arange(len(dot_N22)), dot_N22 + border, drawing.marker_radius, border - reach, 1.0)
+    inner = slice(border, -border)
+    return (canvas_NHW[:, inner, inner] * 255).round().astype(np.uint8)
+
+
+def paint(
+    canvas_NHW: NDArray[np.float32], rows_R: Ints, line_R22: Floats, radius: float, reach: int, brightness: float
+) -> None:
+    """Paint a line with round ends onto each of some images, where it is brighter than what is there.
+
+    Args:
+        reach: pixels from its middle, up and down and sideways, that it may touch.
+    """
+    corner_R2 = np.floor(line_R22.mean(1)).astype(np.int64) - reach
+    side = np.arange(2 * reach + 1)
+    y_RQ1, x_R1Q = corner_R2[:, :1, None] + side[:, None], corner_R2[:, 1:, None] + side
+    along_R2 = line_R22[:, 1] - line_R22[:, 0]
+    dy_RQ1, dx_R1Q = y_RQ1 + 0.5 - line_R22[:, 0, 0, None, None], x_R1Q + 0.5 - line_R22[:, 0, 1, None, None]
+    a_y, a_x = along_R2[:, 0, None, None], along_R2[:, 1, None, None]
+    share_RQQ = np.clip((dy_RQ1 * a_y + dx_R1Q * a_x) / np.maximum(a_y**2 + a_x**2, 1e-9), 0, 1)
+    distance_RQQ = np.hypot(dy_RQ1 - share_RQQ * a_y, dx_R1Q - share_RQQ * a_x)
+    ink_RQQ = brightness * np.clip(radius + 0.5 - distance_RQQ, 0, 1)
+    rows_R11 = rows_R[:, None, None]
+    canvas_NHW[rows_R11, y_RQ1, x_R1Q] = np.maximum(canvas_NHW[rows_R11, y_RQ1, x_R1Q], ink_RQQ)

@@ -1,0 +1,62 @@
+"""Copy: ten symbols, a long wait, the ten symbols again (Arjovsky, Shah & Bengio 2016).
+
+Input: ten symbols of eight, T − 1 blanks, a marker, ten blanks: T + 20 tokens. Output: T + 10 blanks, then the ten
+symbols. The loss counts every position, the accuracy the ten symbols only. A model that remembers nothing knows where
+symbols are to be said and not which: accuracy 1/8, cross-entropy 10 ln 8 / (T + 20).
+
+With `_` for the blank and `|` for the marker:
+
+>>> task = Copy(tiny=True)
+>>> batch = next(iter(task.val_dataloader()))
+>>> for tokens in (batch.x[0], batch.y[0]):
+...     print("".join("01234567_|"[token] for token in tokens))
+3452717536____|__________
+_______________3452717536
+"""
+
+import numpy as np
+import torch
+
+from datamodules._base import Samples
+from datamodules._generated import GeneratedTask, samples
+from datamodules._spec import TaskSpec, TokenPerStep, Tokens
+
+SYMBOLS = 8
+BLANK = SYMBOLS
+MARKER = SYMBOLS + 1
+COPIED = 10
+
+
+class Copy(GeneratedTask):
+    """Say ten symbols again after T steps."""
+
+    delay: int
+    variants = {f"copy-{delay}": {"delay": delay} for delay in (100, 200, 1_000, 2_000)}
+    tiny = {"delay": 5}
+
+    def describe(self) -> TaskSpec:
+        return TaskSpec(
+            name=self.variant,
+            summary=f"say ten symbols again after {self.delay:,} steps",
+            seq_len=self.delay + 2 * COPIED,
+            input=Tokens(SYMBOLS + 2),
+            output=TokenPerStep(SYMBOLS + 2, unscored=BLANK),
+            metric="accuracy",
+            chance=1 / SYMBOLS,
+            source="generated",
+            license="MIT",
+            citation="Arjovsky, Shah & Bengio, Unitary Evolution RNNs, ICML 2016, arXiv 1511.06464",
+        )
+
+    def draw(self, count: int, rng: np.random.Generator) -> Samples:
+        """The symbols alone are stored, (N, 10)."""
+        symbols_NS = rng.integers(SYMBOLS, size=(count, COPIED), dtype=np.uint8)
+        return samples(symbols_NS, symbols_NS)
+
+    def decode(self, batch: Samples) -> Samples:
+        x_BT = torch.full((len(batch.x), self.spec.seq_len), BLANK)
+        y_BT = x_BT.clone()
+        x_BT[:, :COPIED] = batch.x
+        x_BT[:, self.delay + COPIED - 1] = MARKER
+        y_BT[:, -COPIED:] = batch.y
+        return Samples(x_BT, y_BT)

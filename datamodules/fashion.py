@@ -1,0 +1,22 @@
+"""Sequential Fashion-MNIST: 28×28 pictures of clothes read pixel by pixel, 784 steps (Xiao et al. 2017).
+
+A sample is the 784 grey values of an image, row by row, each in [0, 1]; the answer is one of ten kinds of clothes. On
+Debian, the package `dataset-fashion-mnist` has the files. The tiny variant has noise in the place of pictures, the
+brighter the higher the label:
+
+>>> task = Fashion(tiny=True)
+>>> batch = next(iter(task.val_dataloader()))
+>>> batch.x.shape, batch.x[0, :4, 0].mul(255).int().tolist(), batch.y[0].item()
+(torch.Size([64, 16, 1]), [225, 197, 219, 188], 9)
+"""
+
+from datamodules._idx import FASHION
+from datamodules._images import IdxTask
+
+
+class Fashion(IdxTask):
+    """Name the piece of clothing in an image read pixel by pixel. Guessing is right one time in ten."""
+
+    dataset = FASHION
+    summary = "28×28 pictures of clothes, pixel by pixel"
+    variants = {"fashion": {}}

@@ -1,0 +1,40 @@
+"""Pathfinder: whether two dots are joined by a dashed curve, in a 32×32 image read pixel by pixel, 1,024 steps.
+
+From Linsley et al. 2018, with the parameters of Long Range Arena (Tay et al. 2020), drawn by `_pathfinder.py`. Grey
+values in [0, 1], row by row; dashes have contrast 0.75, dots 1. Guessing is right one time in two.
+
+>>> task = Pathfinder(tiny=True)
+>>> batch = next(iter(task.val_dataloader()))
+>>> batch.x.shape, batch.y[:8].tolist()
+(torch.Size([64, 256, 1]), [0, 1, 0, 1, 1, 0, 0, 0])
+>>> for row in batch.x[0].view(16, 16)[4:12]:
+...     print("".join(".-+#@"[int(4 * grey)] for grey in row))
+.-....+...-.....
+.-....+....-....
+................
+.-##---......+..
+.-@@+@@+......-.
+..+#-@@+........
+.....--......-..
+.............-..
+"""
+
+from datamodules._pathfinder import Drawing, PathfinderTask
+
+
+class Pathfinder(PathfinderTask):
+    """Say whether the two dots are joined."""
+
+    drawing = Drawing(
+        window_size=32,
+        paddle_length=2,
+        paddle_thickness=0.5,
+        paddle_margins=(1,),
+        contrast=0.75,
+        continuity=1.0,
+        marker_radius=1.5,
+        seed_distance=7,
+        num_distractors=5,
+        cells=2,
+    )
+    variants = {"pathfinder": {}}
