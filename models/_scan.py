@@ -1,0 +1,75 @@
+"""First-order linear recurrences along time, h_t = a_t h_{t−1} + b_t, real or complex, without a loop over the steps.
+
+Neighbouring steps are merged into one, h_{t+1} = (a_{t+1} a_t) h_{t−1} + (a_{t+1} b_t + b_{t+1}), which leaves a
+recurrence of half the length; its solution fills in the steps between (odd-even reduction; Blelloch 1990, Martin &
+Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included.
+
+Shapes: B batch, T time, N channels (any trailing dimensions).
+"""
+
+import torch
+from torch import Tensor
+
+SHORT = 4  # as many steps or fewer are cheaper one by one
+
+
+def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor:
+    """h_t for every step, (B, T, N), with h_t = a_t h_{t−1} + b_t.
+
+    Args:
+        a: (B, T, N), or anything that broadcasts to it; a time dimension of 1 is cheaper than a repeated one.
+        b_BTN: the input of each step.
+        h0_BN: the state before the first step; zero unless given.
+    """
+    while a.dim() < b_BTN.dim():
+        a = a.unsqueeze(0)
+    dtype = torch.promote_types(a.dtype, b_BTN.dtype)
+    a, b_BTN = a.to(dtype), b_BTN.to(dtype)
+    if h0_BN is not None:
+        b_BTN = torch.cat([torch.addcmul(b_BTN[:, :1], a[:, :1], h0_BN.unsqueeze(1)), b_BTN[:, 1:]], dim=1)
+    h_BTN: Tensor = LinearScan.apply(a, b_BTN)
+    return h_BTN
+
+
+class LinearScan(torch.autograd.Function):
+    """The scan; its backward pass is the same recurrence run from the end, so that only a and h are kept."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, a: Tensor, b_BTN: Tensor) -> Tensor:
+        h_BTN = odd_even(a, b_BTN)
+        ctx.save_for_backward(a, h_BTN)
+        return h_BTN
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
+        (grad_BTN,) = grads
+        a, h_BTN = ctx.saved_tensors  # type: ignore[attr-defined]
+        later_a = a if a.shape[1] == 1 else a.roll(-1, 1).flip(1)
+        grad_b_BTN = odd_even(later_a.conj(), grad_BTN.flip(1)).flip(1)
+        if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
+            return None, grad_b_BTN
+        before_BTN = torch.nn.functional.pad(h_BTN[:, :-1], (0, 0) * (h_BTN.dim() - 2) + (1, 0))
+        return (grad_b_BTN * before_BTN.conj()).sum_to_size(a.shape), grad_b_BTN
+
+
+def odd_even(a: Tensor, b_BTN: Tensor) -> Tensor:
+    """h for a of T steps or of one; a_0 has no effect."""
+    steps = b_BTN.shape[1]
+    if steps <= SHORT:
+        return one_by_one(a, b_BTN)
+    constant = a.shape[1] == 1
+    a_first, a_second, a_between = (a, a, a) if constant else (a[:, 0:-1:2], a[:, 1::2], a[:, 2::2])
+    b_first, b_second, b_between = b_BTN[:, 0:-1:2], b_BTN[:, 1::2], b_BTN[:, 2::2]
+    h_second = odd_even(a_second * a_first, torch.addcmul(b_second, a_second, b_first))
+    h_BTN = torch.empty_like(b_BTN)
+    h_BTN[:, 1::2] = h_second
+    h_BTN[:, 0] = b_BTN[:, 0]
+    torch.addcmul(b_between, a_between, h_second[:, : b_between.shape[1]], out=h_BTN[:, 2::2])
+    return h_BTN
+
+
+def one_by_one(a: Tensor, b_BTN: Tensor) -> Tensor:
+    h_BTN = b_BTN.clone()
+    for t in range(1, b_BTN.shape[1]):
+        h_BTN[:, t].addcmul_(a[:, 0 if a.shape[1] == 1 else t], h_BTN[:, t - 1])
+    return h_BTN
