@@ -5,7 +5,7 @@ any other exception counts as one too. Shapes: B batch, T time, D input, H outpu
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -89,6 +89,13 @@ def described(model: type[SequenceModel]) -> None:
 @rule("Give every field of Config a default that works.")
 def defaults(model: type[SequenceModel]) -> None:
     build(model, model.Config())
+
+
+@rule("Rename the field: one word names one setting, of the architecture, the wrapper or training.")
+def settings(model: type[SequenceModel]) -> None:
+    taken = {field for config in (Training, *(w.Config for w in WRAPPERS.values())) for field in field_names(config)}
+    clashes = sorted(taken & set(field_names(model.Config)))
+    require(not clashes, f"Config has {', '.join(clashes)}, as a wrapper or the training has")
 
 
 @rule("Let every size of at_width(w) be a function of w that never shrinks and is at least 1.")
@@ -228,10 +235,10 @@ def search_space(model: type[SequenceModel]) -> None:
     import optuna  # an optional dependency
 
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    settings = model.search_space(trial)
-    fields = model.Config.__dataclass_fields__
-    unknown = sorted(set(settings) - set(fields))
-    require(not unknown, f"search_space returns {', '.join(unknown)}; fields of Config: {', '.join(fields)}")
+    drawn, legal = model.search_space(trial), field_names(model.Config)
+    unknown = sorted(set(drawn) - set(legal))
+    require(not unknown, f"search_space returns {', '.join(unknown)}; fields of Config: {', '.join(legal)}")
+    model.Config(**drawn)
 
 
 @rule("Train in both wrappers: the mixer must accept any input width and any of the task's outputs.")
@@ -305,6 +312,10 @@ def count(model: type[SequenceModel], config: ModelConfig) -> int:
     with torch.device("meta"):
         mixer = model(config, input_size=INPUT, seq_len=STEPS)
     return sum(parameter.numel() for parameter in mixer.parameters())
+
+
+def field_names(config: type[ModelConfig]) -> list[str]:
+    return [field.name for field in fields(config)]
 
 
 def require(holds: bool, problem: str) -> None:

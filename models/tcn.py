@@ -43,7 +43,7 @@ class TCN(SequenceModel):
         kernel_size: int = 7
         blocks: int | None = None
         """n; as many as it takes to see the whole training length, unless given."""
-        dropout: float = 0.0
+        conv_dropout: float = 0.0
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size")
@@ -51,8 +51,8 @@ class TCN(SequenceModel):
                 raise ValueError(f"kernel_size={self.kernel_size} must be at least 2")
             if self.blocks is not None:
                 self.require_positive("blocks")
-            if not 0 <= self.dropout < 1:
-                raise ValueError(f"dropout={self.dropout} must be in [0, 1)")
+            if not 0 <= self.conv_dropout < 1:
+                raise ValueError(f"conv_dropout={self.conv_dropout} must be in [0, 1)")
 
         @classmethod
         def at_width(cls, width: int) -> Self:
@@ -77,7 +77,7 @@ class TCN(SequenceModel):
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {
             "kernel_size": trial.suggest_categorical("kernel_size", [3, 5, 7]),
-            "dropout": trial.suggest_categorical("dropout", [0.0, 0.05, 0.2]),
+            "conv_dropout": trial.suggest_categorical("conv_dropout", [0.0, 0.05, 0.2]),
         }
 
 
@@ -89,7 +89,7 @@ class Block(nn.Module):
         self.shortcut = resize(input_size, size)
         self.convs = nn.ModuleList(causal_conv(d, size, config.kernel_size, dilation) for d in (input_size, size))
         self.padding = (config.kernel_size - 1) * dilation
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.conv_dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         h_BHT = x_BTD.transpose(1, 2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.contract import CHECKS
-from tests.architectures import ARCHITECTURES
+from bench.registry import find_model, model_names
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def one_thread():
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", model_names())
 def test_contract(name, check):
-    finding = CHECKS[check].run(ARCHITECTURES[name])
+    finding = CHECKS[check].run(find_model(name).cls)
     assert finding is None, f"{name} fails {check}: {finding.problem} To mend: {finding.mend}"
