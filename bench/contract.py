@@ -93,7 +93,8 @@ def defaults(model: type[SequenceModel]) -> None:
 
 @rule("Rename the field: one word names one setting, of the architecture, the wrapper or training.")
 def settings(model: type[SequenceModel]) -> None:
-    taken = {field for config in (Training, *(w.Config for w in WRAPPERS.values())) for field in field_names(config)}
+    configs: list[type[ModelConfig]] = [Training, *(wrapper.Config for wrapper in WRAPPERS.values())]
+    taken = {field for config in configs for field in field_names(config)}
     clashes = sorted(taken & set(field_names(model.Config)))
     require(not clashes, f"Config has {', '.join(clashes)}, as a wrapper or the training has")
 
