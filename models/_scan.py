@@ -7,6 +7,8 @@ Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so th
 Shapes: B batch, T time, N channels (any trailing dimensions).
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -42,34 +44,46 @@ class LinearScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
-        (grad_BTN,) = grads
         a, h_BTN = ctx.saved_tensors  # type: ignore[attr-defined]
-        later_a = a if a.shape[1] == 1 else a.roll(-1, 1).flip(1)
-        grad_b_BTN = odd_even(later_a.conj(), grad_BTN.flip(1)).flip(1)
+        later_a = a if a.shape[1] == 1 else a.roll(-1, 1)
+        grad_b_BTN = odd_even(later_a.conj(), grads[0], reverse=True)
         if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
             return None, grad_b_BTN
-        before_BTN = torch.nn.functional.pad(h_BTN[:, :-1], (0, 0) * (h_BTN.dim() - 2) + (1, 0))
-        return (grad_b_BTN * before_BTN.conj()).sum_to_size(a.shape), grad_b_BTN
+        grad_a = torch.empty_like(h_BTN)
+        grad_a[:, 0] = 0  # a_0 multiplies no state: the initial one is part of b_0
+        torch.mul(grad_b_BTN[:, 1:], h_BTN[:, :-1].conj(), out=grad_a[:, 1:])
+        return grad_a.sum_to_size(a.shape), grad_b_BTN
 
 
-def odd_even(a: Tensor, b_BTN: Tensor) -> Tensor:
-    """h for a of T steps or of one; a_0 has no effect."""
+def odd_even(a: Tensor, b_BTN: Tensor, *, reverse: bool = False) -> Tensor:
+    """h for a of T steps or of one; in reverse, h_t = a_t h_{t+1} + b_t. The very first step's a is not used."""
     steps = b_BTN.shape[1]
     if steps <= SHORT:
-        return one_by_one(a, b_BTN)
-    constant = a.shape[1] == 1
-    a_first, a_second, a_between = (a, a, a) if constant else (a[:, 0:-1:2], a[:, 1::2], a[:, 2::2])
-    b_first, b_second, b_between = b_BTN[:, 0:-1:2], b_BTN[:, 1::2], b_BTN[:, 2::2]
-    h_second = odd_even(a_second * a_first, torch.addcmul(b_second, a_second, b_first))
+        return one_by_one(a, b_BTN, reverse=reverse)
+    first, second, between = in_pairs(steps, reverse)
+    a_first, a_second, a_between = (a, a, a) if a.shape[1] == 1 else (a[:, first], a[:, second], a[:, between])
+    h_second = odd_even(a_second * a_first, torch.addcmul(b_BTN[:, second], a_second, b_BTN[:, first]), reverse=reverse)
     h_BTN = torch.empty_like(b_BTN)
-    h_BTN[:, 1::2] = h_second
-    h_BTN[:, 0] = b_BTN[:, 0]
-    torch.addcmul(b_between, a_between, h_second[:, : b_between.shape[1]], out=h_BTN[:, 2::2])
+    h_BTN[:, second] = h_second
+    start = -1 if reverse else 0
+    h_BTN[:, start] = b_BTN[:, start]
+    filled = (steps - 1) // 2
+    before = h_second[:, -filled:] if reverse else h_second[:, :filled]
+    torch.addcmul(b_BTN[:, between], a_between, before, out=h_BTN[:, between])
     return h_BTN
 
 
-def one_by_one(a: Tensor, b_BTN: Tensor) -> Tensor:
-    h_BTN = b_BTN.clone()
-    for t in range(1, b_BTN.shape[1]):
-        h_BTN[:, t].addcmul_(a[:, 0 if a.shape[1] == 1 else t], h_BTN[:, t - 1])
+def in_pairs(steps: int, reverse: bool) -> tuple[slice, slice, slice]:
+    """The steps that come first in a pair, those that come second, and the first ones without the very first."""
+    if not reverse:
+        return slice(0, steps - 1, 2), slice(1, steps, 2), slice(2, steps, 2)
+    odd = steps % 2
+    return slice(1 + odd, steps, 2), slice(odd, steps - 1, 2), slice(1 - odd, steps - 2, 2)
+
+
+def one_by_one(a: Tensor, b_BTN: Tensor, *, reverse: bool) -> Tensor:
+    h_BTN, back = b_BTN.clone(), -1 if reverse else 1
+    order = range(b_BTN.shape[1])[::back]
+    for before, t in pairwise(order):
+        h_BTN[:, t].addcmul_(a[:, 0 if a.shape[1] == 1 else t], h_BTN[:, before])
     return h_BTN

@@ -420,7 +420,7 @@ def test_minlstm():
     agrees(model, loop(advance, np.zeros(5)))
 
 
-@pytest.mark.parametrize("chunk", [5, 256])
+@pytest.mark.parametrize("chunk", [5, 128])
 def test_mamba(chunk, monkeypatch):
     monkeypatch.setattr("models.mamba.CHUNK", chunk)
     model, p = build("mamba", hidden_size=4, state_size=3)
