@@ -7,6 +7,7 @@ Shapes: B batch, T time, D input, H channels, N complex state numbers.
 
 import math
 from abc import abstractmethod
+from functools import cache
 
 import numpy as np
 import torch
@@ -34,9 +35,12 @@ def hippo_legs(order: int) -> tuple[np.ndarray, np.ndarray]:
     return np.tril(scale[:, None] * scale, -1) + np.diag(n + 1.0), scale
 
 
+@cache  # fitting a width to a budget builds the same one again and again
 def hippo_normal_eigen(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues with positive imaginary part (N/2,) and their eigenvectors (N, N/2) of −A + ½ B Bᵀ − …, HiPPO-LegS's
-    normal part, −½ I plus a skew-symmetric matrix."""
+    """The eigenvalues with positive imaginary part (N/2,) of HiPPO-LegS's normal part, and their eigenvectors (N, N/2).
+
+    The normal part is −A + ½ B Bᵀ, which is −½ I plus a skew-symmetric matrix.
+    """
     a, b = hippo_legs(order)
     normal = np.outer(b, b) / 2 - a
     skew = normal + np.eye(order) / 2

@@ -40,15 +40,24 @@ class StepwiseRecurrence(SequenceModel):
 
     def run(self, x_BTD: Tensor, state: State) -> Tensor:
         """The output of every step from a given state, (B, T, H)."""
-        weights, outputs = self.weights(), []
-        for drive_BK in self.drive(x_BTD).unbind(1):
-            state = self.advance(drive_BK, state, *weights)
-            outputs.append(state[0])
-        return torch.stack(outputs, dim=1)
+        drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
+        with full_precision(x_BTD):
+            weights = self.weights()
+            for drive_BK in drive_BTK.unbind(1):
+                state = self.advance(drive_BK, state, *weights)
+                outputs.append(state[0])
+            return torch.stack(outputs, dim=1)
 
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
-        state = self.advance(self.drive(x_BD), state, *self.weights())
+        drive_BK = self.drive(x_BD).to(state[0].dtype)
+        with full_precision(x_BD):
+            state = self.advance(drive_BK, state, *self.weights())
         return state[0], state
 
     def zeros(self, *shape: int) -> Tensor:
         return next(self.parameters()).new_zeros(shape)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Rounding to bfloat16 at every step would be what a long recurrence remembers: no autocast inside the loop."""
+    return torch.autocast(like.device.type, enabled=False)

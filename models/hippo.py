@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from models._base import ModelConfig, Paper, computed
+from models._scan import linear_scan
 from models._ssm import hippo_legs
-from models._stepwise import State, StepwiseRecurrence
+from models._stepwise import State, StepwiseRecurrence, full_precision
 from models._wrappers import Plain
 
 
@@ -57,10 +58,6 @@ class HiPPO(StepwiseRecurrence):
         self.A: Tensor
         self.B: Tensor
 
-    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        h_BH, c_BN, t_B = self.initial_state(len(x_BTD))
-        return self.run(x_BTD, (h_BH, c_BN, t_B[0]))  # one time for the batch: one matrix a step, not one a sequence
-
     def drive(self, x_D: Tensor) -> Tensor:
         return nn.functional.linear(x_D, self.gated.weight[:, : self.input_size], self.gated.bias)
 
@@ -71,23 +68,48 @@ class HiPPO(StepwiseRecurrence):
         time_B = torch.zeros(batch_size, dtype=torch.long, device=self.A.device)
         return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.order), time_B
 
+    def run(self, x_BTD: Tensor, state: State) -> Tensor:
+        """As in the base, with one time for the whole batch: a step then solves for all its sequences at once."""
+        (h_BH, c_BN, _), outputs = state, []
+        drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
+        with full_precision(x_BTD):
+            weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
+            for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
+                h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
+                outputs.append(h_BH)
+                c_BN = self.remember(c_BN, self.function(h_BH), t, identity_NN)
+            return torch.stack(outputs, dim=1)
+
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
-        h_BH, c_BN, t = state[0], state[1], state[2] + 1
+        h_BH, c_BN, t_B = state[0], state[1], state[2] + 1
+        h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
+        return h_BH, self.remember_each(c_BN, self.function(h_BH), t_B), t_B
+
+    def update(self, drive_BK: Tensor, h_BH: Tensor, c_BN: Tensor, *weights: Tensor) -> Tensor:
         gate_BH, candidate_BH = torch.addmm(drive_BK, torch.cat([h_BH, c_BN], dim=1), weights[0]).chunk(2, dim=1)
-        h_BH = h_BH + gate_BH.sigmoid() * (candidate_BH.tanh() - h_BH)
-        return h_BH, self.remember(c_BN, self.function(h_BH), t), t
+        return torch.lerp(h_BH, candidate_BH.tanh(), gate_BH.sigmoid())
 
-    def remember(self, c_BN: Tensor, f_B1: Tensor, t: Tensor) -> Tensor:
-        """c_t, for one t or for a t of each sequence.
+    # With X = A/2t and w = B f/2t, (I + X)⁻¹ ((I − X) c + 2w) = 2 (I + X)⁻¹ (c + w) − c: one triangular solve.
 
-        With X = A/2t and w = B f/2t, (I + X)⁻¹ ((I − X) c + 2w) = 2 (I + X)⁻¹ (c + w) − c: one triangular solve.
+    def remember(self, c_BN: Tensor, f_B1: Tensor, t: int, identity_NN: Tensor) -> Tensor:
+        """c_t where all sequences stand at the same time."""
+        system_NN = torch.add(identity_NN, self.A, alpha=0.5 / t)
+        target_BN = torch.addmm(c_BN, f_B1, self.B.unsqueeze(0), alpha=0.5 / t)
+        return torch.linalg.solve_triangular(system_NN.T, target_BN, upper=True, left=False).mul(2) - c_BN
+
+    def remember_each(self, c_BN: Tensor, f_B1: Tensor, t_B: Tensor) -> Tensor:
+        """c_t where every sequence has a time of its own, by a recurrence over the order n, O(N) (Gu et al., App. E).
+
+        Row n of (I + X) y = v is (1 + α (n + 1)) y_n + α B_n S_n = v_n with α = 1/2t and S_n = Σ_{m<n} B_m y_m, so that
+        S_{n+1} = S_n + B_n y_n is linear in S_n.
         """
-        half_step = (1 / (2 * t)).to(c_BN.dtype)[..., None]
-        system_NN = torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device) + half_step.unsqueeze(-1) * self.A
-        target_BN = torch.addcmul(c_BN, half_step * self.B, f_B1)
-        rows = target_BN.unsqueeze(1) if t.dim() else target_BN
-        solved = torch.linalg.solve_triangular(system_NN.mT, rows, upper=True, left=False)
-        return 2 * solved.reshape(c_BN.shape) - c_BN
+        alpha_B1 = (0.5 / t_B).to(c_BN.dtype).unsqueeze(-1)
+        n = torch.arange(self.order, device=c_BN.device)
+        pivot_BN = 1 + alpha_B1 * (n + 1)
+        target_BN = c_BN + alpha_B1 * self.B * f_B1
+        sums_BN = linear_scan((1 - alpha_B1 * n) / pivot_BN, self.B * target_BN / pivot_BN)
+        before_BN = nn.functional.pad(sums_BN[:, :-1], (1, 0))
+        return 2 * (target_BN - alpha_B1 * self.B * before_BN) / pivot_BN - c_BN
 
 
 def legs_system(order: int) -> Tensor:

@@ -59,11 +59,11 @@ class LEM(StepwiseRecurrence):
 
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
         (y_BH, z_BH), (hidden_H3H, cross_HH) = state, weights
-        from_y, to_y = drive_BK.split([3 * self.output_size, self.output_size], dim=1)
-        dt_1, dt_2, to_z = torch.addmm(from_y, y_BH, hidden_H3H).chunk(3, dim=1)
-        z_BH = z_BH + self.dt * dt_1.sigmoid() * (to_z.tanh() - z_BH)
-        y_BH = y_BH + self.dt * dt_2.sigmoid() * (torch.addmm(to_y, z_BH, cross_HH).tanh() - y_BH)
-        return y_BH, z_BH
+        from_y, to_y = drive_BK.tensor_split((3 * self.output_size,), dim=1)
+        gates, to_z = torch.addmm(from_y, y_BH, hidden_H3H).tensor_split((2 * self.output_size,), dim=1)
+        dt_z, dt_y = (self.dt * gates.sigmoid()).chunk(2, dim=1)
+        z_BH = torch.lerp(z_BH, to_z.tanh(), dt_z)
+        return torch.lerp(y_BH, torch.addmm(to_y, z_BH, cross_HH).tanh(), dt_y), z_BH
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

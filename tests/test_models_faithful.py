@@ -307,7 +307,7 @@ def test_hippo_remembers_the_whole_past():
         f = np.cos(3 * np.pi * np.arange(1, steps + 1) / steps)
         c = torch.zeros(1, 24, dtype=torch.float64)
         for t, value in enumerate(f, start=1):
-            c = model.remember(c, torch.full((1, 1), value, dtype=torch.float64), torch.tensor(t))
+            c = model.remember_each(c, torch.full((1, 1), value, dtype=torch.float64), torch.tensor([t]))
         points = np.linspace(0.05, 0.95, 7)
         basis = np.polynomial.legendre.legval(2 * points - 1, np.diag(np.sqrt(2 * np.arange(24) + 1)))
         np.testing.assert_allclose(c.numpy()[0] @ basis, np.cos(3 * np.pi * points), atol=0.05)
