@@ -10,8 +10,8 @@ A = −exp(A_log) starts at −(1, …, N) in every channel (S4D-Real). The bloc
 gate belong to the architecture.
 
 Shapes: B batch, T time, D input, H output, E inner channels, N state, R rank of the step size, K convolution width.
-State: E (N + K − 1) numbers a sequence. Time O(T E (H + N)), depth O(log T) within chunks of time; the states of one
-chunk at a time are kept, and made again in the backward pass.
+State: E (N + K − 1) numbers a sequence. Time O(T E (H + N)), depth O(log T) within chunks of time; only the states of
+one chunk exist at once, and the backward pass makes them again. On a CPU one compiled loop does it all.
 """
 
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ class Mamba(SequenceModel):
         x_BTE, z_BTE = self.enter(x_BTD).chunk(2, dim=-1)
         window_BKE = x_BTE.new_zeros(len(x_BTE), self.conv_size - 1, self.inner_size)
         x_BTE = self.convolve(torch.cat([window_BKE, x_BTE], dim=1))
-        y_BTE = torch.cat(list(self.chunks(x_BTE)), dim=1)
+        y_BTE = self.select_and_scan(x_BTE) + self.D * x_BTE
         return self.leave(y_BTE * F.silu(z_BTE))
 
     def initial_state(self, batch_size: int) -> State:
@@ -96,29 +96,33 @@ class Mamba(SequenceModel):
         h_BEN, window_BKE = state
         x_BE, z_BE = self.enter(x_BD).chunk(2, dim=-1)
         window_BKE = torch.cat([window_BKE, x_BE.unsqueeze(1)], dim=1)
-        y_B1E, h_BEN = self.scan(self.convolve(window_BKE), h_BEN)
-        return self.leave(y_B1E.squeeze(1) * F.silu(z_BE)), (h_BEN, window_BKE[:, 1:])
+        x_B1E = self.convolve(window_BKE)
+        y_B1E, h_BEN = scan_chunk(*self.selected(x_B1E), h_BEN)
+        y_BE = (y_B1E + self.D * x_B1E).squeeze(1)
+        return self.leave(y_BE * F.silu(z_BE)), (h_BEN, window_BKE[:, 1:])
 
     def convolve(self, x_BTE: Tensor) -> Tensor:
         """The convolution and its SiLU, K − 1 steps shorter than its input."""
         return F.silu(self.conv(x_BTE.transpose(1, 2)).transpose(1, 2))
 
-    def chunks(self, x_BTE: Tensor) -> Iterator[Tensor]:
-        """y, a chunk of time after the other."""
-        h_BEN, _ = self.initial_state(len(x_BTE))
-        for chunk_BCE in x_BTE.split(CHUNK, dim=1):
-            y_BCE, h_BEN = checkpoint(self.scan, chunk_BCE, h_BEN, use_reentrant=False)
-            yield y_BCE
-
-    def scan(self, x_BTE: Tensor, h_BEN: Tensor) -> tuple[Tensor, Tensor]:
-        """The selective state-space model from a given state: y and the state after the last step."""
+    def selected(self, x_BTE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """x and Δ (B, T, E), A (E, N), B and C (B, T, N), in full precision."""
         rank_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, self.state_size, self.state_size], dim=-1)
-        dt_BTE1 = F.softplus(self.dt(rank_BTR)).unsqueeze(-1)
-        decay_BTEN = torch.exp(dt_BTE1 * -self.A_log.exp())
-        input_BTEN = (dt_BTE1 * x_BTE.unsqueeze(-1)) * b_BTN.unsqueeze(2)
-        h_BTEN = linear_scan(decay_BTEN, input_BTEN, h_BEN)
-        y_BTE = (h_BTEN @ c_BTN.to(h_BTEN).unsqueeze(-1)).squeeze(-1)
-        return y_BTE + self.D * x_BTE, h_BTEN[:, -1]
+        dt_BTE, a_EN = F.softplus(self.dt(rank_BTR)), -self.A_log.exp()
+        dtype = a_EN.dtype
+        return x_BTE.to(dtype), dt_BTE.to(dtype), a_EN, b_BTN.to(dtype), c_BTN.to(dtype)
+
+    def select_and_scan(self, x_BTE: Tensor) -> Tensor:
+        """C_t · h_t for every step."""
+        inputs = self.selected(x_BTE)
+        if runs_compiled(inputs[0]):
+            from models._mamba_cpu import SelectiveScan  # numba takes a second to import
+
+            return SelectiveScan.apply(*inputs)
+        return torch.cat(list(scan_in_chunks(*inputs)), dim=1)
+
+    def facts(self) -> dict[str, str]:
+        return {"scan": "numba" if runs_compiled(self.A_log) else "torch"}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A_log, self.D], "weight_decay": 0.0}]
@@ -126,3 +130,26 @@ class Mamba(SequenceModel):
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"state_size": trial.suggest_categorical("state_size", [8, 16, 32])}
+
+
+def runs_compiled(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def scan_in_chunks(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Iterator[Tensor]:
+    """y, a chunk of time after the other."""
+    h_BEN = x_BTE.new_zeros(len(x_BTE), *a_EN.shape)
+    for x, dt, b, c in zip(*(tensor.split(CHUNK, dim=1) for tensor in (x_BTE, dt_BTE, b_BTN, c_BTN)), strict=True):
+        y_BCE, h_BEN = checkpoint(scan_chunk, x, dt, a_EN, b, c, h_BEN, use_reentrant=False)
+        yield y_BCE
+
+
+def scan_chunk(
+    x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BEN: Tensor
+) -> tuple[Tensor, Tensor]:
+    """y and the state after the last step, from the state before the first."""
+    decay_BTEN = torch.exp(dt_BTE.unsqueeze(-1) * a_EN)
+    input_BTEN = (dt_BTE * x_BTE).unsqueeze(-1) * b_BTN.unsqueeze(2)
+    h_BTEN = linear_scan(decay_BTEN, input_BTEN, h_BEN)
+    with torch.autocast(x_BTE.device.type, enabled=False):
+        return (h_BTEN @ c_BTN.unsqueeze(-1)).squeeze(-1), h_BTEN[:, -1]

@@ -452,13 +452,32 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     assert dt.max() < 1.01e-1
 
 
-def test_mamba_gradients_do_not_depend_on_the_chunks(monkeypatch):
-    model, _ = build("mamba", hidden_size=4)
-    x_BTD = torch.randn(BATCH, STEPS, INPUT, dtype=torch.float64, requires_grad=True)
-    (whole,) = torch.autograd.grad(model(x_BTD).square().sum(), x_BTD)
-    monkeypatch.setattr("models.mamba.CHUNK", 7)
-    (pieces,) = torch.autograd.grad(model(x_BTD).square().sum(), x_BTD)
-    torch.testing.assert_close(pieces, whole)
+@pytest.mark.parametrize("chunk", [7, 128])
+def test_mamba_compiled_agrees_forward_and_backward(chunk, monkeypatch):
+    """float32 runs compiled, float64 in torch, in chunks or whole."""
+    monkeypatch.setattr("models.mamba.CHUNK", chunk)
+    torch.manual_seed(0)
+    cls = find_model("mamba").cls
+    model = cls(cls.Config(hidden_size=12), input_size=INPUT, seq_len=STEPS)
+    x_BTD, weight = torch.randn(BATCH, STEPS, INPUT), torch.randn(BATCH, STEPS, 12)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        model.to(dtype)
+        x = x_BTD.to(dtype).requires_grad_()
+        y_BTH = model(x)
+        grads = torch.autograd.grad((y_BTH * weight.to(dtype)).sum(), [x, *model.parameters()])
+        results.append([tensor.float() for tensor in (y_BTH, *grads)])
+    for compiled, torchs in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, torchs, rtol=1e-4, atol=1e-5)
+
+
+def test_mamba_compiled_keeps_what_is_not_finite():
+    cls = find_model("mamba").cls
+    model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
+    x_BTD = torch.randn(1, STEPS, INPUT)
+    x_BTD[0, 5, 0] = math.nan
+    assert model(x_BTD)[0, 5:].isnan().any(1).all()
+    assert model(x_BTD)[0, :5].isfinite().all()
 
 
 # Statistical recurrences: the FRU and the SRU have golden vectors of the authors' code
