@@ -1,6 +1,6 @@
 """The contract of an architecture. Shapes: B batch, T time, D input width, H output width."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -32,6 +32,10 @@ class ModelConfig:
         for name in names:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be positive")
+
+    def require_one_of(self, name: str, *legal: object) -> None:
+        if getattr(self, name) not in legal:
+            raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, legal))}")
 
 
 class SequenceModel(nn.Module):
@@ -89,6 +93,17 @@ class SequenceModel(nn.Module):
     def facts(self) -> Mapping[str, str]:
         """What a reader of the record should know about how this model was computed, such as its backend."""
         return {}
+
+
+def resize(input_size: int, size: int) -> nn.Module:
+    """A linear map to the width that a layer works at; nothing where the input has it already."""
+    return nn.Identity() if input_size == size else nn.Linear(input_size, size)
+
+
+def computed(shape: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:
+    """A constant in the default precision; its shape only where a model is built on the meta device, to be counted."""
+    empty = torch.empty(shape)
+    return empty if empty.is_meta else compute().to(empty)
 
 
 def final_step(y_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:

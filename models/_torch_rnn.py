@@ -31,7 +31,14 @@ class TorchRecurrent(SequenceModel):
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
         self.output_size = config.hidden_size
-        self.rnn: nn.RNNBase = self.layer(input_size, config.hidden_size, batch_first=True)
+        self.rnn: nn.RNNBase = self.layer(
+            input_size, config.hidden_size, batch_first=True, **self.layer_options(config)
+        )
+
+    @staticmethod
+    def layer_options(config: Any) -> dict[str, Any]:
+        """Further arguments of torch's layer."""
+        return {}
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         y_BTH, _ = self.rnn(x_BTD)

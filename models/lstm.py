@@ -5,14 +5,24 @@
     c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t
     h_t = o_t ⊙ tanh(c_t)                         (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000)
 
+The chrono initialisation (Tallec & Ollivier 2018, arXiv 1804.11188, §2) spreads the memory times of the units over the
+sequence: b_f = log u with u uniform in [1, T − 1], and b_i = −b_f.
+
 Shapes: B batch, T time, D input, H hidden. State: 2H numbers a sequence. Time O(T H²).
 """
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
 from torch import nn
 
 from models._base import Paper
 from models._torch_rnn import HiddenSizeConfig, TorchRecurrent
 from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 
 class LSTM(TorchRecurrent):
@@ -21,6 +31,27 @@ class LSTM(TorchRecurrent):
     paper = Paper("Long Short-Term Memory", 1997, "https://doi.org/10.1162/neco.1997.9.8.1735")
     family = "gated recurrence"
     wrapper = Plain
-    Config = HiddenSizeConfig
     layer = nn.LSTM
     states = 2
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(HiddenSizeConfig):
+        chrono: bool = False
+        """Start the gates' biases from memory times spread over the training length."""
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        if config.chrono:
+            self.start_chrono(max_memory=max(2, seq_len))
+
+    def start_chrono(self, max_memory: int) -> None:
+        input_gate, forget_gate = slice(0, self.output_size), slice(self.output_size, 2 * self.output_size)
+        _, _, bias, other_bias = self.rnn.parameters()  # torch adds the two biases
+        with torch.no_grad():
+            other_bias[: 2 * self.output_size] = 0
+            bias[forget_gate].uniform_(1, max_memory - 1).log_()
+            bias[input_gate] = -bias[forget_gate]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"chrono": trial.suggest_categorical("chrono", [False, True])}

@@ -1,9 +1,15 @@
-"""RNN: the simple recurrent network.
+"""RNN: the simple recurrent network, with tanh or with ReLU started at the identity.
 
-    h_t = tanh(W_x x_t + b_x + W_h h_{t−1} + b_h)               (Elman 1990)
+    h_t = f(W_x x_t + b_x + W_h h_{t−1} + b_h)                  (Elman 1990)
+
+With f = ReLU it starts as Le et al. 2015 (arXiv 1504.00941, the IRNN) say: W_h = I, biases 0, W_x from N(0, 0.001²), so
+that at first it copies its state and adds what comes in.
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H²).
 """
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
@@ -11,12 +17,44 @@ from models._base import Paper
 from models._torch_rnn import HiddenSizeConfig, TorchRecurrent
 from models._wrappers import Plain
 
+if TYPE_CHECKING:
+    from optuna import Trial
+
+IDENTITY_INPUT_STD = 0.001
+
 
 class RNN(TorchRecurrent):
-    """torch.nn.RNN with tanh."""
+    """torch.nn.RNN."""
 
     paper = Paper("Finding Structure in Time", 1990, "https://doi.org/10.1207/s15516709cog1402_1")
     family = "nonlinear recurrence"
     wrapper = Plain
-    Config = HiddenSizeConfig
     layer = nn.RNN
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(HiddenSizeConfig):
+        nonlinearity: Literal["tanh", "relu"] = "tanh"
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.require_one_of("nonlinearity", "tanh", "relu")
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        if config.nonlinearity == "relu":
+            self.start_at_identity()
+
+    @staticmethod
+    def layer_options(config: Config) -> dict[str, Any]:
+        return {"nonlinearity": config.nonlinearity}
+
+    def start_at_identity(self) -> None:
+        input_weight, hidden_weight, *biases = self.rnn.parameters()
+        nn.init.normal_(input_weight, std=IDENTITY_INPUT_STD)
+        nn.init.eye_(hidden_weight)
+        for bias in biases:
+            nn.init.zeros_(bias)
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"nonlinearity": trial.suggest_categorical("nonlinearity", ["tanh", "relu"])}

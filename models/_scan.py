@@ -1,0 +1,89 @@
+"""First-order linear recurrences along time, h_t = a_t h_{t−1} + b_t, real or complex, without a loop over the steps.
+
+Neighbouring steps are merged into one, h_{t+1} = (a_{t+1} a_t) h_{t−1} + (a_{t+1} b_t + b_{t+1}), which leaves a
+recurrence of half the length; its solution fills in the steps between (odd-even reduction; Blelloch 1990, Martin &
+Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included.
+
+Shapes: B batch, T time, N channels (any trailing dimensions).
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+SHORT = 4  # as many steps or fewer are cheaper one by one
+
+
+def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor:
+    """h_t for every step, (B, T, N), with h_t = a_t h_{t−1} + b_t.
+
+    Args:
+        a: (B, T, N), or anything that broadcasts to it; a time dimension of 1 is cheaper than a repeated one.
+        b_BTN: the input of each step.
+        h0_BN: the state before the first step; zero unless given.
+    """
+    while a.dim() < b_BTN.dim():
+        a = a.unsqueeze(0)
+    dtype = torch.promote_types(a.dtype, b_BTN.dtype)
+    a, b_BTN = a.to(dtype), b_BTN.to(dtype)
+    if h0_BN is not None:
+        b_BTN = torch.cat([torch.addcmul(b_BTN[:, :1], a[:, :1], h0_BN.unsqueeze(1)), b_BTN[:, 1:]], dim=1)
+    h_BTN: Tensor = LinearScan.apply(a, b_BTN)
+    return h_BTN
+
+
+class LinearScan(torch.autograd.Function):
+    """The scan; its backward pass is the same recurrence run from the end, so that only a and h are kept."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, a: Tensor, b_BTN: Tensor) -> Tensor:
+        h_BTN = odd_even(a, b_BTN)
+        ctx.save_for_backward(a, h_BTN)
+        return h_BTN
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
+        a, h_BTN = ctx.saved_tensors  # type: ignore[attr-defined]
+        later_a = a if a.shape[1] == 1 else a.roll(-1, 1)
+        grad_b_BTN = odd_even(later_a.conj(), grads[0], reverse=True)
+        if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
+            return None, grad_b_BTN
+        grad_a = torch.empty_like(h_BTN)
+        grad_a[:, 0] = 0  # a_0 multiplies no state: the initial one is part of b_0
+        torch.mul(grad_b_BTN[:, 1:], h_BTN[:, :-1].conj(), out=grad_a[:, 1:])
+        return grad_a.sum_to_size(a.shape), grad_b_BTN
+
+
+def odd_even(a: Tensor, b_BTN: Tensor, *, reverse: bool = False) -> Tensor:
+    """h for a of T steps or of one; in reverse, h_t = a_t h_{t+1} + b_t. The very first step's a is not used."""
+    steps = b_BTN.shape[1]
+    if steps <= SHORT:
+        return one_by_one(a, b_BTN, reverse=reverse)
+    first, second, between = in_pairs(steps, reverse)
+    a_first, a_second, a_between = (a, a, a) if a.shape[1] == 1 else (a[:, first], a[:, second], a[:, between])
+    h_second = odd_even(a_second * a_first, torch.addcmul(b_BTN[:, second], a_second, b_BTN[:, first]), reverse=reverse)
+    h_BTN = torch.empty_like(b_BTN)
+    h_BTN[:, second] = h_second
+    start = -1 if reverse else 0
+    h_BTN[:, start] = b_BTN[:, start]
+    filled = (steps - 1) // 2
+    before = h_second[:, -filled:] if reverse else h_second[:, :filled]
+    torch.addcmul(b_BTN[:, between], a_between, before, out=h_BTN[:, between])
+    return h_BTN
+
+
+def in_pairs(steps: int, reverse: bool) -> tuple[slice, slice, slice]:
+    """The steps that come first in a pair, those that come second, and the first ones without the very first."""
+    if not reverse:
+        return slice(0, steps - 1, 2), slice(1, steps, 2), slice(2, steps, 2)
+    odd = steps % 2
+    return slice(1 + odd, steps, 2), slice(odd, steps - 1, 2), slice(1 - odd, steps - 2, 2)
+
+
+def one_by_one(a: Tensor, b_BTN: Tensor, *, reverse: bool) -> Tensor:
+    h_BTN, back = b_BTN.clone(), -1 if reverse else 1
+    order = range(b_BTN.shape[1])[::back]
+    for before, t in pairwise(order):
+        h_BTN[:, t].addcmul_(a[:, 0 if a.shape[1] == 1 else t], h_BTN[:, before])
+    return h_BTN

@@ -1,0 +1,63 @@
+"""Recurrences that are nonlinear in the state and so go through time one step after the other.
+
+What depends on the input alone is computed for all steps at once (the drive), what depends on the weights alone once a
+sequence; a step does the rest.
+
+Shapes: B batch, T time, D input, H output, K width of the drive.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models._base import SequenceModel
+
+State = tuple[Tensor, ...]  # the output first
+
+
+class StepwiseRecurrence(SequenceModel):
+    """The loop. A subclass gives the drive, its weights in the form that a step uses, the initial state and a step."""
+
+    @abstractmethod
+    def drive(self, x_D: Tensor) -> Tensor:
+        """What the input contributes to a step, (…, D) to (…, K)."""
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """What every step needs of the parameters."""
+        return ()
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State: ...
+
+    @abstractmethod
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        """The next state."""
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.run(x_BTD, self.initial_state(len(x_BTD)))
+
+    def run(self, x_BTD: Tensor, state: State) -> Tensor:
+        """The output of every step from a given state, (B, T, H)."""
+        drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
+        with full_precision(x_BTD):
+            weights = self.weights()
+            for drive_BK in drive_BTK.unbind(1):
+                state = self.advance(drive_BK, state, *weights)
+                outputs.append(state[0])
+            return torch.stack(outputs, dim=1)
+
+    def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
+        drive_BK = self.drive(x_BD).to(state[0].dtype)
+        with full_precision(x_BD):
+            state = self.advance(drive_BK, state, *self.weights())
+        return state[0], state
+
+    def zeros(self, *shape: int) -> Tensor:
+        return next(self.parameters()).new_zeros(shape)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Rounding to bfloat16 at every step would be what a long recurrence remembers: no autocast inside the loop."""
+    return torch.autocast(like.device.type, enabled=False)

@@ -1,0 +1,50 @@
+"""Bag: the mean over time of features of single inputs. The floor of a task where the order does not matter.
+
+    y_t = (1/(t + 1)) Σ_{s≤t} ReLU(W x_s + b),  t from 0            (deep averaging; Iyyer et al. 2015)
+
+Shapes: B batch, T time, D input, H output. State: H numbers a sequence and the time. Time O(T D H).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models._base import Paper, SequenceModel
+from models._torch_rnn import HiddenSizeConfig
+from models._wrappers import Plain
+
+State = tuple[Tensor, Tensor]  # sum_BH, t_B
+
+
+class Bag(SequenceModel):
+    """A running mean."""
+
+    paper = Paper(
+        "Deep Unordered Composition Rivals Syntactic Methods for Text Classification",
+        2015,
+        "https://aclanthology.org/P15-1162",
+    )
+    family = "floor"
+    wrapper = Plain
+    Config = HiddenSizeConfig
+
+    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = config.hidden_size
+        self.feature = nn.Linear(input_size, config.hidden_size)
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        sums_BTH = self.feature(x_BTD).relu().cumsum(1)
+        return sums_BTH / torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device).unsqueeze(-1)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        return self.feature(x_BTD).relu().mean(1)
+
+    def initial_state(self, batch_size: int) -> State:
+        sum_BH = self.feature.weight.new_zeros(batch_size, self.output_size)
+        return sum_BH, torch.zeros(batch_size, dtype=torch.long, device=sum_BH.device)
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        sum_BH, t_B = state[0] + self.feature(x_BD).relu(), state[1] + 1
+        return sum_BH / t_B.unsqueeze(-1), (sum_BH, t_B)

@@ -1,0 +1,71 @@
+"""coRNN: a network of damped, driven, coupled oscillators.
+
+    z_t = z_{t−1} + Δt (tanh(W y_{t−1} + 𝒲 z_{t−1} + V u_t + b) − γ y_{t−1} − ε z_{t−1})
+    y_t = y_{t−1} + Δt z_t                                          (Rusch & Mishra 2021, eq. 3, explicit damping)
+
+Shapes: B batch, T time, D input, H hidden. State: 2H numbers a sequence. Time O(T H²).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models._base import Paper
+from models._stepwise import State, StepwiseRecurrence
+from models._torch_rnn import HiddenSizeConfig
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class CoRNN(StepwiseRecurrence):
+    """The coupled oscillatory recurrent network."""
+
+    paper = Paper("Coupled Oscillatory Recurrent Neural Network (coRNN)", 2021, "https://arxiv.org/abs/2010.00951")
+    family = "oscillator recurrence"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(HiddenSizeConfig):
+        hidden_size: int = 256
+        dt: float = 0.042
+        gamma: float = 2.7
+        """The oscillators' frequency, squared."""
+        epsilon: float = 4.7
+        """Their damping."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.require_positive("dt", "gamma", "epsilon")
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.config, self.output_size, self.input_size = config, config.hidden_size, input_size
+        self.linear = nn.Linear(input_size + 2 * config.hidden_size, config.hidden_size)  # V, W, 𝒲 side by side
+
+    def drive(self, x_D: Tensor) -> Tensor:
+        return nn.functional.linear(x_D, self.linear.weight[:, : self.input_size], self.linear.bias)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        return (self.linear.weight[:, self.input_size :].T,)
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.output_size)
+
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        (y_BH, z_BH), (w_2HH,) = state, weights
+        dt, gamma, epsilon = self.config.dt, self.config.gamma, self.config.epsilon
+        force_BH = torch.addmm(drive_BK, torch.cat(state, dim=1), w_2HH).tanh()
+        z_BH = (1 - dt * epsilon) * z_BH + dt * (force_BH - gamma * y_BH)
+        return y_BH + dt * z_BH, z_BH
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {
+            "dt": trial.suggest_float("dt", 1e-3, 1e-1, log=True),
+            "gamma": trial.suggest_float("gamma", 1.0, 100.0, log=True),
+            "epsilon": trial.suggest_float("epsilon", 1.0, 100.0, log=True),
+        }

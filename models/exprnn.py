@@ -1,0 +1,97 @@
+"""expRNN: a recurrent network whose matrix stays orthogonal, as the exponential of a skew-symmetric one.
+
+    W = exp(A − Aᵀ),  A strictly upper triangular
+    h_t = modReLU(W h_{t−1} + T x_t),   modReLU(z) = sign(z) ReLU(|z| + b)      (Lezcano-Casado & Martínez-Rubio 2019)
+
+A − Aᵀ starts with 2 × 2 blocks of angles on its diagonal (§5): from Cayley's map, √((1 − cos θ)/(1 + cos θ)) with θ
+uniform in [0, π/2] (Helfrich et al. 2018), or uniform in [−π, π] (Henaff et al. 2016).
+
+Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(H³ + T H²).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from models._base import Paper
+from models._stepwise import State, StepwiseRecurrence
+from models._torch_rnn import HiddenSizeConfig
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+ORTHOGONAL_LR_SCALE = 0.1  # the paper learns A ten times slower
+BIAS_RANGE = 0.01
+
+
+class ExpRNN(StepwiseRecurrence):
+    """The exponential recurrent network."""
+
+    paper = Paper(
+        "Cheap Orthogonal Constraints in Neural Networks: A Simple Parametrization of the Orthogonal and Unitary Group",
+        2019,
+        "https://arxiv.org/abs/1901.08428",
+    )
+    family = "orthogonal recurrence"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(HiddenSizeConfig):
+        hidden_size: int = 170
+        init: Literal["cayley", "henaff"] = "cayley"
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.require_one_of("init", "cayley", "henaff")
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = hidden = config.hidden_size
+        self.input = nn.Linear(input_size, hidden, bias=False)
+        nn.init.kaiming_normal_(self.input.weight, nonlinearity="relu")
+        self.bias = nn.Parameter(torch.empty(hidden).uniform_(-BIAS_RANGE, BIAS_RANGE))
+        self.register_buffer("upper", torch.triu_indices(hidden, hidden, 1), persistent=False)
+        self.upper: Tensor
+        self.A = nn.Parameter(initial_blocks(config)[self.upper[0], self.upper[1]])
+
+    def drive(self, x_D: Tensor) -> Tensor:
+        return self.input(x_D)
+
+    def orthogonal(self) -> Tensor:
+        """W, (H, H)."""
+        upper_HH = self.A.new_zeros(self.output_size, self.output_size).index_put(tuple(self.upper), self.A)
+        return torch.linalg.matrix_exp(upper_HH - upper_HH.T)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        return self.orthogonal().T, self.bias
+
+    def initial_state(self, batch_size: int) -> State:
+        return (self.zeros(batch_size, self.output_size),)
+
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        (h_BH,), (w_HH, bias_H) = state, weights
+        z_BH = torch.addmm(drive_BK, h_BH, w_HH)
+        return (z_BH.sign() * (z_BH.abs() + bias_H).relu(),)
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.A], "lr_scale": ORTHOGONAL_LR_SCALE, "weight_decay": 0.0}]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"init": trial.suggest_categorical("init", ["cayley", "henaff"])}
+
+
+def initial_blocks(config: ExpRNN.Config) -> Tensor:
+    """A with the entries of its 2 × 2 blocks, (H, H)."""
+    even = torch.arange(0, config.hidden_size - 1, 2)
+    a_HH = torch.zeros(config.hidden_size, config.hidden_size)
+    if config.init == "henaff":
+        a_HH[even, even + 1] = torch.empty(len(even)).uniform_(-math.pi, math.pi)
+    else:
+        theta = torch.empty(len(even)).uniform_(0, math.pi / 2)
+        a_HH[even, even + 1] = ((1 - theta.cos()) / (1 + theta.cos())).sqrt()
+    return a_HH

@@ -1,0 +1,118 @@
+"""HiPPO-LegS: a gated recurrent network with the whole past, projected on Legendre polynomials, beside it.
+
+    g_t = σ(W_g [h_{t−1}, c_{t−1}, x_t] + b_g)
+    h_t = (1 − g_t) ⊙ h_{t−1} + g_t ⊙ tanh(W_h [h_{t−1}, c_{t−1}, x_t] + b_h)
+    f_t = L_f h_t + b_f                                             one number, the function that is remembered
+    c_t = (I + A/2t)⁻¹ ((I − A/2t) c_{t−1} + (1/t) B f_t),  t from 1
+                                  (Gu et al. 2020, Figure 2 and eq. 3, bilinear discretisation as in the authors' code)
+
+A_nk = √(2n+1) √(2k+1) for n > k, n + 1 for n = k, 0 for n < k, and B_n = √(2n+1) (LegS, Theorem 2): c_t holds the
+coefficients of f on all of [0, t], each moment with equal weight, at no time scale.
+
+Shapes: B batch, T time, D input, H hidden, N order. State: H + N numbers a sequence and the time.
+Time O(T (H (H + N) + N²)).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from models._base import ModelConfig, Paper, computed
+from models._scan import linear_scan
+from models._ssm import hippo_legs
+from models._stepwise import State, StepwiseRecurrence, full_precision
+from models._wrappers import Plain
+
+
+class HiPPO(StepwiseRecurrence):
+    """The HiPPO-LegS recurrent network."""
+
+    paper = Paper(
+        "HiPPO: Recurrent Memory with Optimal Polynomial Projections", 2020, "https://arxiv.org/abs/2008.07669"
+    )
+    family = "orthogonal-polynomial memory"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 512
+        order: int = 512
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "order")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width, order=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size, self.order, self.input_size = config.hidden_size, config.order, input_size
+        self.gated = nn.Linear(input_size + config.hidden_size + config.order, 2 * config.hidden_size)
+        self.function = nn.Linear(config.hidden_size, 1)
+        system = computed((config.order, config.order + 1), lambda: legs_system(config.order))
+        self.register_buffer("A", system[:, :-1].contiguous(), persistent=False)
+        self.register_buffer("B", system[:, -1].contiguous(), persistent=False)
+        self.A: Tensor
+        self.B: Tensor
+
+    def drive(self, x_D: Tensor) -> Tensor:
+        return nn.functional.linear(x_D, self.gated.weight[:, : self.input_size], self.gated.bias)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        return (self.gated.weight[:, self.input_size :].T,)
+
+    def initial_state(self, batch_size: int) -> State:
+        time_B = torch.zeros(batch_size, dtype=torch.long, device=self.A.device)
+        return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.order), time_B
+
+    def run(self, x_BTD: Tensor, state: State) -> Tensor:
+        """As in the base, with one time for the whole batch: a step then solves for all its sequences at once."""
+        (h_BH, c_BN, _), outputs = state, []
+        drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
+        with full_precision(x_BTD):
+            weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
+            for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
+                h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
+                outputs.append(h_BH)
+                c_BN = self.remember(c_BN, self.function(h_BH), t, identity_NN)
+            return torch.stack(outputs, dim=1)
+
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        h_BH, c_BN, t_B = state[0], state[1], state[2] + 1
+        h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
+        return h_BH, self.remember_each(c_BN, self.function(h_BH), t_B), t_B
+
+    def update(self, drive_BK: Tensor, h_BH: Tensor, c_BN: Tensor, *weights: Tensor) -> Tensor:
+        gate_BH, candidate_BH = torch.addmm(drive_BK, torch.cat([h_BH, c_BN], dim=1), weights[0]).chunk(2, dim=1)
+        return torch.lerp(h_BH, candidate_BH.tanh(), gate_BH.sigmoid())
+
+    # With X = A/2t and w = B f/2t, (I + X)⁻¹ ((I − X) c + 2w) = 2 (I + X)⁻¹ (c + w) − c: one triangular solve.
+
+    def remember(self, c_BN: Tensor, f_B1: Tensor, t: int, identity_NN: Tensor) -> Tensor:
+        """c_t where all sequences stand at the same time."""
+        system_NN = torch.add(identity_NN, self.A, alpha=0.5 / t)
+        target_BN = torch.addmm(c_BN, f_B1, self.B.unsqueeze(0), alpha=0.5 / t)
+        return torch.linalg.solve_triangular(system_NN.T, target_BN, upper=True, left=False).mul(2) - c_BN
+
+    def remember_each(self, c_BN: Tensor, f_B1: Tensor, t_B: Tensor) -> Tensor:
+        """c_t where every sequence has a time of its own, by a recurrence over the order n, O(N) (Gu et al., App. E).
+
+        Row n of (I + X) y = v is (1 + α (n + 1)) y_n + α B_n S_n = v_n with α = 1/2t and S_n = Σ_{m<n} B_m y_m, so that
+        S_{n+1} = S_n + B_n y_n is linear in S_n.
+        """
+        alpha_B1 = (0.5 / t_B).to(c_BN.dtype).unsqueeze(-1)
+        n = torch.arange(self.order, device=c_BN.device)
+        pivot_BN = 1 + alpha_B1 * (n + 1)
+        target_BN = c_BN + alpha_B1 * self.B * f_B1
+        sums_BN = linear_scan((1 - alpha_B1 * n) / pivot_BN, self.B * target_BN / pivot_BN)
+        before_BN = nn.functional.pad(sums_BN[:, :-1], (1, 0))
+        return 2 * (target_BN - alpha_B1 * self.B * before_BN) / pivot_BN - c_BN
+
+
+def legs_system(order: int) -> Tensor:
+    """A and B side by side, (N, N + 1)."""
+    a, b = hippo_legs(order)
+    return torch.cat([torch.tensor(a, device="cpu"), torch.tensor(b, device="cpu")[:, None]], dim=1)

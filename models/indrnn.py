@@ -1,0 +1,54 @@
+"""IndRNN: units that see their own past only, each with one recurrent weight.
+
+    h_t = ReLU(W x_t + u ⊙ h_{t−1} + b)                             (Li et al. 2018, §3)
+
+|u| is kept under 2^{1/T}, so that no gradient grows by more than 2 over the sequence (§3.2). u starts uniform in
+[0, 1], which gives the units memories of every length, as in the authors' code.
+
+Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models._base import Paper
+from models._stepwise import State, StepwiseRecurrence
+from models._torch_rnn import HiddenSizeConfig
+from models._wrappers import Plain
+
+GROWTH = 2.0  # the most that a unit may grow by over the training length
+
+
+class IndRNN(StepwiseRecurrence):
+    """The independently recurrent network."""
+
+    paper = Paper(
+        "Independently Recurrent Neural Network (IndRNN): Building A Longer and Deeper RNN",
+        2018,
+        "https://arxiv.org/abs/1803.04831",
+    )
+    family = "nonlinear recurrence"
+    wrapper = Plain
+    Config = HiddenSizeConfig
+
+    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = config.hidden_size
+        self.bound = GROWTH ** (1 / seq_len)
+        self.input = nn.Linear(input_size, config.hidden_size)
+        self.u = nn.Parameter(torch.rand(config.hidden_size))
+
+    def drive(self, x_D: Tensor) -> Tensor:
+        return self.input(x_D)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        # The bound is a projection of the parameter after each update, not a function that gradients pass through.
+        self.u.data.clamp_(-self.bound, self.bound)
+        return (self.u,)
+
+    def initial_state(self, batch_size: int) -> State:
+        return (self.zeros(batch_size, self.output_size),)
+
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        (h_BH,), (u_H,) = state, weights
+        return (torch.addcmul(drive_BK, u_H, h_BH).relu(),)

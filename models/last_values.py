@@ -1,0 +1,60 @@
+"""Last values: a linear map of the last few inputs. The floor of a task that needs no memory.
+
+    y_t = b + Σ_{j<k} W_j x_{t−j}                                   (linear autoregression; Yule 1927)
+
+Shapes: B batch, T time, D input, H output, k window. State: none kept; a step needs k inputs. Time O(T k D H).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models._base import ModelConfig, Paper, SequenceModel
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class LastValues(SequenceModel):
+    """A causal linear filter of finite length."""
+
+    paper = Paper(
+        "On a Method of Investigating Periodicities in Disturbed Series",
+        1927,
+        "https://doi.org/10.1098/rsta.1927.0007",
+    )
+    family = "floor"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        window: int = 16
+        hidden_size: int = 128
+
+        def __post_init__(self) -> None:
+            self.require_positive("window", "hidden_size")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size, self.window = config.hidden_size, config.window
+        self.conv = nn.Conv1d(input_size, config.hidden_size, config.window)
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        padded_BDT = F.pad(x_BTD.transpose(1, 2), (self.window - 1, 0))
+        return self.conv(padded_BDT).transpose(1, 2)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        return self(x_BTD[:, -self.window :])[:, -1]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"window": trial.suggest_categorical("window", [1, 4, 16])}

@@ -1,0 +1,70 @@
+"""LEM: long expressive memory, two coupled states that each set their own time steps.
+
+    Δt_n = Δt σ(W₁ y_{n−1} + V₁ u_n + b₁),    Δ̄t_n = Δt σ(W₂ y_{n−1} + V₂ u_n + b₂)
+    z_n = (1 − Δt_n) ⊙ z_{n−1} + Δt_n ⊙ tanh(W_z y_{n−1} + V_z u_n + b_z)
+    y_n = (1 − Δ̄t_n) ⊙ y_{n−1} + Δ̄t_n ⊙ tanh(W_y z_n + V_y u_n + b_y)           (Rusch et al. 2022, eq. 3)
+
+Shapes: B batch, T time, D input, H hidden. State: 2H numbers a sequence. Time O(T H²).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models._base import Paper
+from models._stepwise import State, StepwiseRecurrence
+from models._torch_rnn import HiddenSizeConfig
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class LEM(StepwiseRecurrence):
+    """Long expressive memory."""
+
+    paper = Paper("Long Expressive Memory for Sequence Modeling", 2022, "https://arxiv.org/abs/2110.04744")
+    family = "gated recurrence"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(HiddenSizeConfig):
+        hidden_size: int = 128
+        dt: float = 1.0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if not 0 < self.dt <= 1:
+                raise ValueError(f"dt={self.dt} must be above 0 and at most 1, or a state would overshoot")
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size, self.dt = config.hidden_size, config.dt
+        self.input = nn.Linear(input_size, 4 * config.hidden_size)  # V₁, V₂, V_z, V_y and the four biases
+        self.hidden = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)  # W₁, W₂, W_z
+        self.cross = nn.Linear(config.hidden_size, config.hidden_size, bias=False)  # W_y
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(config.hidden_size**-0.5), config.hidden_size**-0.5)
+
+    def drive(self, x_D: Tensor) -> Tensor:
+        return self.input(x_D)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        return self.hidden.weight.T, self.cross.weight.T
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.output_size)
+
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        (y_BH, z_BH), (hidden_H3H, cross_HH) = state, weights
+        from_y, to_y = drive_BK.tensor_split((3 * self.output_size,), dim=1)
+        gates, to_z = torch.addmm(from_y, y_BH, hidden_H3H).tensor_split((2 * self.output_size,), dim=1)
+        dt_z, dt_y = (self.dt * gates.sigmoid()).chunk(2, dim=1)
+        z_BH = torch.lerp(z_BH, to_z.tanh(), dt_z)
+        return torch.lerp(y_BH, torch.addmm(to_y, z_BH, cross_HH).tanh(), dt_y), z_BH
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"dt": trial.suggest_float("dt", 1e-2, 1.0, log=True)}

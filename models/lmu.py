@@ -1,0 +1,151 @@
+"""LMU: the Legendre memory unit, a linear memory of a sliding window coupled to a nonlinear state.
+
+    u_t = e_x · x_t + e_h · h_{t−1} + e_m · m_{t−1}
+    m_t = Ā m_{t−1} + B̄ u_t
+    h_t = tanh(W_x x_t + W_h h_{t−1} + W_m m_t)                     (Voelker et al. 2019, eq. 4–7)
+
+m holds the first N Legendre coefficients of the last θ values of u: θ dm/dt = A m + B u with
+A_ij = (2i + 1) (−1 if i < j else (−1)^{i−j+1}) and B_i = (2i + 1) (−1)^i, made discrete by a zero-order hold.
+
+Without its recurrent terms (e_h = e_m = W_h = 0; Chilkuri & Eliasmith 2021, arXiv 2102.11417) the memory is one long
+convolution of u, and no step waits for another.
+
+Shapes: B batch, T time, D input, H hidden, N order of the memory. State: H + N numbers a sequence.
+Time O(T (H + N)²); without recurrent terms O(T N (H + log T)).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models._base import ModelConfig, Paper, computed
+from models._ssm import fft_convolve
+from models._stepwise import State, StepwiseRecurrence
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class LMU(StepwiseRecurrence):
+    """The Legendre memory unit."""
+
+    paper = Paper(
+        "Legendre Memory Units: Continuous-Time Representation in Recurrent Neural Networks",
+        2019,
+        "https://proceedings.neurips.cc/paper/2019/hash/952285b9b7e7a1be5aa7849f32ffff05-Abstract.html",
+    )
+    family = "orthogonal-polynomial memory"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 212
+        order: int = 256
+        theta: float | None = None
+        """The window, in steps; the training length unless given."""
+        recurrent: bool = True
+        """Keep the terms that make a step wait for the one before it."""
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "order")
+            if self.theta is not None:
+                self.require_positive("theta")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width, order=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size, self.order = config.hidden_size, config.order
+        self.recurrent = config.recurrent
+        self.encode_x = nn.Linear(input_size, 1, bias=False)
+        self.kernel_x = nn.Linear(input_size, config.hidden_size, bias=False)
+        self.kernel_m = nn.Linear(config.order, config.hidden_size, bias=False)
+        if config.recurrent:
+            self.encode_h = nn.Linear(config.hidden_size, 1, bias=False)
+            self.encode_m = nn.Linear(config.order, 1, bias=False)
+            self.kernel_h = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.start()
+        window = float(seq_len) if config.theta is None else config.theta
+        matrices = computed((config.order, config.order + 1), lambda: discretised_delay(config.order, window))
+        self.register_buffer("A", matrices[:, :-1].contiguous(), persistent=False)
+        self.register_buffer("B", matrices[:, -1].contiguous(), persistent=False)
+        self.A: Tensor
+        self.B: Tensor
+
+    def start(self) -> None:
+        """Kernels by Glorot's normal, encoders by LeCun's uniform, and none of the memory encoded (§3, experiments)."""
+        for name, linear in self.named_children():
+            assert isinstance(linear, nn.Linear)
+            if name.startswith("kernel"):
+                nn.init.xavier_normal_(linear.weight)
+            else:
+                nn.init.uniform_(linear.weight, -((3 / linear.in_features) ** 0.5), (3 / linear.in_features) ** 0.5)
+        if self.recurrent:
+            nn.init.zeros_(self.encode_m.weight)
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if self.recurrent:
+            return super().forward(x_BTD)
+        m_BTN = fft_convolve(self.encode_x(x_BTD).to(self.A.dtype), self.impulse_response(x_BTD.shape[1]))
+        return torch.tanh(self.kernel_x(x_BTD) + self.kernel_m(m_BTN))
+
+    def impulse_response(self, steps: int) -> Tensor:
+        """Ā^l B̄ for every l, (T, N), by doubling."""
+        response_TN, power_NN = self.B.unsqueeze(0), self.A
+        while len(response_TN) < steps:
+            response_TN = torch.cat([response_TN, response_TN @ power_NN.T])
+            power_NN = power_NN @ power_NN
+        return response_TN[:steps]
+
+    def drive(self, x_D: Tensor) -> Tensor:
+        """What x adds to W_x x + W_m m and to m."""
+        from_u_H = self.kernel_m.weight @ self.B
+        u_1 = self.encode_x(x_D)
+        return torch.cat([self.kernel_x(x_D) + u_1 * from_u_H, u_1 * self.B], dim=-1)
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """The step's linear maps multiplied out, (H + N, H + N): one product a step does the work of six."""
+        if self.recurrent:
+            encode = torch.cat([self.encode_h.weight, self.encode_m.weight], dim=1)
+            h_to_h = self.kernel_h.weight
+        else:
+            encode, h_to_h = (
+                self.zeros(1, self.output_size + self.order),
+                self.zeros(self.output_size, self.output_size),
+            )
+        to_m = self.B[:, None] * encode + torch.cat([self.zeros(self.order, self.output_size), self.A], dim=1)
+        to_h = self.kernel_m.weight @ to_m + torch.cat([h_to_h, self.zeros(self.output_size, self.order)], dim=1)
+        return (torch.cat([to_h, to_m]).T,)
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.order)
+
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        both_BK = torch.addmm(drive_BK, torch.cat(state, dim=1), weights[0])
+        h_BH, m_BN = both_BK.split([self.output_size, self.order], dim=1)
+        return h_BH.tanh(), m_BN
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"recurrent": trial.suggest_categorical("recurrent", [True, False])}
+
+
+def delay_system(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """A (N, N) and B (N,) of the window of length one."""
+    i, j = np.indices((order, order))
+    scale = 2.0 * np.arange(order) + 1
+    return scale[:, None] * np.where(i < j, -1.0, (-1.0) ** (i - j + 1)), scale * (-1.0) ** np.arange(order)
+
+
+def discretised_delay(order: int, theta: float) -> Tensor:
+    """Ā and B̄ side by side, (N, N + 1): a zero-order hold is the exponential of [[A, B], [0, 0]] / θ."""
+    a, b = delay_system(order)
+    generator = np.zeros((order + 1, order + 1))
+    generator[:order] = np.concatenate([a, b[:, None]], axis=1) / theta
+    return torch.linalg.matrix_exp(torch.tensor(generator, device="cpu"))[:order]

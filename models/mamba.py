@@ -1,0 +1,155 @@
+"""Mamba: a state-space model whose step size, input and output matrices depend on the input.
+
+    x, z = W_in u                                                     E channels each, E = expand · H
+    x = SiLU(causal depthwise convolution of x, width `conv_size`)
+    Δ_t = softplus(W_Δ (W_δ x_t) + b_Δ),    B_t = W_B x_t,    C_t = W_C x_t
+    h_t = exp(Δ_t A) ⊙ h_{t−1} + Δ_t B_t x_t,    y_t = C_t · h_t + D ⊙ x_t       a state of N for each channel
+    out_t = W_out (y_t ⊙ SiLU(z_t))                                  (Gu & Dao 2023, §3, Algorithm 2, Figure 3)
+
+A = −exp(A_log) starts at −(1, …, N) in every channel (S4D-Real). The block is the mixer: convolution, selection and
+gate belong to the architecture.
+
+Shapes: B batch, T time, D input, H output, E inner channels, N state, R rank of the step size, K convolution width.
+State: E (N + K − 1) numbers a sequence. Time O(T E (H + N)), depth O(log T) within chunks of time; only the states of
+one chunk exist at once, and the backward pass makes them again. On a CPU one compiled loop does it all.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from models._base import ModelConfig, Paper, SequenceModel
+from models._scan import linear_scan
+from models._ssm import log_uniform
+from models._wrappers import Residual
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+State = tuple[Tensor, Tensor]  # h_BEN, the last K − 1 inputs of the convolution (B, K − 1, E)
+
+CHUNK = 128  # steps whose states (B, CHUNK, E, N) exist at once; fastest on a CPU between 16 and 128
+DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts
+
+
+class Mamba(SequenceModel):
+    """The Mamba block."""
+
+    paper = Paper(
+        "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, "https://arxiv.org/abs/2312.00752"
+    )
+    family = "selective state-space model"
+    wrapper = Residual
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 128
+        state_size: int = 16
+        expand: int = 2
+        conv_size: int = 4
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "state_size", "expand", "conv_size")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size, self.state_size, self.conv_size = config.hidden_size, config.state_size, config.conv_size
+        self.inner_size = config.expand * config.hidden_size
+        self.rank = ceil(config.hidden_size / 16)
+        self.enter = nn.Linear(input_size, 2 * self.inner_size, bias=False)
+        self.conv = nn.Conv1d(self.inner_size, self.inner_size, config.conv_size, groups=self.inner_size)
+        self.select = nn.Linear(self.inner_size, self.rank + 2 * config.state_size, bias=False)
+        self.dt = nn.Linear(self.rank, self.inner_size)
+        self.start_dt()
+        self.A_log = nn.Parameter(torch.arange(1.0, config.state_size + 1).log().repeat(self.inner_size, 1))
+        self.D = nn.Parameter(torch.ones(self.inner_size))
+        self.leave = nn.Linear(self.inner_size, config.hidden_size, bias=False)
+
+    def start_dt(self) -> None:
+        """A bias from which softplus makes Δ log-uniform between its bounds: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
+        nn.init.uniform_(self.dt.weight, -(self.rank**-0.5), self.rank**-0.5)
+        with torch.no_grad():
+            self.dt.bias.copy_(log_uniform(self.inner_size, DT_MIN, DT_MAX).exp().expm1().log())
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        x_BTE, z_BTE = self.enter(x_BTD).chunk(2, dim=-1)
+        window_BKE = x_BTE.new_zeros(len(x_BTE), self.conv_size - 1, self.inner_size)
+        x_BTE = self.convolve(torch.cat([window_BKE, x_BTE], dim=1))
+        y_BTE = self.select_and_scan(x_BTE) + self.D * x_BTE
+        return self.leave(y_BTE * F.silu(z_BTE))
+
+    def initial_state(self, batch_size: int) -> State:
+        h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)
+        return h_BEN, self.A_log.new_zeros(batch_size, self.conv_size - 1, self.inner_size)
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BEN, window_BKE = state
+        x_BE, z_BE = self.enter(x_BD).chunk(2, dim=-1)
+        window_BKE = torch.cat([window_BKE, x_BE.unsqueeze(1)], dim=1)
+        x_B1E = self.convolve(window_BKE)
+        y_B1E, h_BEN = scan_chunk(*self.selected(x_B1E), h_BEN)
+        y_BE = (y_B1E + self.D * x_B1E).squeeze(1)
+        return self.leave(y_BE * F.silu(z_BE)), (h_BEN, window_BKE[:, 1:])
+
+    def convolve(self, x_BTE: Tensor) -> Tensor:
+        """The convolution and its SiLU, K − 1 steps shorter than its input."""
+        return F.silu(self.conv(x_BTE.transpose(1, 2)).transpose(1, 2))
+
+    def selected(self, x_BTE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """x and Δ (B, T, E), A (E, N), B and C (B, T, N), in full precision."""
+        rank_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, self.state_size, self.state_size], dim=-1)
+        dt_BTE, a_EN = F.softplus(self.dt(rank_BTR)), -self.A_log.exp()
+        dtype = a_EN.dtype
+        return x_BTE.to(dtype), dt_BTE.to(dtype), a_EN, b_BTN.to(dtype), c_BTN.to(dtype)
+
+    def select_and_scan(self, x_BTE: Tensor) -> Tensor:
+        """C_t · h_t for every step."""
+        inputs = self.selected(x_BTE)
+        if runs_compiled(inputs[0]):
+            from models._mamba_cpu import SelectiveScan  # numba takes a second to import
+
+            return SelectiveScan.apply(*inputs)
+        return torch.cat(list(scan_in_chunks(*inputs)), dim=1)
+
+    def facts(self) -> dict[str, str]:
+        return {"scan": "numba" if runs_compiled(self.A_log) else "torch"}
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.A_log, self.D], "weight_decay": 0.0}]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"state_size": trial.suggest_categorical("state_size", [8, 16, 32])}
+
+
+def runs_compiled(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def scan_in_chunks(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Iterator[Tensor]:
+    """y, a chunk of time after the other."""
+    h_BEN = x_BTE.new_zeros(len(x_BTE), *a_EN.shape)
+    for x, dt, b, c in zip(*(tensor.split(CHUNK, dim=1) for tensor in (x_BTE, dt_BTE, b_BTN, c_BTN)), strict=True):
+        y_BCE, h_BEN = checkpoint(scan_chunk, x, dt, a_EN, b, c, h_BEN, use_reentrant=False)
+        yield y_BCE
+
+
+def scan_chunk(
+    x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BEN: Tensor
+) -> tuple[Tensor, Tensor]:
+    """y and the state after the last step, from the state before the first."""
+    decay_BTEN = torch.exp(dt_BTE.unsqueeze(-1) * a_EN)
+    input_BTEN = (dt_BTE * x_BTE).unsqueeze(-1) * b_BTN.unsqueeze(2)
+    h_BTEN = linear_scan(decay_BTEN, input_BTEN, h_BEN)
+    with torch.autocast(x_BTE.device.type, enabled=False):
+        return (h_BTEN @ c_BTN.unsqueeze(-1)).squeeze(-1), h_BTEN[:, -1]

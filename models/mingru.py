@@ -1,0 +1,33 @@
+"""minGRU: a GRU whose gate and candidate do not look at the state.
+
+    z_t = σ(W_z x_t + b_z)
+    h̃_t = W_h x_t + b_h
+    h_t = (1 − z_t) ⊙ h_{t−1} + z_t ⊙ h̃_t                          (Feng et al. 2024, §3.1)
+
+The paper's appendix computes it in logarithms, with a positive h̃, because its scan divides; ours does not.
+
+Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D), depth O(log T).
+"""
+
+import torch
+from torch import Tensor
+
+from models._base import Paper
+from models._gated_linear import GatedLinearRecurrence
+from models._torch_rnn import HiddenSizeConfig
+from models._wrappers import Residual
+
+
+class MinGRU(GatedLinearRecurrence):
+    """The minimal gated recurrent unit."""
+
+    paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
+    family = "gated linear recurrence"
+    wrapper = Residual
+    Config = HiddenSizeConfig
+    projections = 2
+
+    def coefficients(self, x_D: Tensor) -> tuple[Tensor, Tensor]:
+        gate_H, candidate_H = self.project(x_D).chunk(2, dim=-1)
+        z_H = torch.sigmoid(gate_H)
+        return 1 - z_H, z_H * candidate_H

@@ -1,0 +1,140 @@
+"""S4D: a diagonal state-space model for each channel, computed as one long convolution.
+
+    dx/dt = A x + B u,    y = C x + D u                              per channel, A diagonal and complex, B = 1
+    Ā = exp(Δ A),    B̄ = A⁻¹ (Ā − I) B                              zero-order hold
+    K_l = 2 Re Σ_n C_n B̄_n Ā_n^l,    y = GELU(K ∗ u + D u)           (Gu et al. 2022, §3)
+
+A starts at S4D-Lin, A_n = −½ + iπn; at S4D-Inv, A_n = −½ + i (N/π) (N/(2n+1) − 1); or at S4D-LegS, the eigenvalues of
+HiPPO-LegS's normal part. The real part is −exp of what is learned. The layer ends with GELU, as in the paper's block;
+its gate is the wrapper's. Causal: the paper's second, reversed kernel is for tasks that are read both ways.
+
+Shapes: B batch, T time, D input, H channels, N complex state numbers a channel (half of `state_size`).
+State: 2 N H numbers a sequence. Time O(T H (N + log T)); the kernel is made from √T powers in O(√T N H) memory.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models._base import ModelConfig, Paper, SequenceModel, resize
+from models._ssm import complex_parameter, fft_convolve, hippo_normal_eigen, log_uniform, zero_order_hold
+from models._wrappers import Residual
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+STATE_LR = 1e-3  # of A and Δ, which take no weight decay
+
+INITIAL_A: dict[str, Callable[[int], np.ndarray]] = {
+    "lin": lambda n: -0.5 + 1j * math.pi * np.arange(n),
+    "inv": lambda n: -0.5 + 1j * (2 * n / math.pi) * (2 * n / (2 * np.arange(n) + 1) - 1),
+    "legs": lambda n: hippo_normal_eigen(2 * n)[0],
+}
+
+
+class S4D(SequenceModel):
+    """The diagonal state-space layer."""
+
+    paper = Paper(
+        "On the Parameterization and Initialization of Diagonal State Space Models",
+        2022,
+        "https://arxiv.org/abs/2206.11893",
+    )
+    family = "state-space model"
+    wrapper = Residual
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 128
+        state_size: int = 64
+        """Twice N: both of each conjugate pair counted."""
+        init: Literal["lin", "inv", "legs"] = "lin"
+        dt_min: float = 1e-3
+        dt_max: float = 1e-1
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "state_size", "dt_min")
+            self.require_one_of("init", *INITIAL_A)
+            if self.state_size % 2:
+                raise ValueError(f"state_size={self.state_size} must be even")
+            if self.dt_max < self.dt_min:
+                raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = hidden = config.hidden_size
+        states = config.state_size // 2
+        a_N = INITIAL_A[config.init](states)
+        self.encoder = resize(input_size, hidden)
+        self.log_decay = nn.Parameter(torch.tensor(np.log(-a_N.real), dtype=torch.float32).repeat(hidden, 1))
+        self.frequency = nn.Parameter(torch.tensor(a_N.imag, dtype=torch.float32).repeat(hidden, 1))
+        self.log_dt = nn.Parameter(log_uniform(hidden, config.dt_min, config.dt_max))
+        self.C = complex_parameter(torch.randn(hidden, states, dtype=torch.cfloat))
+        self.D = nn.Parameter(torch.randn(hidden))
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        u_BTH = self.encode(x_BTD)
+        return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        u_BTH = self.encode(x_BTD)
+        kernel_TH = self.kernel(u_BTH.shape[1])
+        return F.gelu(torch.einsum("bth,th->bh", u_BTH, kernel_TH.flip(0)) + self.D * u_BTH[:, -1])
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return torch.view_as_complex(self.C).detach().new_zeros(batch_size, *self.C.shape[:2])
+
+    def step(self, x_BD: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        u_BH = self.encode(x_BD)
+        a_bar_HN, b_bar_HN = zero_order_hold(self.A(), self.log_dt.exp()[:, None])
+        state = a_bar_HN * state + b_bar_HN * u_BH.unsqueeze(-1)
+        y_BH = 2 * (torch.view_as_complex(self.C) * state).sum(-1).real
+        return F.gelu(y_BH + self.D * u_BH), state
+
+    def encode(self, x_D: Tensor) -> Tensor:
+        return self.encoder(x_D).to(self.D.dtype)  # the transforms have no half precision
+
+    def A(self) -> Tensor:  # noqa: N802
+        """(H, N) complex."""
+        return torch.complex(-self.log_decay.exp(), self.frequency)
+
+    def kernel(self, steps: int) -> Tensor:
+        """K, (T, H). With l = i·c + j, Ā^l = Ā^{ic} Ā^j: only T/c + c powers of Ā are ever made."""
+        coarse = math.isqrt(steps - 1) + 1
+        dt_H1 = self.log_dt.exp()[:, None]
+        _, b_bar_HN = zero_order_hold(self.A(), dt_H1)
+        index = torch.arange(coarse, device=dt_H1.device, dtype=dt_H1.dtype)
+        log_a_bar_HN1 = (self.A() * dt_H1).unsqueeze(-1)
+        fine_HNJ = torch.exp(log_a_bar_HN1 * index)
+        coarse_HNI = torch.exp(log_a_bar_HN1 * (coarse * index)) * (torch.view_as_complex(self.C) * b_bar_HN)[..., None]
+        k_HIJ = real_product(coarse_HNI, fine_HNJ)
+        return 2 * k_HIJ.flatten(1)[:, :steps].T
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.log_decay, self.frequency, self.log_dt], "lr": STATE_LR, "weight_decay": 0.0}]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {
+            "init": trial.suggest_categorical("init", list(INITIAL_A)),
+            "dt_min": trial.suggest_categorical("dt_min", [1e-4, 1e-3, 1e-2]),
+        }
+
+
+def real_product(left_HNI: Tensor, right_HNJ: Tensor) -> Tensor:
+    """Re Σ_n left_n,i right_n,j as one real matrix product, (H, I, J)."""
+    left_HIM = torch.cat([left_HNI.real, -left_HNI.imag], dim=1).transpose(1, 2)
+    with torch.autocast(left_HNI.device.type, enabled=False):
+        return left_HIM @ torch.cat([right_HNJ.real, right_HNJ.imag], dim=1)

@@ -1,0 +1,98 @@
+"""S5: one state-space model with many inputs and outputs, computed by a parallel scan.
+
+    dx/dt = Λ x + B̃ u,    y = C̃ x + D ⊙ u
+    Λ̄ = exp(Λ Δ),    B̄ = Λ⁻¹ (Λ̄ − I) B̃                            zero-order hold, a time step Δ for each state
+    x_t = Λ̄ x_{t−1} + B̄ u_t,    y_t = 2 Re(C̃ x_t) + D ⊙ u_t        (Smith et al. 2023, §3, with conjugate pairs)
+
+Λ starts at the eigenvalues of HiPPO-LegS's normal part, B̃ = V⁻¹ B and C̃ = C V with its eigenvectors V (§4.1); several
+blocks repeat a smaller such matrix along the diagonal. The layer ends with GELU, as in the paper's block.
+
+Shapes: B batch, T time, D input, H channels, N = P/2 complex state numbers (the paper's P counts both of a pair).
+State: P numbers a sequence. Time O(T P H), depth O(log T).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models._base import ModelConfig, Paper
+from models._ssm import SharedStateSpace, complex_parameter, hippo_normal_eigen, log_uniform, zero_order_hold
+from models._wrappers import Residual
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+STATE_LR = 1e-3  # of Λ, B̃ and Δ; the paper keeps it below the other parameters' and decays none of them
+
+
+class S5(SharedStateSpace):
+    """The simplified state-space layer."""
+
+    paper = Paper("Simplified State Space Layers for Sequence Modeling", 2023, "https://arxiv.org/abs/2208.04933")
+    family = "state-space model"
+    wrapper = Residual
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 128
+        state_size: int = 64
+        """P, both of each conjugate pair counted."""
+        blocks: int = 1
+        dt_min: float = 1e-3
+        dt_max: float = 1e-1
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "state_size", "blocks", "dt_min")
+            if self.state_size % (2 * self.blocks):
+                raise ValueError(f"state_size={self.state_size} must be a multiple of 2 × blocks={2 * self.blocks}")
+            if self.dt_max < self.dt_min:
+                raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        hidden, pairs = config.hidden_size, config.state_size // 2
+        super().__init__(config, input_size=input_size, seq_len=seq_len, hidden_size=hidden, state_size=pairs)
+        eigenvalues, vectors = blockwise_eigen(config.state_size, config.blocks)
+        v_PN = torch.tensor(vectors, dtype=torch.complex64)
+        self.log_decay = nn.Parameter(torch.tensor(np.log(-eigenvalues.real), dtype=torch.float32))
+        self.frequency = nn.Parameter(torch.tensor(eigenvalues.imag, dtype=torch.float32))
+        self.log_dt = nn.Parameter(log_uniform(pairs, config.dt_min, config.dt_max))
+        b_PH = torch.randn(config.state_size, hidden) / hidden**0.5
+        c_HP = torch.randn(hidden, config.state_size) / config.state_size**0.5
+        self.B = complex_parameter(v_PN.mH @ b_PH.to(v_PN.dtype))
+        self.C = complex_parameter(c_HP.to(v_PN.dtype) @ v_PN)
+
+    def discretised(self) -> tuple[Tensor, Tensor]:
+        lam_N = torch.complex(-self.log_decay.exp(), self.frequency)
+        return zero_order_hold(lam_N, self.log_dt.exp())
+
+    def transition(self) -> Tensor:
+        return self.discretised()[0]
+
+    def input_matrix(self) -> Tensor:
+        return self.discretised()[1][:, None] * torch.view_as_complex(self.B)
+
+    def output_matrix(self) -> Tensor:
+        return 2 * torch.view_as_complex(self.C)
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.log_decay, self.frequency, self.log_dt, self.B], "lr": STATE_LR, "weight_decay": 0.0}]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {
+            "state_size": trial.suggest_categorical("state_size", [16, 64, 256]),
+            "blocks": trial.suggest_categorical("blocks", [1, 4, 8]),
+        }
+
+
+def blockwise_eigen(state_size: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (P/2,) and eigenvectors (P, P/2) of a block-diagonal matrix of equal HiPPO matrices."""
+    eigenvalues, vectors = hippo_normal_eigen(state_size // blocks)
+    return np.tile(eigenvalues, blocks), np.kron(np.eye(blocks), vectors)

@@ -1,0 +1,109 @@
+"""TCN: a stack of dilated causal convolutions whose receptive field covers the sequence.
+
+    block_i(x) = ReLU(x W_s + c(c(x))),    c(x)_t = ReLU(Σ_{j<k} F_j x_{t − 2^i j})       (Bai et al. 2018, §3)
+
+F is weight-normalised; W_s is the identity where the widths agree. Each of n blocks holds two convolutions of dilation
+2^i, so that an output sees the last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
+
+Shapes: B batch, T time, D input, H channels, k kernel width, n blocks. State: none kept; a step needs the receptive
+field. Time O(T n k H²), depth O(n).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from models._base import ModelConfig, Paper, SequenceModel, resize
+from models._wrappers import Plain
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+INIT_STD = 0.01
+
+
+class TCN(SequenceModel):
+    """The temporal convolutional network."""
+
+    paper = Paper(
+        "An Empirical Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling",
+        2018,
+        "https://arxiv.org/abs/1803.01271",
+    )
+    family = "convolution"
+    wrapper = Plain
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 25
+        kernel_size: int = 7
+        blocks: int | None = None
+        """n; as many as it takes to see the whole training length, unless given."""
+        conv_dropout: float = 0.0
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size")
+            if self.kernel_size < 2:
+                raise ValueError(f"kernel_size={self.kernel_size} must be at least 2")
+            if self.blocks is not None:
+                self.require_positive("blocks")
+            if not 0 <= self.conv_dropout < 1:
+                raise ValueError(f"conv_dropout={self.conv_dropout} must be in [0, 1)")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width)
+
+        def depth(self, seq_len: int) -> int:
+            if self.blocks is not None:
+                return self.blocks
+            return next(n for n in range(1, 64) if receptive_field(self.kernel_size, n) >= seq_len)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = config.hidden_size
+        sizes = [input_size] + [config.hidden_size] * config.depth(seq_len)
+        blocks = [Block(d, h, config, dilation=2**i) for i, (d, h) in enumerate(pairwise(sizes))]
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.blocks(x_BTD)
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {
+            "kernel_size": trial.suggest_categorical("kernel_size", [3, 5, 7]),
+            "conv_dropout": trial.suggest_categorical("conv_dropout", [0.0, 0.05, 0.2]),
+        }
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, input_size: int, size: int, config: TCN.Config, dilation: int) -> None:
+        super().__init__()
+        self.shortcut = resize(input_size, size)
+        self.convs = nn.ModuleList(causal_conv(d, size, config.kernel_size, dilation) for d in (input_size, size))
+        self.padding = (config.kernel_size - 1) * dilation
+        self.dropout = nn.Dropout(config.conv_dropout)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        h_BHT = x_BTD.transpose(1, 2)
+        for conv in self.convs:
+            h_BHT = self.dropout(conv(F.pad(h_BHT, (self.padding, 0))).relu())
+        return (self.shortcut(x_BTD) + h_BHT.transpose(1, 2)).relu()
+
+
+def causal_conv(input_size: int, size: int, kernel_size: int, dilation: int) -> nn.Module:
+    """The convolution; its input is padded on the left."""
+    conv = nn.Conv1d(input_size, size, kernel_size, dilation=dilation)
+    nn.init.normal_(conv.weight, std=INIT_STD)
+    return weight_norm(conv)
+
+
+def receptive_field(kernel_size: int, blocks: int) -> int:
+    return 1 + 2 * (kernel_size - 1) * (2**blocks - 1)

@@ -1,0 +1,111 @@
+"""Transformer: a causal, pre-norm block of self-attention and a feed-forward network, with rotary positions.
+
+    q_t, k_t, v_t = W_q, W_k, W_v applied to LN(u_t), per head; q and k rotated by angles t ω_i, ω_i = 10000^{−2i/d}
+    a_t = Σ_{s≤t} softmax_s(q_t · k_s / √d) v_s
+    v_t = u_t + W_o a_t,    y_t = v_t + W_2 GELU(W_1 LN(v_t) + b_1) + b_2
+                                  (Vaswani et al. 2017, §3; pre-norm: Xiong et al. 2020; rotary: Su et al. 2021)
+
+The mixer is the whole block, its feed-forward network and its two shortcuts included: without them a stack of attention
+layers is another architecture than the papers'. The wrapper's norm and gate stand around it as around any model.
+
+Shapes: B batch, T time, D input, H width, N heads, d head size. State: none fixed; a step needs every key and value.
+Time O(T² N d + T H²), memory O(T H): the T × T weights are never stored where torch has a fused kernel.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models._base import ModelConfig, Paper, SequenceModel, resize
+from models._wrappers import Residual
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+ROTARY_BASE = 10_000.0
+
+
+class Transformer(SequenceModel):
+    """One block; the wrapper stacks them."""
+
+    paper = Paper("Attention Is All You Need", 2017, "https://arxiv.org/abs/1706.03762")
+    family = "attention"
+    wrapper = Residual
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        hidden_size: int = 128
+        num_heads: int = 4
+        expand: int = 4
+        """The width of the feed-forward network over `hidden_size`."""
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "num_heads", "expand")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(hidden_size=width)
+
+        @property
+        def head_size(self) -> int:
+            """The smallest even size (a rotation turns pairs) at which the heads hold the width."""
+            return 2 * ceil(self.hidden_size / (2 * self.num_heads))
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = hidden = config.hidden_size
+        self.num_heads, self.head_size = config.num_heads, config.head_size
+        self.encoder = resize(input_size, hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.qkv = nn.Linear(hidden, 3 * self.num_heads * self.head_size, bias=False)
+        self.out = nn.Linear(self.num_heads * self.head_size, hidden, bias=False)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(hidden),
+            nn.Linear(hidden, config.expand * hidden),
+            nn.GELU(),
+            nn.Linear(config.expand * hidden, hidden),
+        )
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        u_BTH = self.encoder(x_BTD)
+        q_BNTd, k_BNTd, v_BNTd = self.heads(self.norm(u_BTH))
+        return self.finish(u_BTH, F.scaled_dot_product_attention(q_BNTd, k_BNTd, v_BNTd, is_causal=True))
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        u_BTH = self.encoder(x_BTD)
+        q_BNTd, k_BNTd, v_BNTd = self.heads(self.norm(u_BTH))
+        attended_BN1d = F.scaled_dot_product_attention(q_BNTd[:, :, -1:], k_BNTd, v_BNTd)
+        return self.finish(u_BTH[:, -1:], attended_BN1d).squeeze(1)
+
+    def heads(self, u_BTH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values, (B, N, T, d) each."""
+        q_BNTd, k_BNTd, v_BNTd = (
+            self.qkv(u_BTH).unflatten(-1, (3, self.num_heads, self.head_size)).permute(2, 0, 3, 1, 4)
+        )
+        return rotate(q_BNTd), rotate(k_BNTd), v_BNTd
+
+    def finish(self, u_BTH: Tensor, attended_BNTd: Tensor) -> Tensor:
+        v_BTH = u_BTH + self.out(attended_BNTd.transpose(1, 2).flatten(2))
+        return v_BTH + self.feed_forward(v_BTH)
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"num_heads": trial.suggest_categorical("num_heads", [2, 4, 8])}
+
+
+def rotate(x_BNTd: Tensor) -> Tensor:
+    """Turn the pair (x_i, x_{i + d/2}) at time t by the angle t ω_i."""
+    half = x_BNTd.shape[-1] // 2
+    # In float64: t ω reaches hundreds of turns, where float32 has lost the angle.
+    times_T = torch.arange(x_BNTd.shape[-2], device=x_BNTd.device, dtype=torch.float64)
+    omega_d = ROTARY_BASE ** (-torch.arange(half, device=x_BNTd.device) / half)
+    angle_Td = torch.outer(times_T, omega_d)
+    cos_Td, sin_Td = angle_Td.cos().to(x_BNTd), angle_Td.sin().to(x_BNTd)
+    first, second = x_BNTd.chunk(2, dim=-1)
+    return torch.cat([first * cos_Td - second * sin_Td, first * sin_Td + second * cos_Td], dim=-1)

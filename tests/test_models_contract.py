@@ -1,0 +1,22 @@
+"""One contract over every architecture in models/."""
+
+import pytest
+import torch
+
+from bench.contract import CHECKS
+from bench.registry import find_model, model_names
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", model_names())
+def test_contract(name, check):
+    finding = CHECKS[check].run(find_model(name).cls)
+    assert finding is None, f"{name} fails {check}: {finding.problem} To mend: {finding.mend}"

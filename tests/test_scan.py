@@ -1,0 +1,60 @@
+"""The shared scan against the recurrence itself, forward and backward. Shapes: B batch, T time, N channels."""
+
+import pytest
+import torch
+
+from models._scan import linear_scan
+
+DTYPES = (torch.float64, torch.complex128)
+LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 37)
+
+
+def draw(*shape, dtype):
+    return (0.6 * torch.randn(*shape, dtype=dtype)).requires_grad_()
+
+
+def one_after_the_other(a_BTN, b_BTN, h_BN):
+    states = []
+    for a_BN, b_BN in zip(a_BTN.unbind(1), b_BTN.unbind(1), strict=True):
+        h_BN = a_BN * h_BN + b_BN
+        states.append(h_BN)
+    return torch.stack(states, dim=1)
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape_of_a", [(2, None, 3), (1, 1, 3), (3,), (2, None, 1)])
+def test_matches_the_loop_forward_and_backward(steps, dtype, shape_of_a):
+    torch.manual_seed(0)
+    a = draw(*(steps if size is None else size for size in shape_of_a), dtype=dtype)
+    b_BTN, h0_BN = draw(2, steps, 3, dtype=dtype), draw(2, 3, dtype=dtype)
+    expected = one_after_the_other(a.expand(2, steps, 3), b_BTN, h0_BN)
+    given = linear_scan(a, b_BTN, h0_BN)
+    torch.testing.assert_close(given, expected)
+    weight = torch.randn_like(expected)
+    for got, want in zip(
+        torch.autograd.grad((given * weight).sum().abs(), (a, b_BTN, h0_BN)),
+        torch.autograd.grad((expected * weight).sum().abs(), (a, b_BTN, h0_BN)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, want)
+
+
+def test_a_zero_forgets():
+    b_BTN = torch.randn(1, 9, 2)
+    torch.testing.assert_close(linear_scan(torch.zeros(2), b_BTN), b_BTN)
+
+
+def test_real_decay_and_complex_input_mix():
+    b_BTN = torch.randn(1, 9, 2, dtype=torch.complex64)
+    a_N = torch.full((2,), 0.5)
+    torch.testing.assert_close(linear_scan(a_N, b_BTN).real, linear_scan(a_N, b_BTN.real))
+
+
+def test_stays_exact_over_a_long_sequence():
+    steps = 5000
+    a_N = torch.tensor([0.9999, 1.0, -1.0], dtype=torch.float64)
+    ones = torch.ones(1, steps, 3, dtype=torch.float64)
+    end = linear_scan(a_N, ones)[0, -1]
+    expected = torch.tensor([(1 - 0.9999**steps) / 1e-4, steps, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(end, expected)
