@@ -23,7 +23,6 @@ from bench.errors import RequestError
 from bench.network import build
 from bench.request import Execution, RunRequest
 from datamodules._base import SequenceDataModule
-from datamodules._spec import SPLITS
 from models._module import SequenceModule
 
 LAST = "last.ckpt"
@@ -79,7 +78,7 @@ class Attempt:
         seed_everything(self.request.seed, verbose=False)
         data = self.request.task.build(order_seed=self.request.seed, data_dir=self.execution.data_dir)
         data.prepare_data()
-        self.facts = {"splits": {split: data.split_hash(split) for split in SPLITS}, "task": data.facts()}
+        self.facts = {"splits": {split: data.split_hash(split) for split in data.split_names}, "task": data.facts()}
         network = build(self.request.model.cls, self.request.wrapper, self.request.settings, self.request.spec)
         self.facts["model"] = {name: fact for mixer in network.mixers() for name, fact in mixer.facts().items()}
         module = SequenceModule(network, self.request.spec, self.training)
@@ -109,8 +108,9 @@ class Attempt:
         for split, loader in loaders.items():
             (scores,) = trainer.validate(module, dataloaders=loader, verbose=False)
             self.metrics[split] = _named(scores)
-        (scores,) = trainer.test(module, dataloaders=data.test_dataloader(), verbose=False)
-        self.metrics["test"] = _named(scores)
+        for split, loader in ({"test": data.test_dataloader()} | data.extra_test_dataloaders()).items():
+            (scores,) = trainer.test(module, dataloaders=loader, verbose=False)
+            self.metrics[split] = _named(scores)
         for split, scores in self.metrics.items():
             if not all(map(math.isfinite, scores.values())):
                 raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")

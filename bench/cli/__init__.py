@@ -2,7 +2,7 @@
 
 import typer
 
-from bench.cli import board, database, listing, run
+from bench.cli import board, contribute, database, listing, run
 
 app = typer.Typer(
     name="bench",
@@ -16,6 +16,8 @@ app = typer.Typer(
 app.command("run", epilog=run.EPILOG)(run.run)
 app.command("models")(listing.models)
 app.command("tasks")(listing.tasks)
+app.command("new-model")(contribute.new_model)
+app.command("check")(contribute.check)
 app.command("runs")(board.runs)
 app.command("leaderboard")(board.leaderboard)
 app.command("show")(board.show)
