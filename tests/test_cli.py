@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -187,3 +188,14 @@ def test_the_app_needs_its_extra(bench: Bench) -> None:
     )
     bench.env["PYTHONPATH"] = str(bench.folder)
     assert "the app needs Streamlit and Altair: pip install -e '.[app]'" in bench.fresh("app", code=2).stderr
+
+
+def test_tables_are_cut_to_the_terminal(shared_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = shared_bench("runs").stdout
+    assert "reason" in whole.splitlines()[0]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    cut = shared_bench("runs")
+    assert "A wider terminal also shows: " in cut.stderr
+    assert all(run["run_id"] in cut.stdout for run in shared_bench.json("runs"))
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", cut.stdout).splitlines())) <= 60

@@ -118,7 +118,7 @@ def test_a_second_reading_of_the_test_split_is_refused() -> None:
     task.test_dataloader()
     with pytest.raises(AssertionError, match="read once"):
         task.test_dataloader()
-    with pytest.raises(AssertionError, match="loader of its own"):
+    with pytest.raises(AssertionError, match="loaders of their own"):
         task.evaluation_dataloader("test")
 
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Cells = Mapping[str, Callable[[Any], str]]
 
-WIDTH_OF_PIPES = 200  # columns, where there is no terminal to ask
+GAP = 2  # between columns
+NARROWEST = 16  # a column that is cut further says nothing
+WIDEST = 10_000  # where there is no terminal to ask
 
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -40,14 +43,33 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool,
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    *_, last = columns
-    for heading in columns:
-        table.add_column(heading, no_wrap=heading != last)
-    for row in rows:
-        table.add_row(*(cell(row) for cell in columns.values()))
+    """A table that is cut to the terminal's width: the last column first, then whole columns. Pipes get all of it."""
     console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else WIDTH_OF_PIPES, crop=False)
+    width = console.width if console.is_terminal else sys.maxsize
+    cells = {heading: [cell(row) for row in rows] for heading, cell in columns.items()}
+    widths = {heading: max(map(len, [heading, *texts])) for heading, texts in cells.items()}
+    shown = _fitting(widths, width)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in shown:
+        table.add_column(heading, no_wrap=True, min_width=0 if heading == shown[-1] else widths[heading])
+    for texts in zip(*(cells[heading] for heading in shown), strict=True):
+        table.add_row(*map(escape, texts))
+    Console(highlight=False, width=min(width, WIDEST)).print(table)
+    if len(shown) < len(columns):
+        hidden = ", ".join(heading for heading in columns if heading not in shown)
+        stderr.print(f"A wider terminal also shows: {hidden}.", markup=False)
+
+
+def _fitting(widths: Mapping[str, int], available: int) -> list[str]:
+    """The headings, from the first, that fit; the last of them may be cut to NARROWEST characters."""
+    shown: list[str] = []
+    used = 0
+    for heading, width in widths.items():
+        if used + min(width, NARROWEST) > available:
+            break
+        shown.append(heading)
+        used += width + GAP
+    return shown
 
 
 def field(name: str) -> Callable[[Any], str]:
