@@ -45,31 +45,33 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool,
 def print_table(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
     """A table that is cut to the terminal's width: the last column first, then whole columns. Pipes get all of it."""
     console = Console(highlight=False)
-    width = console.width if console.is_terminal else sys.maxsize
-    cells = {heading: [cell(row) for row in rows] for heading, cell in columns.items()}
-    widths = {heading: max(map(len, [heading, *texts])) for heading, texts in cells.items()}
-    shown = _fitting(widths, width)
+    width = console.width if console.is_terminal else WIDEST
+    cells = {heading: [heading, *(cell(row) for row in rows)] for heading, cell in columns.items()}
+    shown = _fitting({heading: max(map(len, texts)) for heading, texts in cells.items()}, width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in shown:
-        table.add_column(heading, no_wrap=True, min_width=0 if heading == shown[-1] else widths[heading])
-    for texts in zip(*(cells[heading] for heading in shown), strict=True):
-        table.add_row(*map(escape, texts))
-    Console(highlight=False, width=min(width, WIDEST)).print(table)
+        table.add_column(_cut(heading, shown[heading]), no_wrap=True)
+    for texts in zip(*(cells[heading][1:] for heading in shown), strict=True):
+        table.add_row(*(escape(_cut(text, limit)) for text, limit in zip(texts, shown.values(), strict=True)))
+    Console(highlight=False, width=width).print(table)
     if len(shown) < len(columns):
         hidden = ", ".join(heading for heading in columns if heading not in shown)
         stderr.print(f"A wider terminal also shows: {hidden}.", markup=False)
 
 
-def _fitting(widths: Mapping[str, int], available: int) -> list[str]:
-    """The headings, from the first, that fit; the last of them may be cut to NARROWEST characters."""
-    shown: list[str] = []
-    used = 0
+def _fitting(widths: Mapping[str, int], available: int) -> dict[str, int]:
+    """The headings, from the first, that fit, and their widths; the last may be cut to NARROWEST characters."""
+    shown: dict[str, int] = {}
     for heading, width in widths.items():
-        if used + min(width, NARROWEST) > available:
+        left = available - sum(shown.values()) - GAP * len(shown)
+        if left < min(width, NARROWEST):
             break
-        shown.append(heading)
-        used += width + GAP
+        shown[heading] = min(width, left)
     return shown
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def field(name: str) -> Callable[[Any], str]:
