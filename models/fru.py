@@ -16,7 +16,8 @@ State: k·S numbers a sequence. Time O(T k S (R + H)).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -50,6 +51,8 @@ class FRU(StatisticalRecurrence):
         """The highest frequency, in periods over the training length; the training length unless given."""
         freqs: tuple[float, ...] | None = None
         """The frequencies themselves, in place of 0 and `num_freqs − 1` log-spaced ones."""
+        backend: Literal["auto", "eager", "fused"] = "auto"
+        """How it is computed: step by step in torch, by the fused CPU kernel, or by whichever suits the input."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -83,10 +86,57 @@ class FRU(StatisticalRecurrence):
         freqs = config.frequencies(seq_len)
         super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(freqs))
         self.seq_len = seq_len
+        self.backend = config.backend
         self.phase = nn.Parameter(torch.empty(len(freqs)))
         truncated_normal_(self.phase)
         self.register_buffer("freqs_k", torch.tensor(freqs), persistent=False)
         self.freqs_k: Tensor
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if not self.fuses(x_BTD):
+            return super().forward(x_BTD, lengths_B)
+        from models import _fru_ops
+
+        weight_kSH = self.by_frequency(self.output.weight)
+        return _fru_ops.outputs(*self.operands(x_BTD), weight_kSH, self.output.bias, lengths_B)[0]
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if not self.fuses(x_BTD):
+            return super().last(x_BTD, lengths_B)
+        from models import _fru_ops
+
+        u_kSP = _fru_ops.summaries(*self.operands(x_BTD), lengths_B)[0]
+        return self.read_out(u_kSP[..., : len(x_BTD)].permute(2, 0, 1))
+
+    def operands(self, x_BTD: Tensor) -> tuple[Tensor, ...]:
+        """x, gain, keep, weight_kSR, bias_R, weight_SZ, bias_S, as the fused operators want them."""
+        gain_Tk = self.gain(torch.arange(x_BTD.shape[1]))
+        weight_kSR = self.by_frequency(self.recur_feats.weight)
+        return x_BTD, gain_Tk, self.decay(), weight_kSR, self.recur_feats.bias, self.stats.weight, self.stats.bias
+
+    def by_frequency(self, weight_HQ: Tensor) -> Tensor:
+        """(H, k·S) to (k, S, H)."""
+        return weight_HQ.T.unflatten(0, (self.num_summaries, self.stat_size)).contiguous()
+
+    def fuses(self, x_BTD: Tensor) -> bool:
+        """Whether the fused kernel computes this input.
+
+        Raises:
+            ValueError: it was asked for and can't.
+        """
+        if self.backend == "eager":
+            return False
+        tensors = {"the input": x_BTD, "the weights": self.phase}
+        obstacles = [f"{what} is on {t.device}" for what, t in tensors.items() if t.device.type != "cpu"]
+        obstacles += [f"{what} is {t.dtype}" for what, t in tensors.items() if t.dtype != torch.float32]
+        if find_spec("numba") is None:
+            obstacles.append("numba is not installed")
+        if obstacles and self.backend == "fused":
+            raise ValueError(f"backend='fused' computes float32 on the CPU; {', '.join(obstacles)}")
+        return not obstacles
+
+    def facts(self) -> Mapping[str, str]:
+        return {"backend": "fused" if self.fuses(self.phase) else "eager"}
 
     def decay(self) -> Tensor:
         """m, (k,): zero for the frequency 0 unless it is the only one."""

@@ -1,0 +1,168 @@
+"""The Fourier recurrence in the low-rank form (docs/fru-kernel.md), chunk after chunk, on the CPU's kernel.
+
+    φ_t = σ(W [x_t; r_t] + b_φ)
+    s_{t+1} = s_t + A_tᵀ φ_t,               A_t = Σ_f m_f g_t[f] W_r^{(f)}
+    r_{t+1} = σ(s_{t+1} + Dᵀ φ_t + b_r),    D = Σ_f (1 − m_f) g[f] W_r^{(f)}
+
+Between two chunks stand the matrix products that make A from the gains g, and the gradients of g and W_r from that of
+A. So beside the input only φ and a state in every SEGMENT steps are as long as the sequence.
+
+Shapes: B batch, T time, D input, k frequencies, S statistics, R recurrent features, Z = D + R; c steps of a chunk.
+N blocks of L lanes hold the batch, P = N·L ≥ B of them, innermost. C states kept; W threads; V lanes of a vector;
+RP, ZP: R, Z in whole gradient tiles.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models import _fru_cpu_run as cpu
+from models._fru_cpu import SEGMENT
+from models._fru_cpu_vector import COLUMNS, LANES, WIDTH
+
+CHUNK = 16 * SEGMENT
+
+
+class Gradients(NamedTuple):
+    x_BTD: Tensor
+    gain_Tk: Tensor
+    weight_kSR: Tensor
+    bias_R: Tensor
+    weight_SZ: Tensor
+    bias_S: Tensor
+
+
+@dataclass
+class Recurrence:
+    """The operands. A frequency f with keep[f] = 0 shows the present step only; its gain must not depend on time.
+
+    Sequences end at `lengths_B`: from there on φ is zero, so that the state rests and no gradient passes.
+    """
+
+    x_BTD: Tensor
+    gain_Tk: Tensor
+    keep_k: Tensor
+    weight_kSR: Tensor
+    bias_R: Tensor
+    weight_SZ: Tensor
+    bias_S: Tensor
+    lengths_B: Tensor | None
+
+    def __post_init__(self) -> None:
+        self.B, self.T, self.D = self.x_BTD.shape
+        if self.lengths_B is not None and self.B and not 1 <= self.lengths_B.min() <= self.lengths_B.max() <= self.T:
+            raise ValueError(f"lengths must be from 1 to {self.T}, the steps of the input; got {self.lengths_B.tolist()}")
+        self.k, self.S, self.R = self.weight_kSR.shape
+        self.N = -(-self.B // LANES)
+        self.P = self.N * LANES
+        self.shares = cpu.shares(self.N)
+        self.chunks = [slice(t, min(t + CHUNK, self.T)) for t in range(0, self.T, CHUNK)]
+        self.kept_gain_Tk = self.gain_Tk * self.keep_k
+        self.masked = (self.keep_k == 0).nonzero().flatten().tolist()
+        self.d_SR = self.present(self.weight_kSR)
+
+    def present(self, weight_kSR: Tensor) -> Tensor:
+        """Σ_f (1 − m_f) g[f] W^{(f)}, or no rows where every frequency accumulates."""
+        if not self.masked:
+            return weight_kSR.new_zeros(0, weight_kSR.shape[2])
+        return torch.einsum("k,ksr->sr", self.gain_Tk[0, self.masked], weight_kSR[self.masked])
+
+    def at(self, chunk: slice, weight_kSR: Tensor) -> Tensor:
+        """A for the steps of a chunk, (c, S, R)."""
+        return (self.kept_gain_Tk[chunk] @ weight_kSR.flatten(1)).unflatten(1, weight_kSR.shape[1:])
+
+    @cached_property
+    def lengths_P(self) -> Tensor:
+        """Where each sequence ends; without numbers if they all end at T."""
+        if self.lengths_B is None:
+            return torch.empty(0, dtype=torch.long)
+        return F.pad(self.lengths_B.long(), (0, self.P - self.B), value=self.T)
+
+    @cached_property
+    def last_1SP(self) -> Tensor:
+        """The index of each sequence's last step in time, for `gather`."""
+        ends_P = self.lengths_P if self.lengths_B is not None else torch.tensor(self.T).expand(self.P)
+        return (ends_P - 1).expand(1, self.S, -1)
+
+    def input(self, chunk: slice) -> Tensor:
+        """x, (c, D, P). What stands at or after a sequence's end becomes zero: it may be anything."""
+        x_cDP = self.x_BTD.new_zeros(chunk.stop - chunk.start, self.D, self.P)
+        x_cDP[..., : self.B] = self.x_BTD[:, chunk].permute(1, 2, 0)
+        if self.lengths_B is not None:
+            time_c = torch.arange(chunk.start, chunk.stop)
+            x_cDP.masked_fill_((time_c[:, None] >= self.lengths_P)[:, None], 0)
+        return x_cDP
+
+    def kept(self, chunk: slice) -> slice:
+        return slice(chunk.start // SEGMENT, -(-chunk.stop // SEGMENT))
+
+    def storage(self) -> tuple[Tensor, Tensor]:
+        """Room for φ (T, S, P) and for the states kept (C, N, R, L)."""
+        new = self.weight_SZ.new_empty
+        return new(self.T, self.S, self.P), new(-(-self.T // SEGMENT), self.N, self.R, LANES)
+
+    def forward(self, phi_TSP: Tensor, kept_CNRL: Tensor) -> Iterator[slice]:
+        """Fill φ and the states kept; yields each chunk when it is done."""
+        s_NRL = self.weight_SZ.new_zeros(self.N, self.R, LANES)
+        r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
+        weight_ZS = self.weight_SZ.T.contiguous()
+        for chunk in self.chunks:
+            arguments = (
+                self.input(chunk), self.lengths_P, self.at(chunk, self.weight_kSR), self.d_SR, weight_ZS, self.bias_S,
+                self.bias_R, chunk.start, s_NRL, r_NRL, phi_TSP[chunk], kept_CNRL[self.kept(chunk)],
+            )  # fmt: skip
+            cpu.run(cpu.kernels().forward, [(*share, *arguments) for share in self.shares])
+            yield chunk
+
+    def backward(
+        self, phi_TSP: Tensor, kept_CNRL: Tensor, pull: Callable[[slice], tuple[Tensor, Tensor]], with_input: bool
+    ) -> Gradients:
+        """The gradients of the operands.
+
+        Args:
+            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs. Called
+                from the last chunk to the first.
+            with_input: whether x's gradient is wanted; without, it is empty.
+        """
+        new, W = self.weight_SZ.new_zeros, len(self.shares)
+        RP, ZP = (-(-size // COLUMNS) * COLUMNS for size in (self.R, self.D + self.R))
+        ds_NRL, dr_NRL = new(2, self.N, self.R, LANES)
+        dd_WSRV, dw_WSZV, db_WSL = new(W, self.S, RP, WIDTH), new(W, self.S, ZP, WIDTH), new(W, self.S, LANES)
+        dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
+        dx_BTD = torch.empty_like(self.x_BTD, memory_format=torch.contiguous_format) if with_input else new(0)
+        weight_SZ, d_RS = self.weight_SZ.contiguous(), self.d_SR.T.contiguous()
+        for chunk in reversed(self.chunks):
+            g_cSP, dgain_ck = pull(chunk)
+            a_cSR = self.at(chunk, self.weight_kSR)
+            da_WcSR = new(W, len(a_cSR), self.S, RP)
+            dx_cDP = new(len(a_cSR) if with_input else 0, self.D, self.P)
+            before_SP = phi_TSP[chunk.start - 1] if chunk.start else new(self.S, self.P)
+            arguments = (
+                self.input(chunk), phi_TSP[chunk], before_SP, kept_CNRL[self.kept(chunk)], g_cSP, a_cSR,
+                a_cSR.mT.contiguous(), self.d_SR, d_RS, weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP,
+            )  # fmt: skip
+            sums = zip(da_WcSR, dd_WSRV, dw_WSZV, db_WSL, strict=True)
+            cpu.run(
+                cpu.kernels().backward, [(*share, *arguments, *own) for share, own in zip(self.shares, sums, strict=True)]
+            )
+            da_cSR = da_WcSR.sum(0)[..., : self.R].flatten(1)
+            dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cSR)
+            dgain_Tk[chunk] = self.keep_k * (dgain_ck + da_cSR @ self.weight_kSR.flatten(1).T)
+            if with_input:
+                dx_BTD[:, chunk] = dx_cDP[..., : self.B].permute(2, 0, 1)
+        self.pull_present(dd_WSRV.sum((0, 3))[:, : self.R], self.weight_kSR, dweight_kSR, dgain_Tk)
+        return Gradients(
+            dx_BTD, dgain_Tk, dweight_kSR, ds_NRL.sum((0, 2)), dw_WSZV.sum((0, 3))[:, : self.D + self.R].contiguous(),
+            db_WSL.sum((0, 2)),
+        )  # fmt: skip
+
+    def pull_present(self, dd_SR: Tensor, weight_kSR: Tensor, dweight_kSR: Tensor, dgain_Tk: Tensor) -> None:
+        """Add the gradients of W and g through D. The gain is the same at every step: its gradient goes to the first."""
+        if self.masked:
+            dweight_kSR[self.masked] += torch.einsum("k,sr->ksr", self.gain_Tk[0, self.masked], dd_SR)
+            dgain_Tk[0, self.masked] += torch.einsum("ksr,sr->k", weight_kSR[self.masked], dd_SR)
