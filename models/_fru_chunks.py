@@ -12,7 +12,7 @@ N blocks of L lanes hold the batch, P = N·L ≥ B of them, innermost. C states 
 RP, ZP: R, Z in whole gradient tiles.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -23,7 +23,8 @@ from torch.nn import functional as F
 
 from models import _fru_cpu_run as cpu
 from models._fru_cpu import SEGMENT
-from models._fru_cpu_vector import COLUMNS, LANES, WIDTH
+from models._fru_cpu_entry import padded, scratch_size
+from models._fru_cpu_vector import LANES, WIDTH
 
 CHUNK = 16 * SEGMENT
 
@@ -60,7 +61,7 @@ class Recurrence:
         self.k, self.S, self.R = self.weight_kSR.shape
         self.N = -(-self.B // LANES)
         self.P = self.N * LANES
-        self.shares = cpu.shares(self.N)
+        self.shares = cpu.share_count(self.N)
         self.chunks = [slice(t, min(t + CHUNK, self.T)) for t in range(0, self.T, CHUNK)]
         self.kept_gain_Tk = self.gain_Tk * self.keep_k
         self.masked = (self.keep_k == 0).nonzero().flatten().tolist()
@@ -112,12 +113,17 @@ class Recurrence:
         r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
         weight_ZS = self.weight_SZ.T.contiguous()
         for chunk in self.chunks:
-            arguments = (
+            tensors = (
                 self.input(chunk), self.lengths_P, self.at(chunk, self.weight_kSR), self.d_SR, weight_ZS, self.bias_S,
-                self.bias_R, chunk.start, s_NRL, r_NRL, phi_TSP[chunk], kept_CNRL[self.kept(chunk)],
+                self.bias_R, s_NRL, r_NRL, phi_TSP[chunk], kept_CNRL[self.kept(chunk)],
             )  # fmt: skip
-            cpu.run(cpu.kernels().forward, [(*share, *arguments) for share in self.shares])
+            self.run(cpu.kernels().forward, chunk, len(self.lengths_P) > 0, tensors)
             yield chunk
+
+    def run(self, kernel: int, chunk: slice, option: bool, tensors: Sequence[Tensor]) -> None:
+        steps = chunk.stop - chunk.start
+        sizes = (steps, self.P, self.D, self.S, self.R, len(self.d_SR), chunk.start, option)
+        cpu.run(kernel, self.shares, sizes, tensors)
 
     def backward(
         self, phi_TSP: Tensor, kept_CNRL: Tensor, pull: Callable[[slice], tuple[Tensor, Tensor]], with_input: bool
@@ -129,12 +135,13 @@ class Recurrence:
                 from the last chunk to the first.
             with_input: whether x's gradient is wanted; without, it is empty.
         """
-        new, W = self.weight_SZ.new_zeros, len(self.shares)
-        RP, ZP = (-(-size // COLUMNS) * COLUMNS for size in (self.R, self.D + self.R))
+        new, W = self.weight_SZ.new_zeros, self.shares
+        RP, ZP = padded(self.R), padded(self.D + self.R)
         ds_NRL, dr_NRL = new(2, self.N, self.R, LANES)
         dd_WSRV, dw_WSZV, db_WSL = new(W, self.S, RP, WIDTH), new(W, self.S, ZP, WIDTH), new(W, self.S, LANES)
         dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
         dx_BTD = torch.empty_like(self.x_BTD, memory_format=torch.contiguous_format) if with_input else new(0)
+        scratch_W = new(W * scratch_size(self.D, self.S, self.R))
         weight_SZ, d_RS = self.weight_SZ.contiguous(), self.d_SR.T.contiguous()
         for chunk in reversed(self.chunks):
             g_cSP, dgain_ck = pull(chunk)
@@ -142,14 +149,12 @@ class Recurrence:
             da_WcSR = new(W, len(a_cSR), self.S, RP)
             dx_cDP = new(len(a_cSR) if with_input else 0, self.D, self.P)
             before_SP = phi_TSP[chunk.start - 1] if chunk.start else new(self.S, self.P)
-            arguments = (
+            tensors = (
                 self.input(chunk), phi_TSP[chunk], before_SP, kept_CNRL[self.kept(chunk)], g_cSP, a_cSR,
-                a_cSR.mT.contiguous(), self.d_SR, d_RS, weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP,
+                a_cSR.mT.contiguous(), self.d_SR, d_RS, weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP, da_WcSR, dd_WSRV,
+                dw_WSZV, db_WSL, scratch_W,
             )  # fmt: skip
-            sums = zip(da_WcSR, dd_WSRV, dw_WSZV, db_WSL, strict=True)
-            cpu.run(
-                cpu.kernels().backward, [(*share, *arguments, *own) for share, own in zip(self.shares, sums, strict=True)]
-            )
+            self.run(cpu.kernels().backward, chunk, with_input, tensors)
             da_cSR = da_WcSR.sum(0)[..., : self.R].flatten(1)
             dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cSR)
             dgain_Tk[chunk] = self.keep_k * (dgain_ck + da_cSR @ self.weight_kSR.flatten(1).T)

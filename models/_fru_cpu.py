@@ -20,8 +20,6 @@ Weights lie with the outputs of their product innermost: weight_ZS, A_TSR for go
 
 from typing import Any
 
-import numpy as np
-
 from models._fru_cpu_vector import COLUMNS, LANES, OUTPUTS, ROWS, WIDTH, ZERO, Code, tile
 
 SEGMENT = 16
@@ -183,26 +181,22 @@ def forward(first, last, x_TDB, lengths_B, a_TSR, d_SR, weight_ZS, b_S, b_R, sta
 
 
 def backward(  # type: ignore[no-untyped-def]
-    first, last, x_TDB, phi_TSB, phi_before_SB, kept_CNRL, g_TSB, a_TSR, a_TRS, d_SR, d_RS, weight_SZ, b_R,
-    ds_NRL, dr_NRL, dx_TDB, da_TSRP, dd_SRPV, dw_SZPV, db_SL
+    first, last, x_TDB, phi_TSB, before_SB, kept_CNRL, g_TSB, a_TSR, a_TRS, d_SR, d_RS, weight_SZ, b_R, ds_NRL, dr_NRL,
+    dx_TDB, da_TSRP, dd_SRPV, dw_SZPV, db_SL, z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL
 ):  # fmt: skip
     """The reverse of `forward`, for blocks first … last − 1 and the last call's steps first.
 
     Args:
-        phi_before_SB: φ of the step before these, zero before the first.
+        before_SB: φ of the step before these, zero before the first.
         ds_NRL, dr_NRL: carried from call to call.
-        dx_TDB: without rows where it isn't wanted.
+        dx_TDB: without steps where it isn't wanted.
         da_TSRP: added to; as are dd, dw and db, which hold a number per lane.
+        z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL: room to work in, zero at the start, C being the steps of a segment; the
+            states' gradients are held from its first step to the one after it.
     """
     T, S, B = phi_TSB.shape
     D, R, RP, ZP = x_TDB.shape[1], a_TSR.shape[2], da_TSRP.shape[2], dw_SZPV.shape[1]
-    Z, masked = D + R, d_SR.shape[0]
-    group = min(GROUP, last - first)
-    z_CZL = np.zeros((SEGMENT, ZP, LANES), np.float32)
-    dphi_CSL = np.zeros((SEGMENT, S, LANES), np.float32)
-    ds_GCRL = np.zeros((group, SEGMENT + 1, RP, LANES), np.float32)  # from the segment's first step to the one after it
-    dr_CRL = np.zeros((SEGMENT + 1, RP, LANES), np.float32)
-    s_RL = np.zeros((R, LANES), np.float32)
+    Z, masked, group = D + R, d_SR.shape[0], len(ds_GCRL)
     for group_first in range(first, last, group):
         group_last = min(group_first + group, last)
         for c in range((T - 1) // SEGMENT, -1, -1):
@@ -213,7 +207,7 @@ def backward(  # type: ignore[no-untyped-def]
                 ds_CRL = ds_GCRL[n - group_first]
 
                 copy(s_RL, LANES, kept_CNRL[c, n], LANES, R)
-                before = phi_before_SB[:, column:] if t0 == 0 else phi_TSB[t0 - 1, :, column:]
+                before = before_SB[:, column:] if t0 == 0 else phi_TSB[t0 - 1, :, column:]
                 advance(s_RL, z_CZL[0, D:], before, a_TSR[t0], d_SR, b_R, B, R, 0, masked)
                 for i in range(steps):
                     copy(z_CZL[i], LANES, x_TDB[t0 + i, :, column:], B, D)

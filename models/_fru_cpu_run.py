@@ -1,14 +1,16 @@
 """Compiling the FRU's CPU kernel once, keeping it on the disk, and running it on torch's number of threads.
 
-The threads are Python's own: numba's are OpenMP's or a work queue's, which end the process when it was forked or when
-two of its threads call at once.
+The threads are those of the OpenMP library that torch itself has loaded: after a matrix product they keep spinning for
+some milliseconds, and others would have to share the cores with them. Where torch came with another library, or the
+process was forked since, they are Python's.
 """
 
+import ctypes
 import hashlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -19,26 +21,18 @@ import numba
 import torch
 from numba.core import event
 from platformdirs import user_cache_dir
+from torch import Tensor
 
-from models import _fru_cpu
+from models import _fru_cpu, _fru_cpu_entry
 
-# Every array is contiguous and the sizes are the arrays' own, so that one compilation serves them all.
-FORWARD = (
-    "void(i8, i8, f4[:,:,::1], i8[::1], f4[:,:,::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1], i8,"
-    " f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,:,::1])"
-)
-BACKWARD = (
-    "void(i8, i8, f4[:,:,::1], f4[:,:,::1], f4[:,::1], f4[:,:,:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1],"
-    " f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1], f4[:,:,::1],"
-    " f4[:,:,::1], f4[:,::1])"
-)
-
-Kernel = Callable[..., None]
+ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class Kernels(NamedTuple):
-    forward: Kernel
-    backward: Kernel
+    """Functions of C that are given the address of a table (see _fru_cpu_entry)."""
+
+    forward: int
+    backward: int
 
 
 def kernels() -> Kernels:
@@ -52,20 +46,18 @@ _compile_lock = threading.Lock()
 
 @cache
 def _kernels() -> Kernels:
-    return Kernels(_compile(_fru_cpu.forward, FORWARD), _compile(_fru_cpu.backward, BACKWARD))
+    return Kernels(_compile(_fru_cpu_entry.forward).address, _compile(_fru_cpu_entry.backward).address)
 
 
-def _compile(function: Kernel, signature: str) -> Kernel:
+def _compile(function: Callable[..., None]) -> Any:
+    signature = numba.types.void(_fru_cpu_entry.TABLE)
     with event.install_listener("numba:compile", _Notice()):
         try:
             with _numba_cache(cache_folder()):
-                kernel = numba.njit(nogil=True, cache=True)(function)
-            kernel.compile(signature)
+                return numba.cfunc(signature, cache=True)(function)
         except Exception as error:  # a folder that can't be written, or a file in it that is damaged
-            print(f"fru: no compiled kernel kept in {cache_folder()}: {error}", file=sys.stderr)
-            kernel = numba.njit(nogil=True)(function)
-            kernel.compile(signature)
-    return kernel
+            print(f"fru: the compiled kernel is not kept in {cache_folder()}: {error}", file=sys.stderr)
+            return numba.cfunc(signature)(function)
 
 
 class _Notice(event.Listener):
@@ -100,30 +92,47 @@ def _numba_cache(folder: Path) -> Iterator[None]:
         numba.config.CACHE_DIR = before
 
 
-def shares(blocks: int) -> list[tuple[int, int]]:
-    """The blocks first … last − 1 of each thread, for as many threads as torch has and there is work for."""
-    count = min(torch.get_num_threads(), blocks)
-    bounds = [blocks * i // count for i in range(count + 1)] if count else []
-    return list(zip(bounds, bounds[1:], strict=False))
+def share_count(blocks: int) -> int:
+    """As many shares as torch has threads and there is work for."""
+    return min(torch.get_num_threads(), blocks)
 
 
-def run(kernel: Kernel, arguments: list[tuple[Any, ...]]) -> None:
-    """Call the kernel once with each of the arguments, all at the same time. Tensors arrive there as NumPy arrays."""
-    pool = _pool(torch.get_num_threads())
-    calls = [pool.submit(kernel, *map(_plain, each)) for each in arguments]
-    for call in calls:
-        call.result()
+def run(kernel: int, shares: int, sizes: Sequence[int], tensors: Sequence[Tensor]) -> None:
+    """Run the kernel's shares at the same time. The tensors must be contiguous and live until the end of the call."""
+    assert all(tensor.is_contiguous() for tensor in tensors)
+    table = torch.tensor([0, shares, *sizes, *(tensor.data_ptr() for tensor in tensors)])
+    openmp = _openmp()
+    if shares <= 1:
+        ENTRY(kernel)(table.data_ptr())
+    elif openmp is not None:
+        openmp.GOMP_parallel(ctypes.c_void_p(kernel), ctypes.c_void_p(table.data_ptr()), shares, 0)
+    else:
+        for call in [_pool(shares).submit(ENTRY(kernel), table.data_ptr()) for _ in range(shares)]:
+            call.result()
 
 
-def _plain(value: Any) -> Any:
-    return value.detach().numpy() if isinstance(value, torch.Tensor) else value
+@cache
+def _openmp() -> ctypes.CDLL | None:
+    """GNU's OpenMP library, if torch has loaded it."""
+    folder = Path(torch.__file__).parent
+    for path in (*folder.glob("lib/libgomp*"), *folder.glob("../torch.libs/libgomp*"), "libgomp.so.1"):
+        try:
+            return ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
+        except (OSError, AttributeError):
+            continue
+    return None
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that treat denormal numbers as zero, which a fading gradient is full of and which cost hundredfold."""
-    return ThreadPoolExecutor(threads, "fru", initializer=torch.set_flush_denormal, initargs=(True,))
+    return ThreadPoolExecutor(threads, "fru")
+
+
+def _forget_threads() -> None:
+    global _openmp
+    _pool.cache_clear()
+    _openmp = lambda: None  # noqa: E731
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork; Windows has none
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_forget_threads)
