@@ -79,16 +79,15 @@ class Recurrence:
 
     @cached_property
     def lengths_P(self) -> Tensor:
-        """Where each sequence ends; without numbers if they all end at T."""
         if self.lengths_B is None:
-            return torch.empty(0, dtype=torch.long)
+            return torch.full((self.P,), self.T)
         return F.pad(self.lengths_B.long(), (0, self.P - self.B), value=self.T)
 
-    @cached_property
-    def last_1SP(self) -> Tensor:
-        """The index of each sequence's last step in time, for `gather`."""
-        ends_P = self.lengths_P if self.lengths_B is not None else torch.tensor(self.T).expand(self.P)
-        return (ends_P - 1).expand(1, self.S, -1)
+    def last_step(self, phi_TSP: Tensor) -> Tensor:
+        """φ at each sequence's last step, (S, P)."""
+        if self.lengths_B is None:
+            return phi_TSP[-1]
+        return phi_TSP.gather(0, (self.lengths_P - 1).expand(1, self.S, -1))[0]
 
     def input(self, chunk: slice) -> Tensor:
         """x, (c, D, P). What stands at or after a sequence's end becomes zero: it may be anything."""
@@ -107,56 +106,61 @@ class Recurrence:
         new = self.weight_SZ.new_empty
         return new(self.T, self.S, self.P), new(-(-self.T // SEGMENT), self.N, self.R, LANES)
 
-    def forward(self, phi_TSP: Tensor, kept_CNRL: Tensor) -> Iterator[slice]:
-        """Fill φ and the states kept; yields each chunk when it is done."""
+    def forward(self, phi_TSP: Tensor, kept_CNRL: Tensor, u_kSP: Tensor) -> Iterator[slice]:
+        """Fill φ and the states kept, and add Σ_t m g_t φ_t to u unless it is empty; yields each chunk when it is done."""
         s_NRL = self.weight_SZ.new_zeros(self.N, self.R, LANES)
         r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
         weight_ZS = self.weight_SZ.T.contiguous()
         for chunk in self.chunks:
             tensors = (
                 self.input(chunk), self.lengths_P, self.at(chunk, self.weight_kSR), self.d_SR, weight_ZS, self.bias_S,
-                self.bias_R, s_NRL, r_NRL, phi_TSP[chunk], kept_CNRL[self.kept(chunk)],
+                self.bias_R, s_NRL, r_NRL, phi_TSP[chunk], kept_CNRL[self.kept(chunk)], self.kept_gain_Tk[chunk], u_kSP,
             )  # fmt: skip
-            self.run(cpu.kernels().forward, chunk, len(self.lengths_P) > 0, tensors)
+            self.run(cpu.kernels().forward, chunk, len(u_kSP), self.lengths_B is not None, tensors)
             yield chunk
 
-    def run(self, kernel: int, chunk: slice, option: bool, tensors: Sequence[Tensor]) -> None:
+    def run(self, kernel: int, chunk: slice, k: int, option: bool, tensors: Sequence[Tensor]) -> None:
         steps = chunk.stop - chunk.start
-        sizes = (steps, self.P, self.D, self.S, self.R, len(self.d_SR), chunk.start, option)
+        sizes = (steps, self.P, self.D, self.S, self.R, k, len(self.d_SR), chunk.start, option)
         cpu.run(kernel, self.shares, sizes, tensors)
 
     def backward(
-        self, phi_TSP: Tensor, kept_CNRL: Tensor, pull: Callable[[slice], tuple[Tensor, Tensor]], with_input: bool
+        self, phi_TSP: Tensor, kept_CNRL: Tensor, pull: "Pull", du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
     ) -> Gradients:
         """The gradients of the operands.
 
         Args:
-            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs. Called
-                from the last chunk to the first.
+            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs, where
+                du is empty. Called from the last chunk to the first.
+            du_kSP, dlast_SP: the gradients of u and of φ at the last step, or empty.
             with_input: whether x's gradient is wanted; without, it is empty.
         """
-        new, W = self.weight_SZ.new_zeros, self.shares
-        RP, ZP = padded(self.R), padded(self.D + self.R)
+        new, W, k = self.weight_SZ.new_zeros, self.shares, len(du_kSP)
+        K, RP, ZP = padded(k), padded(self.R), padded(self.D + self.R)
         ds_NRL, dr_NRL = new(2, self.N, self.R, LANES)
         dd_WSRV, dw_WSZV, db_WSL = new(W, self.S, RP, WIDTH), new(W, self.S, ZP, WIDTH), new(W, self.S, LANES)
         dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
         dx_BTD = torch.empty_like(self.x_BTD, memory_format=torch.contiguous_format) if with_input else new(0)
         scratch_W = new(W * scratch_size(self.D, self.S, self.R))
         weight_SZ, d_RS = self.weight_SZ.contiguous(), self.d_SR.T.contiguous()
+        du_KSP = F.pad(du_kSP, (0, 0, 0, 0, 0, K - k))
         for chunk in reversed(self.chunks):
-            g_cSP, dgain_ck = pull(chunk)
+            g_cSP, dgain_ck = (new(0), 0) if k else pull(chunk)
             a_cSR = self.at(chunk, self.weight_kSR)
-            da_WcSR = new(W, len(a_cSR), self.S, RP)
-            dx_cDP = new(len(a_cSR) if with_input else 0, self.D, self.P)
+            c = len(a_cSR)
+            dgain_WcK, da_WcSR = new(W, c, K), new(W, c, self.S, RP)
+            dx_cDP = new(c if with_input else 0, self.D, self.P)
             before_SP = phi_TSP[chunk.start - 1] if chunk.start else new(self.S, self.P)
             tensors = (
-                self.input(chunk), phi_TSP[chunk], before_SP, kept_CNRL[self.kept(chunk)], g_cSP, a_cSR,
-                a_cSR.mT.contiguous(), self.d_SR, d_RS, weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP, da_WcSR, dd_WSRV,
-                dw_WSZV, db_WSL, scratch_W,
+                self.input(chunk), self.lengths_P - 1, phi_TSP[chunk], before_SP, kept_CNRL[self.kept(chunk)], g_cSP,
+                self.kept_gain_Tk[chunk].T.contiguous(), du_KSP, dlast_SP, a_cSR, a_cSR.mT.contiguous(), self.d_SR, d_RS,
+                weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP, dgain_WcK, da_WcSR, dd_WSRV, dw_WSZV, db_WSL, scratch_W,
             )  # fmt: skip
-            self.run(cpu.kernels().backward, chunk, with_input, tensors)
+            self.run(cpu.kernels().backward, chunk, k, with_input, tensors)
             da_cSR = da_WcSR.sum(0)[..., : self.R].flatten(1)
             dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cSR)
+            if k:
+                dgain_ck = dgain_WcK.sum(0)[:, :k]
             dgain_Tk[chunk] = self.keep_k * (dgain_ck + da_cSR @ self.weight_kSR.flatten(1).T)
             if with_input:
                 dx_BTD[:, chunk] = dx_cDP[..., : self.B].permute(2, 0, 1)

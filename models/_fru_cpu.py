@@ -13,8 +13,8 @@ SEGMENT steps, and runs, from the last step to the first,
     [dx_t; dr_t] = Wᵀ dφ_t,   dr_t ← σ'(r_t) dr_t,   ds_t = ds_{t+1} + dr_t
     dA_t = φ_t ds_{t+1}ᵀ,   dD += φ_t dr_{t+1}ᵀ,   dW += dφ_t [x_t; r_t]ᵀ,   db_φ += dφ_t,   db_r = ds_0
 
-Shapes: T steps of this call, D input, S statistics, R recurrent, Z = D + R, N blocks of L lanes, B = N·L, C segments;
-RP, ZP: R, Z in whole gradient tiles; V lanes of a vector. Without a frequency that is masked, D has no rows (0, R).
+Shapes: T steps of this call, D input, S statistics, R recurrent, k frequencies, Z = D + R, N blocks of L lanes, B = N·L, C segments;
+K, RP, ZP: k, R, Z in whole gradient tiles; V lanes of a vector. Without a frequency that is masked, D has no rows (0, R).
 Weights lie with the outputs of their product innermost: weight_ZS, A_TSR for going forward, weight_SZ, A_TRS for back.
 """
 
@@ -58,6 +58,29 @@ def advance(
 
 
 @tile
+def summarise(code: Code, u: Any, phi: Any, gain_Tk: Any, row: Any, k: Any, steps: Any) -> None:
+    """u[f] += Σ_t g_t[f] φ_t for one statistic, whose rows in u and φ are `row` apart."""
+
+    def outputs(first: Any, n: int) -> None:
+        here = code.at(u, (first, row))
+        sums = code.product(code.load_rows(here, row, n), (code.at(gain_Tk, first), k), (phi, row), steps)
+        code.store_rows(sums, here, row)
+
+    code.in_tiles(k, OUTPUTS, outputs)
+
+
+@tile
+def pull_summaries(code: Code, g: Any, g_row: Any, du: Any, row: Any, gain_kT: Any, T: Any, k: Any, steps: Any) -> None:
+    """g_t = Σ_f g_t[f] du[f] for one statistic."""
+
+    def outputs(first: Any, n: int) -> None:
+        sums = code.product([ZERO] * (n * LANES // WIDTH), (code.at(gain_kT, first), T), (du, row), k)
+        code.store_rows(sums, code.at(g, (first, g_row)), g_row)
+
+    code.in_tiles(steps, OUTPUTS, outputs)
+
+
+@tile
 def pull_statistics(
     code: Code, dphi: Any, dbias: Any, phi: Any, g: Any, ds: Any, dr: Any, a_RS: Any, d_RS: Any, B: Any, R: Any, S: Any,
     masked: Any,
@@ -65,7 +88,7 @@ def pull_statistics(
     """dφ = σ'(φ) (g + A ds + D dr) and db_φ += dφ; `masked` is the number of D's columns, R or 0."""
 
     def outputs(first: Any, n: int) -> None:
-        sums = code.load_rows(code.at(g, (first, B)), B, n)
+        sums = code.load_rows(code.at(g, (first, LANES)), LANES, n)
         sums = code.product(sums, (code.at(a_RS, first), S), (ds, LANES), R)
         sums = code.product(sums, (code.at(d_RS, first), S), (dr, LANES), masked)
         sums = code.where_positive(code.load_rows(code.at(phi, (first, B)), B, n), sums)
@@ -137,14 +160,15 @@ def outer_per_lane(
 
 @tile
 def outer_summed(
-    code: Code, out: Any, a: Any, a_step: Any, a_row: Any, b: Any, b_step: Any, columns: Any, S: Any, count: Any
-) -> None:
-    """out[i, j] += Σ_n a[n, i] b[n, j], summed over the lanes: (S, columns)."""
+    code: Code, out: Any, a: Any, a_step: Any, a_row: Any, b: Any, b_step: Any, b_row: Any, columns: Any, rows: Any,
+    count: Any,
+) -> None:  # fmt: skip
+    """out[i, j] += Σ_n a[n, i] b[n, j], summed over the lanes: (rows, columns)."""
 
-    def rows(first: Any, n: int) -> None:
+    def some_rows(first: Any, n: int) -> None:
         def across_columns(column: Any) -> None:
             left = (code.at(a, (first, a_row)), a_step, a_row)
-            right = (code.at(b, (column, LANES)), b_step, LANES)
+            right = (code.at(b, (column, b_row)), b_step, b_row)
             totals = code.across(code.outer([ZERO] * (n * COLUMNS), left, right, count))
             for i in range(n):
                 cell = code.at(out, (code.plus(first, i), columns), column)
@@ -153,50 +177,60 @@ def outer_summed(
 
         code.every(columns, COLUMNS, across_columns)
 
-    code.in_tiles(S, ROWS, rows)
+    code.in_tiles(rows, ROWS, some_rows)
 
 
-def forward(first, last, x_TDB, lengths_B, a_TSR, d_SR, weight_ZS, b_S, b_R, start, s_NRL, r_NRL, phi_TSB, kept_CNRL):  # type: ignore[no-untyped-def]
-    """Steps `start` … `start + T − 1` of the blocks first … last − 1. s and r are carried from call to call.
+def forward(  # type: ignore[no-untyped-def]
+    first, last, x_TDB, lengths_B, a_TSR, d_SR, weight_ZS, b_S, b_R, start, s_NRL, r_NRL, phi_TSB, kept_CNRL, gain_Tk,
+    u_kSB
+):  # fmt: skip
+    """Steps `start` … `start + T − 1` of the blocks first … last − 1. s, r and u are carried from call to call.
 
     Writes phi and, every SEGMENT steps, s. With lengths, φ is zero from a sequence's end on: the state then rests and
     no gradient passes.
     """
     T, S, B = phi_TSB.shape
-    D, R, masked = x_TDB.shape[1], a_TSR.shape[2], d_SR.shape[0]
+    D, R, k, masked = x_TDB.shape[1], a_TSR.shape[2], gain_Tk.shape[1], d_SR.shape[0]
     for n in range(first, last):
         column = n * LANES
-        for t in range(T):
-            if t % SEGMENT == 0:
-                copy(kept_CNRL[t // SEGMENT, n], LANES, s_NRL[n], LANES, R)
-            x, phi = x_TDB[t, :, column:], phi_TSB[t, :, column:]
-            s, r = s_NRL[n], r_NRL[n]
-            statistics(phi, x, r, weight_ZS, b_S, B, D, R, S)
-            if lengths_B.size:
-                for lane in range(column, column + LANES):
-                    if start + t >= lengths_B[lane]:
-                        for i in range(S):
-                            phi_TSB[t, i, lane] = 0
-            advance(s, r, phi, a_TSR[t], d_SR, b_R, B, R, S, masked)
+        s, r = s_NRL[n], r_NRL[n]
+        for c in range(len(kept_CNRL)):
+            t0 = c * SEGMENT
+            steps = min(SEGMENT, T - t0)
+            copy(kept_CNRL[c, n], LANES, s, LANES, R)
+            for t in range(t0, t0 + steps):
+                x, phi = x_TDB[t, :, column:], phi_TSB[t, :, column:]
+                statistics(phi, x, r, weight_ZS, b_S, B, D, R, S)
+                if lengths_B.size:
+                    for lane in range(column, column + LANES):
+                        if start + t >= lengths_B[lane]:
+                            for i in range(S):
+                                phi_TSB[t, i, lane] = 0
+                advance(s, r, phi, a_TSR[t], d_SR, b_R, B, R, S, masked)
+            for i in range(S if k else 0):
+                summarise(u_kSB[:, i, column:], phi_TSB[t0, i, column:], gain_Tk[t0], S * B, k, steps)
 
 
 def backward(  # type: ignore[no-untyped-def]
-    first, last, x_TDB, phi_TSB, before_SB, kept_CNRL, g_TSB, a_TSR, a_TRS, d_SR, d_RS, weight_SZ, b_R, ds_NRL, dr_NRL,
-    dx_TDB, da_TSRP, dd_SRPV, dw_SZPV, db_SL, z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL
+    first, last, x_TDB, ends_B, phi_TSB, before_SB, kept_CNRL, g_TSB, gain_kT, du_KSB, dlast_SB, a_TSR, a_TRS, d_SR, d_RS,
+    weight_SZ, b_R, start, ds_NRL, dr_NRL, dx_TDB, dgain_TK, da_TSRP, dd_SRPV, dw_SZPV, db_SL, g_CSL, z_CZL, dphi_CSL,
+    ds_GCRL, dr_CRL, s_RL
 ):  # fmt: skip
     """The reverse of `forward`, for blocks first … last − 1 and the last call's steps first.
 
     Args:
+        ends_B: each sequence's last step.
         before_SB: φ of the step before these, zero before the first.
+        g_TSB: used where k = 0; else g follows from the gradient du of the summaries, and dlast of the last step's φ.
         ds_NRL, dr_NRL: carried from call to call.
         dx_TDB: without steps where it isn't wanted.
-        da_TSRP: added to; as are dd, dw and db, which hold a number per lane.
-        z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL: room to work in, zero at the start, C being the steps of a segment; the
+        dgain_TK, da_TSRP: added to; as are dd, dw and db, which hold a number per lane.
+        g_CSL, z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL: room to work in, zero at the start, C being the steps of a segment; the
             states' gradients are held from its first step to the one after it.
     """
     T, S, B = phi_TSB.shape
     D, R, RP, ZP = x_TDB.shape[1], a_TSR.shape[2], da_TSRP.shape[2], dw_SZPV.shape[1]
-    Z, masked, group = D + R, d_SR.shape[0], len(ds_GCRL)
+    Z, k, K, masked, group = D + R, len(gain_kT), len(du_KSB), d_SR.shape[0], len(ds_GCRL)
     for group_first in range(first, last, group):
         group_last = min(group_first + group, last)
         for c in range((T - 1) // SEGMENT, -1, -1):
@@ -215,11 +249,22 @@ def backward(  # type: ignore[no-untyped-def]
                         phi = phi_TSB[t0 + i, :, column:]
                         advance(s_RL, z_CZL[i + 1, D:], phi, a_TSR[t0 + i], d_SR, b_R, B, R, S, masked)
 
+                for i in range(S if k else 0):
+                    pull_summaries(g_CSL[:, i], S * LANES, du_KSB[:, i, column:], S * B, gain_kT[:, t0:], T, k, steps)
+                for i in range(0 if k else steps):
+                    copy(g_CSL[i], LANES, g_TSB[t0 + i, :, column:], B, S)
+                for lane in range(LANES if k else 0):
+                    i = ends_B[column + lane] - start - t0
+                    if 0 <= i < steps:
+                        for j in range(S):
+                            g_CSL[i, j, lane] += dlast_SB[j, column + lane]
+                outer_summed(dgain_TK[t0], phi_TSB[t0, :, column:], B, S * B, du_KSB[:, :, column:], B, S * B, K, steps, S)
+
                 copy(ds_CRL[steps], LANES, ds_NRL[n], LANES, R)
                 copy(dr_CRL[steps], LANES, dr_NRL[n], LANES, R)
                 for i in range(steps - 1, -1, -1):
                     t = t0 + i
-                    phi, g, dphi = phi_TSB[t, :, column:], g_TSB[t, :, column:], dphi_CSL[i]
+                    phi, g, dphi = phi_TSB[t, :, column:], g_CSL[i], dphi_CSL[i]
                     ds, dr = ds_CRL[i + 1], dr_CRL[i + 1]
                     pull_statistics(dphi, db_SL, phi, g, ds, dr, a_TRS[t], d_RS, B, R, S, R if masked else 0)
                     pull_recurrent(ds_CRL[i], dr_CRL[i], ds, z_CZL[i, D:], dphi, weight_SZ, D, R, S, Z)
@@ -233,4 +278,5 @@ def backward(  # type: ignore[no-untyped-def]
                     outer_per_lane(dd_SRPV, phi_TSB[t0, :, column:], S * B, B, dr_CRL[1:], RP * LANES, RP, S, steps)
             for i in range(steps):
                 phi, block = phi_TSB[t0 + i, :, group_first * LANES :], (SEGMENT + 1) * RP * LANES
-                outer_summed(da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, RP, S, group_last - group_first)
+                blocks = group_last - group_first
+                outer_summed(da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, LANES, RP, S, blocks)

@@ -17,10 +17,10 @@ from models import _fru_cpu
 from models._fru_cpu_vector import COLUMNS, LANES, WIDTH
 
 SEGMENT, GROUP = _fru_cpu.SEGMENT, _fru_cpu.GROUP
-SIZES = ("T", "B", "D", "S", "R", "masked", "start", "option")
-"""Steps, sequences in whole blocks, input, statistics, recurrent; rows of the matrix D; first step; see the kernels."""
+SIZES = ("T", "B", "D", "S", "R", "k", "masked", "start", "option")
+"""Steps, sequences in whole blocks, input, statistics, recurrent, frequencies; rows of the matrix D; first step; a flag."""
 HEAD = 2 + len(SIZES)
-FORWARD_ARRAYS, BACKWARD_ARRAYS = 11, 19
+FORWARD_ARRAYS, BACKWARD_ARRAYS = 13, 24
 
 TABLE = types.CPointer(types.int64)
 
@@ -35,7 +35,7 @@ def padded(columns: int) -> int:
 def scratch_size(D: int, S: int, R: int) -> int:
     """Numbers of a share's room to work in, whole vectors."""
     RP, ZP = padded(R), padded(D + R)
-    return (SEGMENT * (ZP + S) + (GROUP + 1) * (SEGMENT + 1) * RP + R) * LANES
+    return (SEGMENT * (ZP + 2 * S) + (GROUP + 1) * (SEGMENT + 1) * RP + R) * LANES
 
 
 @intrinsic
@@ -125,7 +125,7 @@ def forward(pointer):  # type: ignore[no-untyped-def]
     """`option`: whether there are lengths. Arrays: those of the kernel, in its order."""
     control = float_control()
     set_float_control(control | FLUSHED)
-    shares, T, B, D, S, R, masked, start, with_lengths = carray(pointer, HEAD)[1:]
+    shares, T, B, D, S, R, k, masked, start, with_lengths = carray(pointer, HEAD)[1:]
     at = carray(pointer, HEAD + FORWARD_ARRAYS)[HEAD:]
     N, C = B // LANES, (T + SEGMENT - 1) // SEGMENT
     x, lengths = floats(at[0], (T, D, B)), carray(integers_at(at[1]), B * with_lengths)
@@ -133,10 +133,11 @@ def forward(pointer):  # type: ignore[no-untyped-def]
     weight, b_S, b_R = floats(at[4], (D + R, S)), floats(at[5], S), floats(at[6], R)
     s, r = floats(at[7], (N, R, LANES)), floats(at[8], (N, R, LANES))
     phi, kept = floats(at[9], (T, S, B)), floats(at[10], (C, N, R, LANES))
+    gain, u = floats(at[11], (T, k)), floats(at[12], (k, S, B))
     share = take_share(pointer)
     while share < shares:
         first, last = N * share // shares, N * (share + 1) // shares
-        _forward(first, last, x, lengths, a, d, weight, b_S, b_R, start, s, r, phi, kept)
+        _forward(first, last, x, lengths, a, d, weight, b_S, b_R, start, s, r, phi, kept, gain, u)
         share = take_share(pointer)
     set_float_control(control)
 
@@ -145,34 +146,37 @@ def backward(pointer):  # type: ignore[no-untyped-def]
     """`option`: whether x's gradient is wanted. Arrays: the kernel's, those from da on one for each share; room."""
     control = float_control()
     set_float_control(control | FLUSHED)
-    shares, T, B, D, S, R, masked, start, with_input = carray(pointer, HEAD)[1:]
+    shares, T, B, D, S, R, k, masked, start, with_input = carray(pointer, HEAD)[1:]
     at = carray(pointer, HEAD + BACKWARD_ARRAYS)[HEAD:]
-    N, C, RP, ZP = B // LANES, (T + SEGMENT - 1) // SEGMENT, padded(R), padded(D + R)
-    x, phi, before = floats(at[0], (T, D, B)), floats(at[1], (T, S, B)), floats(at[2], (S, B))
-    kept, g = floats(at[3], (C, N, R, LANES)), floats(at[4], (T, S, B))
-    a_SR, a_RS = floats(at[5], (T, S, R)), floats(at[6], (T, R, S))
-    d_SR, d_RS = floats(at[7], (masked, R)), floats(at[8], (R, masked))
-    weight, b_R = floats(at[9], (S, D + R)), floats(at[10], R)
-    ds, dr = floats(at[11], (N, R, LANES)), floats(at[12], (N, R, LANES))
-    dx = floats(at[13], (T * with_input, D, B))
+    N, C, K, RP, ZP = B // LANES, (T + SEGMENT - 1) // SEGMENT, padded(k), padded(R), padded(D + R)
+    x, ends, phi = floats(at[0], (T, D, B)), carray(integers_at(at[1]), B), floats(at[2], (T, S, B))
+    before, kept, g = floats(at[3], (S, B)), floats(at[4], (C, N, R, LANES)), floats(at[5], (T, S, B))
+    gain, du, dlast = floats(at[6], (k, T)), floats(at[7], (K, S, B)), floats(at[8], (S, B))
+    a_SR, a_RS = floats(at[9], (T, S, R)), floats(at[10], (T, R, S))
+    d_SR, d_RS = floats(at[11], (masked, R)), floats(at[12], (R, masked))
+    weight, b_R = floats(at[13], (S, D + R)), floats(at[14], R)
+    ds, dr = floats(at[15], (N, R, LANES)), floats(at[16], (N, R, LANES))
+    dx = floats(at[17], (T * with_input, D, B))
     share = take_share(pointer)
     while share < shares:
         first, last = N * share // shares, N * (share + 1) // shares
         group = min(GROUP, last - first)
-        da = floats(at[14] + 4 * share * T * S * RP, (T, S, RP))
-        dd = floats(at[15] + 4 * share * S * RP * WIDTH, (S, RP, WIDTH))
-        dw = floats(at[16] + 4 * share * S * ZP * WIDTH, (S, ZP, WIDTH))
-        db = floats(at[17] + 4 * share * S * LANES, (S, LANES))
-        z_at = at[18] + 4 * share * scratch_size(D, S, R)
+        dgain = floats(at[18] + 4 * share * T * K, (T, K))
+        da = floats(at[19] + 4 * share * T * S * RP, (T, S, RP))
+        dd = floats(at[20] + 4 * share * S * RP * WIDTH, (S, RP, WIDTH))
+        dw = floats(at[21] + 4 * share * S * ZP * WIDTH, (S, ZP, WIDTH))
+        db = floats(at[22] + 4 * share * S * LANES, (S, LANES))
+        g_at = at[23] + 4 * share * scratch_size(D, S, R)
+        z_at = g_at + 4 * SEGMENT * S * LANES
         dphi_at = z_at + 4 * SEGMENT * ZP * LANES
         dr_at = dphi_at + 4 * SEGMENT * S * LANES
         s_at = dr_at + 4 * (SEGMENT + 1) * RP * LANES
         ds_at = s_at + 4 * R * LANES
         _backward(
-            first, last, x, phi, before, kept, g, a_SR, a_RS, d_SR, d_RS, weight, b_R, ds, dr, dx, da, dd, dw, db,
-            floats(z_at, (SEGMENT, ZP, LANES)), floats(dphi_at, (SEGMENT, S, LANES)),
-            floats(ds_at, (group, SEGMENT + 1, RP, LANES)), floats(dr_at, (SEGMENT + 1, RP, LANES)),
-            floats(s_at, (R, LANES)),
+            first, last, x, ends, phi, before, kept, g, gain, du, dlast, a_SR, a_RS, d_SR, d_RS, weight, b_R, start,
+            ds, dr, dx, dgain, da, dd, dw, db, floats(g_at, (SEGMENT, S, LANES)), floats(z_at, (SEGMENT, ZP, LANES)),
+            floats(dphi_at, (SEGMENT, S, LANES)), floats(ds_at, (group, SEGMENT + 1, RP, LANES)),
+            floats(dr_at, (SEGMENT + 1, RP, LANES)), floats(s_at, (R, LANES)),
         )  # fmt: skip
         share = take_share(pointer)
     set_float_control(control)

@@ -31,10 +31,10 @@ def summaries(
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
     phi_TSP, kept_CNRL = recurrence.storage()
     u_kSP = phi_TSP.new_zeros(recurrence.k, recurrence.S, recurrence.P)
-    for chunk in recurrence.forward(phi_TSP, kept_CNRL):
-        u_kSP.flatten(1).addmm_(recurrence.kept_gain_Tk[chunk].T, phi_TSP[chunk].flatten(1))
+    for _ in recurrence.forward(phi_TSP, kept_CNRL, u_kSP):
+        pass
     if recurrence.masked:
-        last_SP = phi_TSP.gather(0, recurrence.last_1SP)[0]
+        last_SP = recurrence.last_step(phi_TSP)
         u_kSP[recurrence.masked] = torch.einsum("k,sp->ksp", gain_Tk[0, recurrence.masked], last_SP)
     return u_kSP, phi_TSP, kept_CNRL
 
@@ -45,20 +45,12 @@ def summaries_backward(
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, lengths_B: Tensor | None, with_input: bool,
 ) -> Gradients:  # fmt: skip
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
-    du_kQ, masked, last_1SP = du_kSP.flatten(1), recurrence.masked, recurrence.last_1SP
-
-    def pull(chunk: slice) -> tuple[Tensor, Tensor]:
-        g_cSP = (recurrence.kept_gain_Tk[chunk] @ du_kQ).unflatten(1, du_kSP.shape[1:])
-        if masked:
-            row_1SP = last_1SP - chunk.start
-            here_1SP = (row_1SP >= 0) & (row_1SP < len(g_cSP))
-            present_1SP = torch.einsum("k,ksp->sp", gain_Tk[0, masked], du_kSP[masked])[None]
-            g_cSP.scatter_add_(0, row_1SP.clamp(0, len(g_cSP) - 1), present_1SP * here_1SP)
-        return g_cSP, phi_TSP[chunk].flatten(1) @ du_kQ.T
-
-    gradients = recurrence.backward(phi_TSP, kept_CNRL, pull, with_input)
+    masked = recurrence.masked
+    dlast_SP = torch.einsum("k,ksp->sp", gain_Tk[0, masked], du_kSP[masked])
+    gradients = recurrence.backward(phi_TSP, kept_CNRL, None, du_kSP, dlast_SP, with_input)
     if masked:
-        gradients.gain_Tk[0, masked] += torch.einsum("sp,ksp->k", phi_TSP.gather(0, last_1SP)[0], du_kSP[masked])
+        last_SP = recurrence.last_step(phi_TSP)
+        gradients.gain_Tk[0, masked] += torch.einsum("sp,ksp->k", last_SP, du_kSP[masked])
     return gradients
 
 
@@ -73,7 +65,7 @@ def outputs(
     y_BTH = x_BTD.new_empty(*x_BTD.shape[:2], len(bias_H))
     d_SH = recurrence.present(weight_kSH)
     sum_BH = x_BTD.new_zeros(len(x_BTD), len(bias_H))
-    for chunk in recurrence.forward(phi_TSP, kept_CNRL):
+    for chunk in recurrence.forward(phi_TSP, kept_CNRL, phi_TSP.new_empty(0)):
         for part in parts(chunk):
             phi_nBS = phi_TSP[part, :, : len(x_BTD)].mT
             sum_nBH = phi_nBS @ recurrence.at(part, weight_kSH)
@@ -120,7 +112,8 @@ def outputs_backward(
             g_nSB += recurrence.at(part, weight_kSH) @ sum_nBH.mT
         return g_cSP, dgain_ck
 
-    gradients = recurrence.backward(phi_TSP, kept_CNRL, pull, with_input)
+    nothing = phi_TSP.new_empty(0)
+    gradients = recurrence.backward(phi_TSP, kept_CNRL, pull, nothing[:, None, None], nothing, with_input)
     recurrence.pull_present(dd_SH, weight_kSH, dweight_kSH, gradients.gain_Tk)
     return *gradients, dweight_kSH, dbias_H
 
