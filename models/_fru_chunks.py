@@ -141,6 +141,8 @@ class Recurrence:
         dd_WSRV, dw_WSZV, db_WSL = new(W, self.S, RP, WIDTH), new(W, self.S, ZP, WIDTH), new(W, self.S, LANES)
         dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
         dx_BTD = torch.empty_like(self.x_BTD, memory_format=torch.contiguous_format) if with_input else new(0)
+        steps = min(CHUNK, self.T)
+        dgain_buffer, da_buffer = self.gain_Tk.new_empty(W * steps * K), self.gain_Tk.new_empty(W * steps * self.S * RP)
         scratch_W = new(W * scratch_size(self.D, self.S, self.R))
         weight_SZ, d_RS = self.weight_SZ.contiguous(), self.d_SR.T.contiguous()
         du_KSP = F.pad(du_kSP, (0, 0, 0, 0, 0, K - k))
@@ -148,7 +150,8 @@ class Recurrence:
             g_cSP, dgain_ck = (new(0), 0) if k else pull(chunk)
             a_cSR = self.at(chunk, self.weight_kSR)
             c = len(a_cSR)
-            dgain_WcK, da_WcSR = new(W, c, K), new(W, c, self.S, RP)
+            dgain_WcK = dgain_buffer[: W * c * K].view(W, c, K)
+            da_WcSR = da_buffer[: W * c * self.S * RP].view(W, c, self.S, RP)
             dx_cDP = new(c if with_input else 0, self.D, self.P)
             before_SP = phi_TSP[chunk.start - 1] if chunk.start else new(self.S, self.P)
             tensors = (

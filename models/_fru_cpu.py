@@ -20,6 +20,8 @@ Weights lie with the outputs of their product innermost: weight_ZS, A_TSR for go
 
 from typing import Any
 
+from numba import njit
+
 from models._fru_cpu_vector import COLUMNS, LANES, OUTPUTS, ROWS, WIDTH, ZERO, Code, tile
 
 SEGMENT = 16
@@ -180,6 +182,13 @@ def outer_summed(
     code.in_tiles(rows, ROWS, some_rows)
 
 
+@njit(nogil=True)
+def clear(array, begun):  # type: ignore[no-untyped-def]
+    """Zero a two-dimensional array that nothing was added to."""
+    if not begun:
+        array[:] = 0
+
+
 def forward(  # type: ignore[no-untyped-def]
     first, last, x_TDB, lengths_B, a_TSR, d_SR, weight_ZS, b_S, b_R, start, s_NRL, r_NRL, phi_TSB, kept_CNRL, gain_Tk,
     u_kSB
@@ -224,7 +233,8 @@ def backward(  # type: ignore[no-untyped-def]
         g_TSB: used where k = 0; else g follows from the gradient du of the summaries, and dlast of the last step's φ.
         ds_NRL, dr_NRL: carried from call to call.
         dx_TDB: without steps where it isn't wanted.
-        dgain_TK, da_TSRP: added to; as are dd, dw and db, which hold a number per lane.
+        dgain_TK, da_TSRP: written.
+        dd_SRPV, dw_SZPV, db_SL: added to; a number per lane.
         g_CSL, z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL: room to work in, zero at the start, C being the steps of a segment; the
             states' gradients are held from its first step to the one after it.
     """
@@ -258,6 +268,7 @@ def backward(  # type: ignore[no-untyped-def]
                     if 0 <= i < steps:
                         for j in range(S):
                             g_CSL[i, j, lane] += dlast_SB[j, column + lane]
+                clear(dgain_TK[t0 : t0 + steps], n > first)
                 outer_summed(dgain_TK[t0], phi_TSB[t0, :, column:], B, S * B, du_KSB[:, :, column:], B, S * B, K, steps, S)
 
                 copy(ds_CRL[steps], LANES, ds_NRL[n], LANES, R)
@@ -279,4 +290,5 @@ def backward(  # type: ignore[no-untyped-def]
             for i in range(steps):
                 phi, block = phi_TSB[t0 + i, :, group_first * LANES :], (SEGMENT + 1) * RP * LANES
                 blocks = group_last - group_first
+                clear(da_TSRP[t0 + i], group_first > first)
                 outer_summed(da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, LANES, RP, S, blocks)
