@@ -29,6 +29,13 @@ from models._fru_cpu_vector import LANES, WIDTH
 CHUNK = 16 * SEGMENT
 
 
+def saved_tensors(x_BTD: Tensor, S: int, R: int) -> tuple[Tensor, Tensor]:
+    """φ and the states kept, to be filled."""
+    B, T, _ = x_BTD.shape
+    P = (B + LANES - 1) // LANES * LANES
+    return x_BTD.new_empty(T, S, P), x_BTD.new_empty((T + SEGMENT - 1) // SEGMENT * P * R)
+
+
 class Gradients(NamedTuple):
     x_BTD: Tensor
     gain_Tk: Tensor
@@ -99,14 +106,15 @@ class Recurrence:
         return x_cDP
 
     def kept(self, chunk: slice) -> slice:
-        return slice(chunk.start // SEGMENT, -(-chunk.stop // SEGMENT))
+        """Where its states are among those kept."""
+        size = self.N * self.R * LANES
+        return slice(chunk.start // SEGMENT * size, -(-chunk.stop // SEGMENT) * size)
 
     def storage(self) -> tuple[Tensor, Tensor]:
-        """Room for φ (T, S, P) and for the states kept (C, N, R, L)."""
-        new = self.weight_SZ.new_empty
-        return new(self.T, self.S, self.P), new(-(-self.T // SEGMENT), self.N, self.R, LANES)
+        """Room for φ (T, S, P) and for the states kept, C·N·R·L numbers."""
+        return saved_tensors(self.x_BTD, self.S, self.R)
 
-    def forward(self, phi_TSP: Tensor, kept_CNRL: Tensor, u_kSP: Tensor) -> Iterator[slice]:
+    def forward(self, phi_TSP: Tensor, kept: Tensor, u_kSP: Tensor) -> Iterator[slice]:
         """Fill φ and the states kept, and add Σ_t m g_t φ_t to u unless it is empty; yields each chunk when it is done."""
         s_NRL = self.weight_SZ.new_zeros(self.N, self.R, LANES)
         r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
@@ -114,7 +122,7 @@ class Recurrence:
         for chunk in self.chunks:
             tensors = (
                 self.input(chunk), self.lengths_P, self.at(chunk, self.weight_kSR), self.d_SR, weight_ZS, self.bias_S,
-                self.bias_R, s_NRL, r_NRL, phi_TSP[chunk], kept_CNRL[self.kept(chunk)], self.kept_gain_Tk[chunk], u_kSP,
+                self.bias_R, s_NRL, r_NRL, phi_TSP[chunk], kept[self.kept(chunk)], self.kept_gain_Tk[chunk], u_kSP,
             )  # fmt: skip
             self.run(cpu.kernels().forward, chunk, len(u_kSP), self.lengths_B is not None, tensors)
             yield chunk
@@ -125,7 +133,7 @@ class Recurrence:
         cpu.run(kernel, self.shares, sizes, tensors)
 
     def backward(
-        self, phi_TSP: Tensor, kept_CNRL: Tensor, pull: "Pull", du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
+        self, phi_TSP: Tensor, kept: Tensor, pull: "Pull", du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
     ) -> Gradients:
         """The gradients of the operands.
 
@@ -155,7 +163,7 @@ class Recurrence:
             dx_cDP = new(c if with_input else 0, self.D, self.P)
             before_SP = phi_TSP[chunk.start - 1] if chunk.start else new(self.S, self.P)
             tensors = (
-                self.input(chunk), self.lengths_P - 1, phi_TSP[chunk], before_SP, kept_CNRL[self.kept(chunk)], g_cSP,
+                self.input(chunk), self.lengths_P - 1, phi_TSP[chunk], before_SP, kept[self.kept(chunk)], g_cSP,
                 self.kept_gain_Tk[chunk].T.contiguous(), du_KSP, dlast_SP, a_cSR, a_cSR.mT.contiguous(), self.d_SR, d_RS,
                 weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP, dgain_WcK, da_WcSR, dd_WSRV, dw_WSZV, db_WSL, scratch_W,
             )  # fmt: skip

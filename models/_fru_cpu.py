@@ -22,7 +22,7 @@ from typing import Any
 
 from numba import njit
 
-from models._fru_cpu_vector import COLUMNS, LANES, OUTPUTS, ROWS, WIDTH, ZERO, Code, tile
+from models._fru_cpu_vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, WIDTH, ZERO, Code, tile
 
 SEGMENT = 16
 GROUP = 4
@@ -79,7 +79,7 @@ def pull_summaries(code: Code, g: Any, g_row: Any, du: Any, row: Any, gain_kT: A
         sums = code.product([ZERO] * (n * LANES // WIDTH), (code.at(gain_kT, first), T), (du, row), k)
         code.store_rows(sums, code.at(g, (first, g_row)), g_row)
 
-    code.in_tiles(steps, OUTPUTS, outputs)
+    code.in_tiles(steps, STEPS, outputs)
 
 
 @tile

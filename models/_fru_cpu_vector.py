@@ -36,6 +36,7 @@ WIDTH, OUTPUTS, ROWS = fitting(host_features())
 VECTORS = 2
 LANES = VECTORS * WIDTH
 COLUMNS = 4  # of a gradient tile
+STEPS = min(OUTPUTS, 8)  # of a product tile whose outputs are the steps of a segment, 16
 
 VECTOR = ir.VectorType(FLOAT, WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
@@ -133,13 +134,14 @@ class Code:
             body(self.times(step.index, size))
 
     def in_tiles(self, count: Any, size: int, body: Callable[[Any, int], None]) -> None:
-        """`body(first, n)` for runs of n = `size`, then for the rest, of which each size has code of its own."""
-        self.every(count, size, lambda first: body(first, size))
-        first = self.times(self.builder.udiv(count, INDEX(size)), size)
-        rest = self.builder.sub(count, first)
-        for n in range(1, size):
-            with self.builder.if_then(self.builder.icmp_unsigned("==", rest, INDEX(n))):
-                body(first, n)
+        """`body(first, n)` for runs of n = `size` that cover `count`; half of it, and so on down to 1, for the rest."""
+        done: Any = INDEX(0)
+        while size:
+            runs = self.builder.udiv(self.builder.sub(count, done), INDEX(size))
+            with cgutils.for_range(self.builder, runs, intp=INDEX) as step:
+                body(self.builder.add(done, self.times(step.index, size)), size)
+            done = self.builder.add(done, self.times(runs, size))
+            size //= 2
 
     def product(self, sums: list[Any], weights: tuple[Any, Any], rows: tuple[Any, Any], count: Any) -> list[Any]:
         """sums[j] + Σ_i weights[i, j] rows[i], where both operands are (pointer, stride of i)."""

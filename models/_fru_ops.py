@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models._fru_chunks import SEGMENT, Recurrence
-from models._fru_cpu_vector import LANES
+from models._fru_chunks import Recurrence, saved_tensors
 
 READ_OUT = 32
 """Steps whose outputs are computed at once."""
@@ -29,25 +28,25 @@ def summaries(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """u at each sequence's last step, (k, S, P); φ; the states kept."""
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
-    phi_TSP, kept_CNRL = recurrence.storage()
+    phi_TSP, kept = recurrence.storage()
     u_kSP = phi_TSP.new_zeros(recurrence.k, recurrence.S, recurrence.P)
-    for _ in recurrence.forward(phi_TSP, kept_CNRL, u_kSP):
+    for _ in recurrence.forward(phi_TSP, kept, u_kSP):
         pass
     if recurrence.masked:
         last_SP = recurrence.last_step(phi_TSP)
         u_kSP[recurrence.masked] = torch.einsum("k,sp->ksp", gain_Tk[0, recurrence.masked], last_SP)
-    return u_kSP, phi_TSP, kept_CNRL
+    return u_kSP, phi_TSP, kept
 
 
 @torch.library.custom_op("fru::summaries_backward", mutates_args=())
 def summaries_backward(
-    du_kSP: Tensor, phi_TSP: Tensor, kept_CNRL: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
+    du_kSP: Tensor, phi_TSP: Tensor, kept: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, lengths_B: Tensor | None, with_input: bool,
 ) -> Gradients:  # fmt: skip
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
     masked = recurrence.masked
     dlast_SP = torch.einsum("k,ksp->sp", gain_Tk[0, masked], du_kSP[masked])
-    gradients = recurrence.backward(phi_TSP, kept_CNRL, None, du_kSP, dlast_SP, with_input)
+    gradients = recurrence.backward(phi_TSP, kept, None, du_kSP, dlast_SP, with_input)
     if masked:
         last_SP = recurrence.last_step(phi_TSP)
         gradients.gain_Tk[0, masked] += torch.einsum("sp,ksp->k", last_SP, du_kSP[masked])
@@ -61,11 +60,11 @@ def outputs(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y at every step, (B, T, H), which is σ(b + Dᵀ φ_t + Σ_{τ≤t} A_τᵀ φ_τ) with A and D of W_y; φ; the states kept."""
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
-    phi_TSP, kept_CNRL = recurrence.storage()
+    phi_TSP, kept = recurrence.storage()
     y_BTH = x_BTD.new_empty(*x_BTD.shape[:2], len(bias_H))
     d_SH = recurrence.present(weight_kSH)
     sum_BH = x_BTD.new_zeros(len(x_BTD), len(bias_H))
-    for chunk in recurrence.forward(phi_TSP, kept_CNRL, phi_TSP.new_empty(0)):
+    for chunk in recurrence.forward(phi_TSP, kept, phi_TSP.new_empty(0)):
         for part in parts(chunk):
             phi_nBS = phi_TSP[part, :, : len(x_BTD)].mT
             sum_nBH = phi_nBS @ recurrence.at(part, weight_kSH)
@@ -75,12 +74,12 @@ def outputs(
             if len(d_SH):
                 sum_nBH += phi_nBS @ d_SH
             y_BTH[:, part] = sum_nBH.add_(bias_H).relu_().transpose(0, 1)
-    return y_BTH, phi_TSP, kept_CNRL
+    return y_BTH, phi_TSP, kept
 
 
 @torch.library.custom_op("fru::outputs_backward", mutates_args=())
 def outputs_backward(
-    dy_BTH: Tensor, y_BTH: Tensor, phi_TSP: Tensor, kept_CNRL: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
+    dy_BTH: Tensor, y_BTH: Tensor, phi_TSP: Tensor, kept: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, weight_kSH: Tensor, lengths_B: Tensor | None,
     with_input: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
@@ -113,7 +112,7 @@ def outputs_backward(
         return g_cSP, dgain_ck
 
     nothing = phi_TSP.new_empty(0)
-    gradients = recurrence.backward(phi_TSP, kept_CNRL, pull, nothing[:, None, None], nothing, with_input)
+    gradients = recurrence.backward(phi_TSP, kept, pull, nothing[:, None, None], nothing, with_input)
     recurrence.pull_present(dd_SH, weight_kSH, dweight_kSH, gradients.gain_Tk)
     return *gradients, dweight_kSH, dbias_H
 
@@ -125,12 +124,6 @@ def parts(chunk: slice) -> list[slice]:
 # What follows tells torch the shapes and the gradients.
 
 
-def saved_shapes(x_BTD: Tensor, weight_kSR: Tensor) -> tuple[Tensor, Tensor]:
-    (B, T, _), (_, S, R) = x_BTD.shape, weight_kSR.shape
-    blocks = (B + LANES - 1) // LANES
-    return x_BTD.new_empty(T, S, blocks * LANES), x_BTD.new_empty((T + SEGMENT - 1) // SEGMENT, blocks, R, LANES)
-
-
 def gradient_shapes(x_BTD: Tensor, *parameters: Tensor, with_input: bool) -> list[Tensor]:
     dx_BTD = x_BTD.new_empty(x_BTD.shape if with_input else 0)
     return [dx_BTD, *(parameter.new_empty(parameter.shape) for parameter in parameters)]
@@ -138,13 +131,14 @@ def gradient_shapes(x_BTD: Tensor, *parameters: Tensor, with_input: bool) -> lis
 
 @summaries.register_fake
 def _(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B):  # type: ignore[no-untyped-def]
-    phi_TSP, kept_CNRL = saved_shapes(x_BTD, weight_kSR)
-    return x_BTD.new_empty(*weight_kSR.shape[:2], phi_TSP.shape[2]), phi_TSP, kept_CNRL
+    _, S, R = weight_kSR.shape
+    phi_TSP, kept = saved_tensors(x_BTD, S, R)
+    return x_BTD.new_empty(*weight_kSR.shape[:2], phi_TSP.shape[2]), phi_TSP, kept
 
 
 @outputs.register_fake
 def _(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, weight_kSH, bias_H, lengths_B):  # type: ignore[no-untyped-def]
-    return x_BTD.new_empty(*x_BTD.shape[:2], bias_H.shape[0]), *saved_shapes(x_BTD, weight_kSR)
+    return x_BTD.new_empty(*x_BTD.shape[:2], bias_H.shape[0]), *saved_tensors(x_BTD, *weight_kSR.shape[1:])
 
 
 @summaries_backward.register_fake

@@ -24,12 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from models._base import Paper
-from models._statistical import StatisticalConfig, StatisticalRecurrence, truncated_normal_
+from models._statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models._wrappers import Plain
 
 if TYPE_CHECKING:
     from optuna import Trial
 
+HAS_NUMBA = find_spec("numba") is not None
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
 
@@ -92,19 +93,21 @@ class FRU(StatisticalRecurrence):
         self.register_buffer("freqs_k", torch.tensor(freqs), persistent=False)
         self.freqs_k: Tensor
 
-    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        if not self.fuses(x_BTD):
-            return super().forward(x_BTD, lengths_B)
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        if state is not None or not self.fuses(x_BTD):
+            return super().forward(x_BTD, lengths_B, state)
         from models import _fru_ops
 
+        self.check(x_BTD, lengths_B)
         weight_kSH = self.by_frequency(self.output.weight)
         return _fru_ops.outputs(*self.operands(x_BTD), weight_kSH, self.output.bias, lengths_B)[0]
 
-    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        if not self.fuses(x_BTD):
-            return super().last(x_BTD, lengths_B)
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        if state is not None or not self.fuses(x_BTD):
+            return super().last(x_BTD, lengths_B, state)
         from models import _fru_ops
 
+        self.check(x_BTD, lengths_B)
         u_kSP = _fru_ops.summaries(*self.operands(x_BTD), lengths_B)[0]
         return self.read_out(u_kSP[..., : len(x_BTD)].permute(2, 0, 1))
 
@@ -124,16 +127,13 @@ class FRU(StatisticalRecurrence):
         Raises:
             ValueError: it was asked for and can't.
         """
-        if self.backend == "eager":
-            return False
-        tensors = {"the input": x_BTD, "the weights": self.phase}
-        obstacles = [f"{what} is on {t.device}" for what, t in tensors.items() if t.device.type != "cpu"]
-        obstacles += [f"{what} is {t.dtype}" for what, t in tensors.items() if t.dtype != torch.float32]
-        if find_spec("numba") is None:
-            obstacles.append("numba is not installed")
-        if obstacles and self.backend == "fused":
-            raise ValueError(f"backend='fused' computes float32 on the CPU; {', '.join(obstacles)}")
-        return not obstacles
+        can = HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (x_BTD, self.phase))
+        if self.backend == "fused" and not can:
+            raise ValueError(
+                f"backend='fused' needs numba ({'there' if HAS_NUMBA else 'not installed'}), float32 and the CPU; the "
+                f"input is {x_BTD.dtype} on {x_BTD.device}, the weights {self.phase.dtype} on {self.phase.device}"
+            )
+        return can and self.backend != "eager"
 
     def facts(self) -> Mapping[str, str]:
         return {"backend": "fused" if self.fuses(self.phase) else "eager"}
