@@ -66,15 +66,38 @@ class StatisticalRecurrence(SequenceModel):
     def gain(self, t: Tensor) -> Tensor:
         """g_t at the given times: (…,) to (…, k)."""
 
-    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        u_BTkS = torch.stack(list(self.summaries(x_BTD)), dim=1)
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        """The output at every step, from a state that `step` returned or from the beginning."""
+        self.check(x_BTD, lengths_B)
+        u_BTkS = torch.stack(list(self.summaries(x_BTD, state)), dim=1)
         return self.read_out(u_BTkS)
 
-    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        u_BkS, _ = self.initial_state(len(x_BTD))
-        for t, next_u_BkS in enumerate(self.summaries(x_BTD)):
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        self.check(x_BTD, lengths_B)
+        u_BkS, _ = state or self.initial_state(len(x_BTD))
+        for t, next_u_BkS in enumerate(self.summaries(x_BTD, state)):
             u_BkS = next_u_BkS if lengths_B is None else torch.where((t < lengths_B)[:, None, None], next_u_BkS, u_BkS)
         return self.read_out(u_BkS)
+
+    def check(self, x_BTD: Tensor, lengths_B: Tensor | None) -> None:
+        """
+        Raises:
+            ValueError: the input is no (B, T, D) of the weights' type, or the lengths are not B integers in [1, T].
+        """
+        if x_BTD.dim() != 3 or x_BTD.shape[1] < 1 or x_BTD.shape[2] != self.input_size:
+            raise ValueError(f"expected an input (batch, time ≥ 1, {self.input_size}); got {tuple(x_BTD.shape)}")
+        dtype = self.stats.weight.dtype
+        if x_BTD.dtype != dtype and not torch.is_autocast_enabled(x_BTD.device.type):
+            raise ValueError(f"expected an input of {dtype}, as the weights are; got {x_BTD.dtype}")
+        if lengths_B is None:
+            return
+        if lengths_B.shape != x_BTD.shape[:1] or lengths_B.dtype not in (torch.int32, torch.int64):
+            raise ValueError(
+                f"expected {len(x_BTD)} lengths, int32 or int64; got {tuple(lengths_B.shape)} of {lengths_B.dtype}"
+            )
+        on_host = lengths_B.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would wait
+        if on_host and len(lengths_B) and not 1 <= lengths_B.min() <= lengths_B.max() <= x_BTD.shape[1]:
+            raise ValueError(f"lengths must be from 1 to {x_BTD.shape[1]}, the input's; got {lengths_B.tolist()}")
 
     def initial_state(self, batch_size: int) -> State:
         u_BkS = self.output.weight.new_zeros(batch_size, self.num_summaries, self.stat_size)
@@ -85,11 +108,12 @@ class StatisticalRecurrence(SequenceModel):
         u_BkS = self.update(u_BkS, x_BD, self.decay(), self.gain(t_B))
         return self.read_out(u_BkS), (u_BkS, t_B + 1)
 
-    def summaries(self, x_BTD: Tensor) -> Iterator[Tensor]:
+    def summaries(self, x_BTD: Tensor, state: State | None) -> Iterator[Tensor]:
         """u_t for each step, (B, k, S)."""
-        u_BkS, _ = self.initial_state(len(x_BTD))
+        u_BkS, t_B = state or self.initial_state(len(x_BTD))
         decay_k = self.decay()
-        gain_Tk = self.gain(torch.arange(x_BTD.shape[1], device=x_BTD.device))
+        time_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
+        gain_Tk = self.gain(time_T if state is None else time_T[:, None] + t_B)  # with a state: for each sequence
         for x_BD, gain_k in zip(x_BTD.unbind(1), gain_Tk, strict=True):
             u_BkS = self.update(u_BkS, x_BD, decay_k, gain_k)
             yield u_BkS

@@ -16,19 +16,21 @@ State: k·S numbers a sequence. Time O(T k S (R + H)).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models._base import Paper
-from models._statistical import StatisticalConfig, StatisticalRecurrence, truncated_normal_
+from models._statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models._wrappers import Plain
 
 if TYPE_CHECKING:
     from optuna import Trial
 
+HAS_NUMBA = find_spec("numba") is not None
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
 
@@ -50,6 +52,8 @@ class FRU(StatisticalRecurrence):
         """The highest frequency, in periods over the training length; the training length unless given."""
         freqs: tuple[float, ...] | None = None
         """The frequencies themselves, in place of 0 and `num_freqs − 1` log-spaced ones."""
+        backend: Literal["auto", "eager", "fused"] = "auto"
+        """How it is computed: step by step in torch, by the fused CPU kernel, or by whichever suits the input."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -83,10 +87,56 @@ class FRU(StatisticalRecurrence):
         freqs = config.frequencies(seq_len)
         super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(freqs))
         self.seq_len = seq_len
+        self.backend = config.backend
         self.phase = nn.Parameter(torch.empty(len(freqs)))
         truncated_normal_(self.phase)
         self.register_buffer("freqs_k", torch.tensor(freqs), persistent=False)
         self.freqs_k: Tensor
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        if state is not None or not self.fuses(x_BTD):
+            return super().forward(x_BTD, lengths_B, state)
+        from models import _fru_ops
+
+        self.check(x_BTD, lengths_B)
+        weight_kSH = self.by_frequency(self.output.weight)
+        return _fru_ops.outputs(*self.operands(x_BTD), weight_kSH, self.output.bias, lengths_B)[0]
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        if state is not None or not self.fuses(x_BTD):
+            return super().last(x_BTD, lengths_B, state)
+        from models import _fru_ops
+
+        self.check(x_BTD, lengths_B)
+        u_kSP = _fru_ops.summaries(*self.operands(x_BTD), lengths_B)[0]
+        return self.read_out(u_kSP[..., : len(x_BTD)].permute(2, 0, 1))
+
+    def operands(self, x_BTD: Tensor) -> tuple[Tensor, ...]:
+        """x, gain, keep, weight_kSR, bias_R, weight_SZ, bias_S, as the fused operators want them."""
+        gain_Tk = self.gain(torch.arange(x_BTD.shape[1]))
+        weight_kSR = self.by_frequency(self.recur_feats.weight)
+        return x_BTD, gain_Tk, self.decay(), weight_kSR, self.recur_feats.bias, self.stats.weight, self.stats.bias
+
+    def by_frequency(self, weight_HQ: Tensor) -> Tensor:
+        """(H, k·S) to (k, S, H)."""
+        return weight_HQ.T.unflatten(0, (self.num_summaries, self.stat_size)).contiguous()
+
+    def fuses(self, x_BTD: Tensor) -> bool:
+        """Whether the fused kernel computes this input.
+
+        Raises:
+            ValueError: it was asked for and can't.
+        """
+        can = HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (x_BTD, self.phase))
+        if self.backend == "fused" and not can:
+            raise ValueError(
+                f"backend='fused' needs numba ({'there' if HAS_NUMBA else 'not installed'}), float32 and the CPU; the "
+                f"input is {x_BTD.dtype} on {x_BTD.device}, the weights {self.phase.dtype} on {self.phase.device}"
+            )
+        return can and self.backend != "eager"
+
+    def facts(self) -> Mapping[str, str]:
+        return {"backend": "fused" if self.fuses(self.phase) else "eager"}
 
     def decay(self) -> Tensor:
         """m, (k,): zero for the frequency 0 unless it is the only one."""

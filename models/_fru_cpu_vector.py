@@ -1,0 +1,196 @@
+"""Vector code for numba: a builder of small tiles in LLVM's own language, for this machine's vector width.
+
+Sequences lie innermost, `LANES` of them to a row, so that a weight, read once and spread over a vector, feeds
+`VECTORS` multiply-adds, and nothing is added up across a vector before the end. LLVM's vectors are portable: where the
+machine's are narrower, the compiler takes them apart.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
+
+
+def host_features() -> set[str]:
+    """The extensions that numba compiles for: its own setting, where there is one, comes before the machine's."""
+    text = config.CPU_FEATURES
+    if text is None:
+        text = binding.get_host_cpu_features().flatten()
+    return {word[1:] for word in text.split(",") if word.startswith("+")}
+
+
+def fitting(features: set[str]) -> tuple[int, int, int]:
+    """What the registers hold: numbers a vector, outputs of a product tile, rows of a gradient tile."""
+    if "avx512f" in features:
+        return 16, 10, 4
+    return (8, 5, 2) if "avx2" in features else (4, 10, 4)
+
+
+WIDTH, OUTPUTS, ROWS = fitting(host_features())
+VECTORS = 2
+LANES = VECTORS * WIDTH
+COLUMNS = 4  # of a gradient tile
+STEPS = min(OUTPUTS, 8)  # of a product tile whose outputs are the steps of a segment, 16
+
+VECTOR = ir.VectorType(FLOAT, WIDTH)
+ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
+
+
+def tile(body: Callable[..., None]) -> Any:
+    """Make `body(code, *values)` callable from numba. An array arrives as a pointer to its first number."""
+
+    def typed(typing_context: Any, *kinds: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            values = [
+                context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+                for kind, value in zip(signature.args, arguments, strict=True)
+            ]
+            body(Code(builder), *values)
+            return context.get_dummy_value()
+
+        return types.void(*kinds), generate
+
+    typed.__name__ = typed.__qualname__ = body.__name__
+    typed.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]  # numba refuses *arguments
+    return intrinsic(typed)
+
+
+class Code:
+    """The few operations that the tiles are made of."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+
+    def at(self, pointer: Any, *terms: Any) -> Any:
+        """A pointer moved on by whole numbers or products (count, stride)."""
+        for term in terms:
+            term = self.builder.mul(*map(index, term)) if isinstance(term, tuple) else index(term)
+            pointer = self.builder.gep(pointer, [term])
+        return pointer
+
+    def plus(self, a: Any, b: int) -> Any:
+        return self.builder.add(a, INDEX(b))
+
+    def times(self, a: Any, b: int) -> Any:
+        return self.builder.mul(a, INDEX(b))
+
+    def load(self, pointer: Any, kind: Any = VECTOR) -> Any:
+        return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=4)
+
+    def store(self, value: Any, pointer: Any) -> None:
+        self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=4)
+
+    def load_rows(self, pointer: Any, stride: Any, count: int) -> list[Any]:
+        """The lanes of `count` rows."""
+        return [self.load(self.at(pointer, (i, stride), v * WIDTH)) for i in range(count) for v in range(VECTORS)]
+
+    def store_rows(self, values: list[Any], pointer: Any, stride: Any) -> None:
+        for place, value in enumerate(values):
+            i, v = divmod(place, VECTORS)
+            self.store(value, self.at(pointer, (i, stride), v * WIDTH))
+
+    def spread(self, pointer: Any) -> Any:
+        """One number in every place of a vector."""
+        one = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), self.builder.load(pointer), INDEX(0))
+        return self.shuffle(one, one, [0] * WIDTH)
+
+    def spread_rows(self, pointer: Any, count: int) -> list[Any]:
+        """`count` numbers, each in every lane of a row."""
+        return [vector for i in range(count) for vector in [self.spread(self.at(pointer, i))] * VECTORS]
+
+    def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.v{WIDTH}f32")
+        return self.builder.call(function, [a, b, c])
+
+    def add(self, a: list[Any], b: list[Any]) -> list[Any]:
+        return [self.builder.fadd(x, y) for x, y in zip(a, b, strict=True)]
+
+    def where_positive(self, tests: list[Any], values: list[Any]) -> list[Any]:
+        """The values where the tests are above zero, or NaN, as torch's ReLU has it; else 0."""
+        positive = [self.builder.fcmp_unordered(">", test, ZERO) for test in tests]
+        return [self.builder.select(p, value, ZERO) for p, value in zip(positive, values, strict=True)]
+
+    def loop(self, count: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """The sums after `body(i, sums)` for i = 0 … count − 1."""
+        cells = [cgutils.alloca_once_value(self.builder, value) for value in sums]
+        with cgutils.for_range(self.builder, index(count), intp=INDEX) as step:
+            for cell, value in zip(cells, body(step.index, [self.builder.load(cell) for cell in cells]), strict=True):
+                self.builder.store(value, cell)
+        return [self.builder.load(cell) for cell in cells]
+
+    def every(self, count: Any, size: int, body: Callable[[Any], None]) -> None:
+        """`body(first)` for runs of `size`, of which there is a whole number."""
+        with cgutils.for_range(self.builder, self.builder.udiv(count, INDEX(size)), intp=INDEX) as step:
+            body(self.times(step.index, size))
+
+    def in_tiles(self, count: Any, size: int, body: Callable[[Any, int], None]) -> None:
+        """`body(first, n)` for runs of n = `size` that cover `count`; half of it, and so on down to 1, for the rest."""
+        done: Any = INDEX(0)
+        while size:
+            runs = self.builder.udiv(self.builder.sub(count, done), INDEX(size))
+            with cgutils.for_range(self.builder, runs, intp=INDEX) as step:
+                body(self.builder.add(done, self.times(step.index, size)), size)
+            done = self.builder.add(done, self.times(runs, size))
+            size //= 2
+
+    def product(self, sums: list[Any], weights: tuple[Any, Any], rows: tuple[Any, Any], count: Any) -> list[Any]:
+        """sums[j] + Σ_i weights[i, j] rows[i], where both operands are (pointer, stride of i)."""
+        outputs = len(sums) // VECTORS
+
+        def step(i: Any, sums: list[Any]) -> list[Any]:
+            row = self.load_rows(self.at(rows[0], (i, rows[1])), 0, 1)
+            weight = self.spread_rows(self.at(weights[0], (i, weights[1])), outputs)
+            return [self.fma(w, row[place % VECTORS], total)
+                    for place, (w, total) in enumerate(zip(weight, sums, strict=True))]  # fmt: skip
+
+        return self.loop(count, sums, step)
+
+    def outer(self, sums: list[Any], a: tuple[Any, Any, Any], b: tuple[Any, Any, Any], count: Any) -> list[Any]:
+        """sums[i, j] + Σ_n a[n, i] b[n, j], lane by lane; the operands are (pointer, stride of n, stride of i or j)."""
+        rows = len(sums) // COLUMNS
+
+        def step(n: Any, sums: list[Any]) -> list[Any]:
+            left = self.load_rows(self.at(a[0], (n, a[1])), a[2], rows)
+            right = self.load_rows(self.at(b[0], (n, b[1])), b[2], COLUMNS)
+            for v in range(VECTORS):
+                pairs = [(x, y) for x in left[v::VECTORS] for y in right[v::VECTORS]]
+                sums = [self.fma(x, y, total) for (x, y), total in zip(pairs, sums, strict=True)]
+            return sums
+
+        return self.loop(count, sums, step)
+
+    def across(self, vectors: list[Any]) -> list[Any]:
+        """The sum over the lanes of each vector, WIDTH sums to a vector."""
+        padded = [*vectors, *[ZERO] * (-len(vectors) % WIDTH)]
+        return [self.fold(padded[i : i + WIDTH]) for i in range(0, len(padded), WIDTH)]
+
+    def fold(self, vectors: list[Any]) -> Any:
+        """The sums over the lanes of WIDTH vectors, as one vector.
+
+        Each round pairs vectors and folds both in half, so that they share the work; a vector's sum ends in its place.
+        """
+        half = WIDTH // 2
+        while half:
+            low, high = vectors[:half], vectors[half:]
+            keep = [lane + WIDTH * bool(lane & half) for lane in range(WIDTH)]
+            move = [lane + half if not lane & half else lane - half + WIDTH for lane in range(WIDTH)]
+            vectors = self.add(
+                [self.shuffle(a, b, keep) for a, b in zip(low, high, strict=True)],
+                [self.shuffle(a, b, move) for a, b in zip(low, high, strict=True)],
+            )
+            half //= 2
+        return vectors[0]
+
+
+def index(value: Any) -> Any:
+    return value if isinstance(value, ir.Value) else INDEX(value)
