@@ -7,17 +7,16 @@ The reverse pass makes a channel's states again and runs the adjoint recurrence 
 Shapes: B batch, T time, E channels, N state. float32 only.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 FLOAT = np.float32
-MAX_THREADS: int = numba.get_num_threads()  # as it is before anyone sets it: all
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered; infinities and NaN stay what they are
 POWERS_OF_2 = (2.0 ** np.arange(-127, 1)).astype(FLOAT)
 LOG2_E, LN_2_HIGH, LN_2_LOW = FLOAT(np.log2(np.e)), FLOAT(0.693359375), FLOAT(np.log(2) - 0.693359375)
@@ -52,9 +51,14 @@ class SelectiveScan(torch.autograd.Function):
 
 
 def run(kernel: Any, *tensors: Tensor) -> None:
-    """Call a kernel on as many threads as torch may use."""
-    numba.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
-    kernel(*(tensor.detach().numpy() for tensor in tensors))
+    """Call a kernel on as many threads as torch may use, each with a part of the batch.
+
+    Plain threads, not numba's: its OpenMP beside torch's own makes both wait for each other.
+    """
+    arrays = [tensor.detach().numpy() for tensor in tensors]
+    bounds = np.linspace(0, len(arrays[0]), torch.get_num_threads() + 1).astype(int)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(lambda first, last: kernel(first, last, *arrays), bounds[:-1], bounds[1:]))
 
 
 @njit(fastmath=FAST, inline="always")
@@ -70,10 +74,10 @@ def exp_of_negative(v: Any) -> Any:
     return value * POWERS_OF_2[np.int32(k) + 127]
 
 
-@njit(parallel=True, fastmath=FAST, cache=True)
-def scan_forward(x: Any, dt: Any, a: Any, b: Any, c: Any, y: Any) -> None:
-    batch, steps, channels = x.shape
-    for i in prange(batch):
+@njit(nogil=True, fastmath=FAST, cache=True)
+def scan_forward(first: int, last: int, x: Any, dt: Any, a: Any, b: Any, c: Any, y: Any) -> None:
+    _, steps, channels = x.shape
+    for i in range(first, last):
         h = np.zeros_like(a)
         for t in range(steps):
             for e in range(channels):
@@ -84,8 +88,10 @@ def scan_forward(x: Any, dt: Any, a: Any, b: Any, c: Any, y: Any) -> None:
                 y[i, t, e] = total
 
 
-@njit(parallel=True, fastmath=FAST, cache=True)
+@njit(nogil=True, fastmath=FAST, cache=True)
 def scan_backward(
+    first: int,
+    last: int,
     x: Any,
     dt: Any,
     a: Any,
@@ -98,9 +104,9 @@ def scan_backward(
     grad_b: Any,
     grad_c: Any,
 ) -> None:
-    batch, steps, channels = x.shape
+    _, steps, channels = x.shape
     order = a.shape[1]
-    for i in prange(batch):
+    for i in range(first, last):
         decay, h = np.empty((steps, order), FLOAT), np.zeros((steps + 1, order), FLOAT)
         for e in range(channels):
             for t in range(steps):
