@@ -7,7 +7,6 @@ The reverse pass makes a channel's states again and runs the adjoint recurrence 
 Shapes: B batch, T time, E channels, N state. float32 only.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,7 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-FLOAT = np.float32
-FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered; infinities and NaN stay what they are
-POWERS_OF_2 = (2.0 ** np.arange(-127, 1)).astype(FLOAT)
-LOG2_E, LN_2_HIGH, LN_2_LOW = FLOAT(np.log2(np.e)), FLOAT(0.693359375), FLOAT(np.log(2) - 0.693359375)
-TAYLOR = tuple(FLOAT(1 / factorial) for factorial in (5040, 720, 120, 24, 6, 2, 1, 1))
-LOWEST = FLOAT(-87)  # exp of less is no normal number
+from models._compiled import FAST, FLOAT, exp_of_negative, run
 
 
 class SelectiveScan(torch.autograd.Function):
@@ -48,30 +42,6 @@ class SelectiveScan(torch.autograd.Function):
         inputs = x_BTE, dt_BTE, a_EN, b_BTN, c_BTN, grad_y_BTE.contiguous()
         run(scan_backward, *inputs, grad_x, grad_dt, grad_a, grad_b, grad_c)
         return grad_x, grad_dt, grad_a.sum(0), grad_b, grad_c
-
-
-def run(kernel: Any, *tensors: Tensor) -> None:
-    """Call a kernel on as many threads as torch may use, each with a part of the batch.
-
-    Plain threads, not numba's: its OpenMP beside torch's own makes both wait for each other.
-    """
-    arrays = [tensor.detach().numpy() for tensor in tensors]
-    bounds = np.linspace(0, len(arrays[0]), torch.get_num_threads() + 1).astype(int)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(lambda first, last: kernel(first, last, *arrays), bounds[:-1], bounds[1:]))
-
-
-@njit(fastmath=FAST, inline="always")
-def exp_of_negative(v: Any) -> Any:
-    """exp for v ≤ 0 to float32 precision, 2^k times a polynomial, in operations that the compiler can vectorise."""
-    v = v if v > LOWEST else LOWEST  # NaN, too, so that no table is read out of bounds; it survives in Δ x
-    v = v if v < 0 else FLOAT(0)
-    k = np.floor(v * LOG2_E + FLOAT(0.5))
-    rest = (v - k * LN_2_HIGH) - k * LN_2_LOW
-    value = TAYLOR[0]
-    for coefficient in TAYLOR[1:]:
-        value = value * rest + coefficient
-    return value * POWERS_OF_2[np.int32(k) + 127]
 
 
 @njit(nogil=True, fastmath=FAST, cache=True)
