@@ -73,3 +73,12 @@ def add_product(out: Any, vector: Any, matrix: Any) -> None:
     for j in range(whole, rows):
         for i in range(len(out)):
             out[i] += vector[j] * matrix[j, i]
+
+
+@njit(fastmath=FAST)
+def relax_backward(gate: Any, target: Any, before: Any, step: Any, to_state: Any, to_gate: Any, to_target: Any) -> None:
+    """The adjoint of s = before + gate (target − before), gate = Δt σ(·), target = tanh(·)."""
+    for j in range(len(gate)):
+        to_target[j] = to_state[j] * gate[j] * (FLOAT(1) - target[j] * target[j])
+        to_gate[j] = to_state[j] * (target[j] - before[j]) * gate[j] * (FLOAT(1) - gate[j] / step)
+        to_state[j] *= FLOAT(1) - gate[j]

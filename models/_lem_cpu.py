@@ -13,7 +13,7 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._compiled import FAST, FLOAT, add_product, run, sigmoid, tanh
+from models._compiled import FAST, FLOAT, add_product, relax_backward, run, sigmoid, tanh
 
 
 class LEMLoop(torch.autograd.Function):
@@ -75,16 +75,9 @@ def lem_backward(
             k, g = kept[i, t], grad[i, t]
             for j in range(size):
                 to_y[j] += grad_y[i, t, j]
-            relax(k[size : 2 * size], k[3 * size :], y[i, t - 1] if t else zeros, step, to_y, g[size:], g[3 * size :])
+            relax_backward(
+                k[size : 2 * size], k[3 * size :], y[i, t - 1] if t else zeros, step, to_y, g[size:], g[3 * size :]
+            )
             add_product(to_z, g[3 * size :], cross)
-            relax(k[:size], k[2 * size : 3 * size], z[i, t - 1] if t else zeros, step, to_z, g, g[2 * size :])
+            relax_backward(k[:size], k[2 * size : 3 * size], z[i, t - 1] if t else zeros, step, to_z, g, g[2 * size :])
             add_product(to_y, g[: 3 * size], hidden)
-
-
-@njit(fastmath=FAST)
-def relax(gate: Any, target: Any, before: Any, step: Any, to_state: Any, to_gate: Any, to_target: Any) -> None:
-    """The adjoint of s = before + gate (target − before), gate = Δt σ(·), target = tanh(·)."""
-    for j in range(len(gate)):
-        to_target[j] = to_state[j] * gate[j] * (FLOAT(1) - target[j] * target[j])
-        to_gate[j] = to_state[j] * (target[j] - before[j]) * gate[j] * (FLOAT(1) - gate[j] / step)
-        to_state[j] *= FLOAT(1) - gate[j]

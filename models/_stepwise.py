@@ -54,6 +54,10 @@ class StepwiseRecurrence(SequenceModel):
         """The same from the initial state by a kernel for CPUs, where the model has one."""
         return None
 
+    def facts(self) -> dict[str, str]:
+        has_kernel = type(self).compiled is not StepwiseRecurrence.compiled
+        return {"loop": "numba" if has_kernel and runs_compiled(next(self.parameters())) else "torch"}
+
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
         drive_BK = self.drive(x_BD).to(state[0].dtype)
         with full_precision(x_BD):

@@ -452,7 +452,7 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     assert dt.max() < 1.01e-1
 
 
-@pytest.mark.parametrize("name", ["mamba", "lem"])
+@pytest.mark.parametrize("name", ["hippo", "lem", "mamba"])
 def test_compiled_keeps_what_is_not_finite(name):
     cls = find_model(name).cls
     model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
@@ -465,7 +465,9 @@ def test_compiled_keeps_what_is_not_finite(name):
 # Compiled kernels
 
 
-@pytest.mark.parametrize("settings", [{"name": "mamba"}, {"name": "lem"}, {"name": "lem", "dt": 0.3}])
+@pytest.mark.parametrize(
+    "settings", [{"name": "mamba"}, {"name": "hippo", "order": 9}, {"name": "lem"}, {"name": "lem", "dt": 0.3}]
+)
 def test_compiled_agrees_with_torch_forward_and_backward(settings, monkeypatch):
     """float32 runs compiled, float64 in torch; mamba in chunks of time."""
     monkeypatch.setattr("models.mamba.CHUNK", 7)
