@@ -9,20 +9,13 @@ Shapes: B batch, T time, E channels, N state. float32 only.
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-FLOAT = np.float32
-MAX_THREADS: int = numba.get_num_threads()  # as it is before anyone sets it: all
-FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered; infinities and NaN stay what they are
-POWERS_OF_2 = (2.0 ** np.arange(-127, 1)).astype(FLOAT)
-LOG2_E, LN_2_HIGH, LN_2_LOW = FLOAT(np.log2(np.e)), FLOAT(0.693359375), FLOAT(np.log(2) - 0.693359375)
-TAYLOR = tuple(FLOAT(1 / factorial) for factorial in (5040, 720, 120, 24, 6, 2, 1, 1))
-LOWEST = FLOAT(-87)  # exp of less is no normal number
+from models._compiled import FAST, FLOAT, exp_of_negative, run
 
 
 class SelectiveScan(torch.autograd.Function):
@@ -51,29 +44,10 @@ class SelectiveScan(torch.autograd.Function):
         return grad_x, grad_dt, grad_a.sum(0), grad_b, grad_c
 
 
-def run(kernel: Any, *tensors: Tensor) -> None:
-    """Call a kernel on as many threads as torch may use."""
-    numba.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
-    kernel(*(tensor.detach().numpy() for tensor in tensors))
-
-
-@njit(fastmath=FAST, inline="always")
-def exp_of_negative(v: Any) -> Any:
-    """exp for v ≤ 0 to float32 precision, 2^k times a polynomial, in operations that the compiler can vectorise."""
-    v = v if v > LOWEST else LOWEST  # NaN, too, so that no table is read out of bounds; it survives in Δ x
-    v = v if v < 0 else FLOAT(0)
-    k = np.floor(v * LOG2_E + FLOAT(0.5))
-    rest = (v - k * LN_2_HIGH) - k * LN_2_LOW
-    value = TAYLOR[0]
-    for coefficient in TAYLOR[1:]:
-        value = value * rest + coefficient
-    return value * POWERS_OF_2[np.int32(k) + 127]
-
-
-@njit(parallel=True, fastmath=FAST, cache=True)
-def scan_forward(x: Any, dt: Any, a: Any, b: Any, c: Any, y: Any) -> None:
-    batch, steps, channels = x.shape
-    for i in prange(batch):
+@njit(nogil=True, fastmath=FAST, cache=True)
+def scan_forward(first: int, last: int, x: Any, dt: Any, a: Any, b: Any, c: Any, y: Any) -> None:
+    _, steps, channels = x.shape
+    for i in range(first, last):
         h = np.zeros_like(a)
         for t in range(steps):
             for e in range(channels):
@@ -84,8 +58,10 @@ def scan_forward(x: Any, dt: Any, a: Any, b: Any, c: Any, y: Any) -> None:
                 y[i, t, e] = total
 
 
-@njit(parallel=True, fastmath=FAST, cache=True)
+@njit(nogil=True, fastmath=FAST, cache=True)
 def scan_backward(
+    first: int,
+    last: int,
     x: Any,
     dt: Any,
     a: Any,
@@ -98,9 +74,9 @@ def scan_backward(
     grad_b: Any,
     grad_c: Any,
 ) -> None:
-    batch, steps, channels = x.shape
+    _, steps, channels = x.shape
     order = a.shape[1]
-    for i in prange(batch):
+    for i in range(first, last):
         decay, h = np.empty((steps, order), FLOAT), np.zeros((steps + 1, order), FLOAT)
         for e in range(channels):
             for t in range(steps):

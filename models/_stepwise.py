@@ -43,10 +43,20 @@ class StepwiseRecurrence(SequenceModel):
         drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
         with full_precision(x_BTD):
             weights = self.weights()
+            if runs_compiled(drive_BTK) and (y_BTH := self.compiled(drive_BTK, *weights)) is not None:
+                return y_BTH
             for drive_BK in drive_BTK.unbind(1):
                 state = self.advance(drive_BK, state, *weights)
                 outputs.append(state[0])
             return torch.stack(outputs, dim=1)
+
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor | None:
+        """The same from the initial state by a kernel for CPUs, where the model has one."""
+        return None
+
+    def facts(self) -> dict[str, str]:
+        has_kernel = type(self).compiled is not StepwiseRecurrence.compiled
+        return {"loop": "numba" if has_kernel and runs_compiled(next(self.parameters())) else "torch"}
 
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
         drive_BK = self.drive(x_BD).to(state[0].dtype)
@@ -61,3 +71,8 @@ class StepwiseRecurrence(SequenceModel):
 def full_precision(like: Tensor) -> torch.autocast:
     """Rounding to bfloat16 at every step would be what a long recurrence remembers: no autocast inside the loop."""
     return torch.autocast(like.device.type, enabled=False)
+
+
+def runs_compiled(tensor: Tensor) -> bool:
+    """Whether a CPU kernel can take it."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32

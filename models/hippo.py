@@ -10,7 +10,7 @@ A_nk = √(2n+1) √(2k+1) for n > k, n + 1 for n = k, 0 for n < k, and B_n = �
 coefficients of f on all of [0, t], each moment with equal weight, at no time scale.
 
 Shapes: B batch, T time, D input, H hidden, N order. State: H + N numbers a sequence and the time.
-Time O(T (H (H + N) + N²)).
+Time O(T (H (H + N) + N²)), without N² in the kernel for CPUs.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models._base import ModelConfig, Paper, computed
 from models._scan import linear_scan
 from models._ssm import hippo_legs
-from models._stepwise import State, StepwiseRecurrence, full_precision
+from models._stepwise import State, StepwiseRecurrence, full_precision, runs_compiled
 from models._wrappers import Plain
 
 
@@ -74,11 +74,18 @@ class HiPPO(StepwiseRecurrence):
         drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
         with full_precision(x_BTD):
             weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
+            if runs_compiled(drive_BTK):
+                return self.compiled(drive_BTK, *weights)
             for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
                 h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
                 outputs.append(h_BH)
                 c_BN = self.remember(c_BN, self.function(h_BH), t, identity_NN)
             return torch.stack(outputs, dim=1)
+
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._hippo_cpu import HiPPOLoop  # numba takes a second to import
+
+        return HiPPOLoop.apply(drive_BTK, *weights, self.function.weight[0], self.function.bias, self.B)
 
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
         h_BH, c_BN, t_B = state[0], state[1], state[2] + 1

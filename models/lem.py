@@ -65,6 +65,11 @@ class LEM(StepwiseRecurrence):
         z_BH = torch.lerp(z_BH, to_z.tanh(), dt_z)
         return torch.lerp(y_BH, torch.addmm(to_y, z_BH, cross_HH).tanh(), dt_y), z_BH
 
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._lem_cpu import LEMLoop  # numba takes a second to import
+
+        return LEMLoop.apply(drive_BTK, *weights, self.dt)
+
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"dt": trial.suggest_float("dt", 1e-2, 1.0, log=True)}

@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from models._base import ModelConfig, Paper, SequenceModel
 from models._scan import linear_scan
 from models._ssm import log_uniform
+from models._stepwise import runs_compiled
 from models._wrappers import Residual
 
 if TYPE_CHECKING:
@@ -130,10 +131,6 @@ class Mamba(SequenceModel):
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"state_size": trial.suggest_categorical("state_size", [8, 16, 32])}
-
-
-def runs_compiled(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def scan_in_chunks(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Iterator[Tensor]:

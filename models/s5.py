@@ -88,6 +88,7 @@ class S5(SharedStateSpace):
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {
             "state_size": trial.suggest_categorical("state_size", [16, 64, 256]),
+            "dt_min": trial.suggest_categorical("dt_min", [1e-4, 1e-3, 1e-2]),
             "blocks": trial.suggest_categorical("blocks", [1, 4, 8]),
         }
 

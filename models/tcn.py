@@ -2,8 +2,9 @@
 
     block_i(x) = ReLU(x W_s + c(c(x))),    c(x)_t = ReLU(Σ_{j<k} F_j x_{t − 2^i j})       (Bai et al. 2018, §3)
 
-F is weight-normalised; W_s is the identity where the widths agree. Each of n blocks holds two convolutions of dilation
-2^i, so that an output sees the last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
+F is weight-normalised and starts as torch starts it (the authors' N(0, 0.01²) is undone by their normalisation); W_s is
+the identity where the widths agree. Each of n blocks holds two convolutions of dilation 2^i, so that an output sees the
+last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
 
 Shapes: B batch, T time, D input, H channels, k kernel width, n blocks. State: none kept; a step needs the receptive
 field. Time O(T n k H²), depth O(n).
@@ -22,8 +23,6 @@ from models._wrappers import Plain
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-INIT_STD = 0.01
 
 
 class TCN(SequenceModel):
@@ -100,9 +99,7 @@ class Block(nn.Module):
 
 def causal_conv(input_size: int, size: int, kernel_size: int, dilation: int) -> nn.Module:
     """The convolution; its input is padded on the left."""
-    conv = nn.Conv1d(input_size, size, kernel_size, dilation=dilation)
-    nn.init.normal_(conv.weight, std=INIT_STD)
-    return weight_norm(conv)
+    return weight_norm(nn.Conv1d(input_size, size, kernel_size, dilation=dilation))
 
 
 def receptive_field(kernel_size: int, blocks: int) -> int:

@@ -452,14 +452,30 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     assert dt.max() < 1.01e-1
 
 
-@pytest.mark.parametrize("chunk", [7, 128])
-def test_mamba_compiled_agrees_forward_and_backward(chunk, monkeypatch):
-    """float32 runs compiled, float64 in torch, in chunks or whole."""
-    monkeypatch.setattr("models.mamba.CHUNK", chunk)
+@pytest.mark.parametrize("name", ["hippo", "lem", "mamba"])
+def test_compiled_keeps_what_is_not_finite(name):
+    cls = find_model(name).cls
+    model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
+    x_BTD = torch.randn(1, STEPS, INPUT)
+    x_BTD[0, 5, 0] = math.nan
+    assert model(x_BTD)[0, 5:].isnan().any(1).all()
+    assert model(x_BTD)[0, :5].isfinite().all()
+
+
+# Compiled kernels
+
+
+@pytest.mark.parametrize(
+    "settings", [{"name": "mamba"}, {"name": "hippo", "order": 9}, {"name": "lem"}, {"name": "lem", "dt": 0.3}]
+)
+def test_compiled_agrees_with_torch_forward_and_backward(settings, monkeypatch):
+    """float32 runs compiled, float64 in torch; mamba in chunks of time."""
+    monkeypatch.setattr("models.mamba.CHUNK", 7)
     torch.manual_seed(0)
-    cls = find_model("mamba").cls
-    model = cls(cls.Config(hidden_size=12), input_size=INPUT, seq_len=STEPS)
-    x_BTD, weight = torch.randn(BATCH, STEPS, INPUT), torch.randn(BATCH, STEPS, 12)
+    cls = find_model(settings["name"]).cls
+    config = cls.Config(hidden_size=13, **{key: value for key, value in settings.items() if key != "name"})
+    model = cls(config, input_size=INPUT, seq_len=STEPS)
+    x_BTD, weight = 3 * torch.randn(5, STEPS, INPUT), torch.randn(5, STEPS, 13)
     results = []
     for dtype in (torch.float32, torch.float64):
         model.to(dtype)
@@ -468,16 +484,7 @@ def test_mamba_compiled_agrees_forward_and_backward(chunk, monkeypatch):
         grads = torch.autograd.grad((y_BTH * weight.to(dtype)).sum(), [x, *model.parameters()])
         results.append([tensor.float() for tensor in (y_BTH, *grads)])
     for compiled, torchs in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, torchs, rtol=1e-4, atol=1e-5)
-
-
-def test_mamba_compiled_keeps_what_is_not_finite():
-    cls = find_model("mamba").cls
-    model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
-    x_BTD = torch.randn(1, STEPS, INPUT)
-    x_BTD[0, 5, 0] = math.nan
-    assert model(x_BTD)[0, 5:].isnan().any(1).all()
-    assert model(x_BTD)[0, :5].isfinite().all()
+        torch.testing.assert_close(compiled, torchs, rtol=1e-4, atol=2e-5)
 
 
 # Statistical recurrences: the FRU and the SRU have golden vectors of the authors' code
