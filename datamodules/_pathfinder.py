@@ -31,7 +31,6 @@ Bools = NDArray[np.bool_]
 
 CANDIDATES = 16
 LONG_TRIES, SHORT_TRIES = 40, 5
-BATCH = 1_000  # images that are begun at a time
 TURNS = np.linspace(-np.pi / 2, np.pi / 2, 1_001)
 TURN_SHARES = 0.5 + (TURNS + np.sin(TURNS) * np.cos(TURNS)) / np.pi  # the distribution with density ∝ cos²
 
@@ -54,6 +53,8 @@ class Drawing:
     padding: int = 1
     cells: int
     """Of the grid on which dashes keep their distance, per pixel."""
+    begun: int = 1_000
+    """Images that are begun at a time."""
 
 
 TINY = Drawing(
@@ -69,6 +70,7 @@ TINY = Drawing(
     contour_length=4,
     distractor_length=2,
     cells=2,
+    begun=100,
 )
 
 
@@ -120,11 +122,13 @@ class Sheet:
 
     def __init__(self, drawing: Drawing, rng: np.random.Generator) -> None:
         self.drawing, self.rng = drawing, rng
-        self.margin_N = rng.choice(drawing.paddle_margins, size=BATCH).astype(np.float64)
+        self.margin_N = rng.choice(drawing.paddle_margins, size=drawing.begun).astype(np.float64)
         dashes = 2 * drawing.contour_length + drawing.num_distractors * drawing.distractor_length
-        self.dashes_NS22 = np.full((BATCH, dashes, 2, 2), np.nan)  # the two ends of each; not a number: left out
+        self.dashes_NS22 = np.full(
+            (drawing.begun, dashes, 2, 2), np.nan
+        )  # the two ends of each; not a number: left out
         self.grid = drawing.window_size * drawing.cells
-        self.taken_NGG = np.zeros((BATCH, self.grid, self.grid), np.bool_)  # too near to a dash
+        self.taken_NGG = np.zeros((drawing.begun, self.grid, self.grid), np.bool_)  # too near to a dash
 
     def draw_long_curves(self) -> Ints:
         """Returns: the images in which there was room for both."""
@@ -137,7 +141,7 @@ class Sheet:
             around_RK = self._headings(len(rows_R), CANDIDATES)
             return self.dashes_NS22[rows_R, 0, None, 0] + distance * direction(around_RK)
 
-        rows_R = np.arange(BATCH)
+        rows_R = np.arange(self.drawing.begun)
         for at, starts in ((0, in_the_middle), (length, beside_the_first)):
             rows_R = self._draw_curve(rows_R, at, length, starts, LONG_TRIES)
         return rows_R
