@@ -2,6 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._cache import prepared, read_split, write_split
+from datamodules._cache import check_split, prepared, read_split, write_split
 from datamodules._files import cache_folder
 
 CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
@@ -32,8 +34,20 @@ class GeneratedTask(SequenceDataModule):
     def make(self, split: str) -> Samples:
         if self.is_tiny:
             return self.draw_split(split, TINY_COUNT, self.rng(f"tiny/{split}"))
-        folder = cache_folder() / "generated" / self.variant / f"v{self.version}" / split
-        return read_split(prepared(folder, lambda path: write_split(path, self.count(split), self._chunks(split))))
+        write = partial(write_split, count=self.count(split), chunks=self._chunks(split))
+        return read_split(prepared(self._folder(split), write))
+
+    def example(self) -> Samples:
+        return self.decode(self.draw(1, self.rng("example")))
+
+    def check(self) -> bool:
+        here = [folder for folder in map(self._folder, self.split_names) if folder.is_dir()]
+        for folder in here:
+            check_split(folder)
+        return bool(here)
+
+    def _folder(self, split: str) -> Path:
+        return cache_folder() / "generated" / self.variant / f"v{self.version}" / split
 
     def count(self, split: str) -> int:
         """Samples in a split; an extra test split is as large as the test split."""
