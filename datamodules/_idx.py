@@ -46,7 +46,7 @@ class IdxSet:
 
     def check(self, data_dir: str | None) -> bool:
         """Raises DataError: a file that is here is damaged. Returns: whether any is here."""
-        return any([check(file, data_dir) for file in self._all()])
+        return sum(check(file, data_dir) for file in self._all()) > 0
 
     def _all(self) -> list[DataFile]:
         return [file for pair in self.files.values() for file in pair]
