@@ -80,6 +80,7 @@ class PathfinderTask(GeneratedTask):
     drawing: Drawing
     counts = {"train": 160_000, "validation": 20_000, "test": 20_000}
     tiny = {"drawing": TINY}
+    parallel = True
 
     def describe(self) -> TaskSpec:
         size = self.drawing.window_size
