@@ -59,13 +59,14 @@ def describe_tasks() -> tuple[Rows, list[str]]:
     for family in family_names():
         try:
             cls = find_family(family)
-            rows += [_describe_task(cls(variant)) for variant in cls.variants]
+            rows += [task_row(cls(variant)) for variant in cls.variants]
         except RequestError as error:
             broken.append(str(error))
     return rows, broken
 
 
-def _describe_task(task: SequenceDataModule) -> dict[str, Any]:
+def task_row(task: SequenceDataModule) -> dict[str, Any]:
+    """The specification, and whether the task can be run on this machine without a download."""
     spec = asdict(task.spec) | {"input": str(task.spec.input), "output": str(task.spec.output)}
     missing = task.missing()
     return spec | {"available": missing is None, "missing": missing}

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._cache import prepared, read_split
-from datamodules._files import DataFile, cache_folder, fetch, find
+from datamodules._cache import HASH_FILE, check_split, prepared, read_split
+from datamodules._files import DataFile, cache_folder, check, fetch, find
 
 TINY_COUNT = 64
 
@@ -34,6 +34,12 @@ class FromArchive(SequenceDataModule):
         if self.is_tiny or self._folder.is_dir() or find(self.archive, self.data_dir):
             return None
         return f"{self.archive.name} can be downloaded"
+
+    def check(self) -> bool:
+        parts = [path.parent for path in self._folder.glob(f"*/{HASH_FILE}")]
+        for folder in parts:
+            check_split(folder)
+        return check(self.archive, self.data_dir) or bool(parts)
 
     @property
     def _folder(self) -> Path:

@@ -110,6 +110,19 @@ class SequenceDataModule(LightningDataModule):
         """Why this task can't be run on this machine without a download; None where it can."""
         return None
 
+    def example(self) -> Samples:
+        """One sample to show, as a model sees it: of the validation part, or invented where that is not here."""
+        task = type(self)(self.variant, tiny=True) if self.missing() else self
+        return task.decode(task.split("validation").gather(torch.arange(1)))
+
+    def check(self) -> bool:
+        """Compare what is on this machine of the task's data with its hashes. Returns: whether there is anything.
+
+        Raises:
+            DataError: something is damaged.
+        """
+        return False
+
     def rng(self, purpose: str) -> np.random.Generator:
         """The random numbers of this task for one purpose (a split's name, say); the run's seed has no part in them."""
         name = f"{self.variant}/v{self.version}/{purpose}"

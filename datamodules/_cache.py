@@ -99,7 +99,7 @@ def read_split(folder: Path) -> Samples:
     try:
         x, y = _map(folder / "x.npy"), _map(folder / "y.npy")
         lengths = _map(folder / "lengths.npy") if (folder / "lengths.npy").exists() else None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise damaged(folder, error) from error
     return Samples(x, y, lengths)
 

@@ -92,16 +92,32 @@ def fetch(file: DataFile, data_dir: str | None = None) -> Path:
     if path is None:
         return _download(file)
     try:
+        check(file, data_dir)
+    except DataError:
+        if path != _download_path(file):
+            raise
+        path.unlink()
+        return _download(file)
+    return path
+
+
+def check(file: DataFile, data_dir: str | None = None) -> bool:
+    """Whether the file is on this machine.
+
+    Raises:
+        DataError: it is, and is damaged.
+    """
+    path = find(file, data_dir)
+    if path is None:
+        return False
+    try:
         file.verify(path)
     except ValueError as error:
-        if path == _download_path(file):
-            path.unlink()
-            return _download(file)
         raise DataError(
             f"{error}. Replace or remove it. (Where two data sets share file names, keep this one's in a folder "
             f"{file.dataset}/ of the data directory.)"
         ) from error
-    return path
+    return True
 
 
 def _candidates(file: DataFile, data_dir: str | None) -> Iterator[Path]:

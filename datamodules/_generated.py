@@ -1,7 +1,13 @@
 """The base of tasks whose samples are drawn by a generator, in chunks that fit in memory, and kept on disk."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -9,16 +15,19 @@ import torch
 from tqdm import tqdm
 
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._cache import prepared, read_split, write_split
+from datamodules._cache import check_split, prepared, read_split, write_split
 from datamodules._files import cache_folder
 
 CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
 TINY_COUNT = 64
+MAX_WORKERS = 8  # each holds a chunk in memory
 
 
 class GeneratedTask(SequenceDataModule):
     """A task that defines `draw`. It has 100,000 samples to train on, 2,000 to validate and 10,000 to test."""
 
+    parallel = False
+    """Whether drawing is slow enough to be worth a process for each core."""
     counts: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 2_000, "test": 10_000}
 
     @abstractmethod
@@ -32,8 +41,20 @@ class GeneratedTask(SequenceDataModule):
     def make(self, split: str) -> Samples:
         if self.is_tiny:
             return self.draw_split(split, TINY_COUNT, self.rng(f"tiny/{split}"))
-        folder = cache_folder() / "generated" / self.variant / f"v{self.version}" / split
-        return read_split(prepared(folder, lambda path: write_split(path, self.count(split), self._chunks(split))))
+        write = partial(write_split, count=self.count(split), chunks=self._chunks(split))
+        return read_split(prepared(self._folder(split), write))
+
+    def example(self) -> Samples:
+        return self.decode(self.draw(1, self.rng("example")))
+
+    def check(self) -> bool:
+        here = [folder for folder in map(self._folder, self.split_names) if folder.is_dir()]
+        for folder in here:
+            check_split(folder)
+        return bool(here)
+
+    def _folder(self, split: str) -> Path:
+        return cache_folder() / "generated" / self.variant / f"v{self.version}" / split
 
     def count(self, split: str) -> int:
         """Samples in a split; an extra test split is as large as the test split."""
@@ -41,10 +62,25 @@ class GeneratedTask(SequenceDataModule):
 
     def _chunks(self, split: str) -> Iterator[Samples]:
         starts = range(0, self.count(split), CHUNK)
-        # disable=None: a bar on a terminal only
-        for start in tqdm(starts, desc=f"{self.variant} {split}", unit="chunk", leave=False, disable=None):
-            count = min(CHUNK, self.count(split) - start)
-            yield self.draw_split(split, count, self.rng(f"{split}/{start}"))
+        draw = partial(_draw_chunk, type(self), self.variant, split)
+        with ProcessPoolExecutor(_workers(), get_context("spawn")) if self.parallel else nullcontext() as pool:
+            chunks = pool.map(draw, starts) if pool else map(draw, starts)
+            # disable=None: a bar on a terminal only
+            bar = tqdm(chunks, f"{self.variant} {split}", len(starts), unit="chunk", leave=False, disable=None)
+            for arrays in bar:
+                yield samples(*arrays)
+
+
+def _draw_chunk(task_class: type[GeneratedTask], variant: str, split: str, start: int) -> list[np.ndarray]:
+    """The samples of a split from one on; arrays, which go from process to process more simply than tensors."""
+    task = task_class(variant)
+    count = min(CHUNK, task.count(split) - start)
+    chunk = task.draw_split(split, count, task.rng(f"{split}/{start}"))
+    return [part.numpy() for part in chunk if part is not None]
+
+
+def _workers() -> int:
+    return min(MAX_WORKERS, os.cpu_count() or 1)
 
 
 def samples(x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None) -> Samples:

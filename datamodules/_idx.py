@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules._files import DataFile, fetch, find, open_decoded
+from datamodules._files import DataFile, check, fetch, find, open_decoded
 
 UNSIGNED_BYTE = 0x08
 IMAGES, LABELS = 47_040_016, 60_008  # bytes of the training files: header and 60,000 samples
@@ -41,9 +41,15 @@ class IdxSet:
         return images, labels
 
     def missing(self, data_dir: str | None) -> str | None:
-        files = [file for pair in self.files.values() for file in pair]
-        absent = [file.name for file in files if find(file, data_dir) is None]
-        return f"{', '.join(absent)} of {files[0].dataset} can be downloaded" if absent else None
+        absent = [file.name for file in self._all() if find(file, data_dir) is None]
+        return f"{', '.join(absent)} of {self._all()[0].dataset} can be downloaded" if absent else None
+
+    def check(self, data_dir: str | None) -> bool:
+        """Raises DataError: a file that is here is damaged. Returns: whether any is here."""
+        return sum(check(file, data_dir) for file in self._all()) > 0
+
+    def _all(self) -> list[DataFile]:
+        return [file for pair in self.files.values() for file in pair]
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

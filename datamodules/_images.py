@@ -96,6 +96,9 @@ class IdxTask(ImageTask):
     def missing(self) -> str | None:
         return None if self.is_tiny else self.dataset.missing(self.data_dir)
 
+    def check(self) -> bool:
+        return self.dataset.check(self.data_dir)
+
     def arrange(self, images: Images) -> Images:
         return images.reshape(len(images), -1, 1)[:, self.permutation()]
 

@@ -11,7 +11,7 @@ program is our own, so the images are alike in kind and not the same:
 - A dash keeps 2 × `margin` away from all others but its neighbours in the curve, and `padding` away from the border.
   An image that has no room for both long curves is thrown away; a short one for which there is no room is left out.
 
-Shapes: N images at work, R those among them that a step is about, G cells of the grid along a side, S dashes of an
+Shapes: N images at work, R those among them that a step is about, C cells of the grid that covers one, S dashes of an
 image, K candidates for the next dash, P points along a dash, Q cells around it; a last 2 is (y, x), in pixels.
 """
 
@@ -31,7 +31,6 @@ Bools = NDArray[np.bool_]
 
 CANDIDATES = 16
 LONG_TRIES, SHORT_TRIES = 40, 5
-BATCH = 1_000  # images that are begun at a time
 TURNS = np.linspace(-np.pi / 2, np.pi / 2, 1_001)
 TURN_SHARES = 0.5 + (TURNS + np.sin(TURNS) * np.cos(TURNS)) / np.pi  # the distribution with density ∝ cos²
 
@@ -54,6 +53,8 @@ class Drawing:
     padding: int = 1
     cells: int
     """Of the grid on which dashes keep their distance, per pixel."""
+    begun: int = 1_000
+    """Images that are begun at a time."""
 
 
 TINY = Drawing(
@@ -69,6 +70,7 @@ TINY = Drawing(
     contour_length=4,
     distractor_length=2,
     cells=2,
+    begun=100,
 )
 
 
@@ -78,6 +80,7 @@ class PathfinderTask(GeneratedTask):
     drawing: Drawing
     counts = {"train": 160_000, "validation": 20_000, "test": 20_000}
     tiny = {"drawing": TINY}
+    parallel = True
 
     def describe(self) -> TaskSpec:
         size = self.drawing.window_size
@@ -120,11 +123,14 @@ class Sheet:
 
     def __init__(self, drawing: Drawing, rng: np.random.Generator) -> None:
         self.drawing, self.rng = drawing, rng
-        self.margin_N = rng.choice(drawing.paddle_margins, size=BATCH).astype(np.float64)
+        self.margin_N = rng.choice(drawing.paddle_margins, size=drawing.begun).astype(np.float64)
         dashes = 2 * drawing.contour_length + drawing.num_distractors * drawing.distractor_length
-        self.dashes_NS22 = np.full((BATCH, dashes, 2, 2), np.nan)  # the two ends of each; not a number: left out
-        self.grid = drawing.window_size * drawing.cells
-        self.taken_NGG = np.zeros((BATCH, self.grid, self.grid), np.bool_)  # too near to a dash
+        self.dashes_NS22 = np.full(
+            (drawing.begun, dashes, 2, 2), np.nan
+        )  # the two ends of each; not a number: left out
+        self.border = 2 * drawing.cells * max(drawing.paddle_margins)  # cells around the image, for what sticks out
+        self.side = drawing.window_size * drawing.cells + 2 * self.border
+        self.taken_NC = np.zeros((drawing.begun, self.side**2), np.bool_)  # too near to a dash
 
     def draw_long_curves(self) -> Ints:
         """Returns: the images in which there was room for both."""
@@ -137,7 +143,7 @@ class Sheet:
             around_RK = self._headings(len(rows_R), CANDIDATES)
             return self.dashes_NS22[rows_R, 0, None, 0] + distance * direction(around_RK)
 
-        rows_R = np.arange(BATCH)
+        rows_R = np.arange(self.drawing.begun)
         for at, starts in ((0, in_the_middle), (length, beside_the_first)):
             rows_R = self._draw_curve(rows_R, at, length, starts, LONG_TRIES)
         return rows_R
@@ -161,7 +167,7 @@ class Sheet:
 
     def _try_curve(self, rows_R: Ints, at: int, end: int, start_RK2: Floats) -> Ints:
         """Returns: the images in which there was no room; nothing of the curve stays there."""
-        before_RGG = self.taken_NGG[rows_R]
+        before_RC = self.taken_NC[rows_R]
         done_R = self._add(rows_R, at, start_RK2, self._headings(len(rows_R), CANDIDATES))
         for dash in range(at + 1, end):
             # Neighbours in a curve may be near each other, so a dash takes room only when the next one is drawn.
@@ -169,7 +175,7 @@ class Sheet:
             self._take(done_R, dash - 1)
         self._take(done_R, end - 1)
         failed_R = ~np.isin(rows_R, done_R)
-        self.taken_NGG[rows_R[failed_R]] = before_RGG[failed_R]
+        self.taken_NC[rows_R[failed_R]] = before_RC[failed_R]
         self.dashes_NS22[rows_R[failed_R], at:end] = np.nan
         return rows_R[failed_R]
 
@@ -200,8 +206,7 @@ class Sheet:
         end_RK2 = start_RK2 + self.drawing.paddle_length * direction(heading_RK)
         points_RKP2 = self._points(start_RK2, end_RK2)
         inside_RKP = np.all((points_RKP2 >= padding) & (points_RKP2 < size - padding), axis=-1)
-        y_RKP, x_RKP = self._cells(points_RKP2)
-        free_RK = np.all(inside_RKP & ~self.taken_NGG[rows_R[:, None, None], y_RKP, x_RKP], axis=-1)
+        free_RK = np.all(inside_RKP & ~self.taken_NC[rows_R[:, None, None], self._cells(points_RKP2)], axis=-1)
         found_R = np.flatnonzero(np.any(free_RK, axis=1))
         chosen_R = free_RK.argmax(1)[found_R]
         self.dashes_NS22[rows_R[found_R], at, 0] = start_RK2[found_R, chosen_R]
@@ -210,13 +215,13 @@ class Sheet:
 
     def _take(self, rows_R: Ints, at: int) -> None:
         """Mark the cells within twice the margin of a dash."""
-        y_RP1, x_RP1 = (cell[..., None] for cell in self._cells(self._points(*self._ends(rows_R, at))))
+        cell_RP = self._cells(self._points(*self._ends(rows_R, at)))
         reach_R = 2 * self.drawing.cells * self.margin_N[rows_R]
         for reach in np.unique(reach_R):
-            y_Q, x_Q = disk(int(reach)).T
             mine = reach_R == reach
-            y_RPQ, x_RPQ = (np.clip(c, 0, self.grid - 1) for c in (y_RP1[mine] + y_Q, x_RP1[mine] + x_Q))
-            self.taken_NGG[rows_R[mine, None, None], y_RPQ, x_RPQ] = True
+            around_Q = disk(int(reach)) @ (self.side, 1)
+            cell_RPQ = rows_R[mine, None, None] * self.side**2 + cell_RP[mine, :, None] + around_Q
+            self.taken_NC.reshape(-1)[cell_RPQ] = True
 
     def _ends(self, rows_R: Ints, at: int) -> tuple[Floats, Floats]:
         return self.dashes_NS22[rows_R, at, 0], self.dashes_NS22[rows_R, at, 1]
@@ -226,9 +231,11 @@ class Sheet:
         share_P1 = np.linspace(0, 1, self.drawing.paddle_length * self.drawing.cells + 1)[:, None]
         return start[..., None, :] + share_P1 * (end - start)[..., None, :]
 
-    def _cells(self, points: Floats) -> tuple[Ints, Ints]:
-        cells = np.clip(np.floor(points * self.drawing.cells), 0, self.grid - 1).astype(np.int64)
-        return cells[..., 0], cells[..., 1]
+    def _cells(self, points: Floats) -> Ints:
+        """The cells (…) in which points (…, 2) lie; the nearest for those outside the image."""
+        last = self.drawing.window_size * self.drawing.cells - 1
+        place = np.clip(points * self.drawing.cells, 0, last).astype(np.int64) + self.border
+        return place[..., 0] * self.side + place[..., 1]
 
 
 def direction(heading: Floats) -> Floats:

@@ -6,7 +6,7 @@ right one time in two.
 >>> task = PathX(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))
 >>> batch.x.shape, batch.y[:8].tolist()
-(torch.Size([64, 256, 1]), [0, 0, 0, 0, 0, 1, 0, 1])
+(torch.Size([64, 256, 1]), [0, 1, 1, 1, 1, 0, 0, 1])
 """
 
 from datamodules._pathfinder import Drawing, PathfinderTask

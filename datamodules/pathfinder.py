@@ -6,17 +6,21 @@ values in [0, 1], row by row; dashes have contrast 0.75, dots 1. Guessing is rig
 >>> task = Pathfinder(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))
 >>> batch.x.shape, batch.y[:8].tolist()
-(torch.Size([64, 256, 1]), [0, 1, 0, 1, 1, 0, 0, 0])
->>> for row in batch.x[0].view(16, 16)[4:12]:
-...     print("".join(".-+#@"[int(4 * grey)] for grey in row))
-.-....+...-.....
-.-....+....-....
-................
-.-##---......+..
-.-@@+@@+......-.
-..+#-@@+........
-.....--......-..
-.............-..
+(torch.Size([64, 256, 1]), [0, 0, 1, 1, 0, 0, 1, 0])
+>>> for row in batch.x[2].view(16, 16)[2:14]:
+...     print("".join("_-+#@"[int(4 * grey)] for grey in row))
+________--______
+__-_____________
+_-_________-____
+________++_-____
+_______-@@+_____
+________@@-__--_
+_________+__-___
+___________-____
+#@-______-_-____
+@@#_____-__-____
++#-_____________
+____--__________
 """
 
 from datamodules._pathfinder import Drawing, PathfinderTask

@@ -2,8 +2,6 @@
 
 import gzip
 import hashlib
-import http.server
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,54 +12,16 @@ import pytest
 
 from datamodules import _files
 from datamodules._files import DataError, DataFile, cache_folder, fetch, find
+from tests.web import Handler, Server, serving
 
 CONTENT = bytes(range(256)) * 400
 PACKED = gzip.compress(CONTENT)
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves `bodies` (path → bytes, or a function that writes to the handler) and counts what is asked."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies: dict = {}
-        self.asked: list[str] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        path = self.path.lstrip("/")
-        self.server.asked.append(path)
-        body = self.server.bodies.get(path)
-        if body is None:
-            self.send_error(404)
-        elif callable(body):
-            body(self)
-        else:
-            self.send(body, len(body))
-
-    def send(self, body: bytes, announced: int) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(announced))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with serving() as running:
         yield running
-        running.shutdown()
 
 
 @pytest.fixture(autouse=True)

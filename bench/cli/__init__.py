@@ -2,7 +2,7 @@
 
 import typer
 
-from bench.cli import board, contribute, database, listing, run
+from bench.cli import board, contribute, data, database, listing, run
 
 app = typer.Typer(
     name="bench",
@@ -22,4 +22,5 @@ app.command("runs")(board.runs)
 app.command("leaderboard")(board.leaderboard)
 app.command("show")(board.show)
 app.command("app")(board.serve)
+app.add_typer(data.app, name="data")
 app.add_typer(database.app, name="db")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.options import Csv, Json
-from bench.cli.output import field, number, print_rows, stderr
+from bench.cli.output import field, number, print_json, print_rows, stderr
 
 
 def models(
@@ -34,8 +34,15 @@ def models(
     _report(broken)
 
 
-def tasks(as_json: Json = False, as_csv: Csv = False) -> None:
-    """List the tasks, with their lengths, metrics and trivial scores."""
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="Show this task in full, with a sample.")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """List the tasks, with their lengths, metrics and trivial scores; or show one in full."""
+    if name is not None:
+        _show_task(name, as_json=as_json)
+        return
     from bench.catalogue import describe_tasks
 
     rows, broken = describe_tasks()
@@ -49,9 +56,35 @@ def tasks(as_json: Json = False, as_csv: Csv = False) -> None:
         "solved": number("solved", ".4g"),
         "here": lambda row: "yes" if row["available"] else "no",
         "what": field("summary"),
+        "source": field("source"),
     }
     print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="No tasks.")
     _report(broken)
+
+
+def _show_task(name: str, *, as_json: bool) -> None:
+    from bench.tasks import describe_task
+
+    task = describe_task(name)
+    if as_json:
+        print_json(task)
+        return
+    sample = task["sample"]
+    lines = {
+        "task": f"{task['name']} (version {task['version']}), of {', '.join(task['variants'])}",
+        "input": f"{task['seq_len']:,} steps of {task['input']}",
+        "output": task["output"],
+        "metric": f"{task['metric']}; trivial {task['chance']:.4g}, solved {task['solved']:.4g}",
+        "source": f"{task['source']}, licence: {task['license']}",
+        "cite": task["citation"],
+        "here": task["missing"] or "yes",
+        **task["facts"],
+        "sample": f"{sample['length']:,} steps; the first: {sample['x']}",
+        "answer": str(sample["y"]),
+    }
+    print(task["definition"], end="\n\n")
+    for heading, text in lines.items():
+        print(f"{heading:8} {text}")
 
 
 def _shown(name: str) -> Any:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import Db, Json, Model
+from bench.cli.options import DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def run(
         Literal["csv", "tensorboard", "wandb", "none"], typer.Option(help="Where else to log the curves.")
     ] = "none",
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
-    data_dir: Annotated[
-        str | None, typer.Option(envvar="BENCH_DATA_DIR", help="Where files of data sets are looked for first.")
-    ] = None,
+    data_dir: DataDir = None,
     db: Db = None,
     as_json: Json = False,
 ) -> int:
