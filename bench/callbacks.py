@@ -40,17 +40,20 @@ class Curves(Callback):
         self.samples += len(batch.y) * trainer.world_size
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            return
         self.batch_seconds += time.perf_counter() - self._batches_started
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            return
         now = time.perf_counter()
         self.train_seconds += now - self._fit_started
         self._fit_started = self._batches_started = now
-        if trainer.state.fn == "fit":
-            point = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-            values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-            self.points += [{**point, "name": name, "value": value} for name, value in values.items()]
+        point = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.points += [{**point, "name": name, "value": value} for name, value in values.items()]
 
     def state_dict(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
@@ -131,6 +134,8 @@ class ProgressBar(Callback):
         self.progress.update(self.task, completed=trainer.global_step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            return
         text = f"{self.label}  validation {self.metric} {self.latest(trainer):.4f}"
         self.progress.update(self.task, description=text)
         now = time.monotonic()

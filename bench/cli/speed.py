@@ -1,0 +1,61 @@
+"""`bench speed`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.options import Json
+from bench.cli.output import print_json, stderr
+
+EPILOG = """Examples:
+
+  python -m bench speed --model fru --against lstm,fru:eager --seq-len 784 --batch 256
+
+  python -m bench speed --model gru --all --seq-len 1024 --batch 32
+
+  python -m bench speed --model fru --against gru --seq-len 256,1024,4096 --plot time.svg
+"""
+
+
+def speed(
+    model: Annotated[str, typer.Option("--model", "-m", help="The model that others are compared with.")] = "fru",
+    against: Annotated[str, typer.Option(help="Its rivals, with commas; fru:eager is a backend of fru.")] = "lstm,gru",
+    every: Annotated[bool, typer.Option("--all", help="Every registered model is a rival.")] = False,
+    seq_len: Annotated[str, typer.Option(help="Steps of a sequence; several with commas.")] = "784",
+    batch: Annotated[int, typer.Option(help="Sequences in a batch.")] = 256,
+    input_size: Annotated[int, typer.Option(help="Values a step.")] = 1,
+    width: Annotated[int | None, typer.Option(help="One width for all.", show_default="each model's default")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, for the models that have it.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    repeats: Annotated[int, typer.Option(help="Turns of each contender.")] = 5,
+    plot: Annotated[Path | None, typer.Option(help="Draw time against length: .png, .svg, .html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure time and memory of a training step side by side, as ratios."""
+    from bench import speed as library
+    from bench.registry import model_names
+
+    rivals = [name for name in model_names() if name != model] if every else _words(against)
+    changes = library.parse_changes([model, *rivals], assignments or [])
+    common: dict[str, Any] = {"batch": batch, "input_size": input_size, "width": width, "changes": changes}
+    setups = [
+        library.Setup(seq_len=steps, device=device, repeats=repeats, **common) for steps in library.lengths(seq_len)
+    ]
+    reports = []
+    for setup in setups:
+        with stderr.status(f"measuring {1 + len(rivals)} models at {setup.seq_len:,} steps"):
+            reports.append(library.measure([model, *rivals], setup))
+        if not as_json:
+            library.show(reports[-1])
+    if plot is not None:
+        library.plot(reports, plot)
+        stderr.print(f"Wrote {plot}.", markup=False)
+    if as_json:
+        print_json(reports[0] if len(reports) == 1 else reports)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
