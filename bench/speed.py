@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from bench.errors import RequestError
@@ -91,7 +91,7 @@ def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
     with watch() as busy:
         times = take_turns(contenders, setup.repeats)
         memory = {name: peak_memory(name, setup) for name in names}
-    measured = {
+    measured: dict[str, dict[str, Any]] = {
         name: {**{key: asdict(Timing.of(seconds)) for key, seconds in times[name].items()}, "peak_memory": memory[name],
                "parameters": contenders[name].parameter_count(), "config": asdict(configs[name])}
         for name in names
@@ -271,7 +271,9 @@ def plot(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
     except ImportError as error:
         raise RequestError(f"a chart needs altair and vl-convert-python: {error}.") from error
     except ValueError as error:
-        raise RequestError(f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json.") from error
+        raise RequestError(
+            f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json."
+        ) from error
 
 
 def chart(reports: Sequence[Mapping[str, Any]]) -> "LayerChart":
