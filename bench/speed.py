@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from bench.errors import RequestError
@@ -88,10 +88,10 @@ def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
     names = list(dict.fromkeys(models))
     configs = {name: configure(name, setup) for name in names}
     contenders = {name: Contender(name, configs[name], setup) for name in names}
-    with watch() as busy:
+    with denormals_flushed(), watch() as busy:
         times = take_turns(contenders, setup.repeats)
         memory = {name: peak_memory(name, setup) for name in names}
-    measured = {
+    measured: dict[str, dict[str, Any]] = {
         name: {**{key: asdict(Timing.of(seconds)) for key, seconds in times[name].items()}, "peak_memory": memory[name],
                "parameters": contenders[name].parameter_count(), "config": asdict(configs[name])}
         for name in names
@@ -168,7 +168,6 @@ class Contender:
 
 def take_turns(contenders: Mapping[str, Contender], repeats: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of each contender's forward and train steps, after one of each to warm up."""
-    torch.set_flush_denormal(True)
     steps = {(name, key): (c, getattr(c, key)) for name, c in contenders.items() for key in ("forward", "train_step")}
     first = {which: contender.seconds(step) for which, (contender, step) in steps.items()}
     times: dict[str, dict[str, list[float]]] = {name: {"forward": [], "train_step": []} for name in contenders}
@@ -217,6 +216,17 @@ def resident_peak() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Fading gradients are full of them, and they cost a hundredfold."""
+    before = bool(torch.tensor(1e-38) / 100 == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @contextmanager
@@ -271,7 +281,9 @@ def plot(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
     except ImportError as error:
         raise RequestError(f"a chart needs altair and vl-convert-python: {error}.") from error
     except ValueError as error:
-        raise RequestError(f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json.") from error
+        raise RequestError(
+            f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json."
+        ) from error
 
 
 def chart(reports: Sequence[Mapping[str, Any]]) -> "LayerChart":

@@ -14,7 +14,6 @@ RP, ZP: R, Z in whole gradient tiles.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -34,6 +33,9 @@ def saved_tensors(x_BTD: Tensor, S: int, R: int) -> tuple[Tensor, Tensor]:
     B, T, _ = x_BTD.shape
     P = (B + LANES - 1) // LANES * LANES
     return x_BTD.new_empty(T, S, P), x_BTD.new_empty((T + SEGMENT - 1) // SEGMENT * P * R)
+
+
+Pull = Callable[[slice], tuple[Tensor, Tensor]]
 
 
 class Gradients(NamedTuple):
@@ -64,7 +66,9 @@ class Recurrence:
     def __post_init__(self) -> None:
         self.B, self.T, self.D = self.x_BTD.shape
         if self.lengths_B is not None and self.B and not 1 <= self.lengths_B.min() <= self.lengths_B.max() <= self.T:
-            raise ValueError(f"lengths must be from 1 to {self.T}, the steps of the input; got {self.lengths_B.tolist()}")
+            raise ValueError(
+                f"lengths must be from 1 to {self.T}, the steps of the input; got {self.lengths_B.tolist()}"
+            )
         self.k, self.S, self.R = self.weight_kSR.shape
         self.N = -(-self.B // LANES)
         self.P = self.N * LANES
@@ -73,6 +77,9 @@ class Recurrence:
         self.kept_gain_Tk = self.gain_Tk * self.keep_k
         self.masked = (self.keep_k == 0).nonzero().flatten().tolist()
         self.d_SR = self.present(self.weight_kSR)
+        self.lengths_P = torch.full((self.P,), self.T)
+        if self.lengths_B is not None:
+            self.lengths_P[: self.B] = self.lengths_B
 
     def present(self, weight_kSR: Tensor) -> Tensor:
         """Σ_f (1 − m_f) g[f] W^{(f)}, or no rows where every frequency accumulates."""
@@ -83,12 +90,6 @@ class Recurrence:
     def at(self, chunk: slice, weight_kSR: Tensor) -> Tensor:
         """A for the steps of a chunk, (c, S, R)."""
         return (self.kept_gain_Tk[chunk] @ weight_kSR.flatten(1)).unflatten(1, weight_kSR.shape[1:])
-
-    @cached_property
-    def lengths_P(self) -> Tensor:
-        if self.lengths_B is None:
-            return torch.full((self.P,), self.T)
-        return F.pad(self.lengths_B.long(), (0, self.P - self.B), value=self.T)
 
     def last_step(self, phi_TSP: Tensor) -> Tensor:
         """φ at each sequence's last step, (S, P)."""
@@ -115,7 +116,7 @@ class Recurrence:
         return saved_tensors(self.x_BTD, self.S, self.R)
 
     def forward(self, phi_TSP: Tensor, kept: Tensor, u_kSP: Tensor) -> Iterator[slice]:
-        """Fill φ and the states kept, and add Σ_t m g_t φ_t to u unless it is empty; yields each chunk when it is done."""
+        """Fill φ and the states kept, and add Σ_t m g_t φ_t to u unless it is empty. Yields each chunk when done."""
         s_NRL = self.weight_SZ.new_zeros(self.N, self.R, LANES)
         r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
         weight_ZS = self.weight_SZ.T.contiguous()
@@ -133,56 +134,70 @@ class Recurrence:
         cpu.run(kernel, self.shares, sizes, tensors)
 
     def backward(
-        self, phi_TSP: Tensor, kept: Tensor, pull: "Pull", du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
+        self, phi_TSP: Tensor, kept: Tensor, pull: Pull | None, du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
     ) -> Gradients:
         """The gradients of the operands.
 
         Args:
-            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs, where
-                du is empty. Called from the last chunk to the first.
+            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs. Called
+                from the last chunk to the first. None: they follow from the next two.
             du_kSP, dlast_SP: the gradients of u and of φ at the last step, or empty.
             with_input: whether x's gradient is wanted; without, it is empty.
         """
-        new, W, k = self.weight_SZ.new_zeros, self.shares, len(du_kSP)
-        K, RP, ZP = padded(k), padded(self.R), padded(self.D + self.R)
-        ds_NRL, dr_NRL = new(2, self.N, self.R, LANES)
-        dd_WSRV, dw_WSZV, db_WSL = new(W, self.S, RP, WIDTH), new(W, self.S, ZP, WIDTH), new(W, self.S, LANES)
+        sums = Sums(self, len(du_kSP))
         dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
-        dx_BTD = torch.empty_like(self.x_BTD, memory_format=torch.contiguous_format) if with_input else new(0)
-        steps = min(CHUNK, self.T)
-        dgain_buffer, da_buffer = self.gain_Tk.new_empty(W * steps * K), self.gain_Tk.new_empty(W * steps * self.S * RP)
-        scratch_W = new(W * scratch_size(self.D, self.S, self.R))
+        dx_BTD = self.x_BTD.new_empty(self.x_BTD.shape if with_input else 0)
         weight_SZ, d_RS = self.weight_SZ.contiguous(), self.d_SR.T.contiguous()
-        du_KSP = F.pad(du_kSP, (0, 0, 0, 0, 0, K - k))
+        du_KSP = F.pad(du_kSP, (0, 0, 0, 0, 0, sums.K - len(du_kSP)))
         for chunk in reversed(self.chunks):
-            g_cSP, dgain_ck = (new(0), 0) if k else pull(chunk)
+            g_cSP, dgain_ck = pull(chunk) if pull else (phi_TSP.new_empty(0), None)
             a_cSR = self.at(chunk, self.weight_kSR)
-            c = len(a_cSR)
-            dgain_WcK = dgain_buffer[: W * c * K].view(W, c, K)
-            da_WcSR = da_buffer[: W * c * self.S * RP].view(W, c, self.S, RP)
-            dx_cDP = new(c if with_input else 0, self.D, self.P)
-            before_SP = phi_TSP[chunk.start - 1] if chunk.start else new(self.S, self.P)
+            dgain_WcK, da_WcSR = sums.of_chunk(len(a_cSR))
+            dx_cDP = phi_TSP.new_empty(len(a_cSR) if with_input else 0, self.D, self.P)
+            before_SP = phi_TSP[chunk.start - 1] if chunk.start else torch.zeros_like(phi_TSP[0])
             tensors = (
                 self.input(chunk), self.lengths_P - 1, phi_TSP[chunk], before_SP, kept[self.kept(chunk)], g_cSP,
-                self.kept_gain_Tk[chunk].T.contiguous(), du_KSP, dlast_SP, a_cSR, a_cSR.mT.contiguous(), self.d_SR, d_RS,
-                weight_SZ, self.bias_R, ds_NRL, dr_NRL, dx_cDP, dgain_WcK, da_WcSR, dd_WSRV, dw_WSZV, db_WSL, scratch_W,
+                self.kept_gain_Tk[chunk].T.contiguous(), du_KSP, dlast_SP, a_cSR, a_cSR.mT.contiguous(), self.d_SR,
+                d_RS, weight_SZ, self.bias_R, sums.ds_NRL, sums.dr_NRL, dx_cDP, dgain_WcK, da_WcSR, sums.dd_WSRV,
+                sums.dw_WSZV, sums.db_WSL, sums.scratch,
             )  # fmt: skip
-            self.run(cpu.kernels().backward, chunk, k, with_input, tensors)
-            da_cSR = da_WcSR.sum(0)[..., : self.R].flatten(1)
-            dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cSR)
-            if k:
-                dgain_ck = dgain_WcK.sum(0)[:, :k]
-            dgain_Tk[chunk] = self.keep_k * (dgain_ck + da_cSR @ self.weight_kSR.flatten(1).T)
+            self.run(cpu.kernels().backward, chunk, len(du_kSP), with_input, tensors)
+            da_cQ = da_WcSR.sum(0)[..., : self.R].flatten(1)
+            dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cQ)
+            dgain_ck = dgain_WcK.sum(0)[:, : self.k] if dgain_ck is None else dgain_ck
+            dgain_Tk[chunk] = self.keep_k * (dgain_ck + da_cQ @ self.weight_kSR.flatten(1).T)
             if with_input:
                 dx_BTD[:, chunk] = dx_cDP[..., : self.B].permute(2, 0, 1)
-        self.pull_present(dd_WSRV.sum((0, 3))[:, : self.R], self.weight_kSR, dweight_kSR, dgain_Tk)
+        self.pull_present(sums.dd_WSRV.sum((0, 3))[:, : self.R], self.weight_kSR, dweight_kSR, dgain_Tk)
+        dweight_SZ = sums.dw_WSZV.sum((0, 3))[:, : self.D + self.R].contiguous()
         return Gradients(
-            dx_BTD, dgain_Tk, dweight_kSR, ds_NRL.sum((0, 2)), dw_WSZV.sum((0, 3))[:, : self.D + self.R].contiguous(),
-            db_WSL.sum((0, 2)),
+            dx_BTD, dgain_Tk, dweight_kSR, sums.ds_NRL.sum((0, 2)), dweight_SZ, sums.db_WSL.sum((0, 2))
         )  # fmt: skip
 
     def pull_present(self, dd_SR: Tensor, weight_kSR: Tensor, dweight_kSR: Tensor, dgain_Tk: Tensor) -> None:
-        """Add the gradients of W and g through D. The gain is the same at every step: its gradient goes to the first."""
+        """Add the gradients of W and g through D. The gain is the same at every step: the first gets its gradient."""
         if self.masked:
             dweight_kSR[self.masked] += torch.einsum("k,sr->ksr", self.gain_Tk[0, self.masked], dd_SR)
             dgain_Tk[0, self.masked] += torch.einsum("ksr,sr->k", weight_kSR[self.masked], dd_SR)
+
+
+class Sums:
+    """What the backward kernel adds to, a part for each share of the batch, and its room to work in.
+
+    Args:
+        k: frequencies whose summaries' gradients the kernel takes.
+    """
+
+    def __init__(self, recurrence: Recurrence, k: int) -> None:
+        new, W, S, R, D = recurrence.weight_SZ.new_zeros, recurrence.shares, recurrence.S, recurrence.R, recurrence.D
+        self.K, self.RP, ZP = padded(k), padded(R), padded(D + R)
+        self.ds_NRL, self.dr_NRL = new(2, recurrence.N, R, LANES)
+        self.dd_WSRV, self.dw_WSZV = new(W, S, self.RP, WIDTH), new(W, S, ZP, WIDTH)
+        self.db_WSL, self.scratch = new(W, S, LANES), new(W * scratch_size(D, S, R))
+        self.W, self.S, steps = W, S, min(CHUNK, recurrence.T)
+        self.dgain, self.da = torch.empty(W * steps * self.K), torch.empty(W * steps * S * self.RP)
+
+    def of_chunk(self, c: int) -> tuple[Tensor, Tensor]:
+        """Room for a chunk's dgain (W, c, K) and dA (W, c, S, RP), the same for every chunk."""
+        dgain, da = self.dgain[: self.W * c * self.K], self.da[: self.W * c * self.S * self.RP]
+        return dgain.view(self.W, c, self.K), da.view(self.W, c, self.S, self.RP)

@@ -13,9 +13,10 @@ SEGMENT steps, and runs, from the last step to the first,
     [dx_t; dr_t] = Wᵀ dφ_t,   dr_t ← σ'(r_t) dr_t,   ds_t = ds_{t+1} + dr_t
     dA_t = φ_t ds_{t+1}ᵀ,   dD += φ_t dr_{t+1}ᵀ,   dW += dφ_t [x_t; r_t]ᵀ,   db_φ += dφ_t,   db_r = ds_0
 
-Shapes: T steps of this call, D input, S statistics, R recurrent, k frequencies, Z = D + R, N blocks of L lanes, B = N·L, C segments;
-K, RP, ZP: k, R, Z in whole gradient tiles; V lanes of a vector. Without a frequency that is masked, D has no rows (0, R).
-Weights lie with the outputs of their product innermost: weight_ZS, A_TSR for going forward, weight_SZ, A_TRS for back.
+Shapes: T steps of this call, D input, S statistics, R recurrent, k frequencies, Z = D + R, N blocks of L lanes,
+B = N·L, C segments; K, RP, ZP: k, R, Z in whole gradient tiles; V lanes of a vector. Where no frequency is masked,
+the matrix D has no rows. Weights lie with the outputs of their product innermost: weight_ZS and A_TSR for going
+forward, weight_SZ and A_TRS for back.
 """
 
 from typing import Any
@@ -174,7 +175,11 @@ def outer_summed(
             totals = code.across(code.outer([ZERO] * (n * COLUMNS), left, right, count))
             for i in range(n):
                 cell = code.at(out, (code.plus(first, i), columns), column)
-                four = code.shuffle(*[totals[i * COLUMNS // WIDTH]] * 2, [i * COLUMNS % WIDTH + j for j in range(COLUMNS)])
+                four = code.shuffle(
+                    totals[i * COLUMNS // WIDTH],
+                    totals[i * COLUMNS // WIDTH],
+                    [i * COLUMNS % WIDTH + j for j in range(COLUMNS)],
+                )
                 code.store(code.builder.fadd(code.load(cell, four.type), four), cell)
 
         code.every(columns, COLUMNS, across_columns)
@@ -221,9 +226,9 @@ def forward(  # type: ignore[no-untyped-def]
 
 
 def backward(  # type: ignore[no-untyped-def]
-    first, last, x_TDB, ends_B, phi_TSB, before_SB, kept_CNRL, g_TSB, gain_kT, du_KSB, dlast_SB, a_TSR, a_TRS, d_SR, d_RS,
-    weight_SZ, b_R, start, ds_NRL, dr_NRL, dx_TDB, dgain_TK, da_TSRP, dd_SRPV, dw_SZPV, db_SL, g_CSL, z_CZL, dphi_CSL,
-    ds_GCRL, dr_CRL, s_RL
+    first, last, x_TDB, ends_B, phi_TSB, before_SB, kept_CNRL, g_TSB, gain_kT, du_KSB, dlast_SB, a_TSR, a_TRS, d_SR,
+    d_RS, weight_SZ, b_R, start, ds_NRL, dr_NRL, dx_TDB, dgain_TK, da_TSRP, dd_SRPV, dw_SZPV, db_SL, g_CSL, z_CZL,
+    dphi_CSL, ds_GCRL, dr_CRL, s_RL
 ):  # fmt: skip
     """The reverse of `forward`, for blocks first … last − 1 and the last call's steps first.
 
@@ -235,8 +240,8 @@ def backward(  # type: ignore[no-untyped-def]
         dx_TDB: without steps where it isn't wanted.
         dgain_TK, da_TSRP: written.
         dd_SRPV, dw_SZPV, db_SL: added to; a number per lane.
-        g_CSL, z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL: room to work in, zero at the start, C being the steps of a segment; the
-            states' gradients are held from its first step to the one after it.
+        g_CSL, z_CZL, dphi_CSL, ds_GCRL, dr_CRL, s_RL: room to work in, zero at the start, C being the steps of a
+            segment; the states' gradients are held from its first step to the one after it.
     """
     T, S, B = phi_TSB.shape
     D, R, RP, ZP = x_TDB.shape[1], a_TSR.shape[2], da_TSRP.shape[2], dw_SZPV.shape[1]
@@ -269,7 +274,9 @@ def backward(  # type: ignore[no-untyped-def]
                         for j in range(S):
                             g_CSL[i, j, lane] += dlast_SB[j, column + lane]
                 clear(dgain_TK[t0 : t0 + steps], n > first)
-                outer_summed(dgain_TK[t0], phi_TSB[t0, :, column:], B, S * B, du_KSB[:, :, column:], B, S * B, K, steps, S)
+                outer_summed(
+                    dgain_TK[t0], phi_TSB[t0, :, column:], B, S * B, du_KSB[:, :, column:], B, S * B, K, steps, S
+                )
 
                 copy(ds_CRL[steps], LANES, ds_NRL[n], LANES, R)
                 copy(dr_CRL[steps], LANES, dr_NRL[n], LANES, R)

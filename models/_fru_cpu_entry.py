@@ -9,7 +9,7 @@ from typing import Any
 
 import numba
 from llvmlite import ir
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -18,24 +18,26 @@ from models._fru_cpu_vector import COLUMNS, LANES, WIDTH
 
 SEGMENT, GROUP = _fru_cpu.SEGMENT, _fru_cpu.GROUP
 SIZES = ("T", "B", "D", "S", "R", "k", "masked", "start", "option")
-"""Steps, sequences in whole blocks, input, statistics, recurrent, frequencies; rows of the matrix D; first step; a flag."""
+"""Steps, padded batch, input, statistics, recurrent, frequencies; rows of D; first step; see the entries."""
 HEAD = 2 + len(SIZES)
 FORWARD_ARRAYS, BACKWARD_ARRAYS = 13, 24
 
 TABLE = types.CPointer(types.int64)
 
 
-@numba.njit
 def padded(columns: int) -> int:
     """Columns in whole gradient tiles."""
     return (columns + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
-@numba.njit
 def scratch_size(D: int, S: int, R: int) -> int:
     """Numbers of a share's room to work in, whole vectors."""
-    RP, ZP = padded(R), padded(D + R)
+    RP, ZP = _padded(R), _padded(D + R)
     return (SEGMENT * (ZP + 2 * S) + (GROUP + 1) * (SEGMENT + 1) * RP + R) * LANES
+
+
+_padded: Any = numba.njit(padded)
+_scratch_size: Any = numba.njit(scratch_size)
 
 
 @intrinsic
@@ -72,7 +74,7 @@ CONTROL = {
 
 
 @intrinsic
-def float_control(typing_context: Any) -> Any:
+def float_control(typing_context: Any = None) -> Any:
     """The register's contents."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -112,6 +114,7 @@ def set_float_control(typing_context: Any, contents: Any) -> Any:
 
 FLUSHED = CONTROL.get(platform.machine(), ("", "", 0))[2]
 
+
 @numba.njit(inline="always")
 def floats(address, shape):  # type: ignore[no-untyped-def]
     return carray(floats_at(address), shape)
@@ -123,7 +126,7 @@ _backward = numba.njit(nogil=True)(_fru_cpu.backward)
 
 def forward(pointer):  # type: ignore[no-untyped-def]
     """`option`: whether there are lengths. Arrays: those of the kernel, in its order."""
-    control = float_control()
+    control: Any = float_control()
     set_float_control(control | FLUSHED)
     shares, T, B, D, S, R, k, masked, start, with_lengths = carray(pointer, HEAD)[1:]
     at = carray(pointer, HEAD + FORWARD_ARRAYS)[HEAD:]
@@ -144,11 +147,11 @@ def forward(pointer):  # type: ignore[no-untyped-def]
 
 def backward(pointer):  # type: ignore[no-untyped-def]
     """`option`: whether x's gradient is wanted. Arrays: the kernel's, those from da on one for each share; room."""
-    control = float_control()
+    control: Any = float_control()
     set_float_control(control | FLUSHED)
     shares, T, B, D, S, R, k, masked, start, with_input = carray(pointer, HEAD)[1:]
     at = carray(pointer, HEAD + BACKWARD_ARRAYS)[HEAD:]
-    N, C, K, RP, ZP = B // LANES, (T + SEGMENT - 1) // SEGMENT, padded(k), padded(R), padded(D + R)
+    N, C, K, RP, ZP = B // LANES, (T + SEGMENT - 1) // SEGMENT, _padded(k), _padded(R), _padded(D + R)
     x, ends, phi = floats(at[0], (T, D, B)), carray(integers_at(at[1]), B), floats(at[2], (T, S, B))
     before, kept, g = floats(at[3], (S, B)), floats(at[4], (C, N, R, LANES)), floats(at[5], (T, S, B))
     gain, du, dlast = floats(at[6], (k, T)), floats(at[7], (K, S, B)), floats(at[8], (S, B))
@@ -166,7 +169,7 @@ def backward(pointer):  # type: ignore[no-untyped-def]
         dd = floats(at[20] + 4 * share * S * RP * WIDTH, (S, RP, WIDTH))
         dw = floats(at[21] + 4 * share * S * ZP * WIDTH, (S, ZP, WIDTH))
         db = floats(at[22] + 4 * share * S * LANES, (S, LANES))
-        g_at = at[23] + 4 * share * scratch_size(D, S, R)
+        g_at = at[23] + 4 * share * _scratch_size(D, S, R)
         z_at = g_at + 4 * SEGMENT * S * LANES
         dphi_at = z_at + 4 * SEGMENT * ZP * LANES
         dr_at = dphi_at + 4 * SEGMENT * S * LANES

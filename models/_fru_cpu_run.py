@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numba
 import torch
-from numba.core import event
+from numba.core import config, event
 from platformdirs import user_cache_dir
 from torch import Tensor
 
@@ -76,7 +76,7 @@ def cache_folder() -> Path:
 
     numba itself looks at the file of the function that it compiles, and would not notice an edit in another.
     """
-    base = numba.config.CACHE_DIR or user_cache_dir("long-bench")
+    base = _numba_config.CACHE_DIR or user_cache_dir("long-bench")
     sources = sorted(Path(__file__).parent.glob("_fru_cpu*.py"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     return Path(base) / "fru-cpu" / digest[:16]
@@ -85,11 +85,14 @@ def cache_folder() -> Path:
 @contextmanager
 def _numba_cache(folder: Path) -> Iterator[None]:
     """numba's setting for the functions that are decorated here."""
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+    before, _numba_config.CACHE_DIR = _numba_config.CACHE_DIR, str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        _numba_config.CACHE_DIR = before
+
+
+_numba_config: Any = config
 
 
 def share_count(blocks: int) -> int:
@@ -101,7 +104,7 @@ def run(kernel: int, shares: int, sizes: Sequence[int], tensors: Sequence[Tensor
     """Run the kernel's shares at the same time. The tensors must be contiguous and live until the end of the call."""
     assert all(tensor.is_contiguous() for tensor in tensors)
     table = torch.tensor([0, shares, *sizes, *(tensor.data_ptr() for tensor in tensors)])
-    openmp = _openmp()
+    openmp = None if _forked else _openmp()
     if shares <= 1:
         ENTRY(kernel)(table.data_ptr())
     elif openmp is not None:
@@ -128,10 +131,13 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "fru")
 
 
+_forked = False
+
+
 def _forget_threads() -> None:
-    global _openmp
+    global _forked
+    _forked = True
     _pool.cache_clear()
-    _openmp = lambda: None  # noqa: E731
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork; Windows has none

@@ -19,7 +19,7 @@ FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
 
 def host_features() -> set[str]:
     """The extensions that numba compiles for: its own setting, where there is one, comes before the machine's."""
-    text = config.CPU_FEATURES
+    text = config.CPU_FEATURES  # type: ignore[attr-defined]
     if text is None:
         text = binding.get_host_cpu_features().flatten()
     return {word[1:] for word in text.split(",") if word.startswith("+")}

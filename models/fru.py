@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from models._wrappers import Plain
 if TYPE_CHECKING:
     from optuna import Trial
 
+Backend = Literal["auto", "eager", "fused"]
 HAS_NUMBA = find_spec("numba") is not None
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
@@ -52,7 +53,7 @@ class FRU(StatisticalRecurrence):
         """The highest frequency, in periods over the training length; the training length unless given."""
         freqs: tuple[float, ...] | None = None
         """The frequencies themselves, in place of 0 and `num_freqs − 1` log-spaced ones."""
-        backend: Literal["auto", "eager", "fused"] = "auto"
+        backend: Backend = "auto"
         """How it is computed: step by step in torch, by the fused CPU kernel, or by whichever suits the input."""
 
         def __post_init__(self) -> None:
@@ -62,6 +63,8 @@ class FRU(StatisticalRecurrence):
                 raise ValueError(f"max_freq={self.max_freq} must be at least {LOWEST_FREQ}")
             if self.freqs is not None and (not self.freqs or min(self.freqs) < 0):
                 raise ValueError(f"freqs={self.freqs} must be one or more numbers ≥ 0")
+            if self.backend not in get_args(Backend):
+                raise ValueError(f"backend={self.backend!r} must be one of {', '.join(get_args(Backend))}")
             if self.freqs is not None and self.max_freq is not None:
                 raise ValueError("freqs lists every frequency: leave max_freq out")
 
