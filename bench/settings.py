@@ -1,6 +1,7 @@
 """A run's complete settings: the architecture's, the wrapper's and training's, and where each came from."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -62,18 +63,27 @@ class Settings:
         Raises:
             RequestError: a word of another form, an unknown key, or a value of the wrong type.
         """
-        return dict(self._parse_one(word) for word in assignments)
+        return parse_settings([getattr(self, part) for part in PARTS], assignments)
 
-    def _parse_one(self, word: str) -> tuple[str, Any]:
-        name, equals, text = word.partition("=")
-        name = name.strip().replace("-", "_")
-        owners = self.owners()
-        if not equals:
-            raise RequestError(f"--set {word!r} is not of the form key=value. Settings: {', '.join(sorted(owners))}.")
-        if name not in owners:
-            raise unknown("setting", name, owners)
-        config = getattr(self, owners[name])
-        return name, _typed(name, text.strip(), type(config), getattr(config, name))
+
+def parse_settings(configs: Sequence[ModelConfig], assignments: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as a dictionary, each value of the type that the first configuration with that key gives it.
+
+    Raises:
+        RequestError: a word of another form, an unknown key, or a value of the wrong type.
+    """
+    owners = {field.name: config for config in reversed(configs) for field in fields(config)}
+    return dict(_parse_one(word, owners) for word in assignments)
+
+
+def _parse_one(word: str, owners: Mapping[str, ModelConfig]) -> tuple[str, Any]:
+    name, equals, text = word.partition("=")
+    name = name.strip().replace("-", "_")
+    if not equals:
+        raise RequestError(f"--set {word!r} is not of the form key=value. Settings: {', '.join(sorted(owners))}.")
+    if name not in owners:
+        raise unknown("setting", name, owners)
+    return name, _typed(name, text.strip(), type(owners[name]), getattr(owners[name], name))
 
 
 def _typed(name: str, text: str, config: type[ModelConfig], current: Any) -> Any:

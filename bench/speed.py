@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from bench.errors import RequestError
 from bench.registry import find_model
+from bench.settings import parse_settings
 from models._base import ModelConfig, SequenceModel
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ def configure(name: str, setup: Setup) -> ModelConfig:
     except ValueError as error:
         raise RequestError(f"{name}: {error}.") from error
     return config
+
+
+def parse_changes(names: Sequence[str], assignments: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as settings; see `parse_settings`."""
+    return parse_settings([find_model(name.partition(":")[0]).cls.Config() for name in names], assignments)
 
 
 class Contender:

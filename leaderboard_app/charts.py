@@ -14,12 +14,8 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """
     spread = rows["score_std"].fillna(0).infer_objects()
     rows = rows.assign(low=rows["score"] - spread, high=rows["score"] + spread, seeds=rows["seeds"].map(len))
-    x = alt.X(
-        "params:Q",
-        title="parameters",
-        scale=alt.Scale(type="log", nice=False, padding=40),
-        axis=alt.Axis(format="~s", tickCount=5),
-    )
+    scale = alt.Scale(type="log", nice=False, padding=40)
+    x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
     y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=False, padding=25))
     base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=alt.Scale(range=COLOURS), legend=None))
     tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]

@@ -1,4 +1,4 @@
-"""`bench.speed`: its figures are of the right kind, and wrong requests are refused. How fast anything is, no test says."""
+"""`bench speed`: its figures are of the right kind, and wrong requests are refused. No test says how fast anything is."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from rich.console import Console
 
 from bench.errors import RequestError
 from bench.speed import Setup, chart, measure, table
+from tests.conftest import Bench
 
 SETUP = Setup(seq_len=20, batch=4, width=8, repeats=2)
 
@@ -43,3 +44,29 @@ def test_wrong_setups_are_refused() -> None:
         Setup(batch=0)
     with pytest.raises(RequestError, match="abacus"):
         Setup(device="abacus")
+
+
+SMALL = ("--batch", "4", "--width", "8", "--repeats", "1")
+
+
+def test_the_command(bench: Bench) -> None:
+    report = bench.json("speed", "--model", "rnn", "--against", "gru,lstm", "--seq-len", "20", *SMALL)
+    assert set(report["ratios"]) == {"gru", "lstm"}
+    assert set(report["ratios"]["gru"]) == {"forward", "train_step", "peak_memory"}
+    assert report["setup"]["seq_len"] == 20
+
+
+def test_a_chart_of_several_lengths(bench: Bench) -> None:
+    words = ("speed", "--model", "rnn", "--against", "gru", "--seq-len", "16,32", "--plot", "time.svg")
+    done = bench(*words, *SMALL)
+    assert "T=16" in done.stdout
+    assert "T=32" in done.stdout
+    assert "<svg" in (bench.folder / "time.svg").read_text()
+
+
+def test_settings_reach_the_models_that_have_them(bench: Bench) -> None:
+    words = ("speed", "--model", "fru:eager", "--against", "gru", "--seq-len", "8", "--set", "num_freqs=3")
+    measured = bench.json(*words, *SMALL)["measured"]
+    assert measured["fru:eager"]["config"]["num_freqs"] == 3
+    assert "no setting named 'num_freq'" in bench.refused(*words[:-1], "num_freq=3")
+    assert "give whole numbers" in bench.refused("speed", "--seq-len", "8,x")

@@ -2,7 +2,7 @@
 
 import typer
 
-from bench.cli import board, contribute, data, database, listing, run
+from bench.cli import board, contribute, data, database, listing, run, speed
 
 app = typer.Typer(
     name="bench",
@@ -23,4 +23,5 @@ app.command("leaderboard")(board.leaderboard)
 app.command("show")(board.show)
 app.command("app")(board.serve)
 app.add_typer(data.app, name="data")
+app.command("speed", epilog=speed.EPILOG)(speed.speed)
 app.add_typer(database.app, name="db")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from bench.cli.options import Json
 from bench.cli.output import print_json, stderr
@@ -41,20 +42,27 @@ def speed(
     rivals = [name for name in model_names() if name != model] if every else _words(against)
     changes = library.parse_changes([model, *rivals], assignments or [])
     common: dict[str, Any] = {"batch": batch, "input_size": input_size, "width": width, "changes": changes}
-    setups = [
-        library.Setup(seq_len=steps, device=device, repeats=repeats, **common) for steps in library.lengths(seq_len)
-    ]
+    setups = [library.Setup(seq_len=steps, device=device, repeats=repeats, **common) for steps in _lengths(seq_len)]
     reports = []
     for setup in setups:
-        with stderr.status(f"measuring {1 + len(rivals)} models at {setup.seq_len:,} steps"):
-            reports.append(library.measure([model, *rivals], setup))
+        stderr.print(f"Measuring {1 + len(rivals)} models at {setup.seq_len:,} steps …")
+        reports.append(library.measure([model, *rivals], setup))
         if not as_json:
-            library.show(reports[-1])
+            Console().print(library.table(reports[-1]))
     if plot is not None:
         library.plot(reports, plot)
         stderr.print(f"Wrote {plot}.", markup=False)
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)
+
+
+def _lengths(text: str) -> list[int]:
+    from bench.errors import RequestError
+
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError as error:
+        raise RequestError(f"--seq-len {text!r}: give whole numbers, with commas between them.") from error
 
 
 def _words(text: str) -> list[str]:
