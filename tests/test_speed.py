@@ -1,4 +1,4 @@
-"""`bench speed`: its figures are of the right kind, and wrong requests are refused. No test says how fast anything is."""
+"""`bench speed`: its figures are of the right kind, wrong requests are refused. No test says how fast anything is."""
 
 import json
 from pathlib import Path
