@@ -16,6 +16,8 @@ from models._base import SequenceModel
 
 State = tuple[Tensor, ...]  # the output first
 
+KERNEL_WEIGHTS = 100_000  # numbers in the matrices of a step, up to which the kernels win on one core
+
 
 class StepwiseRecurrence(SequenceModel):
     """The loop. A subclass gives the drive, its weights in the form that a step uses, the initial state and a step."""
@@ -43,20 +45,24 @@ class StepwiseRecurrence(SequenceModel):
         drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
         with full_precision(x_BTD):
             weights = self.weights()
-            if runs_compiled(drive_BTK) and (y_BTH := self.compiled(drive_BTK, *weights)) is not None:
-                return y_BTH
+            if self.has_kernel(drive_BTK, weights):
+                return self.compiled(drive_BTK, *weights)
             for drive_BK in drive_BTK.unbind(1):
                 state = self.advance(drive_BK, state, *weights)
                 outputs.append(state[0])
             return torch.stack(outputs, dim=1)
 
-    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor | None:
-        """The same from the initial state by a kernel for CPUs, where the model has one."""
-        return None
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        """The output of every step from the initial state, by a kernel for CPUs. Optional."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
+
+    def has_kernel(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> bool:
+        """Whether there is one and it is the faster way: beyond a cache's size, a matrix product of BLAS is."""
+        exists = type(self).compiled is not StepwiseRecurrence.compiled
+        return exists and runs_compiled(tensor) and sum(weight.numel() for weight in weights) <= KERNEL_WEIGHTS
 
     def facts(self) -> dict[str, str]:
-        has_kernel = type(self).compiled is not StepwiseRecurrence.compiled
-        return {"loop": "numba" if has_kernel and runs_compiled(next(self.parameters())) else "torch"}
+        return {"loop": "numba" if self.has_kernel(next(self.parameters()), self.weights()) else "torch"}
 
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
         drive_BK = self.drive(x_BD).to(state[0].dtype)

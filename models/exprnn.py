@@ -77,6 +77,11 @@ class ExpRNN(StepwiseRecurrence):
         z_BH = torch.addmm(drive_BK, h_BH, w_HH)
         return (z_BH.sign() * (z_BH.abs() + bias_H).relu(),)
 
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._product_cpu import ProductLoop  # numba takes a second to import
+
+        return ProductLoop.apply(drive_BTK, *weights, "modrelu")
+
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A], "lr_scale": ORTHOGONAL_LR_SCALE, "weight_decay": 0.0}]
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models._base import ModelConfig, Paper, computed
 from models._scan import linear_scan
 from models._ssm import hippo_legs
-from models._stepwise import State, StepwiseRecurrence, full_precision, runs_compiled
+from models._stepwise import State, StepwiseRecurrence, full_precision
 from models._wrappers import Plain
 
 
@@ -74,7 +74,7 @@ class HiPPO(StepwiseRecurrence):
         drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
         with full_precision(x_BTD):
             weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
-            if runs_compiled(drive_BTK):
+            if self.has_kernel(drive_BTK, weights):
                 return self.compiled(drive_BTK, *weights)
             for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
                 h_BH = self.update(drive_BK, h_BH, c_BN, *weights)

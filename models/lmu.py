@@ -131,6 +131,12 @@ class LMU(StepwiseRecurrence):
         h_BH, m_BN = both_BK.split([self.output_size, self.order], dim=1)
         return h_BH.tanh(), m_BN
 
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._product_cpu import ProductLoop  # numba takes a second to import
+
+        states_BTK = ProductLoop.apply(drive_BTK, *weights, self.zeros(self.output_size), "tanh")
+        return states_BTK[..., : self.output_size]
+
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"recurrent": trial.suggest_categorical("recurrent", [True, False])}

@@ -452,7 +452,7 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     assert dt.max() < 1.01e-1
 
 
-@pytest.mark.parametrize("name", ["hippo", "lem", "mamba"])
+@pytest.mark.parametrize("name", ["exprnn", "hippo", "lem", "lmu", "mamba"])
 def test_compiled_keeps_what_is_not_finite(name):
     cls = find_model(name).cls
     model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
@@ -466,7 +466,15 @@ def test_compiled_keeps_what_is_not_finite(name):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"name": "mamba"}, {"name": "hippo", "order": 9}, {"name": "lem"}, {"name": "lem", "dt": 0.3}]
+    "settings",
+    [
+        {"name": "mamba"},
+        {"name": "exprnn"},
+        {"name": "lmu", "order": 9},
+        {"name": "hippo", "order": 9},
+        {"name": "lem"},
+        {"name": "lem", "dt": 0.3},
+    ],
 )
 def test_compiled_agrees_with_torch_forward_and_backward(settings, monkeypatch):
     """float32 runs compiled, float64 in torch; mamba in chunks of time."""
