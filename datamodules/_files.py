@@ -165,5 +165,5 @@ def _download_from(url: str, file: DataFile, path: Path) -> Path:
 
 def _reason(error: Exception) -> str:
     """What went wrong in a download, short; the network's own words for "no connection" fill half a screen."""
-    text = str(error)
+    text = str(error) or type(error).__name__
     return "no connection" if "Max retries exceeded" in text else text.splitlines()[0][:200]
