@@ -144,7 +144,7 @@ def _download(file: DataFile) -> Path:
             try:
                 return _download_from(url, file, path)
             except (OSError, ValueError) as error:  # requests' errors are OSErrors
-                failures.append(f"  {url}: {_first_line(error)}")
+                failures.append(f"  {url}: {_reason(error)}")
     raise DataError(
         f"{file.name} of {file.dataset} ({file.digest}{' when decompressed' if file.decoded else ''}) is not on this "
         f"machine and can't be downloaded:\n" + "\n".join(failures) + "\n"
@@ -163,5 +163,7 @@ def _download_from(url: str, file: DataFile, path: Path) -> Path:
     return Path(source.fetch(path.name, downloader=verified))
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:300]
+def _reason(error: Exception) -> str:
+    """What went wrong in a download, short; the network's own words for "no connection" fill half a screen."""
+    text = str(error) or type(error).__name__
+    return "no connection" if "Max retries exceeded" in text else text.splitlines()[0][:200]

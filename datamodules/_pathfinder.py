@@ -125,9 +125,8 @@ class Sheet:
         self.drawing, self.rng = drawing, rng
         self.margin_N = rng.choice(drawing.paddle_margins, size=drawing.begun).astype(np.float64)
         dashes = 2 * drawing.contour_length + drawing.num_distractors * drawing.distractor_length
-        self.dashes_NS22 = np.full(
-            (drawing.begun, dashes, 2, 2), np.nan
-        )  # the two ends of each; not a number: left out
+        # The two ends of each dash; not a number where it is left out.
+        self.dashes_NS22 = np.full((drawing.begun, dashes, 2, 2), np.nan)
         self.border = 2 * drawing.cells * max(drawing.paddle_margins)  # cells around the image, for what sticks out
         self.side = drawing.window_size * drawing.cells + 2 * self.border
         self.taken_NC = np.zeros((drawing.begun, self.side**2), np.bool_)  # too near to a dash

@@ -10,7 +10,7 @@ from models._training import Training
 
 PUBLISHED = {
     "quick-v1": "9fad8d9494814d5c",
-    "paper-v1": "9acf1c5bed49899b",
+    "paper-v1": "de77be8c1a7638a8",
     "long-v1": "e9f2d517532a51e1",
     "lra-v1": "b0192537881414e7",
 }

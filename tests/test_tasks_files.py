@@ -134,6 +134,7 @@ def test_without_a_network_the_message_says_what_and_where() -> None:
     with pytest.raises(DataError) as caught:
         fetch(file)
     message = str(caught.value)
+    assert "no connection" in message
     for part in ("all.gz", file.digest, str(cache_folder() / "downloads" / "bytes"), "--data-dir", "BENCH_DATA_DIR"):
         assert part in message
     assert caught.value.exit_code == 2
