@@ -1,4 +1,4 @@
-"""`bench.speed`: its figures are of the right kind, and wrong requests are refused. How fast anything is, no test says."""
+"""`bench.speed`: figures of the right kind, wrong requests refused. How fast anything is, no test says."""
 
 import json
 from pathlib import Path
