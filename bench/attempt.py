@@ -26,6 +26,7 @@ from datamodules._base import SequenceDataModule
 from models._module import SequenceModule
 
 LAST = "last.ckpt"
+MOST_STEPS = 500  # of training without an evaluation
 OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
 
 
@@ -149,6 +150,7 @@ class Attempt:
                 devices=execution.devices,
                 precision=self.training.precision,
                 max_epochs=-1 if self.training.max_steps else self.training.epochs,
+                val_check_interval=_evaluation_interval(steps_per_epoch),
                 gradient_clip_val=self.training.clip_norm,
                 callbacks=[*self._callbacks(total_steps), ProgressBar(total_steps, request.spec.metric, label)],
                 logger=self._logger(),
@@ -212,6 +214,11 @@ def _prepare_process() -> None:
     getLogger("lightning.pytorch").setLevel(ERROR)
     for module in ("lightning", "torchmetrics"):
         warnings.filterwarnings("ignore", module=rf"{module}\..*")
+
+
+def _evaluation_interval(steps_per_epoch: int) -> int:
+    """Steps between evaluations: an epoch, or the parts of a long one, of at most MOST_STEPS."""
+    return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
