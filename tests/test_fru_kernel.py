@@ -308,6 +308,11 @@ def test_processes_compile_at_once_and_later_ones_load(tmp_path: Path) -> None:
     later = in_process(CHECK, tmp_path)
     _, errors = later.communicate()
     assert (later.returncode, errors) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_is_replaced_by_compiling(tmp_path: Path) -> None:
+    in_process(CHECK, tmp_path).communicate()
     next(tmp_path.rglob("*forward*.nbi")).write_bytes(b"damaged")
     repaired = in_process(CHECK, tmp_path)
     _, errors = repaired.communicate()
@@ -345,7 +350,9 @@ assert os.waitpid(child, 0)[1] == 0
     assert process.returncode == 0, errors
 
 
-@pytest.mark.parametrize("features", ["+sse2,+sse4.2,+avx,+avx2,+fma", "+sse2,+fma,+avx"])
+@pytest.mark.parametrize(
+    "features", [pytest.param("+sse2,+sse4.2,+avx,+avx2,+fma", marks=pytest.mark.slow), "+sse2,+fma,+avx"]
+)
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86's extensions")
 def test_narrower_vectors(features: str, tmp_path: Path) -> None:
     """Eight numbers a vector, and four, as on ARM."""
