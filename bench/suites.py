@@ -61,7 +61,7 @@ QUICK_V1 = Suite(
     summary="four small tasks that a laptop trains in an evening",
     tasks={"digits": steps(1_000), "adding-200": steps(3_000), "copy-100": steps(3_000), "mix-sin": steps(2_000)},
     tiers=("10k", "100k"),
-    trials=20,
+    trials=12,
 )
 
 # The settings of the FRU in limbo018/FRU, test/*/FRU*.json.

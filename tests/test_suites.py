@@ -9,7 +9,7 @@ from bench.suites import SUITES, find_suite
 from models._training import Training
 
 PUBLISHED = {
-    "quick-v1": "9fad8d9494814d5c",
+    "quick-v1": "116bd0b76a610fdb",
     "paper-v1": "de77be8c1a7638a8",
     "long-v1": "e9f2d517532a51e1",
     "lra-v1": "b0192537881414e7",
