@@ -258,6 +258,7 @@ def test_any_number_of_threads() -> None:
 def test_fading_gradients_are_flushed_and_the_callers_arithmetic_is_left_alone() -> None:
     from models._fru_cpu_entry import FLUSHED
 
+    torch.set_flush_denormal(False)  # whatever ran before in this process
     tiny = torch.tensor(1e-38)
     model = make()
     with torch.no_grad():

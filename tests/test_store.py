@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -39,16 +40,23 @@ def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder: Path) -> Iterator[str]:
     """A PostgreSQL server of our own, on a socket in a temporary folder."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
     if not binaries:
         pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
+    folder = open_folder / "postgres"
+    folder.mkdir()
     user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
     if user:  # PostgreSQL refuses to run as root
-        for path in (folder, folder.parent, folder.parent.parent):
-            path.chmod(0o755)
         shutil.chown(folder, "postgres")
     server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
     data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
@@ -205,8 +213,8 @@ def test_a_server_that_is_not_there() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "with results still in the write-ahead log"])
-def test_a_read_only_database_can_be_browsed_and_not_written(tmp_path: Path, closed: bool) -> None:
-    folder = tmp_path / "shelf"
+def test_a_read_only_database_can_be_browsed_and_not_written(open_folder: Path, closed: bool) -> None:
+    folder = open_folder / f"shelf-{closed}"
     folder.mkdir()
     store = Store(str(folder / "board.sqlite"))
     store.record(make_run())
@@ -214,8 +222,6 @@ def test_a_read_only_database_can_be_browsed_and_not_written(tmp_path: Path, clo
         store._engine.dispose()
     for path in (*folder.iterdir(), folder):
         path.chmod(0o555)
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
     assert as_nobody(READ, folder / "board.sqlite").stdout == "1\n"
     assert "is read-only" in as_nobody(WRITE, folder / "board.sqlite").stderr
 
