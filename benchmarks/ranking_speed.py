@@ -15,10 +15,14 @@ import numpy as np
 
 from bench.ranking import rank_suite
 from db.schema import Run
-from tests.test_store import make_run
 
 TASKS = [f"task-{index}" for index in range(10)]
 BOARDS, ENTRIES, SEEDS = 10, 20, 5
+BLANK = {column.key: None for column in Run.__table__.columns if column.key != "id"} | {
+    "run_id": "", "wrapper": "residual", "budget": "10k", "config": {}, "config_source": {},
+    "chance": 0.1, "solved": 1.0, "state_bytes": 512,
+    "params_core": 8_000, "params_embedding": 0, "params_readout": 1_000,
+}  # fmt: skip
 
 
 def board(rng: np.random.Generator) -> list[Run]:
@@ -27,11 +31,10 @@ def board(rng: np.random.Generator) -> list[Run]:
     accuracy_ETN = np.clip(shift_ET[..., None] + 0.04 * rng.standard_normal((*shift_ET.shape, SEEDS)), 0.1, 1)
     failed_ETN = rng.random(accuracy_ETN.shape) < 0.02
     return [
-        make_run(
-            f"{e:04x}{t:04x}{n:08x}", model=f"model-{e}", task=TASKS[t], seed=n, budget="10k",
-            status="failed" if failed_ETN[e, t, n] else "finished",
-            metric_value=None if failed_ETN[e, t, n] else float(accuracy), params_total=9_000 + 40 * e,
-        )
+        Run(**BLANK | {
+            "model": f"model-{e}", "task": TASKS[t], "seed": n, "metric_value": float(accuracy),
+            "status": "failed" if failed_ETN[e, t, n] else "finished", "params_total": 9_000 + 40 * e,
+        })
         for (e, t, n), accuracy in np.ndenumerate(accuracy_ETN)
     ]  # fmt: skip
 
