@@ -66,6 +66,9 @@ def test_failures_count_zero_and_are_counted() -> None:
     # (1 + 1 + 1 + 1 + 0) / 5 = 80%.
     row = only_row(runs_of("fru", {"a": [1, 1, 1, 1, None]}), ["a"])
     assert (row.score, row.failures, row.tasks[0].failures, row.rank_low) == (pytest.approx(80), 1, 1, 1)
+    runs = runs_of("fru", {"a": [1, 1, 1, 1, 1]})
+    runs[0].status = "timeout"  # whatever its metric says
+    assert only_row(runs, ["a"]).score == pytest.approx(80)
 
 
 def test_an_entry_with_open_cells_is_listed_and_not_ranked() -> None:
@@ -93,6 +96,9 @@ def test_cells_without_spread_are_marked() -> None:
     assert (row.score_low, row.score_high) == (pytest.approx(46.22, abs=0.01), pytest.approx(63.78, abs=0.01))
     row = only_row(runs_of("fru", {"a": [0.7] * 5, "b": [0.1] * 5}), ["a", "b"])
     assert (row.score, row.score_low, row.score_high, row.p_front) == (pytest.approx(40), None, None, 1)
+    # The mean of five such scores differs from each of them in the last bit, which is no spread.
+    row = only_row(runs_of("fru", {"a": [0.55] * 5}), ["a"])
+    assert (row.tasks[0].no_spread, row.tasks[0].std, row.score_low) == (True, 0, None)
 
 
 def test_ties_share_their_ranks_and_the_smaller_one_stands_first() -> None:
@@ -172,11 +178,18 @@ def test_the_front_looks_across_tiers_and_at_the_spread() -> None:
     runs += runs_of("even", {"a": [0.65, 0.68, 0.7, 0.72, 0.75]}, budget="100k", params_total=2000)
     rows = {row.model: row for tier in ("10k", "100k") for row in rank_suite(runs, ["a"], tier).rows}
     assert (rows["small"].p_front, rows["worse"].p_front) == (1, 0)
+    assert (rows["small"].rank_high, rows["worse"].rank_high) == (1, 2)  # ranks do not
     assert rows["even"].p_front == pytest.approx(0.5, abs=0.06)  # its mean is the other's score
     more = runs + runs_of("huge", {"a": FIVE}, budget="100k", params_total=9999)
-    assert {row.model: row for row in rank_suite(more, ["a"], "100k").rows}["even"] == replace(
-        rows["even"], rank_low=1, rank_high=rows["even"].rank_high
-    )
+    even = next(row for row in rank_suite(more, ["a"], "100k").rows if row.model == "even")
+    assert even.p_front == rows["even"].p_front
+
+
+def test_twins_are_drawn_apart() -> None:
+    runs = runs_of("one", {"a": FIVE, "b": FIVE}) + runs_of("two", {"a": FIVE, "b": FIVE})
+    one, two = rank_suite(runs, ["a", "b"], "10k").rows
+    assert one.p_front == pytest.approx(0.5, abs=0.06)
+    assert (one.p_front or 0) + (two.p_front or 0) == pytest.approx(1)
 
 
 def test_rows_are_json() -> None:

@@ -8,7 +8,7 @@ difference ΔS that was seen with those of all the ways to deal out each task's 
 
 (Pitman 1937; stratified: Pesarin & Salmaso 2010). The D_t are independent, so the distribution of their sum is the
 convolution of theirs. It is computed by FFT on a grid of step h. Rounding moves each D_t by at most h/2, so everything
-from |ΔS| − T h/2 on is counted: p is never below the exact one, and ties are counted in.
+from |ΔS| − T h/2 on is counted: p is never below the exact one (but for 1e-15), and ties are counted in.
 
 Shapes: P pairs, T tasks, L dealings of a task, M grid points, N seeds.
 """
@@ -22,7 +22,8 @@ from scipy.fft import irfft, rfft
 
 from bench.ranking.cells import FloatArray, IntArray
 
-COARSE, FINE = 48, 384  # grid points a task
+COARSE, FINE = 48, 384  # grid points a task, of ten tasks at least
+LEAST_P = 1e-15  # smaller ones are lost in the rounding of the FFT
 MOST_DEALINGS = 10_000
 CHUNK = 2**17  # numbers at a time: as many as stay in the processor's cache
 
@@ -30,7 +31,7 @@ CHUNK = 2**17  # numbers at a time: as many as stay in the processor's cache
 def p_values(values_ETN: FloatArray, pairs_P2: IntArray, *, points: int) -> FloatArray:
     """p of each pair of entries, from scores by entry, task and seed (NaN beyond a cell's last), on `points` a task."""
     tasks = values_ETN.shape[1]
-    grid = 1 << (tasks * points - 1).bit_length()
+    grid = 1 << (max(tasks, 10) * points - 1).bit_length()
     seeds_ET = (~np.isnan(values_ETN)).sum(2)
     widest = max((len(dealings(a, b)) for a, b in _shapes(seeds_ET, pairs_P2)), default=1)
     size = max(1, CHUNK // (tasks * max(grid, widest)))
@@ -58,7 +59,7 @@ def _chunk(values_ETN: FloatArray, seeds_ET: IntArray, pairs_P2: IntArray, grid:
 
 def _tails(seen_P: FloatArray, dealt: list[tuple[IntArray, FloatArray]], tasks: int, grid: int) -> FloatArray:
     """P(|D| ≥ seen), given D_t of every dealing of the cells p T + t, in groups of as many dealings."""
-    step_P, least_P = _steps(dealt, len(seen_P), tasks, grid)
+    step_P = _steps(dealt, len(seen_P), tasks, grid)
     mass_M = np.zeros(len(seen_P) * tasks * grid)
     for cell, d_CL in dealt:
         point_CL = np.rint(d_CL / step_P[cell // tasks, None]).astype(np.int64) & (grid - 1)  # negative ones at the end
@@ -66,18 +67,16 @@ def _tails(seen_P: FloatArray, dealt: list[tuple[IntArray, FloatArray]], tasks: 
     mass_PM = irfft(rfft(mass_M.reshape(-1, tasks, grid)).prod(1), grid)
     distance_M = np.minimum(np.arange(grid), grid - np.arange(grid))
     beyond_PM = distance_M >= (seen_P / step_P - tasks / 2 - 1e-6)[:, None]
-    return np.clip((mass_PM * beyond_PM).sum(1), least_P, 1)
+    return np.clip((mass_PM * beyond_PM).sum(1), LEAST_P, 1)
 
 
-def _steps(
-    dealt: list[tuple[IntArray, FloatArray]], pairs: int, tasks: int, grid: int
-) -> tuple[FloatArray, FloatArray]:
-    """The step of each pair's grid, so that the sum never wraps around; and its least p, that of one dealing alone."""
-    reach_C, log_count_C = np.empty(pairs * tasks), np.empty(pairs * tasks)
+def _steps(dealt: list[tuple[IntArray, FloatArray]], pairs: int, tasks: int, grid: int) -> FloatArray:
+    """The step of each pair's grid: such that the sum of all tasks never wraps around."""
+    reach_C = np.empty(pairs * tasks)
     for cell, d_CL in dealt:
-        reach_C[cell], log_count_C[cell] = np.abs(d_CL).max(1), np.log(d_CL.shape[1])
+        reach_C[cell] = np.abs(d_CL).max(1)
     step_P = 2 * reach_C.reshape(pairs, tasks).sum(1) / (grid - tasks - 2)
-    return np.where(step_P > 0, step_P, 1), np.exp(-log_count_C.reshape(pairs, tasks).sum(1))
+    return np.where(step_P > 0, step_P, 1)
 
 
 @lru_cache(maxsize=64)

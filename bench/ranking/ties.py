@@ -27,8 +27,8 @@ def pair_p_values(values_ETN: FloatArray, pairs_P2: IntArray) -> FloatArray:
     """p of each pair: on a coarse grid, and on a fine one where that could change the verdict.
 
     A coarse p is never too small, so one at or under its threshold stands. One above it is computed again where it is
-    within a factor 10; the coarse grid errs by less, except in tables of a few values far apart, where a pair that is
-    called alike may lose a little power.
+    within a factor 10: near the thresholds the coarse grid is typically wrong by a factor 2. A pair farther off than
+    that is called alike.
     """
     p = p_values(values_ETN, pairs_P2, points=COARSE)
     threshold = np.empty(len(p))
