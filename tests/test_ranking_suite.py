@@ -77,6 +77,8 @@ def test_an_entry_with_open_cells_is_listed_and_not_ranked() -> None:
     runs[-1].status = "interrupted"
     done, half, begun = rank_suite(runs, ["a", "b"], "10k").rows
     assert (done.model, done.rank_low, done.rank_high) == ("done", 1, 1)
+    runs += runs_of("good", {"a": [1.0], "b": [1.0]})  # the best so far, but the least complete
+    assert [row.model for row in rank_suite(runs, ["a", "b"], "10k").rows] == ["done", "half", "good", "begun"]
     assert (half.model, half.rank_low, half.rank_high, half.p_front) == ("half", None, None, None)
     assert (half.score, half.tasks_done, half.tasks_total, half.seeds) == (pytest.approx(90), 1, 2, 2)
     assert (begun.model, begun.score, begun.score_low, begun.score_low_tasks) == ("begun", None, None, None)
