@@ -1,35 +1,13 @@
-"""From a table of runs to a table of rows: pure functions."""
+"""The rows of one task: a configuration of an architecture, with all of its seeds."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from bench.ranking.utility import score
 from db.schema import OPEN, Run
-
-
-def utility(value: float | None, *, chance: float, solved: float) -> float:
-    """Where a test metric lies between the task's trivial predictor (0) and the value that counts as solved (1).
-
-    Accuracies on a linear scale, errors on a logarithmic one; clipped to [0, 1]. No value, or one that is not finite,
-    has utility 0.
-    """
-    if value is None or not math.isfinite(value):
-        return 0.0
-    if solved > chance:
-        fraction = (value - chance) / (solved - chance)
-    elif value <= solved:
-        fraction = 1.0
-    else:
-        fraction = math.log(chance / value) / math.log(chance / solved)
-    return min(1.0, max(0.0, fraction))
-
-
-def score(run: Run) -> float:
-    """100 × utility. A run that did not finish well scores 0."""
-    return 100 * utility(run.metric_value, chance=run.chance, solved=run.solved)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,155 @@
+"""A table of results as arrays: entries × tasks.
+
+Shapes: E entries, T tasks, N seeds.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.ranking.utility import score
+from db.schema import OPEN, Run
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+LADDER = ("self-reported", "rescored", "reproduced")
+
+
+class EntryKey(NamedTuple):
+    """What competes. A model or wrapper that somebody set by hand is an entry of its own."""
+
+    model: str
+    wrapper: str
+    tier: str
+    tuning: str
+    """"defaults" or "preset": the suite fixes the budget that its presets were tuned with."""
+    settings: str
+    """Settings of model and wrapper that were given by flag, as `name=value` words."""
+
+
+class Result(NamedTuple):
+    """All that ranking needs of a run; equal tables of results are ranked once."""
+
+    entry: EntryKey
+    task: str
+    seed: int
+    score: float
+    failed: bool
+    rung: int
+    """On the verification ladder."""
+    params: int
+    """What the tier limits: learned numbers outside token embedding tables."""
+    core: int
+    embedding: int
+    readout: int
+    state_bytes: int | None
+
+
+def results(runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str]) -> tuple[Result, ...]:
+    """The results that count: ended runs of the suite's tasks in a parameter tier."""
+    wanted = set(tasks)
+    return tuple(
+        _result(run, run.budget, LADDER.index(verification.get(run.run_id, LADDER[0])))
+        for run in runs
+        if run.budget is not None and run.task in wanted and run.status != OPEN
+    )
+
+
+def _result(run: Run, tier: str, rung: int) -> Result:
+    tuning = "preset" if "preset" in run.config_source.values() else "defaults"
+    return Result(
+        entry=EntryKey(run.model, run.wrapper, tier, tuning, _by_hand(run.config, run.config_source)),
+        task=run.task,
+        seed=run.seed,
+        score=score(run),
+        failed=run.status != "finished",
+        rung=rung,
+        params=run.params_total - run.params_embedding,
+        core=run.params_core,
+        embedding=run.params_embedding,
+        readout=run.params_readout,
+        state_bytes=run.state_bytes,
+    )
+
+
+def _by_hand(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    if "flag" not in sources.values():
+        return ""
+    values = {name: value for part in ("model", "wrapper") for name, value in config.get(part, {}).items()}
+    chosen = sorted(name for name, source in sources.items() if source == "flag" and name in values)
+    return " ".join(f"{name}={json.dumps(values[name])}" for name in chosen)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """Scores by entry and task: arrays of shape E × T."""
+
+    entries: list[EntryKey]
+    results: list[list[Result]]
+    """Of each entry."""
+    values: FloatArray
+    """E × T × N: a cell's scores in ascending order, so that seeds' names mean nothing; NaN beyond its last."""
+
+    @cached_property
+    def count(self) -> IntArray:
+        return (~np.isnan(self.values)).sum(2)
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        """NaN where a cell is empty."""
+        with np.errstate(invalid="ignore"):
+            return np.nansum(self.values, axis=2) / self.count
+
+    @cached_property
+    def spread(self) -> BoolArray:
+        """Whether a cell's seeds differ."""
+        return np.fmax.reduce(self.values, axis=2) > np.fmin.reduce(self.values, axis=2)
+
+    @cached_property
+    def variance(self) -> FloatArray:
+        """Sample variance over seeds: exactly 0 where they do not differ, NaN where there are fewer than two."""
+        squares_ET = np.nansum((self.values - self.mean[..., None]) ** 2, axis=2) * self.spread
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.count > 1, squares_ET / (self.count - 1), np.nan)
+
+    def where(self, chosen_E: BoolArray) -> "Cells":
+        """Some of the entries."""
+        indices = np.flatnonzero(chosen_E).tolist()
+        return Cells(
+            entries=[self.entries[index] for index in indices],
+            results=[self.results[index] for index in indices],
+            values=self.values[indices],
+        )
+
+
+def cells(table: Iterable[Result], tasks: Sequence[str]) -> Cells:
+    """Group results by entry and task.
+
+    Raises:
+        ValueError: a seed has two results in a cell, so that protocols, versions or training settings are mixed.
+    """
+    groups: defaultdict[EntryKey, defaultdict[str, dict[int, Result]]] = defaultdict(lambda: defaultdict(dict))
+    for result in table:
+        cell = groups[result.entry][result.task]
+        if result.seed in cell:
+            raise ValueError(
+                f"{' '.join(filter(None, result.entry))} on {result.task} has two results for seed {result.seed}: "
+                "give the runs of one protocol, one task version and the suite's training settings."
+            )
+        cell[result.seed] = result
+    entries = sorted(groups)
+    seeds = max((len(cell) for group in groups.values() for cell in group.values()), default=1)
+    values_ETN = np.full((len(entries), len(tasks), seeds), np.nan)
+    for e, entry in enumerate(entries):
+        for t, task in enumerate(tasks):
+            scores = sorted(result.score for result in groups[entry][task].values())
+            values_ETN[e, t, : len(scores)] = scores
+    by_entry = [[result for cell in groups[entry].values() for result in cell.values()] for entry in entries]
+    return Cells(entries=entries, results=by_entry, values=values_ETN)

@@ -1,0 +1,70 @@
+"""What the ranking of a suite says, row by row."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskScore:
+    """An entry on one task."""
+
+    task: str
+    score: float | None
+    """Mean over seeds, failures counted as 0; None where there is no result."""
+    std: float | None
+    """Sample standard deviation over seeds; None where there are fewer than two."""
+    seeds: int
+    failures: int
+    no_spread: bool
+    """All its seeds, two or more, score alike: what that says of their spread is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteRow:
+    """An entry in a suite."""
+
+    rank_low: int | None
+    """1 + the number of entries that are significantly better; None where the entry is not ranked, as `rank_high`."""
+    rank_high: int | None
+    """The number of ranked entries less those that are significantly worse."""
+    model: str
+    wrapper: str
+    budget: str
+    tuning: str
+    settings: str
+    score: float | None
+    """100 × the mean over tasks of the mean utility over seeds; None while a task has no result."""
+    score_low: float | None
+    """95% interval for other seeds; None where no cell has spread or one has a single seed."""
+    score_high: float | None
+    score_low_tasks: float | None
+    """95% interval for other tasks; None where there is one task."""
+    score_high_tasks: float | None
+    params: float
+    """Learned numbers outside token embedding tables: geometric mean over tasks, as the other sizes."""
+    params_core: float
+    params_embedding: float
+    """Arithmetic mean: it is 0 where a task has no tokens."""
+    params_readout: float
+    state_bytes: float | None
+    """None where the model carries no state."""
+    tasks_done: int
+    """Tasks with at least five seeds."""
+    tasks_total: int
+    seeds: int
+    """Fewest in any cell."""
+    failures: int
+    verification: str
+    """The lowest rung of any of its runs."""
+    p_front: float | None
+    """Probability of being on the front of score and parameters, among the ranked entries of all tiers."""
+    budget_auc: float | None
+    """None until all three tiers are ranked."""
+    tasks: tuple[TaskScore, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    rows: tuple[SuiteRow, ...]
+    """Ranked entries, best first; then incomplete ones, most complete first."""
+    smallest_difference: float | None
+    """Points of score by which two entries must differ to be told apart; None where no difference would be enough."""

@@ -1,0 +1,29 @@
+"""What a result is worth, between anchors that no other entry moves."""
+
+import math
+
+from db.schema import Run
+
+
+def utility(value: float | None, *, chance: float, solved: float) -> float:
+    """Where a test metric lies between the task's trivial predictor (0) and the value that counts as solved (1).
+
+    Accuracies on a linear scale, errors on a logarithmic one; clipped to [0, 1]. No value, or one that is not finite,
+    has utility 0.
+    """
+    if value is None or not math.isfinite(value):
+        return 0.0
+    if solved > chance:
+        fraction = (value - chance) / (solved - chance)
+    elif value <= solved:
+        fraction = 1.0
+    else:
+        fraction = math.log(chance / value) / math.log(chance / solved)
+    return min(1.0, max(0.0, fraction))
+
+
+def score(run: Run) -> float:
+    """100 × utility. A run that did not finish well scores 0."""
+    if run.status != "finished":
+        return 0.0
+    return 100 * utility(run.metric_value, chance=run.chance, solved=run.solved)
