@@ -30,6 +30,10 @@ class Suite:
     seeds: int = 5
     """Runs of a cell that a ranked entry has at least, with seeds from 0 on."""
 
+    def trains_alike(self, task: str, training: Settings) -> bool:
+        """Whether training settings are the suite's on a task, as far as it fixes them."""
+        return task in self.tasks and all(training.get(name) == value for name, value in self.tasks[task].items())
+
     @property
     def hash(self) -> str:
         """SHA-256 of all of it."""

@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
 from bench.cli.output import field, number, print_json, print_rows
+
+if TYPE_CHECKING:
+    from bench.suites import Suite
+    from db.schema import Run
 
 EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 
@@ -39,17 +43,21 @@ def runs(
 def leaderboard(
     task: TaskFilter = None,
     budget: Annotated[str | None, typer.Option(help="Only this parameter tier: 10k, 100k or 1M.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in the tier of --budget.")] = None,
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Order architectures by score within each task.
+    """Order architectures by score within each task; with --suite, rank them over its tasks.
 
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     """
     from bench.ranking import leaderboard as ranked
     from db.store import Store
 
+    if suite is not None:
+        _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv)
+        return
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
@@ -69,6 +77,41 @@ def leaderboard(
         "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
     }
     print_rows([asdict(row) for row in table], columns, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+
+
+def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool) -> None:
+    from bench.errors import RequestError
+    from bench.ranking import rank_suite
+    from bench.suites import find_suite
+    from db.store import Store
+
+    suite = find_suite(name)
+    if budget not in suite.tiers or task is not None:
+        raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
+    runs = [run for run in Store(db, read_only=True).runs() if _belongs(run, suite)]
+    board = rank_suite(runs, list(suite.tasks), budget)
+    columns = {
+        "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
+        "model": field("model"),
+        "score": number("score", ".1f"),
+        "from": number("score_low", ".1f"),
+        "to": number("score_high", ".1f"),
+        "params": number("params", ",.0f"),
+        "done": lambda row: f"{row['tasks_done']} of {row['tasks_total']}",
+        "seeds": field("seeds"),
+        "failed": field("failures"),
+        "on front": number("p_front", ".2f"),
+        "tuning": field("tuning"),
+        "settings": field("settings"),
+    }
+    empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
+    print_rows([asdict(row) for row in board.rows], columns, as_json=as_json, as_csv=as_csv, empty=empty)
+
+
+def _belongs(run: "Run", suite: "Suite") -> bool:
+    from bench import PROTOCOL
+
+    return run.protocol == PROTOCOL and suite.trains_alike(run.task, run.config["training"])
 
 
 def show(

@@ -1,0 +1,62 @@
+"""`bench leaderboard --suite`: which runs count, and the fields of its rows."""
+
+from typing import Any
+
+import pytest
+
+from bench.suites import find_suite
+from db.store import Store
+from tests.conftest import Bench
+from tests.test_store import make_run
+
+QUICK = find_suite("quick-v1")
+
+
+def record(store: Store, model: str, metric: float, **changes: Any) -> None:
+    """Five seeds of every cell of quick-v1 at 10k, trained as the suite says."""
+    for task, training in QUICK.tasks.items():
+        for seed in range(5):
+            run_id = f"{hash((model, task, seed, str(changes))) & (2**64 - 1):016x}"
+            values = {"metric_value": metric + seed / 100, "task": task, "seed": seed, "budget": "10k"}
+            store.record(make_run(run_id, model=model, config={"training": dict(training)}, **values | changes))
+
+
+@pytest.fixture
+def filled(bench: Bench) -> Bench:
+    store = Store(str(bench.db))
+    record(store, "fru", 0.9)
+    record(store, "gru", 0.3)
+    record(store, "fru", 0.1, protocol=0)
+    record(store, "fru", 0.1, config={"training": {"max_steps": 7}})
+    record(store, "lstm", 0.5, budget="100k")
+    return bench
+
+
+def test_rows(filled: Bench) -> None:
+    first, second = filled.json("leaderboard", "--suite", "quick-v1", "--budget", "10k")
+    assert (first["model"], first["rank_low"], first["rank_high"], first["seeds"]) == ("fru", 1, 1, 5)
+    assert (second["model"], second["rank_low"], second["rank_high"]) == ("gru", 2, 2)
+    # accuracies 0.90 to 0.94 between chance 0.1 and 1: a mean of 0.92 scores 100 · 0.82 / 0.9
+    assert first["score"] == pytest.approx(100 * 0.82 / 0.9)
+    assert first["score_low"] < first["score"] < first["score_high"]
+    assert (first["tasks_done"], first["tasks_total"], first["failures"]) == (4, 4, 0)
+    assert (first["budget_auc"], first["verification"]) == (None, "self-reported")
+    assert first["p_front"] > 0.99
+    assert first["params"] == pytest.approx(10)
+
+
+def test_table(filled: Bench) -> None:
+    table = filled("leaderboard", "--suite", "quick-v1", "--budget", "10k").stdout
+    assert "1–1" in table
+    assert "4 of 4" in table
+
+
+def test_wrong_requests(filled: Bench) -> None:
+    assert "--suite quick-v1 wants --budget 10k or 100k" in filled.refused("leaderboard", "--suite", "quick-v1")
+    assert "Did you mean 'quick-v1'" in filled.refused("leaderboard", "--suite", "quick", "--budget", "10k")
+
+
+def test_no_runs_of_the_suite(shared_bench: Bench) -> None:
+    assert (
+        "No runs of quick-v1 at 10k yet" in shared_bench("leaderboard", "--suite", "quick-v1", "--budget", "10k").stderr
+    )
