@@ -1,5 +1,6 @@
 """`bench leaderboard --suite`: which runs count, and the fields of its rows."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from db.store import Store
 from tests.conftest import Bench
 from tests.test_store import make_run
 
+IDS = count()
 QUICK = find_suite("quick-v1")
 
 
@@ -16,9 +18,8 @@ def record(store: Store, model: str, metric: float, **changes: Any) -> None:
     """Five seeds of every cell of quick-v1 at 10k, trained as the suite says."""
     for task, training in QUICK.tasks.items():
         for seed in range(5):
-            run_id = f"{hash((model, task, seed, str(changes))) & (2**64 - 1):016x}"
-            values = {"metric_value": metric + seed / 100, "task": task, "seed": seed, "budget": "10k"}
-            store.record(make_run(run_id, model=model, config={"training": dict(training)}, **values | changes))
+            values = {"model": model, "task": task, "seed": seed, "budget": "10k", "metric_value": metric + seed / 100}
+            store.record(make_run(f"{next(IDS):016x}", **values | {"config": {"training": dict(training)}} | changes))
 
 
 @pytest.fixture
