@@ -10,6 +10,10 @@ class RequestError(Exception):
     exit_code = 2
 
 
+class BusyError(RequestError):
+    """Another process is at it."""
+
+
 def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = None) -> RequestError:
     """An error for a name that does not exist, with the nearest one that does.
 
