@@ -70,6 +70,8 @@ class Tuning:
             raise RequestError("with --objectives metric,params, --max-params takes the place of --budget.")
         if self.has_front and self.pruner not in (None, "none"):
             raise RequestError(f"--pruner {self.pruner} needs one objective: Optuna prunes by one value.")
+        if self.max_params is not None:
+            self.settings({}, self.max_params)
 
     @property
     def has_front(self) -> bool:
@@ -112,6 +114,14 @@ class Tuning:
     @property
     def evaluations(self) -> int:
         return -(-self.steps // self.steps_per_epoch)
+
+    @cached_property
+    def smallest(self) -> int:
+        """Parameters of the smallest network that is tried where there is no tier."""
+        base = self.base
+        narrow = Settings.at_width(base.model.cls, base.wrapper, 1).updated(self.fixed)
+        least = count_on_meta(base.model.cls, base.wrapper, narrow, base.spec).budgeted
+        return max(least, (self.max_params or 0) // SMALLEST)
 
     def settings(self, chosen: Mapping[str, Any], max_params: int | None) -> Settings:
         """The complete settings of a trial, fitted to the budget."""
@@ -256,8 +266,7 @@ def _suggested(tuning: Tuning, trial: Trial, seed: int) -> TrialRequest:
     """What the study proposes to train; the trial remembers what was chosen and what follows from it."""
     base, unset = tuning.base, cast(Trial, Unset(trial, tuning.fixed))
     chosen = Training.search_space(unset) | base.model.cls.search_space(unset)
-    smallest = max(1, (tuning.max_params or 0) // SMALLEST)
-    limit = tuning.max_params and trial.suggest_int("max_params", smallest, tuning.max_params, log=True)
+    limit = tuning.max_params and trial.suggest_int("max_params", tuning.smallest, tuning.max_params, log=True)
     settings = tuning.settings(chosen, limit)
     counts = count_on_meta(base.model.cls, base.wrapper, settings, base.spec)
     trial.set_user_attr("chosen", chosen)

@@ -193,12 +193,12 @@ def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
 
     kept = Studies(db)
     columns = {
-        "study": field("study"),
         "finished": lambda row: str(row["trials"]["finished"]),
         "pruned": lambda row: str(row["trials"]["pruned"]),
         "failed": lambda row: str(row["trials"]["failed"]),
         "steps": number("steps"),
         "best": number("best", ".4f"),
+        "study": field("study"),
     }
     empty = "No studies yet. Make one:  python -m bench tune --model fru --task digits --trials 12"
     print_rows([overview(study) for study in kept.all()], columns, as_json=as_json, as_csv=as_csv, empty=empty)
