@@ -157,8 +157,7 @@ class Attempt:
         return total // devices
 
     def _build_trainer(self, train_count: int) -> Trainer:
-        steps_per_epoch = -(-train_count // self.training.batch_size)
-        total_steps = self.training.max_steps or self.training.epochs * steps_per_epoch
+        total_steps = self.training.total_steps(train_count)
         execution, request = self.execution, self.request
         label = f"{request.model.name} · {request.spec.name} · seed {request.seed}"
         bar = ProgressBar(total_steps, request.spec.metric, label)
@@ -169,7 +168,7 @@ class Attempt:
                 devices=execution.devices,
                 precision=self.training.precision,
                 max_epochs=-1 if self.training.max_steps else self.training.epochs,
-                val_check_interval=_evaluation_interval(steps_per_epoch),
+                val_check_interval=evaluation_interval(self.training.steps_per_epoch(train_count)),
                 gradient_clip_val=self.training.clip_norm,
                 callbacks=[*self._callbacks(total_steps), *watchers],
                 logger=self._logger(),
@@ -237,7 +236,7 @@ def _prepare_process() -> None:
         warnings.filterwarnings("ignore", module=rf"{module}\..*")
 
 
-def _evaluation_interval(steps_per_epoch: int) -> int:
+def evaluation_interval(steps_per_epoch: int) -> int:
     """Steps between evaluations: an epoch, or the parts of a long one, of at most MOST_STEPS."""
     return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 

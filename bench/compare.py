@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from bench import PROTOCOL
 from bench.cells import CellListener, carry_out, cell, with_seeds
+from bench.outcome import best_request, best_trials
 from bench.ranking import Row, leaderboard
 from bench.registry import FoundModel
 from bench.request import Execution
 from bench.studies import Studies
 from bench.suites import Suite
-from bench.tune import TrialListener, Tuning, best_request, best_trials, tune
+from bench.tune import TrialListener, tune
+from bench.tuning import Tuning
 from db.schema import Run
 from db.store import Store
 

@@ -64,7 +64,7 @@ class RunRequest:
         words += ["--task", self.spec.name, "--seed", str(self.seed)]
         words += ["--wrapper", self.wrapper.name] * (self.wrapper is not self.model.cls.wrapper)
         words += ["--budget", str(self.budget)] * (self.budget is not None)
-        config = {name: value for part in self.settings.to_dict().values() for name, value in part.items()}
+        config = self.settings.flat()
         for name, source in self.sources.items():
             if source in CHOSEN:
                 words += ["--set", f"{name}={word(config[name])}"]

@@ -9,23 +9,17 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-
-from sqlalchemy import URL, inspect
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateSchema
-
-from bench.errors import RequestError
-from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, connect, database_url
-from db.errors import StoreError
-
-if find_spec("optuna") is None:
-    raise RequestError("tuning needs Optuna: pip install -e '.[tune]'")
 
 import optuna
 from optuna import Study
 from optuna.storages import RDBStorage
+from sqlalchemy import URL, inspect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema
+
+from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, check_writable, connect, database_url
+from db.errors import StoreError
 
 SCHEMA = "bench_studies"
 
@@ -59,6 +53,11 @@ class Studies:
         """Where a study keeps its lock and the checkpoints of the trial under way."""
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         return self._path.with_name(f"{self._path.stem}-artifacts") / f"study-{digest}"
+
+    def check_writable(self) -> None:
+        """Raises StoreError: what is found could not be kept."""
+        if not self.on_postgres:
+            check_writable(Path(self.url.database or ""))
 
     @cached_property
     def storage(self) -> RDBStorage:

@@ -3,13 +3,10 @@
 A trial is not a run: its seed is one of tuning's, its network never sees the test split, and no result is recorded.
 """
 
-import json
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,119 +14,21 @@ import optuna
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna import Study, Trial
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from bench import PROTOCOL
 from bench.attempt import Attempt, Ending, forget
-from bench.budget import fit
 from bench.callbacks import ProgressBar
-from bench.errors import RequestError, unknown
+from bench.errors import RequestError
 from bench.network import count_on_meta
-from bench.request import TUNING_SEEDS, Execution, RunRequest, TrialRequest
+from bench.outcome import settled
+from bench.request import TUNING_SEEDS, Execution, TrialRequest
 from bench.run import alone
-from bench.settings import Settings
 from bench.studies import Studies
+from bench.tuning import Tuning, build_pruner, build_sampler
 from models._training import Training
 
-STARTUP = 6  # trials before a sampler or pruner trusts what it has seen
-SMALLEST = 100  # with a limit on parameters in place of a tier, networks from a hundredth of it on are tried
-REPLACED = ("killed", "interrupted")  # reasons for which a trial is tried again, and counts once
-STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-
-TrialListener = Callable[["Tuning", Study, FrozenTrial], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """What is tuned, and for how many trials.
-
-    Args:
-        base: a run of what is tuned. The settings that were given for it are held; tuning chooses others.
-        objectives: "metric", or "metric,params" for the front of the two.
-        pruner: hyperband for one objective and none for two, unless given.
-        max_params: for two objectives, the largest network that is tried.
-
-    Raises:
-        RequestError: options that contradict one another.
-    """
-
-    base: RunRequest
-    trials: int
-    objectives: str = "metric"
-    sampler: str = "tpe"
-    pruner: str | None = None
-    max_params: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.has_front != (self.max_params is not None):
-            raise RequestError("--objectives metric,params and --max-params N go together: N bounds what is tried.")
-        if self.has_front and self.base.budget is not None:
-            raise RequestError("with --objectives metric,params, --max-params takes the place of --budget.")
-        if self.has_front and self.pruner not in (None, "none"):
-            raise RequestError(f"--pruner {self.pruner} needs one objective: Optuna prunes by one value.")
-        if self.max_params is not None:
-            self.settings({}, self.max_params)
-
-    @property
-    def has_front(self) -> bool:
-        return self.objectives == "metric,params"
-
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """The settings that tuning leaves alone."""
-        return {
-            name: value for name, value in _flat(self.base.settings).items() if self.base.sources.get(name) == "flag"
-        }
-
-    @property
-    def name(self) -> str:
-        """The study's: what has another name is never mixed with this."""
-        base, training = self.base, self.base.settings.training
-        size = base.budget or (f"at most {self.max_params} parameters" if self.max_params else "no tier")
-        held = [
-            f"{name}={json.dumps(value)}"
-            for name, value in sorted(self.fixed.items())
-            if name not in ("epochs", "max_steps")
-        ]
-        task = f"{base.spec.name} v{base.spec.version}"
-        return " · ".join(
-            [base.model.name, base.wrapper.name, task, size, training.length, f"protocol {PROTOCOL}", *held]
-        )
-
-    @cached_property
-    def steps_per_epoch(self) -> int:
-        """Between one evaluation on validation and the next."""
-        train = self.base.task.build(with_tests=False).split("train")
-        return -(-len(train.y) // self.base.settings.training.batch_size)
-
-    @property
-    def steps(self) -> int:
-        """What a trial takes unless it is pruned."""
-        training = self.base.settings.training
-        return training.max_steps or training.epochs * self.steps_per_epoch
-
-    @property
-    def evaluations(self) -> int:
-        return -(-self.steps // self.steps_per_epoch)
-
-    @cached_property
-    def smallest(self) -> int:
-        """Parameters of the smallest network that is tried where there is no tier."""
-        base = self.base
-        narrow = Settings.at_width(base.model.cls, base.wrapper, 1).updated(self.fixed)
-        least = count_on_meta(base.model.cls, base.wrapper, narrow, base.spec).budgeted
-        return max(least, (self.max_params or 0) // SMALLEST)
-
-    def settings(self, chosen: Mapping[str, Any], max_params: int | None) -> Settings:
-        """The complete settings of a trial, fitted to the budget."""
-        base, changes = self.base, {**chosen, **self.fixed}
-        limit = base.budget or max_params
-        if limit is None:
-            return base.settings.updated(changes)
-        return fit(base.model.cls, base.wrapper, base.spec, limit, changes)
+TrialListener = Callable[[Tuning, Study, FrozenTrial], None]
 
 
 class Unset:
@@ -158,18 +57,12 @@ class ReportAndPrune(Callback):
         if self.tuning.has_front:
             return  # Optuna takes reports for one objective only
         self.trial.report(self.values[-1], step=len(self.values))
-        if len(self.values) < self.tuning.evaluations and self.trial.should_prune():
+        if trainer.global_step < self.tuning.steps and self.trial.should_prune():
             self.pruned = trainer.should_stop = True
 
     @property
     def best(self) -> float:
         return (max if self.tuning.base.spec.higher_is_better else min)(self.values)
-
-    def bar(self) -> list[Callback]:
-        """A progress bar, where there is a terminal to draw it on."""
-        base = self.tuning.base
-        bar = ProgressBar(self.tuning.steps, base.spec.metric, f"{base.model.name} · {base.spec.name}, tuning")
-        return [bar] if bar.console.is_terminal else []
 
 
 def tune(
@@ -188,6 +81,7 @@ def tune(
         RequestError: the study exists and `resume` was not asked for, or another process is at it.
     """
     deadline = time.monotonic() + timeout
+    studies.check_writable()
     folder = studies.folder(tuning.name)
     with alone(folder, f"study '{tuning.name}'"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -218,13 +112,13 @@ def _open(tuning: Tuning, studies: Studies, *, resume: bool) -> Study:
         pruner=build_pruner("none" if tuning.has_front else tuning.pruner or "hyperband", tuning.evaluations),
         load_if_exists=True,
     )
-    if study.trials and not resume:
+    if settled(study) and not resume:
         raise RequestError(
             f"the study '{tuning.name}' has {len(settled(study))} trials already. "
             "Add --resume to go on to the number asked for, or give another --db."
         )
     if not study.trials:
-        study.enqueue_trial(_flat(base.settings))  # the first trial has the defaults: tuning must not be worse
+        study.enqueue_trial(base.settings.flat())  # the first trial has the defaults: tuning must not be worse
     _put_back(study, studies, "killed")
     return study
 
@@ -235,12 +129,6 @@ def _put_back(study: Study, studies: Studies, reason: str) -> None:
         studies.storage.set_trial_user_attr(trial._trial_id, "reason", reason)
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params)
-
-
-def settled(study: Study) -> list[FrozenTrial]:
-    """The trials that have ended, each once however often it was tried, in the order in which they began."""
-    ended = study.get_trials(deepcopy=False, states=tuple(STATES))
-    return [trial for trial in ended if trial.user_attrs.get("reason") not in REPLACED]
 
 
 def _carry_out(tuning: Tuning, study: Study, trial: Trial, seed: int, execution: Execution, folder: Path) -> Ending:
@@ -255,7 +143,7 @@ def _carry_out(tuning: Tuning, study: Study, trial: Trial, seed: int, execution:
     if ending.status == "finished" and watcher.pruned:
         study.tell(trial, state=TrialState.PRUNED)
     elif ending.status == "finished":
-        study.tell(trial, [watcher.best, trial.user_attrs["params"]["total"]][: len(study.directions)])
+        study.tell(trial, [watcher.best, trial.user_attrs["budgeted"]][: len(study.directions)])
     elif ending.status != "interrupted":
         trial.set_user_attr("reason", f"{ending.status}: {ending.reason}")
         study.tell(trial, state=TrialState.FAIL)
@@ -271,97 +159,16 @@ def _suggested(tuning: Tuning, trial: Trial, seed: int) -> TrialRequest:
     counts = count_on_meta(base.model.cls, base.wrapper, settings, base.spec)
     trial.set_user_attr("chosen", chosen)
     trial.set_user_attr("config", settings.to_dict())
+    trial.set_user_attr("budgeted", counts.budgeted)
     trial.set_user_attr("params", asdict(counts) | {"total": counts.total})
     return TrialRequest(**vars(base) | {"settings": settings, "seed": seed})
 
 
 def _train(request: TrialRequest, watcher: ReportAndPrune, execution: Execution, folder: Path) -> Ending:
     forget(folder)
-    attempt = Attempt(request, execution, folder, watchers=[watcher, *watcher.bar()])
+    label = f"{request.model.name} · {request.spec.name} · a trial"
+    bar = ProgressBar(watcher.tuning.steps, request.spec.metric, label)
+    attempt = Attempt(request, execution, folder, watchers=[watcher, bar] if bar.console.is_terminal else [watcher])
     ending = attempt.train()
     watcher.trial.set_user_attr("steps", attempt.steps)
     return ending
-
-
-def build_sampler(name: str, seed: int) -> BaseSampler:
-    match name:
-        case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=STARTUP)
-        case "gp":
-            return GPSampler(seed=seed, n_startup_trials=STARTUP)
-        case "random":
-            return RandomSampler(seed=seed)
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=2 * STARTUP)
-        case _:
-            raise unknown("sampler", name, ("tpe", "gp", "random", "nsga2"))
-
-
-def build_pruner(name: str, evaluations: int) -> BasePruner:
-    match name:
-        case "hyperband":
-            return HyperbandPruner(min_resource=max(1, evaluations // 27), max_resource=evaluations)
-        case "median":
-            return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=evaluations // 9)
-        case "none":
-            return NopPruner()
-        case _:
-            raise unknown("pruner", name, ("hyperband", "median", "none"))
-
-
-def _flat(settings: Settings) -> dict[str, Any]:
-    return {name: value for part in settings.to_dict().values() for name, value in part.items()}
-
-
-def report(tuning: Tuning, study: Study) -> dict[str, Any]:
-    """What `bench tune` prints: the best of the study and the count of its trials."""
-    front = [_result(trial) for trial in best_trials(study)]
-    return {
-        **overview(study),
-        "model": tuning.base.model.name,
-        "wrapper": tuning.base.wrapper.name,
-        "task": tuning.base.spec.name,
-        "budget": tuning.base.budget,
-        "metric": tuning.base.spec.metric,
-        "best": front[0] if front else None,
-        "command": best_request(tuning, study).command if front else None,
-        **({"front": front} if tuning.has_front else {}),
-    }
-
-
-def best_trials(study: Study) -> list[FrozenTrial]:
-    """The best trial, or for two objectives those that no other dominates; the best metric first."""
-    if not any(trial.state == TrialState.COMPLETE for trial in settled(study)):
-        return []
-    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
-    return sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
-
-
-def _result(trial: FrozenTrial) -> dict[str, Any]:
-    return {"value": trial.values[0], "config": trial.user_attrs["config"], "params": trial.user_attrs["params"]}
-
-
-def overview(study: Study) -> dict[str, Any]:
-    """What `bench studies` prints: the count of trials, their training steps and the best value."""
-    trials, best = settled(study), best_trials(study)
-    states = Counter(STATES[trial.state] for trial in trials)
-    return {
-        "study": study.study_name,
-        "trials": {state: states[state] for state in STATES.values()},
-        "steps": sum(trial.user_attrs.get("steps", 0) for trial in trials),
-        "best": best[0].values[0] if best else None,
-    }
-
-
-def best_settings(tuning: Tuning, study: Study) -> dict[str, Any]:
-    """The settings of the best trial that somebody or the study chose; the rest are defaults or the budget's doing."""
-    return best_trials(study)[0].user_attrs["chosen"] | tuning.fixed
-
-
-def best_request(tuning: Tuning, study: Study) -> RunRequest:
-    """The run of seed 0 with the best settings."""
-    best, base = best_trials(study)[0], tuning.base
-    changes = best_settings(tuning, study)
-    settings = tuning.settings(changes, best.params.get("max_params"))
-    sources = dict.fromkeys(changes, "preset") | base.sources
-    return replace(base, settings=settings, sources=sources)

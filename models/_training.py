@@ -48,6 +48,13 @@ class Training(ModelConfig):
         """How long training is, in words."""
         return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs} epochs"
 
+    def steps_per_epoch(self, train_count: int) -> int:
+        """Optimiser steps in a pass over so many samples."""
+        return -(-train_count // self.batch_size)
+
+    def total_steps(self, train_count: int) -> int:
+        return self.max_steps or self.epochs * self.steps_per_epoch(train_count)
+
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         """What tuning may choose for every model; a model's own `search_space` adds to it."""

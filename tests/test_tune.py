@@ -1,9 +1,7 @@
 """Tuning: what a trial may see, what a study keeps through every kind of stop, and that its winner can be used."""
 
-import importlib.util
 import signal
 import sqlite3
-import sys
 import time
 import tomllib
 from collections.abc import Callable
@@ -20,7 +18,8 @@ from bench.registry import FoundModel, find_model, find_model_or_file, find_task
 from bench.request import TUNING_SEEDS, SettingFlags, build_request
 from bench.studies import Studies
 from bench.suites import Suite
-from bench.tune import Tuning, Unset
+from bench.tune import Unset
+from bench.tuning import Tuning
 from datamodules.digits import Digits
 from models._training import Training
 from tests.conftest import Bench
@@ -143,13 +142,16 @@ def test_pruning_saves_steps(bench: Bench, write_model: Writer) -> None:
 
 
 def test_two_objectives_give_a_front_and_prune_nothing(bench: Bench) -> None:
-    words = ("tune", "--model", "gru", "--set", "max_steps=20", "--trials", "5")
+    words = ["tune", "--model", "gru", "--set", "max_steps=20", "--trials", "5"]
     done = bench.json(*words, "--objectives", "metric,params", "--max-params", "2000")
     assert done["trials"] == {"finished": 5, "pruned": 0, "failed": 0}
     front = [(each["value"], each["params"]["total"]) for each in done["front"]]
     assert front == sorted(front, reverse=True), "better ones are larger"
     assert max(size for _, size in front) <= 2000
     assert done["best"] == done["front"][0]
+    words = done["command"].split()
+    run = bench.json(*words[words.index("run") :])
+    assert bench.json("show", run["run_id"])["config"] == done["best"]["config"]
 
 
 # What ends a trial or a study
@@ -329,18 +331,21 @@ def test_wrong_requests(bench: Bench, words: list[str], told: str) -> None:
     assert bench.json("studies") == []
 
 
+def test_a_place_that_cannot_be_written_is_refused(bench: Bench) -> None:
+    told = bench.refused(*GRU, "--trials", "1", "--db", str(bench.folder / "none" / "board.sqlite"))
+    assert "none does not exist, so results can't be recorded" in told
+
+
 def test_a_file_outside_the_project_has_no_presets(bench: Bench, write_model: Writer) -> None:
     path = str(write_model("mine", "pass"))
     assert "only models there have presets" in bench.refused("tune", "--model", path, "--trials", "1", "--save-preset")
     assert "only models there have presets" in bench.refused("run", "--model", path, "--preset")
 
 
-def test_without_optuna(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("bench.studies", "bench.tune"):
-        monkeypatch.delitem(sys.modules, module)
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
-    assert "tuning needs Optuna: pip install -e '.[tune]'" in bench.refused(*GRU, "--trials", "1")
+@pytest.mark.parametrize("words", [(*GRU, "--trials", "1"), ("studies",), ("compare", "gru")])
+def test_without_optuna(bench: Bench, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.setattr("bench.errors.find_spec", lambda name: None)
+    assert "this command needs optuna: pip install -e '.[tune]'" in bench.refused(*words)
 
 
 def test_names_of_studies(write_model: Writer) -> None:

@@ -13,6 +13,7 @@ from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import field, number, print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.tune import show_trial
+from bench.errors import require
 
 if TYPE_CHECKING:
     from bench.ranking import Row
@@ -39,6 +40,7 @@ def compare(
 
     Nothing is kept unless --record is given; with it, the same command goes on where it was stopped.
     """
+    require("optuna", "tune")
     from bench.compare import Comparison, stand
     from bench.compare import compare as carry_out
     from bench.registry import find_model_or_file

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bench.errors import RequestError
+
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 Db = Annotated[
@@ -30,8 +32,6 @@ def seconds(text: str | None) -> float:
     Raises:
         RequestError: it has another form.
     """
-    from bench.errors import RequestError
-
     if text is None:
         return math.inf
     try:

@@ -7,6 +7,7 @@ import typer
 
 from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, number, print_json, print_rows, stderr
+from bench.errors import RequestError, require
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from bench.request import Execution
     from bench.studies import Studies
-    from bench.tune import Tuning
+    from bench.tuning import Tuning
 
 EPILOG = """Examples:
 
@@ -60,6 +61,7 @@ def tune(
 
     The study is kept beside the database. Every model has the same search space for training, and its own besides.
     """
+    require("optuna", "tune")
     from bench.request import Execution
     from bench.studies import Studies
 
@@ -89,10 +91,9 @@ def _plan(
     model: str | None, task: str | None, flags: dict[str, Any], trials: int | None, options: dict[str, Any],
     *, models: str | None,
 ) -> "Tuning":  # fmt: skip
-    from bench.errors import RequestError
     from bench.registry import find_model_or_file, find_task
     from bench.request import SettingFlags, build_request
-    from bench.tune import Tuning
+    from bench.tuning import Tuning
 
     if model is None or models is not None:
         raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v1 --models fru,lstm.")
@@ -111,9 +112,8 @@ def _plan_suite(
     given: dict[str, Any],
 ) -> list["Tuning"]:
     from bench.cells import find_models, first_cells
-    from bench.errors import RequestError
     from bench.suites import find_suite
-    from bench.tune import Tuning
+    from bench.tuning import Tuning
 
     suite = find_suite(name)
     foreign = [option for option, value in given.items() if value]
@@ -127,7 +127,6 @@ def _plan_suite(
 
 
 def _check_presets(tunings: list["Tuning"]) -> None:
-    from bench.errors import RequestError
     from bench.presets import path_of
 
     for tuning in tunings:
@@ -140,8 +139,9 @@ def _carry_out(
     tunings: list["Tuning"], studies: "Studies", execution: "Execution", resume: bool, timeout: float, save_preset: bool
 ) -> tuple[list[dict[str, Any]], bool]:
     """A document for each study, up to one that was interrupted."""
+    from bench.outcome import best_settings, report
     from bench.presets import save, spent
-    from bench.tune import best_settings, report, tune
+    from bench.tune import tune
 
     deadline, documents = time.monotonic() + timeout, []
     for tuning in tunings:
@@ -159,7 +159,7 @@ def _carry_out(
 
 def show_trial(tuning: "Tuning", study: "Study", trial: "FrozenTrial") -> None:
     """A line for a trial that has ended, where somebody watches."""
-    from bench.tune import STATES, best_trials, settled
+    from bench.outcome import STATES, best_trials, settled
 
     if not stderr.is_terminal:
         return
@@ -188,8 +188,9 @@ def _show(document: dict[str, Any]) -> None:
 
 def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
     """List the tuning studies that are kept beside the database."""
+    require("optuna", "tune")
+    from bench.outcome import overview
     from bench.studies import Studies
-    from bench.tune import overview
 
     kept = Studies(db)
     columns = {
