@@ -54,7 +54,7 @@ def compare(
         Whether it was interrupted.
     """
     for tuning in comparison.tunings():
-        study, interrupted = tune(tuning, studies, execution, resume=True, timeout=math.inf, listener=on_trial)
+        study, interrupted = tune(tuning, studies, execution, timeout=math.inf, listener=on_trial)
         if interrupted:
             return True
         best = best_request(tuning, study) if best_trials(study) else tuning.base

@@ -5,7 +5,7 @@ A trial is not a run: its seed is one of tuning's, its network never sees the te
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -66,9 +66,9 @@ class ReportAndPrune(Callback):
 
 
 def tune(
-    tuning: Tuning, studies: Studies, execution: Execution, *, resume: bool, timeout: float, listener: TrialListener
+    tuning: Tuning, studies: Studies, execution: Execution, *, timeout: float, listener: TrialListener
 ) -> tuple[Study, bool]:
-    """Carry out trials until the study has as many as asked for, or no new one may begin.
+    """Carry out trials until the study, new or begun earlier, has as many as asked for, or no new one may begin.
 
     Args:
         timeout: seconds after which no trial begins.
@@ -78,14 +78,15 @@ def tune(
         The study, and whether it was interrupted.
 
     Raises:
-        RequestError: the study exists and `resume` was not asked for, or another process is at it.
+        BusyError: another process is at this study.
+        StoreError: what is found could not be kept.
     """
     deadline = time.monotonic() + timeout
     studies.check_writable()
     folder = studies.folder(tuning.name)
     with alone(folder, f"study '{tuning.name}'"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study = _open(tuning, studies, resume=resume)
+        study = _open(tuning, studies)
         try:
             while (number := len(settled(study))) < tuning.trials and time.monotonic() < deadline:
                 study.sampler = build_sampler(tuning.sampler, seed=TUNING_SEEDS + number)
@@ -102,7 +103,18 @@ def tune(
     return study, False
 
 
-def _open(tuning: Tuning, studies: Studies, *, resume: bool) -> Study:
+def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
+    """Raises RequestError: there are trials already, and nobody asked to go on with them."""
+    begun = {study.study_name: len(settled(study)) for study in studies.all()}
+    for tuning in tunings:
+        if begun.get(tuning.name):
+            raise RequestError(
+                f"the study '{tuning.name}' has {begun[tuning.name]} trials already. "
+                "Add --resume to go on to the number asked for, or give another --db."
+            )
+
+
+def _open(tuning: Tuning, studies: Studies) -> Study:
     base = tuning.base
     better = StudyDirection.MAXIMIZE if base.spec.higher_is_better else StudyDirection.MINIMIZE
     study = optuna.create_study(
@@ -112,11 +124,6 @@ def _open(tuning: Tuning, studies: Studies, *, resume: bool) -> Study:
         pruner=build_pruner("none" if tuning.has_front else tuning.pruner or "hyperband", tuning.evaluations),
         load_if_exists=True,
     )
-    if settled(study) and not resume:
-        raise RequestError(
-            f"the study '{tuning.name}' has {len(settled(study))} trials already. "
-            "Add --resume to go on to the number asked for, or give another --db."
-        )
     if not study.trials:
         study.enqueue_trial(base.settings.flat())  # the first trial has the defaults: tuning must not be worse
     _put_back(study, studies, "killed")

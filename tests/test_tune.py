@@ -237,8 +237,9 @@ def test_a_killed_command_is_resumed_to_the_exact_number(bench: Bench, write_mod
 
 
 def test_no_trial_begins_after_the_timeout(bench: Bench) -> None:
-    done = bench.json(*GRU, "--trials", "3", "--timeout", "0s", code=1)
-    assert done["trials"] == {"finished": 0, "pruned": 0, "failed": 0}
+    done = bench(*GRU, "--trials", "3", "--timeout", "0s", code=1)
+    assert "the time is over after 0 of 3 trials; --resume goes on" in done.stderr
+    assert "gru on digits: no trials" in done.stdout
 
 
 # What is done with the best
@@ -308,6 +309,8 @@ def test_every_cell_of_a_suite_gets_the_same_budget(bench: Bench) -> None:
     assert sorted((each["model"], each["budget"]) for each in done) == [("gru", "10k"), ("last-values", "10k")]
     assert all(sum(each["trials"].values()) == 2 for each in done)
     assert all(each["best"]["config"]["training"]["max_steps"] == 5 for each in done)
+    assert "Add --resume" in bench.refused("tune", "--suite", "tiny-v1", "--models", "bag,gru")
+    assert len(bench.json("studies")) == 2, "refused before anything is begun"
 
 
 @pytest.mark.usefixtures("tiny_suite")

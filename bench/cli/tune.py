@@ -64,6 +64,7 @@ def tune(
     require("optuna", "tune")
     from bench.request import Execution
     from bench.studies import Studies
+    from bench.tune import refuse_begun
 
     options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
     if suite is None:
@@ -74,8 +75,11 @@ def tune(
         tunings = _plan_suite(suite, models, budget, trials, options, given)
     if save_preset:
         _check_presets(tunings)
+    kept, limit = Studies(db), seconds(timeout)
+    if not resume:
+        refuse_begun(tunings, kept)
     execution = Execution(accelerator=accelerator, data_dir=data_dir)
-    documents, interrupted = _carry_out(tunings, Studies(db), execution, resume, seconds(timeout), save_preset)
+    documents, interrupted = _carry_out(tunings, kept, execution, limit, save_preset)
     if as_json:
         print_json(documents if suite else documents[0])
     else:
@@ -136,23 +140,24 @@ def _check_presets(tunings: list["Tuning"]) -> None:
 
 
 def _carry_out(
-    tunings: list["Tuning"], studies: "Studies", execution: "Execution", resume: bool, timeout: float, save_preset: bool
+    tunings: list["Tuning"], studies: "Studies", execution: "Execution", timeout: float, save_preset: bool
 ) -> tuple[list[dict[str, Any]], bool]:
     """A document for each study, up to one that was interrupted."""
-    from bench.outcome import best_settings, report
+    from bench.outcome import best_settings, report, settled
     from bench.presets import save, spent
     from bench.tune import tune
 
     deadline, documents = time.monotonic() + timeout, []
     for tuning in tunings:
-        study, interrupted = tune(
-            tuning, studies, execution, resume=resume, timeout=deadline - time.monotonic(), listener=show_trial
-        )
+        study, interrupted = tune(tuning, studies, execution, timeout=deadline - time.monotonic(), listener=show_trial)
         documents.append(report(tuning, study))
         if interrupted:
             return documents, True
+        count = len(settled(study))
+        if count < tuning.trials:
+            stderr.print(f"{tuning.name}: the time is over after {count} of {tuning.trials} trials; --resume goes on.")
         if save_preset and documents[-1]["best"]:
-            path = save(tuning.base, spent(tuning.trials, tuning.base), best_settings(tuning, study))
+            path = save(tuning.base, spent(count, tuning.base), best_settings(tuning, study))
             stderr.print(f"Wrote {path}", markup=False)
     return documents, False
 
