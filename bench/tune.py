@@ -121,7 +121,7 @@ def _open(tuning: Tuning, studies: Studies) -> Study:
         storage=studies.storage,
         study_name=tuning.name,
         directions=[better, StudyDirection.MINIMIZE] if tuning.has_front else [better],
-        pruner=build_pruner("none" if tuning.has_front else tuning.pruner or "hyperband", tuning.evaluations),
+        pruner=build_pruner("none" if tuning.has_front else tuning.pruner or "asha", tuning.evaluations),
         load_if_exists=True,
     )
     if not study.trials:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from bench import PROTOCOL
@@ -28,7 +28,7 @@ class Tuning:
     Args:
         base: a run of what is tuned. The settings that were given for it are held; tuning chooses others.
         objectives: "metric", or "metric,params" for the front of the two.
-        pruner: hyperband for one objective and none for two, unless given.
+        pruner: asha for one objective and none for two, unless given.
         max_params: for two objectives, the largest network that is tried.
 
     Raises:
@@ -126,12 +126,16 @@ def build_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def build_pruner(name: str, evaluations: int) -> BasePruner:
+    """A trial is safe for a ninth of its evaluations: earlier, accuracies are still those of guessing."""
+    grace = max(1, evaluations // 9)
     match name:
+        case "asha":
+            return SuccessiveHalvingPruner(min_resource=grace)
         case "hyperband":
-            return HyperbandPruner(min_resource=max(1, evaluations // 27), max_resource=evaluations)
+            return HyperbandPruner(min_resource=grace, max_resource=evaluations)
         case "median":
-            return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=evaluations // 9)
+            return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=grace)
         case "none":
             return NopPruner()
         case _:
-            raise unknown("pruner", name, ("hyperband", "median", "none"))
+            raise unknown("pruner", name, ("asha", "hyperband", "median", "none"))

@@ -41,7 +41,7 @@ def tune(
     max_params: Annotated[int | None, typer.Option(min=1, help="Two objectives: the largest network tried.")] = None,
     sampler: Annotated[Literal["tpe", "gp", "random", "nsga2"], typer.Option(help="Optuna's.")] = "tpe",
     pruner: Annotated[
-        Literal["hyperband", "median", "none"] | None, typer.Option(help="Optuna's.", show_default="hyperband")
+        Literal["asha", "hyperband", "median", "none"] | None, typer.Option(help="Optuna's.", show_default="asha")
     ] = None,
     wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
     assignments: Annotated[
