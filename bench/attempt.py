@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -41,11 +42,16 @@ class Ending:
 class Attempt:
     """Carries out a request in a folder, where checkpoints and logs go.
 
-    After `carry_out`, the attributes hold what there is to record, whatever the ending.
+    After `carry_out` or `train`, the attributes hold what there is to record, whatever the ending.
+
+    Args:
+        watchers: callbacks that watch training; the progress bar, unless given.
     """
 
-    def __init__(self, request: RunRequest, execution: Execution, folder: Path) -> None:
-        self.request, self.execution, self.folder = request, execution, folder
+    def __init__(
+        self, request: RunRequest, execution: Execution, folder: Path, watchers: Sequence[Callback] | None = None
+    ) -> None:
+        self.request, self.execution, self.folder, self.watchers = request, execution, folder, watchers
         self.training = request.settings.training
         self.monitor = f"validation/{request.spec.metric}"
         self.curves = Curves()
@@ -59,9 +65,16 @@ class Attempt:
 
     def carry_out(self) -> Ending:
         """Train and evaluate. Every failure of the run itself becomes an ending; a wrong request is raised."""
+        return self._ending_of(self._train_and_evaluate)
+
+    def train(self) -> Ending:
+        """As `carry_out`, without the final evaluation: the task is built without its test splits."""
+        return self._ending_of(lambda: self._train(with_tests=False))
+
+    def _ending_of(self, act: Callable[[], object]) -> Ending:
         _prepare_process()
         try:
-            self._train_and_evaluate()
+            act()
         except DivergedError as error:
             return Ending("diverged", str(error))
         except (KeyboardInterrupt, SystemExit) as error:
@@ -76,8 +89,12 @@ class Attempt:
         return Ending("finished")
 
     def _train_and_evaluate(self) -> None:
-        seed_everything(self.request.seed, verbose=False)
-        data = self.request.task.build(order_seed=self.request.seed, data_dir=self.execution.data_dir)
+        self._evaluate(*self._train(with_tests=True))
+
+    def _train(self, *, with_tests: bool) -> tuple[Trainer, SequenceModule, SequenceDataModule]:
+        seed = self.request.seed
+        seed_everything(seed, verbose=False)
+        data = self.request.task.build(order_seed=seed, data_dir=self.execution.data_dir, with_tests=with_tests)
         data.prepare_data()
         self.facts = {"splits": {split: data.split_hash(split) for split in data.split_names}, "task": data.facts()}
         network = build(self.request.model.cls, self.request.wrapper, self.request.settings, self.request.spec)
@@ -93,7 +110,7 @@ class Attempt:
         finally:
             self.epochs, self.steps = trainer.current_epoch, trainer.global_step
             self._measure(trainer)
-        self._evaluate(trainer, module, data)
+        return trainer, module, data
 
     def _fit(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
         last = self.folder / LAST
@@ -140,19 +157,20 @@ class Attempt:
         return total // devices
 
     def _build_trainer(self, train_count: int) -> Trainer:
-        steps_per_epoch = -(-train_count // self.training.batch_size)
-        total_steps = self.training.max_steps or self.training.epochs * steps_per_epoch
+        total_steps = self.training.total_steps(train_count)
         execution, request = self.execution, self.request
         label = f"{request.model.name} · {request.spec.name} · seed {request.seed}"
+        bar = ProgressBar(total_steps, request.spec.metric, label)
+        watchers = [bar] if self.watchers is None else self.watchers
         try:
             return Trainer(
                 accelerator=execution.accelerator,
                 devices=execution.devices,
                 precision=self.training.precision,
                 max_epochs=-1 if self.training.max_steps else self.training.epochs,
-                val_check_interval=_evaluation_interval(steps_per_epoch),
+                val_check_interval=evaluation_interval(self.training.steps_per_epoch(train_count)),
                 gradient_clip_val=self.training.clip_norm,
-                callbacks=[*self._callbacks(total_steps), ProgressBar(total_steps, request.spec.metric, label)],
+                callbacks=[*self._callbacks(total_steps), *watchers],
                 logger=self._logger(),
                 log_every_n_steps=total_steps + 1,  # evaluations are logged; single steps are not
                 enable_progress_bar=False,
@@ -218,7 +236,7 @@ def _prepare_process() -> None:
         warnings.filterwarnings("ignore", module=rf"{module}\..*")
 
 
-def _evaluation_interval(steps_per_epoch: int) -> int:
+def evaluation_interval(steps_per_epoch: int) -> int:
     """Steps between evaluations: an epoch, or the parts of a long one, of at most MOST_STEPS."""
     return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 

@@ -19,17 +19,18 @@ def tier_size(budget: str) -> int:
 
 
 def fit(
-    model: type[SequenceModel], wrapper: type[Wrapper], spec: TaskSpec, budget: str, changes: dict[str, Any]
+    model: type[SequenceModel], wrapper: type[Wrapper], spec: TaskSpec, budget: str | int, changes: dict[str, Any]
 ) -> Settings:
-    """The settings of the largest width whose learned numbers, token tables apart, are at most the tier.
+    """The settings of the largest width whose learned numbers, token tables apart, are at most the budget.
 
     Args:
+        budget: a tier or a number.
         changes: settings that hold at every width.
 
     Raises:
         RequestError: no such tier, or not even the smallest width fits.
     """
-    limit = tier_size(budget)
+    limit = budget if isinstance(budget, int) else tier_size(budget)
 
     def settings(width: int) -> Settings:
         return Settings.at_width(model, wrapper, width).updated(changes)

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 
 class RequestError(Exception):
     """The request can't be carried out. The message says what was given, what is legal and what to do."""
 
     exit_code = 2
+
+
+class BusyError(RequestError):
+    """Another process is at it."""
 
 
 def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = None) -> RequestError:
@@ -21,3 +26,9 @@ def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = N
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     shown = f" ({listing} shows them all)" if listing else ""
     return RequestError(f"no {what} named {given!r}.{suggestion} {what.capitalize()}s: {', '.join(names)}{shown}.")
+
+
+def require(package: str, extra: str) -> None:
+    """Say what to install where a command's package is missing."""
+    if find_spec(package) is None:
+        raise RequestError(f"this command needs {package}: pip install -e '.[{extra}]'")

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from bench import PROTOCOL
 from bench.budget import fit
@@ -15,6 +16,7 @@ from datamodules._spec import TaskSpec
 from models._wrappers import WRAPPERS, Wrapper
 
 TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
+CHOSEN = ("flag", "preset")  # the sources of settings that somebody chose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,10 @@ class RunRequest:
     """Where each setting that is not a default came from."""
     seed: int = 0
     budget: str | None = None
+    seeds: ClassVar[range] = range(TUNING_SEEDS)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < TUNING_SEEDS:
+        if self.seed not in self.seeds:
             raise RequestError(f"seed={self.seed} must be from 0 to {TUNING_SEEDS - 1}; higher ones belong to tuning.")
 
     @property
@@ -61,14 +64,21 @@ class RunRequest:
         words += ["--task", self.spec.name, "--seed", str(self.seed)]
         words += ["--wrapper", self.wrapper.name] * (self.wrapper is not self.model.cls.wrapper)
         words += ["--budget", str(self.budget)] * (self.budget is not None)
-        config = {name: value for part in self.settings.to_dict().values() for name, value in part.items()}
+        config = self.settings.flat()
         for name, source in self.sources.items():
-            if source == "flag":
-                words += ["--set", f"{name}={_word(config[name])}"]
+            if source in CHOSEN:
+                words += ["--set", f"{name}={word(config[name])}"]
         return shlex.join(words)
 
 
-def _word(value: Any) -> str:
+class TrialRequest(RunRequest):
+    """What a tuning trial trains: as a run, with a seed of tuning's. It is never recorded as one."""
+
+    seeds = range(TUNING_SEEDS, 2**32)
+
+
+def word(value: Any) -> str:
+    """A setting's value as `--set` takes it."""
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
@@ -93,6 +103,8 @@ class SettingFlags:
     precision: str | None = None
     budget: str | None = None
     wrapper: str | None = None
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    """What tuning chose; the rest overrides it."""
 
 
 def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed: int) -> RunRequest:
@@ -107,8 +119,10 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     words = list(flags.assignments)
     words += [f"epochs={flags.epochs}"] * (flags.epochs is not None)
     words += [f"precision={flags.precision}"] * (flags.precision is not None)
-    changes = defaults.parse(words)
-    sources = dict.fromkeys(changes, "flag")
+    preset = defaults.parse([f"{name}={word(value)}" for name, value in flags.preset.items()])
+    flagged = defaults.parse(words)
+    changes = preset | flagged
+    sources = dict.fromkeys(preset, "preset") | dict.fromkeys(flagged, "flag")
     if flags.budget is None:
         settings = defaults.updated(changes)
     else:

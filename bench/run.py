@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from bench import PROTOCOL
 from bench.attempt import LAST, Attempt, Ending, forget, peak_memory_host
-from bench.errors import RequestError
+from bench.errors import BusyError, RequestError
 from bench.network import build, count, state_bytes
 from bench.provenance import environment
 from bench.request import Execution, RunRequest
@@ -33,7 +33,7 @@ def run(request: RunRequest, store: Store, execution: Execution) -> Run:
     if recorded is not None:
         return recorded
     folder = store.artifacts / request.run_id
-    with _alone(folder):
+    with alone(folder, f"run {request.run_id}"):
         attempts = store.attempts(request.run_id)
         _check_resumption(request, folder, attempts, resume=execution.resume)
         started_at, started = datetime.now(UTC), time.perf_counter()
@@ -44,8 +44,12 @@ def run(request: RunRequest, store: Store, execution: Execution) -> Run:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the run's folder against other processes; the helpers that Lightning starts for more devices share it."""
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder against other processes; the helpers that Lightning starts for more devices share it.
+
+    Raises:
+        BusyError: another process holds it.
+    """
     if is_helper_process():
         yield
         return
@@ -54,7 +58,7 @@ def _alone(folder: Path) -> Iterator[None]:
         with FileLock(folder.with_suffix(".lock"), timeout=0):
             yield
     except Timeout as error:
-        raise RequestError(f"run {folder.name} is being carried out by another process; wait for it to end.") from error
+        raise BusyError(f"{what} is being carried out by another process; wait for it to end.") from error
 
 
 def _check_resumption(request: RunRequest, folder: Path, attempts: int, *, resume: bool) -> None:

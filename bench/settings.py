@@ -35,6 +35,10 @@ class Settings:
         """Plain JSON: tuples become lists."""
         return json.loads(json.dumps({part: asdict(getattr(self, part)) for part in PARTS}))
 
+    def flat(self) -> dict[str, Any]:
+        """Setting → value, as `to_dict` has it."""
+        return {name: value for part in self.to_dict().values() for name, value in part.items()}
+
     def owners(self) -> dict[str, str]:
         """Setting → the part that it belongs to."""
         return {field.name: part for part in PARTS for field in fields(getattr(self, part))}

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from datamodules._spec import SPLITS, TaskSpec
+from datamodules._spec import SPLITS, TUNING_SPLITS, TaskSpec
 
 MOST_SCORED = 10_000  # training samples that the final metrics are taken of: beyond, they cost more than they tell
 Variants = Mapping[str, Mapping[str, Any]]
@@ -57,6 +57,7 @@ class SequenceDataModule(LightningDataModule):
         order_seed: the run's seed. It shuffles the training batches and touches nothing else.
         data_dir: where files of the data set are looked for first.
         tiny: take the small version of the variant.
+        with_tests: have the test splits too. Tuning goes without: there, asking for one is a mistake of ours.
 
     Raises:
         ValueError: no such variant.
@@ -75,6 +76,7 @@ class SequenceDataModule(LightningDataModule):
         order_seed: int = 0,
         data_dir: str | None = None,
         tiny: bool = False,
+        with_tests: bool = True,
     ) -> None:
         super().__init__()
         self.variant = variant or next(iter(self.variants))
@@ -85,6 +87,7 @@ class SequenceDataModule(LightningDataModule):
             setattr(self, name, value)
         self.batch_size, self.order_seed, self.data_dir, self.is_tiny = batch_size, order_seed, data_dir, tiny
         self.spec = replace(self.describe(), version=self.version)
+        self.with_tests = with_tests
         self._splits: dict[str, Samples] = {}
         self._read: set[str] = set()
 
@@ -131,7 +134,7 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        return (*SPLITS, *self.spec.extra_tests)
+        return (*SPLITS, *self.spec.extra_tests) if self.with_tests else TUNING_SPLITS
 
     def prepare_data(self) -> None:
         """Have every split on this machine: downloaded, verified, generated."""
@@ -140,6 +143,7 @@ class SequenceDataModule(LightningDataModule):
 
     def split(self, name: str) -> Samples:
         if name not in self._splits:
+            assert name in self.split_names, f"there is no split {name!r} here"
             self._splits[name] = self.make(name)
         return self._splits[name]
 

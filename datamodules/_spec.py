@@ -6,6 +6,7 @@ from typing import Literal
 Metric = Literal["accuracy", "mse"]
 
 SPLITS = ("train", "validation", "test")
+TUNING_SPLITS = ("train", "validation")
 IGNORED = -100  # the target at positions of a token output that carry neither loss nor metric
 
 

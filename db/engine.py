@@ -74,3 +74,13 @@ def _read_only_query(path: str) -> dict[str, str]:
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a SQLite file that can't be written, now rather than at the end of a long training."""
+    for place in (path.parent, path):
+        if place == path and not path.exists():
+            continue
+        if not os.access(place, os.W_OK):
+            state = "is read-only" if place.exists() else "does not exist"
+            raise StoreError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")

@@ -1,6 +1,5 @@
 """The one module that reads and writes results."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db import migrate
-from db.engine import DEFAULT_PATH, connect, database_url
+from db.engine import DEFAULT_PATH, check_writable, connect, database_url
 from db.errors import StoreError
 from db.schema import OPEN, CurvePoint, Run
 
@@ -46,18 +45,9 @@ class Store:
                 f"{self} has an older schema ({found}); bring it up to date with `python -m bench db upgrade`"
             )
 
-    def _check_writable(self) -> None:
-        """Now rather than at the end of a long training."""
-        path = self._path()
-        for place in (path.parent, path) if path else ():
-            if place == path and not path.exists():
-                continue
-            if not os.access(place, os.W_OK):
-                state = "is read-only" if place.exists() else "does not exist"
-                raise StoreError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")
-
     def _prepare(self) -> None:
-        self._check_writable()
+        if path := self._path():
+            check_writable(path)
         self.was_upgraded = migrate.upgrade(self._engine)
         if self._path():
             with closing(self._engine.raw_connection()) as connection:  # outside a transaction, as SQLite wants it

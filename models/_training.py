@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from models._base import ModelConfig
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 DECAY_STEPS = 1_000  # the FRU paper multiplies the learning rate by `lr_decay` every thousand steps
 
@@ -39,6 +42,28 @@ class Training(ModelConfig):
                 self.require_positive(name)
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay={self.weight_decay} must be zero or more")
+
+    @property
+    def length(self) -> str:
+        """How long training is, in words."""
+        return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs} epochs"
+
+    def steps_per_epoch(self, train_count: int) -> int:
+        """Optimiser steps in a pass over so many samples."""
+        return -(-train_count // self.batch_size)
+
+    def total_steps(self, train_count: int) -> int:
+        return self.max_steps or self.epochs * self.steps_per_epoch(train_count)
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        """What tuning may choose for every model; a model's own `search_space` adds to it."""
+        return {
+            "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),
+            "lr_schedule": trial.suggest_categorical("lr_schedule", ["cosine", "constant"]),
+            "clip_norm": trial.suggest_categorical("clip_norm", [0.1, 1.0, 10.0]),
+            "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 0.01, 0.1]),
+        }
 
 
 def build_optimizer(

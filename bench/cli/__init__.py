@@ -2,7 +2,7 @@
 
 import typer
 
-from bench.cli import board, contribute, data, database, listing, run, speed
+from bench.cli import board, compare, contribute, data, database, listing, run, speed, suite, tune
 
 app = typer.Typer(
     name="bench",
@@ -14,8 +14,13 @@ app = typer.Typer(
 )
 
 app.command("run", epilog=run.EPILOG)(run.run)
+app.command("tune", epilog=tune.EPILOG)(tune.tune)
+app.command("suite", epilog=suite.EPILOG)(suite.suite)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("models")(listing.models)
 app.command("tasks")(listing.tasks)
+app.command("suites")(suite.suites)
+app.command("studies")(tune.studies)
 app.command("new-model")(contribute.new_model)
 app.command("check")(contribute.check)
 app.command("runs")(board.runs)

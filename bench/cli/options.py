@@ -1,8 +1,13 @@
 """Options that several commands share."""
 
+import math
 from typing import Annotated
 
 import typer
+
+from bench.errors import RequestError
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
 
 Db = Annotated[
     str | None,
@@ -18,3 +23,20 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="A name that `bench models` lists, or a path to a .py file.")]
 TaskFilter = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
+Budget = Annotated[str | None, typer.Option(help="Fit the model to 10k, 100k or 1M parameters.")]
+
+
+def seconds(text: str | None) -> float:
+    """A length of time such as 90s, 30m or 2h; without one, for ever.
+
+    Raises:
+        RequestError: it has another form.
+    """
+    if text is None:
+        return math.inf
+    try:
+        return float(text[:-1]) * UNITS[text[-1:]]
+    except (KeyError, ValueError):
+        raise RequestError(
+            f"{text!r} is not a length of time: give a number and s, m or h, such as 90s or 2h."
+        ) from None

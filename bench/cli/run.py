@@ -1,10 +1,11 @@
 """`bench run`."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import DataDir, Db, Json, Model
+from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ def run(
     model: Model,
     task: Annotated[str, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = "digits",
     seed: Annotated[int, typer.Option(help="Seed of weights and batch order; data never depends on it.")] = 0,
-    budget: Annotated[str | None, typer.Option(help="Fit the model to 10k, 100k or 1M parameters.")] = None,
+    budget: Budget = None,
     wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be given many times.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    preset: Annotated[bool, typer.Option("--preset", help="Start from what `bench tune --save-preset` found.")] = False,
     precision: Annotated[str | None, typer.Option(help="32, bf16-mixed, 16-mixed or 64.", show_default="32")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of a stopped attempt.")] = False,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
@@ -49,6 +51,7 @@ def run(
 
     A run that is recorded already is shown, not repeated.
     """
+    from bench.presets import load
     from bench.registry import find_model_or_file, find_task
     from bench.request import Execution, SettingFlags, build_request
     from bench.run import is_helper_process
@@ -59,6 +62,8 @@ def run(
         assignments=assignments or [], epochs=epochs, precision=precision, budget=budget, wrapper=wrapper
     )
     request = build_request(find_model_or_file(model), find_task(task), flags, seed)
+    if preset:
+        request = build_request(request.model, request.task, replace(flags, preset=load(request)), seed)
     store = Store(db)
     execution = Execution(
         accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume

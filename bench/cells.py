@@ -1,0 +1,110 @@
+"""A suite's cells: each model × task × seed at one parameter tier, as a run to be made; and tuning of the same."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from bench.errors import BusyError, RequestError
+from bench.network import count_on_meta
+from bench.presets import load, spent
+from bench.registry import FoundModel, find_model_or_file, find_task, model_names
+from bench.request import Execution, RunRequest, SettingFlags, build_request, word
+from bench.run import run
+from bench.suites import Suite
+from db.schema import OPEN
+from db.store import Store
+
+ASSUMED_STEPS = 1_000  # in an epoch, where a suite counts in epochs: good enough to order cells by their cost
+
+CellListener = Callable[[RunRequest, int, int], None]
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """A pair that can't be run, and why."""
+
+    model: str
+    task: str
+    reason: str
+
+
+def find_models(names: str) -> list[FoundModel]:
+    """The architectures of a list with commas, or all of them.
+
+    Raises:
+        RequestError: one does not exist or is broken.
+    """
+    wanted = model_names() if names == "all" else names.split(",")
+    return [find_model_or_file(name.strip()) for name in wanted]
+
+
+def first_cells(
+    suite: Suite, models: Iterable[FoundModel], budget: str, *, preset: bool = False
+) -> tuple[list[RunRequest], list[Impossible]]:
+    """The cell of seed 0 for each pair that can be run, cheapest first, and the other pairs."""
+    cells, impossible = [], []
+    for model in models:
+        for task in suite.tasks:
+            try:
+                cells.append(cell(suite, model, task, budget, preset=preset))
+            except RequestError as error:
+                impossible.append(Impossible(model.name, task, str(error)))
+    return sorted(cells, key=cost), impossible
+
+
+def cell(suite: Suite, model: FoundModel, task: str, budget: str, *, preset: bool = False) -> RunRequest:
+    """The run of seed 0: native wrapper, the suite's training, and with `preset` what its tuning budget found.
+
+    Raises:
+        RequestError: the model does not fit, or has no such preset.
+    """
+    flags = SettingFlags(
+        assignments=[f"{name}={word(value)}" for name, value in suite.tasks[task].items()], budget=budget
+    )
+    request = build_request(model, find_task(task), flags, seed=0)
+    if not preset:
+        return request
+    tuned = load(request, spent(suite.trials, request))
+    return build_request(model, request.task, replace(flags, preset=tuned), seed=0)
+
+
+def with_seeds(cells: Iterable[RunRequest], seeds: int) -> list[RunRequest]:
+    return [replace(request, seed=seed) for request in cells for seed in range(seeds)]
+
+
+def cost(request: RunRequest) -> float:
+    """About how long a run takes, in units of no meaning."""
+    training = request.settings.training
+    params = count_on_meta(request.model.cls, request.wrapper, request.settings, request.spec).total
+    steps = training.max_steps or training.epochs * ASSUMED_STEPS
+    return steps * training.batch_size * request.spec.seq_len * params
+
+
+def carry_out(
+    cells: list[RunRequest], store: Store, execution: Execution, *, time_limit: float, listener: CellListener
+) -> bool:
+    """Run the cells that are not recorded, in order; a cell that another process is at is left to it.
+
+    Args:
+        time_limit: seconds after which no cell begins.
+        listener: told of each cell that begins, its number and how many there are.
+
+    Returns:
+        Whether a run was interrupted.
+    """
+    deadline = time.monotonic() + time_limit
+    todo = missing(cells, store)
+    for number, request in enumerate(todo, start=1):
+        if time.monotonic() >= deadline:
+            break
+        listener(request, number, len(todo))
+        try:
+            if run(request, store, execution).status == OPEN:
+                return True
+        except BusyError:
+            continue
+    return False
+
+
+def missing(cells: Iterable[RunRequest], store: Store) -> list[RunRequest]:
+    return [request for request in cells if store.result(request.run_id) is None]

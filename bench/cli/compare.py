@@ -1,0 +1,98 @@
+"""`bench compare`."""
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.options import DataDir, Db, Json
+from bench.cli.output import field, number, print_json, print_table
+from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
+from bench.cli.tune import show_trial
+from bench.errors import require
+
+if TYPE_CHECKING:
+    from bench.ranking import Row
+
+EPILOG = """Example:
+
+  python -m bench compare my_rnn.py --suite quick-v1 --budget 10k
+"""
+
+
+def compare(
+    model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
+    name: SuiteName = "quick-v1",
+    budget: SuiteBudget = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Tuning trials.", show_default="the suite's")] = None,
+    seeds: Seeds = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep the study and the runs in the database.")] = False,
+    accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
+    data_dir: DataDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Tune a model with a suite's budget, run its seeds, and show it beside the recorded entries.
+
+    Nothing is kept unless --record is given; with it, the same command goes on where it was stopped.
+    """
+    require("optuna", "tune")
+    from bench.compare import Comparison, stand
+    from bench.compare import compare as carry_out
+    from bench.registry import find_model_or_file
+    from bench.request import Execution
+    from bench.studies import Studies
+    from bench.suites import find_suite
+    from db.store import Store
+
+    suite = find_suite(name)
+    comparison = Comparison(
+        suite=suite, model=find_model_or_file(model), budget=budget or suite.tiers[0],
+        trials=trials or suite.trials, seeds=seeds or suite.seeds,
+    )  # fmt: skip
+    board = Store(db)
+    with ExitStack() as stack:
+        place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
+        store = Store(place)
+        execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
+        interrupted = carry_out(
+            comparison, Studies(place), store, execution, on_trial=show_trial, on_cell=announce
+        )  # fmt: skip
+        own = store.runs(model=comparison.model.name)
+        rows = stand(comparison, own, board.runs())
+    if as_json:
+        print_json({"model": comparison.model.name, "suite": suite.name, "budget": comparison.budget,
+                    "rows": [asdict(row) for row in rows]})  # fmt: skip
+    else:
+        _show(rows, comparison.model.name, recorded=record)
+    return 130 if interrupted else 0
+
+
+def _show(rows: list["Row"], model: str, *, recorded: bool) -> None:
+    columns = {
+        "task": field("task"),
+        "": lambda row: "→" if row["model"] == model else "",
+        "model": field("model"),
+        "score": number("score", ".1f"),
+        "±": number("score_std", ".1f"),
+        "metric": field("metric_name"),
+        "value": number("metric_value", ".4f"),
+        "params": number("params"),
+        "seeds": lambda row: str(len(row["seeds"])),
+        "failed": field("failures"),
+        "settings": _settings,
+    }  # fmt: skip
+    print_table([asdict(row) for row in rows], columns)
+    own = [row.score for row in rows if row.model == model]
+    if own:
+        print(f"\n{model}: mean score {fmean(own):.1f} over {len(own)} tasks.")
+    if not recorded:
+        print("Nothing was recorded; --record keeps the study and the runs.")
+
+
+def _settings(row: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in row["settings"].items())

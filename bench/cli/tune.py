@@ -1,0 +1,212 @@
+"""`bench tune` and `bench studies`."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
+from bench.cli.output import field, number, print_json, print_rows, stderr
+from bench.errors import RequestError, require
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+    from bench.request import Execution
+    from bench.studies import Studies
+    from bench.tuning import Tuning
+
+EPILOG = """Examples:
+
+  python -m bench tune --model fru --task digits --budget 10k --trials 20
+
+  python -m bench tune --model lstm --task adding-200 --objectives metric,params --max-params 20000 --trials 50
+
+  python -m bench tune --suite quick-v1 --models all --budget 10k --save-preset
+"""
+
+
+def tune(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, or a path to a .py file.")] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Tune on every task of a suite, as it says.")] = None,
+    models: Annotated[str | None, typer.Option(help="With --suite: names with commas, or all.")] = None,
+    budget: Budget = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    objectives: Annotated[
+        Literal["metric", "metric,params"], typer.Option(help="One, or the front of two.")
+    ] = "metric",
+    max_params: Annotated[int | None, typer.Option(min=1, help="Two objectives: the largest network tried.")] = None,
+    sampler: Annotated[Literal["tpe", "gp", "random", "nsga2"], typer.Option(help="Optuna's.")] = "tpe",
+    pruner: Annotated[
+        Literal["asha", "hyperband", "median", "none"] | None, typer.Option(help="Optuna's.", show_default="asha")
+    ] = None,
+    wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that tuning leaves alone.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study to the number of trials.")] = False,
+    timeout: Annotated[str | None, typer.Option(help="Begin no trial after this long: 90s, 30m, 2h.")] = None,
+    save_preset: Annotated[
+        bool, typer.Option("--save-preset", help="Write the best to models/presets, for `run --preset`.")
+    ] = False,
+    accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
+    data_dir: DataDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Search for good settings on train and validation; the test split is not touched, and no run is recorded.
+
+    The study is kept beside the database. Every model has the same search space for training, and its own besides.
+    """
+    require("optuna", "tune")
+    from bench.request import Execution
+    from bench.studies import Studies
+    from bench.tune import refuse_begun
+
+    options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
+    if suite is None:
+        flags = {"assignments": assignments or [], "epochs": epochs, "budget": budget, "wrapper": wrapper}
+        tunings = [_plan(model, task, flags, trials, options, models=models)]
+    else:
+        given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments, "--wrapper": wrapper}
+        tunings = _plan_suite(suite, models, budget, trials, options, given)
+    if save_preset:
+        _check_presets(tunings)
+    kept, limit = Studies(db), seconds(timeout)
+    if not resume:
+        refuse_begun(tunings, kept)
+    execution = Execution(accelerator=accelerator, data_dir=data_dir)
+    documents, interrupted = _carry_out(tunings, kept, execution, limit, save_preset)
+    if as_json:
+        print_json(documents if suite else documents[0])
+    else:
+        for document in documents:
+            _show(document)
+    if interrupted:
+        stderr.print("Interrupted; what had ended is kept. Go on with --resume.")
+        return 130
+    return 0 if all(document["best"] for document in documents) else 1
+
+
+def _plan(
+    model: str | None, task: str | None, flags: dict[str, Any], trials: int | None, options: dict[str, Any],
+    *, models: str | None,
+) -> "Tuning":  # fmt: skip
+    from bench.registry import find_model_or_file, find_task
+    from bench.request import SettingFlags, build_request
+    from bench.tuning import Tuning
+
+    if model is None or models is not None:
+        raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v1 --models fru,lstm.")
+    if trials is None:
+        raise RequestError("--trials says how many trials the study shall have, such as --trials 20.")
+    base = build_request(find_model_or_file(model), find_task(task or "digits"), SettingFlags(**flags), seed=0)
+    return Tuning(base=base, trials=trials, **options)
+
+
+def _plan_suite(
+    name: str,
+    models: str | None,
+    budget: str | None,
+    trials: int | None,
+    options: dict[str, Any],
+    given: dict[str, Any],
+) -> list["Tuning"]:
+    from bench.cells import find_models, first_cells
+    from bench.suites import find_suite
+    from bench.tuning import Tuning
+
+    suite = find_suite(name)
+    foreign = [option for option, value in given.items() if value]
+    if foreign or models is None:
+        wrong = f"{', '.join(foreign)} can't be given with --suite. " if foreign else ""
+        raise RequestError(f"{wrong}A suite says how its tasks are trained; --models fru,lstm says which models.")
+    cells, impossible = first_cells(suite, find_models(models), budget or suite.tiers[0])
+    for pair in impossible:
+        stderr.print(f"left out: {pair.reason}", markup=False)
+    return [Tuning(base=base, trials=trials or suite.trials, **options) for base in cells]
+
+
+def _check_presets(tunings: list["Tuning"]) -> None:
+    from bench.presets import path_of
+
+    for tuning in tunings:
+        path_of(tuning.base.model)
+        if tuning.has_front:
+            raise RequestError("--save-preset needs one best configuration: give it with one objective.")
+
+
+def _carry_out(
+    tunings: list["Tuning"], studies: "Studies", execution: "Execution", timeout: float, save_preset: bool
+) -> tuple[list[dict[str, Any]], bool]:
+    """A document for each study, up to one that was interrupted."""
+    from bench.outcome import best_settings, report, settled
+    from bench.presets import save, spent
+    from bench.tune import tune
+
+    deadline, documents = time.monotonic() + timeout, []
+    for tuning in tunings:
+        study, interrupted = tune(tuning, studies, execution, timeout=deadline - time.monotonic(), listener=show_trial)
+        documents.append(report(tuning, study))
+        if interrupted:
+            return documents, True
+        count = len(settled(study))
+        if count < tuning.trials:
+            stderr.print(f"{tuning.name}: the time is over after {count} of {tuning.trials} trials; --resume goes on.")
+        if save_preset and documents[-1]["best"]:
+            path = save(tuning.base, spent(count, tuning.base), best_settings(tuning, study))
+            stderr.print(f"Wrote {path}", markup=False)
+    return documents, False
+
+
+def show_trial(tuning: "Tuning", study: "Study", trial: "FrozenTrial") -> None:
+    """A line for a trial that has ended, where somebody watches."""
+    from bench.outcome import STATES, best_trials, settled
+
+    if not stderr.is_terminal:
+        return
+    best = best_trials(study)
+    value = f"{trial.value:.4f}" if trial.values and not tuning.has_front else trial.user_attrs.get("reason", "")
+    chosen = " ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
+    stderr.print(
+        f"{tuning.base.model.name} · {tuning.base.spec.name}  {len(settled(study)):>3} of {tuning.trials}  "
+        f"{STATES[trial.state]:8} {value}  best {f'{best[0].values[0]:.4f}' if best else '–'}  {chosen}",
+        markup=False, soft_wrap=False, overflow="ellipsis", no_wrap=True,
+    )  # fmt: skip
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _show(document: dict[str, Any]) -> None:
+    trials = ", ".join(f"{count} {state}" for state, count in document["trials"].items() if count)
+    print(f"{document['model']} on {document['task']}: {trials or 'no trials'}")
+    for result in document.get("front", [document["best"]] if document["best"] else []):
+        print(f"  validation {document['metric']} {result['value']:.4f}, {result['params']['total']:,} parameters")
+    if document["best"]:
+        print(f"  A run with the best settings:\n    {document['command']}")
+
+
+def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
+    """List the tuning studies that are kept beside the database."""
+    require("optuna", "tune")
+    from bench.outcome import overview
+    from bench.studies import Studies
+
+    kept = Studies(db)
+    columns = {
+        "finished": lambda row: str(row["trials"]["finished"]),
+        "pruned": lambda row: str(row["trials"]["pruned"]),
+        "failed": lambda row: str(row["trials"]["failed"]),
+        "steps": number("steps"),
+        "best": number("best", ".4f"),
+        "study": field("study"),
+    }
+    empty = "No studies yet. Make one:  python -m bench tune --model fru --task digits --trials 12"
+    print_rows([overview(study) for study in kept.all()], columns, as_json=as_json, as_csv=as_csv, empty=empty)
+    if kept.exist():
+        stderr.print(f"Optuna's dashboard shows them: optuna-dashboard {kept.url.render_as_string()}", markup=False)

@@ -1,0 +1,91 @@
+"""Where tuning studies are kept: Optuna's own tables, in a place of their own beside the results.
+
+Both Optuna and the results store have a table named `alembic_version`, so they can't share one. Beside the SQLite file
+`board.sqlite` the studies are in `board-studies.sqlite`; in a PostgreSQL database they are in the schema
+`bench_studies`, which needs no right to create databases. Optuna's dashboard and plots open either by its `url`.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import optuna
+from optuna import Study
+from optuna.storages import RDBStorage
+from sqlalchemy import URL, inspect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema
+
+from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, check_writable, connect, database_url
+from db.errors import StoreError
+
+SCHEMA = "bench_studies"
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class Studies:
+    """The studies that belong to a database of results.
+
+    Args:
+        db: as `--db` takes it.
+    """
+
+    def __init__(self, db: str | None) -> None:
+        self.results = database_url(db)
+        self.on_postgres = self.results.get_backend_name() == "postgresql"
+
+    @property
+    def url(self) -> URL:
+        if self.on_postgres:
+            return self.results.update_query_dict({"options": f"-csearch_path={SCHEMA}"})
+        path = self._path
+        return self.results.set(database=str(path.with_name(f"{path.stem}-studies.sqlite")))
+
+    @property
+    def _path(self) -> Path:
+        """The SQLite file of the results; where the results are elsewhere, the default one."""
+        return DEFAULT_PATH if self.on_postgres else Path(self.results.database or DEFAULT_PATH)
+
+    def folder(self, name: str) -> Path:
+        """Where a study keeps its lock and the checkpoints of the trial under way."""
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return self._path.with_name(f"{self._path.stem}-artifacts") / f"study-{digest}"
+
+    def check_writable(self) -> None:
+        """Raises StoreError: what is found could not be kept."""
+        if not self.on_postgres:
+            check_writable(Path(self.url.database or ""))
+
+    @cached_property
+    def storage(self) -> RDBStorage:
+        """Optuna's storage, created where there is none yet."""
+        options = {"pool_pre_ping": True} if self.on_postgres else {"connect_args": {"timeout": BUSY_TIMEOUT}}
+        with self._translated():
+            if self.on_postgres:
+                with connect(self.results, read_only=False).begin() as connection:
+                    connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
+            return RDBStorage(self.url.render_as_string(hide_password=False), engine_kwargs=options)
+
+    def exist(self) -> bool:
+        """Whether anything was ever tuned here."""
+        if not self.on_postgres:
+            return Path(self.url.database or "").exists()
+        with self._translated():
+            return SCHEMA in inspect(connect(self.results, read_only=True)).get_schema_names()
+
+    def all(self) -> list[Study]:
+        if not self.exist():
+            return []
+        with self._translated():
+            names = optuna.get_all_study_names(self.storage)
+            return [optuna.load_study(study_name=name, storage=self.storage) for name in names]
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreError(f"studies in {self.url.render_as_string()}: {str(error.orig).strip()}.") from error

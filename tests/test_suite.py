@@ -1,0 +1,128 @@
+"""Suites and comparisons: only what is missing is run, within the time, and nothing is kept that was not asked for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import bench.suites
+from bench.cells import cost, first_cells
+from bench.registry import find_model
+from bench.suites import SUITES, Suite
+from tests.conftest import Bench
+
+Writer = Callable[[str, str], Path]
+TINY = Suite(
+    name="tiny-v1",
+    summary="for tests",
+    tasks={"digits": {"max_steps": 5, "batch_size": 32}},
+    tiers=("10k", "100k"),
+    trials=2,
+    seeds=2,
+)
+SUITE = ("suite", "--suite", "tiny-v1", "--models")
+
+
+@pytest.fixture(autouse=True)
+def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(bench.suites.SUITES, "tiny-v1", TINY)
+
+
+def test_only_missing_cells_are_run(bench: Bench) -> None:
+    one = bench.json(*SUITE, "gru", "--seeds", "1")
+    assert [(run["model"], run["seed"], run["budget"], run["steps"]) for run in one["runs"]] == [("gru", 0, "10k", 5)]
+    done = bench(*SUITE, "gru,last-values", "--json")
+    assert done.stderr.split("\n\n")[0] == "1 of 3: gru on digits, seed 1"
+    two = json.loads(done.stdout)
+    assert len(two["runs"]) == len(bench.json("runs")) == 4
+    assert one["runs"][0] in two["runs"]
+    assert two["missing"] == two["impossible"] == []
+    assert "of 4" not in bench(*SUITE, "gru,last-values").stderr
+
+
+def test_the_time_limit_falls_between_cells(bench: Bench) -> None:
+    done = bench(*SUITE, "gru", "--time-limit", "0s")
+    assert "0 runs recorded" in done.stdout
+    assert "2 runs are missing: gru on digits (2)." in done.stdout
+    assert "The same command goes on from here." in done.stdout
+    assert bench.json(*SUITE, "gru", "--time-limit", "0s")["missing"] == [
+        {"model": "gru", "task": "digits", "seed": 0},
+        {"model": "gru", "task": "digits", "seed": 1},
+    ]
+
+
+def test_pairs_that_cannot_fit_are_reported(bench: Bench, write_model: Writer) -> None:
+    path = write_model("huge", "pass")
+    path.write_text(path.read_text().replace("self.linear = nn", "self.table = nn.Linear(200, 200); self.linear = nn"))
+    done = bench.json(*SUITE, f"{path},last-values", "--seeds", "1")
+    (pair,) = done["impossible"]
+    assert (pair["model"].partition("@")[0], pair["task"]) == ("huge", "digits")
+    assert "does not fit digits in 10k" in pair["reason"]
+    assert [run["model"] for run in done["runs"]] == ["last-values"]
+    assert "left out: Mine does not fit" in bench(*SUITE, str(path)).stdout
+
+
+def test_a_cell_that_failed_is_kept_and_shown(bench: Bench, write_model: Writer) -> None:
+    path = str(write_model("mine", "raise KeyError('mine')"))
+    done = bench(*SUITE, f"{path},last-values", "--seeds", "1", code=1)
+    assert "2 runs recorded, 1 of them failed" in done.stdout
+    assert "seed 0: failed: KeyError: 'mine'" in done.stdout
+
+
+def test_control_c_stops_a_suite_and_the_same_command_goes_on(bench: Bench, write_model: Writer) -> None:
+    marker = bench.folder / "marker"
+    body = f"if not os.path.exists('{marker}'): open('{marker}', 'w'); os.kill(os.getpid(), signal.SIGINT)"
+    path = str(write_model("mine", body))
+    stopped = bench.json(*SUITE, path, code=130)
+    assert (stopped["runs"], len(stopped["missing"])) == ([], 2)
+    done = bench.json(*SUITE, path)
+    assert [(run["seed"], run["attempt"]) for run in done["runs"]] == [(0, 2), (1, 1)]
+
+
+def test_cheapest_first() -> None:
+    cells, _ = first_cells(SUITES["quick-v1"], map(find_model, ("lstm", "last-values")), "10k")
+    assert len(cells) == 8
+    assert [cost(cell) for cell in cells] == sorted(map(cost, cells))
+    assert {cell.spec.name for cell in cells[:2]} == {"digits"}
+    assert {cell.spec.name for cell in cells[-4:]} == {"adding-200", "copy-100"}
+    assert {cell.settings.training.max_steps for cell in cells} == {1_000, 2_000, 3_000}
+
+
+def test_presets_of_the_suites_own_tuning(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.presets.FOLDER", tmp_path / "presets")
+    (pair,) = bench.json(*SUITE, "gru", "--preset")["impossible"]
+    assert "no preset for gru (plain) on digits at budget 10k from 2 trials of 5 steps" in pair["reason"]
+    (tuned,) = bench.json("tune", "--suite", "tiny-v1", "--models", "gru", "--save-preset")
+    (run,) = bench.json(*SUITE, "gru", "--preset", "--seeds", "1")["runs"]
+    assert bench.json("show", run["run_id"])["config"] == tuned["best"]["config"]
+
+
+def test_suites_are_listed(bench: Bench) -> None:
+    (row,) = [row for row in bench.json("suites") if row["name"] == "quick-v1"]
+    assert row["tasks"]["digits"]["max_steps"] == 1_000
+    assert "no suite named 'quick-v2'. Did you mean 'quick-v1'?" in bench.refused(
+        "suite", "--suite", "quick-v2", "--models", "gru"
+    )
+
+
+def test_a_comparison_stands_beside_the_recorded_and_keeps_nothing(bench: Bench, write_model: Writer) -> None:
+    bench(*SUITE, "gru", "--seeds", "1")
+    bench("run", "--model", "rnn", "--budget", "10k", "--epochs", "1")  # trained otherwise: it can't stand beside
+    path = str(write_model("mine", "pass"))
+    done = bench.json("compare", path, "--suite", "tiny-v1", "--seeds", "2")
+    rows = {row["model"].partition("@")[0]: row for row in done["rows"]}
+    assert set(rows) == {"gru", "mine"}
+    assert rows["mine"]["seeds"] == [0, 1]
+    assert rows["mine"]["budget"] == "10k"
+    assert len(bench.json("runs")) == 2
+    assert bench.json("studies") == []
+
+
+def test_a_comparison_is_recorded_when_asked_for(bench: Bench, write_model: Writer) -> None:
+    words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--seeds", "1", "--trials", "1")
+    assert "mine" in bench(*words, "--record").stdout
+    assert len(bench.json("runs")) == 1
+    assert [study["trials"]["finished"] for study in bench.json("studies")] == [1]
+    bench(*words, "--record")
+    assert len(bench.json("runs")) == 1

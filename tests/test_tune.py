@@ -1,0 +1,362 @@
+"""Tuning: what a trial may see, what a study keeps through every kind of stop, and that its winner can be used."""
+
+import signal
+import sqlite3
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import bench.attempt
+import bench.presets
+import bench.suites
+from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
+from bench.request import TUNING_SEEDS, SettingFlags, build_request
+from bench.studies import Studies
+from bench.suites import Suite
+from bench.tune import Unset
+from bench.tuning import Tuning
+from datamodules.digits import Digits
+from models._training import Training
+from tests.conftest import Bench
+
+SMALL = ("--task", "digits", "--set", "max_steps=20", "--set", "hidden_size=4")
+GRU = ("tune", "--model", "gru", *SMALL)
+RANDOM = ("--sampler", "random", "--pruner", "none")
+Writer = Callable[[str, str], Path]
+
+
+def trials_of(bench: Bench) -> list[optuna.trial.FrozenTrial]:
+    (study,) = Studies(str(bench.db)).all()
+    return study.trials
+
+
+def proposals(bench: Bench) -> list[dict[str, Any]]:
+    return [trial.params for trial in trials_of(bench) if trial.state == optuna.trial.TrialState.COMPLETE]
+
+
+# What a trial is
+
+
+def test_a_study_is_kept_beside_the_results_and_no_run_is_recorded(bench: Bench) -> None:
+    done = bench.json(*GRU, "--trials", "3")
+    assert sum(done["trials"].values()) == 3
+    assert done["best"]["config"]["model"] == {"hidden_size": 4}
+    assert done["best"]["params"]["total"] == 84 + 50
+    assert 0 < done["best"]["value"] <= 1
+    assert not bench.db.exists()
+    (study,) = bench.json("studies")
+    assert (study["study"], study["trials"], study["best"]) == (done["study"], done["trials"], done["best"]["value"])
+
+
+def test_the_test_split_is_not_built_and_seeds_are_tunings(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits, seeds, make, seed_all = set(), [], Digits.make, bench_seed_everything()
+    monkeypatch.setattr(Digits, "make", lambda self, split: splits.add(split) or make(self, split))
+
+    def note(seed: int, **options: Any) -> int:
+        seeds.append(seed)
+        return seed_all(seed, **options)
+
+    monkeypatch.setattr("bench.attempt.seed_everything", note)
+    bench(*GRU, "--trials", "2", *RANDOM)
+    assert splits == {"train", "validation"}
+    assert seeds == [TUNING_SEEDS, TUNING_SEEDS + 1]
+
+
+def bench_seed_everything() -> Callable[..., int]:
+    return bench.attempt.seed_everything
+
+
+def test_a_task_without_test_splits_has_none_to_give() -> None:
+    task = Digits(with_tests=False)
+    task.prepare_data()
+    assert task.split_names == ("train", "validation")
+    with pytest.raises(AssertionError, match="no split 'test'"):
+        task.test_dataloader()
+
+
+def test_the_first_trial_has_the_defaults(bench: Bench) -> None:
+    bench(*GRU, "--trials", "1")
+    (trial,) = trials_of(bench)
+    assert trial.params == {"lr": 3e-3, "lr_schedule": "cosine", "clip_norm": 1.0, "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_defaults_lie_in_the_search_space_and_proposals_are_legal(name: str) -> None:
+    base = build_request(find_model(name), find_task("digits"), SettingFlags(budget="100k"), seed=0)
+    tuning = Tuning(base=base, trials=1)
+    flat = {key: value for part in base.settings.to_dict().values() for key, value in part.items()}
+    for given in (flat, {}):
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+        study.enqueue_trial(given)
+        trial = study.ask()
+        chosen = Training.search_space(trial) | base.model.cls.search_space(trial)
+        assert trial.params == chosen
+        assert chosen.items() <= flat.items() or not given
+        tuning.settings(chosen, None)
+
+
+def test_given_settings_are_held(bench: Bench) -> None:
+    bench(*GRU, "--trials", "2", "--set", "lr=0.001", *RANDOM)
+    assert all("lr" not in trial.params for trial in trials_of(bench))
+    assert {trial.user_attrs["config"]["training"]["lr"] for trial in trials_of(bench)} == {0.001}
+
+
+def test_unset_asks_the_trial_for_the_rest() -> None:
+    trial = optuna.create_study().ask()
+    unset = Unset(trial, {"lr": 1.0})
+    assert unset.suggest_float("lr", 0, 0.1) == 1.0
+    assert unset.suggest_int("size", 3, 3) == trial.params["size"] == 3
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
+def test_samplers(bench: Bench, sampler: str) -> None:
+    done = bench.json("tune", "--model", "last-values", "--trials", "8", "--set", "max_steps=2", "--sampler", sampler)
+    assert sum(done["trials"].values()) == 8
+
+
+def test_trials_are_fitted_to_the_tier(bench: Bench) -> None:
+    bench("tune", "--model", "fru", "--budget", "10k", "--trials", "2", "--set", "max_steps=2")
+    for trial in trials_of(bench):
+        assert 9_000 < trial.user_attrs["params"]["total"] <= 10_000
+
+
+# Pruning and two objectives
+
+
+def test_pruning_saves_steps(bench: Bench, write_model: Writer) -> None:
+    path = str(write_model("mine", "pass"))
+    words = ("tune", "--model", path, "--set", "max_steps=51", "--trials", "8", "--sampler", "random")
+    done = bench.json(*words)
+    assert done["trials"]["pruned"] > 0
+    assert sum(done["trials"].values()) == 8
+    assert done["steps"] < 8 * 51
+    for trial in trials_of(bench):
+        pruned = trial.state == optuna.trial.TrialState.PRUNED
+        assert trial.user_attrs["steps"] == 17 * len(trial.intermediate_values)
+        assert pruned == (len(trial.intermediate_values) < 3)
+
+
+def test_two_objectives_give_a_front_and_prune_nothing(bench: Bench) -> None:
+    words = ["tune", "--model", "gru", "--set", "max_steps=20", "--trials", "5"]
+    done = bench.json(*words, "--objectives", "metric,params", "--max-params", "2000")
+    assert done["trials"] == {"finished": 5, "pruned": 0, "failed": 0}
+    front = [(each["value"], each["params"]["total"]) for each in done["front"]]
+    assert front == sorted(front, reverse=True), "better ones are larger"
+    assert max(size for _, size in front) <= 2000
+    assert done["best"] == done["front"][0]
+    words = done["command"].split()
+    run = bench.json(*words[words.index("run") :])
+    assert bench.json("show", run["run_id"])["config"] == done["best"]["config"]
+
+
+# What ends a trial or a study
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("x_BTD = x_BTD * float('nan')", "diverged: "),
+        ("raise MemoryError('no more')", "oom: MemoryError: no more"),
+        ("raise KeyError('mine')", "failed: KeyError: 'mine'"),
+    ],
+)
+def test_a_failed_trial_has_its_reason_and_is_not_repeated(
+    bench: Bench, write_model: Writer, body: str, reason: str
+) -> None:
+    words = ("tune", "--model", str(write_model("mine", body)), "--set", "max_steps=20", "--trials", "2")
+    done = bench.json(*words, code=1)
+    assert done["trials"] == {"finished": 0, "pruned": 0, "failed": 2}
+    assert done["best"] is None
+    assert all(trial.user_attrs["reason"].startswith(reason) for trial in trials_of(bench))
+    assert bench.json(*words, "--resume", code=1)["trials"]["failed"] == 2
+
+
+def test_a_study_is_resumed_to_the_number_asked_for(bench: Bench) -> None:
+    bench(*GRU, "--trials", "2", *RANDOM)
+    assert "has 2 trials already. Add --resume" in bench.refused(*GRU, "--trials", "4")
+    assert bench.json(*GRU, "--trials", "4", "--resume", *RANDOM)["trials"]["finished"] == 4
+    assert bench.json(*GRU, "--trials", "4", "--resume", *RANDOM)["trials"]["finished"] == 4
+    assert len(trials_of(bench)) == 4
+
+
+INTERRUPT = (
+    "open('{log}', 'a').write('.')\n        if os.path.getsize('{log}') == 60: os.kill(os.getpid(), signal.SIGINT)"
+)
+
+
+def test_after_control_c_a_study_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("tune", "--model", str(write_model("mine", INTERRUPT.format(log=tmp_path / "log"))))
+    words += ("--set", "max_steps=20", "--trials", "4", *RANDOM)
+    stopped, whole = Bench(tmp_path / "stopped"), Bench(tmp_path / "whole")
+    stopped.folder.mkdir()
+    whole.folder.mkdir()
+    done = stopped.json(*words, code=130)
+    assert done["trials"]["finished"] in (1, 2)
+    assert [t.user_attrs["reason"] for t in trials_of(stopped) if t.state.name == "FAIL"] == ["interrupted"]
+    assert stopped.json(*words, "--resume")["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
+    assert whole.json(*words)["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
+    assert proposals(stopped) == proposals(whole)
+
+
+def states(bench: Bench) -> list[str]:
+    path = bench.folder / "board-studies.sqlite"
+    if not path.exists():
+        return []
+    try:
+        return [state for (state,) in sqlite3.connect(path).execute("SELECT state FROM trials ORDER BY number")]
+    except sqlite3.OperationalError:  # the tables are being made
+        return []
+
+
+def test_a_killed_command_is_resumed_to_the_exact_number(bench: Bench, write_model: Writer) -> None:
+    marker = bench.folder / "fast"
+    body = f"time.sleep(0 if os.path.exists('{marker}') else 0.01)"
+    words = ("tune", "--model", str(write_model("mine", body)), "--set", "max_steps=20", "--trials", "4", *RANDOM)
+    process = bench.start(*words)
+    deadline = time.monotonic() + 120
+    while states(bench)[1:] != ["RUNNING"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert states(bench) == ["COMPLETE", "RUNNING"]
+    marker.touch()
+    assert "Add --resume" in bench.refused(*words)
+    assert bench.json(*words, "--resume")["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
+    assert states(bench) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    killed, again = trials_of(bench)[1:3]
+    assert killed.user_attrs["reason"] == "killed"
+    assert killed.params.items() <= again.params.items()
+
+
+def test_no_trial_begins_after_the_timeout(bench: Bench) -> None:
+    done = bench(*GRU, "--trials", "3", "--timeout", "0s", code=1)
+    assert "the time is over after 0 of 3 trials; --resume goes on" in done.stderr
+    assert "gru on digits: no trials" in done.stdout
+
+
+# What is done with the best
+
+
+@pytest.fixture
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bench.presets, "FOLDER", tmp_path / "presets")
+    return tmp_path / "presets"
+
+
+def test_a_preset_is_written_when_asked_for_and_used_when_asked_for(bench: Bench, presets: Path) -> None:
+    words = ("tune", "--model", "gru", "--budget", "10k", "--set", "max_steps=5", "--trials", "2")
+    bench(*words)
+    assert not presets.exists()
+    best = bench.json(*words, "--resume", "--save-preset")["best"]
+    kept = tomllib.loads((presets / "gru.toml").read_text())["plain"]["digits"]["10k"]["2 trials of 5 steps"]
+    assert kept["lr"] == best["config"]["training"]["lr"]
+    run = bench.json("run", "--model", "gru", "--budget", "10k", "--preset", "--set", "weight_decay=0.5")
+    record = bench.json("show", run["run_id"])
+    best["config"]["training"]["weight_decay"] = 0.5
+    assert record["config"] == best["config"]
+    assert record["config_source"]["lr"] == "preset"
+    assert record["config_source"]["weight_decay"] == "flag"
+    words = record["command"].split()
+    assert bench.json(*words[words.index("run") :])["run_id"] == run["run_id"]
+    plain = bench.json("run", "--model", "gru", "--budget", "10k", "--set", "max_steps=5")
+    assert plain["run_id"] != run["run_id"]
+
+
+def test_presets_stand_side_by_side_in_a_readable_file(presets: Path) -> None:
+    base = build_request(find_model("gru"), find_task("digits"), SettingFlags(budget="10k"), seed=0)
+    bench.presets.save(base, "20 trials of 60 epochs", {"lr": 1e-5, "clip_norm": None})
+    bench.presets.save(base, "100 trials of 60 epochs", {"lr": 0.1, "lr_schedule": "cosine"})
+    assert (presets / "gru.toml").read_text() == (
+        "# Written by `bench tune --save-preset`, read by --preset.\n"
+        '\n[plain.digits.10k."100 trials of 60 epochs"]\nlr = 0.1\nlr_schedule = "cosine"\n'
+        '\n[plain.digits.10k."20 trials of 60 epochs"]\nclip_norm = "none"\nlr = 1e-05\n'
+    )
+    assert bench.presets.load(base) == {"lr": 0.1, "lr_schedule": "cosine"}
+    kept = bench.presets.load(base, "20 trials of 60 epochs")
+    flags = SettingFlags(budget="10k", preset=kept)
+    assert build_request(base.model, base.task, flags, seed=0).settings.training.clip_norm is None
+
+
+def test_the_shown_command_repeats_the_best_configuration(bench: Bench) -> None:
+    done = bench.json(*GRU, "--trials", "2", *RANDOM)
+    words = done["command"].split()
+    run = bench.json(*words[words.index("run") :])
+    assert bench.json("show", run["run_id"])["config"] == done["best"]["config"]
+
+
+# Suites and wrong requests
+
+
+@pytest.fixture
+def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = Suite(
+        name="tiny-v1", summary="", tasks={"digits": {"max_steps": 5}}, tiers=("10k", "100k"), trials=2, seeds=2
+    )  # fmt: skip
+    monkeypatch.setitem(bench.suites.SUITES, "tiny-v1", suite)
+
+
+@pytest.mark.usefixtures("tiny_suite")
+def test_every_cell_of_a_suite_gets_the_same_budget(bench: Bench) -> None:
+    done = bench.json("tune", "--suite", "tiny-v1", "--models", "gru,last-values")
+    assert sorted((each["model"], each["budget"]) for each in done) == [("gru", "10k"), ("last-values", "10k")]
+    assert all(sum(each["trials"].values()) == 2 for each in done)
+    assert all(each["best"]["config"]["training"]["max_steps"] == 5 for each in done)
+    assert "Add --resume" in bench.refused("tune", "--suite", "tiny-v1", "--models", "bag,gru")
+    assert len(bench.json("studies")) == 2, "refused before anything is begun"
+
+
+@pytest.mark.usefixtures("tiny_suite")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--model", "gru"], "--trials says how many"),
+        (["--trials", "2"], "say what to tune"),
+        (["--suite", "tiny-v1"], "--models fru,lstm says which"),
+        (["--suite", "tiny-v1", "--models", "gru", "--epochs", "3"], "--epochs can't be given with --suite"),
+        (["--suite", "tiny"], "no suite named 'tiny'. Did you mean 'tiny-v1'?"),
+        (["--model", "gru", "--trials", "2", "--objectives", "metric,params"], "--max-params"),
+        (["--model", "gru", "--trials", "2", "--max-params", "100"], "--objectives metric,params and --max-params"),
+        (["--model", "gru", "--trials", "2", "--timeout", "soon"], "'soon' is not a length of time"),
+        (["--model", "gru", "--trials", "2", "--set", "lrr=1"], "no setting named 'lrr'"),
+        (["--model", "gru", "--trials", "2", "--budget", "1k"], "no budget named '1k'"),
+    ],
+)
+def test_wrong_requests(bench: Bench, words: list[str], told: str) -> None:
+    assert told in bench.refused("tune", *words)
+    assert bench.json("studies") == []
+
+
+def test_a_place_that_cannot_be_written_is_refused(bench: Bench) -> None:
+    told = bench.refused(*GRU, "--trials", "1", "--db", str(bench.folder / "none" / "board.sqlite"))
+    assert "none does not exist, so results can't be recorded" in told
+
+
+def test_a_file_outside_the_project_has_no_presets(bench: Bench, write_model: Writer) -> None:
+    path = str(write_model("mine", "pass"))
+    assert "only models there have presets" in bench.refused("tune", "--model", path, "--trials", "1", "--save-preset")
+    assert "only models there have presets" in bench.refused("run", "--model", path, "--preset")
+
+
+@pytest.mark.parametrize("words", [(*GRU, "--trials", "1"), ("studies",), ("compare", "gru")])
+def test_without_optuna(bench: Bench, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.setattr("bench.errors.find_spec", lambda name: None)
+    assert "this command needs optuna: pip install -e '.[tune]'" in bench.refused(*words)
+
+
+def test_names_of_studies(write_model: Writer) -> None:
+    def name(found: FoundModel, **flags: Any) -> str:
+        return Tuning(base=build_request(found, find_task("digits"), SettingFlags(**flags), seed=0), trials=1).name
+
+    gru = find_model("gru")
+    assert name(gru, budget="10k") == "gru · plain · digits v1 · 10k · 60 epochs · protocol 1"
+    others = [name(gru), name(gru, epochs=3), name(gru, assignments=["lr=1"]), name(gru, wrapper="residual")]
+    others.append(name(find_model_or_file(str(write_model("mine", "pass")))))
+    assert len({*others, name(gru, budget="10k")}) == 6
