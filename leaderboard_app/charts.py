@@ -1,9 +1,11 @@
-"""The charts. Colours are Okabe and Ito's, which colour-blind readers can tell apart."""
+"""The charts. Colours are Okabe and Ito's, which colour-blind readers can tell apart, less their pale yellow."""
 
 import altair as alt
 import pandas as pd
 
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#999999"]
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#882255", "#999999"]
+LABEL = alt.value("#808080")  # legible on white and on black
+ROOM = 1.06  # the parameter axis goes on by this factor, so that the first and last labels have room
 
 
 def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
@@ -13,15 +15,17 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         rows: columns `params`, `score`, `score_std`, `model`, `seeds`, `failures`.
     """
     spread = rows["score_std"].fillna(0).infer_objects()
-    rows = rows.assign(low=rows["score"] - spread, high=rows["score"] + spread, seeds=rows["seeds"].map(len))
-    scale = alt.Scale(type="log", nice=False, padding=40)
+    low, high = (rows["score"] - spread).clip(lower=0), (rows["score"] + spread).clip(upper=100)
+    rows = rows.assign(low=low, high=high, seeds=rows["seeds"].map(len))
+    domain = [rows["params"].min() / ROOM, rows["params"].max() * ROOM]
+    scale = alt.Scale(type="log", nice=False, domain=domain)
     x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
     y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=False, padding=25))
     base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=alt.Scale(range=COLOURS), legend=None))
     tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]
     points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip)
     bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
-    labels = base.mark_text(align="left", dx=10, dy=-8, fontSize=13).encode(text="model")
+    labels = base.mark_text(align="left", dx=8, fontSize=12).encode(text="model", color=LABEL)
     return alt.layer(bars, points, labels).properties(height=360)
 
 
