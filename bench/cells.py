@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from bench.errors import BusyError, RequestError
 from bench.network import count_on_meta
 from bench.presets import load, spent
-from bench.registry import FoundModel, find_model_or_file, find_task, model_names
+from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
 from bench.request import Execution, RunRequest, SettingFlags, build_request, word
 from bench.run import run
 from bench.suites import Suite
@@ -28,14 +28,21 @@ class Impossible:
     reason: str
 
 
-def find_models(names: str) -> list[FoundModel]:
-    """The architectures of a list with commas, or all of them.
+def find_models(names: str, skip: Callable[[str], None]) -> list[FoundModel]:
+    """The architectures of a list with commas; or all that can be had, the reasons for the others told to `skip`.
 
     Raises:
-        RequestError: one does not exist or is broken.
+        RequestError: one of the list does not exist, is broken or lacks a package.
     """
-    wanted = model_names() if names == "all" else names.split(",")
-    return [find_model_or_file(name.strip()) for name in wanted]
+    if names != "all":
+        return [find_model_or_file(name.strip()) for name in names.split(",")]
+    found = []
+    for name in model_names():
+        try:
+            found.append(find_model(name))
+        except RequestError as error:
+            skip(str(error))
+    return found
 
 
 def first_cells(

@@ -9,6 +9,7 @@ import re
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -64,8 +65,7 @@ def find_model(name: str) -> FoundModel:
     if _dashed(name) not in stems:
         raise unknown("model", name, stems, "`bench models`")
     path = stems[_dashed(name)]
-    module = _import(f"models.{path.stem}", path)
-    return FoundModel(_dashed(name), _only_class(module, SequenceModel, path), path)
+    return FoundModel(_dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path)
 
 
 def find_model_or_file(text: str) -> FoundModel:
@@ -80,7 +80,7 @@ def find_model_or_file(text: str) -> FoundModel:
         raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
     module = _import_file(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return FoundModel(f"{_dashed(path.stem)}@{digest}", _only_class(module, SequenceModel, path), path)
+    return FoundModel(f"{_dashed(path.stem)}@{digest}", _model_class(module, path), path)
 
 
 def find_task(name: str) -> FoundTask:
@@ -150,6 +150,23 @@ def _import_file(path: Path) -> ModuleType:
 def _broken(path: Path, error: Exception) -> RequestError:
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     return RequestError(f"{shown} does not import: {type(error).__name__}: {error}")
+
+
+def _model_class(module: ModuleType, path: Path) -> type[SequenceModel]:
+    cls = _only_class(module, SequenceModel, path)
+    for requirement in cls.requires:
+        if not _is_installed(requirement):
+            raise RequestError(f"{path.name} needs {requirement}, which is not installed: pip install '{requirement}'")
+    return cls
+
+
+def _is_installed(requirement: str) -> bool:
+    """Whether the package is there, in whichever version."""
+    try:
+        distribution(re.split(r"[^\w.-]", requirement)[0])
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _only_class(module: ModuleType, base: type[T], path: Path) -> type[T]:

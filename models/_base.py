@@ -54,6 +54,8 @@ class SequenceModel(nn.Module):
     wrapper: ClassVar["type[Wrapper]"]
     """The wrapper that the paper uses."""
     causal: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Packages beyond the project's own, as pip names them. Import them where they are used, not at the file's top."""
     Config: ClassVar[type[ModelConfig]]
     output_size: int
     """H, set by the constructor."""

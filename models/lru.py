@@ -24,7 +24,7 @@ from models._wrappers import Residual
 if TYPE_CHECKING:
     from optuna import Trial
 
-STATE_LR_SCALE = 0.25  # of ν, θ, γ and B, in the paper's experiments on images
+STATE_LR_SCALE = 0.25  # of ν, θ, γ and B, which the paper trains more slowly than the rest
 
 
 class LRU(SharedStateSpace):

@@ -25,7 +25,7 @@ from models._wrappers import Residual
 if TYPE_CHECKING:
     from optuna import Trial
 
-STATE_LR = 1e-3  # of Λ, B̃ and Δ; the paper keeps it below the other parameters' and decays none of them
+STATE_LR = 1e-3  # of Λ, B̃ and Δ; ssm_lr_base in the scripts of lindermanlab/S5, which decay none of them
 
 
 class S5(SharedStateSpace):

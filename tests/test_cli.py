@@ -143,6 +143,19 @@ def test_a_broken_model_file_hides_no_other(bench: Bench, tmp_path: Path) -> Non
     assert "datamodules/worse.py does not import: ZeroDivisionError" in bench.fresh("tasks", "--json").stderr
     assert "models/bad.py does not import" in bench.fresh("run", "--model", "bad", code=2).stderr
     assert '"finished"' in bench.fresh("run", "--model", "gru", *QUICK, "--json").stdout
+    words = ("suite", "--suite", "quick-v1", "--models", "all", "--time-limit", "0s", "--json")
+    assert "left out: models/bad.py does not import" in bench.fresh(*words).stderr
+
+
+def test_a_model_that_lacks_a_package_says_so(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
+    path = write_model("needy", "pass")
+    path.write_text(
+        path.read_text().replace('family = "test"', 'family = "test"\n    requires = ("nothing-of-that-name>=2",)')
+    )
+    reason = "needy.py needs nothing-of-that-name>=2, which is not installed: pip install 'nothing-of-that-name>=2'"
+    assert reason in bench.refused("run", "--model", str(path))
+    path.write_text(path.read_text().replace("nothing-of-that-name>=2", "numpy>=1"))
+    assert bench.json("run", "--model", str(path), "--epochs", "1")["status"] == "finished"
 
 
 def test_a_file_with_two_models_is_refused(bench: Bench, write_model: Callable[[str, str], Path]) -> None:

@@ -190,9 +190,10 @@ def test_cornn():
 
 
 def test_cornn_stays_bounded():
-    """The energy γ|y|² + |z|² grows by at most m Δt a step (Rusch & Mishra 2021, §3), whatever the weights and inputs.
+    """The energy γ|y|² + |z|² grows by at most m Δt a step, whatever the weights and inputs.
 
-    The bound is the continuous system's; the explicit scheme at the paper's Δt keeps it with room to spare.
+    For the continuous system d/dt (γ|y|² + |z|²)/2 = z·tanh(…) − ε|z|² ≤ m/(4ε) ≤ m/2 where ε ≥ ½ (the energy argument
+    of Rusch & Mishra 2021); the explicit scheme at the paper's Δt keeps the bound with room to spare.
     """
     model, _ = build("cornn", hidden_size=8)
     with torch.no_grad():

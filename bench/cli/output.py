@@ -19,6 +19,10 @@ WIDEST = 10_000  # where there is no terminal to ask
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def left_out(reason: str) -> None:
+    stderr.print(f"left out: {reason}", markup=False)
+
+
 def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False))
 

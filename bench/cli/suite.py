@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
-from bench.cli.output import field, print_json, print_rows, stderr
+from bench.cli.output import field, left_out, print_json, print_rows, stderr
 
 if TYPE_CHECKING:
     from bench.request import RunRequest
@@ -49,7 +49,7 @@ def suite(
 
     limit, found, store = seconds(time_limit), find_suite(name), Store(db)
     tier = budget or found.tiers[0]
-    firsts, impossible = first_cells(found, find_models(models), tier, preset=preset)
+    firsts, impossible = first_cells(found, find_models(models, left_out), tier, preset=preset)
     cells = with_seeds(firsts, seed_count or found.seeds)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
     interrupted = carry_out(cells, store, execution, time_limit=limit, listener=announce)

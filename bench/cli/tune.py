@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
-from bench.cli.output import field, number, print_json, print_rows, stderr
+from bench.cli.output import field, left_out, number, print_json, print_rows, stderr
 from bench.errors import RequestError, require
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def _plan_suite(
     if foreign or models is None:
         wrong = f"{', '.join(foreign)} can't be given with --suite. " if foreign else ""
         raise RequestError(f"{wrong}A suite says how its tasks are trained; --models fru,lstm says which models.")
-    cells, impossible = first_cells(suite, find_models(models), budget or suite.tiers[0])
+    cells, impossible = first_cells(suite, find_models(models, left_out), budget or suite.tiers[0])
     for pair in impossible:
-        stderr.print(f"left out: {pair.reason}", markup=False)
+        left_out(pair.reason)
     return [Tuning(base=base, trials=trials or suite.trials, **options) for base in cells]
 
 
