@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -321,6 +322,6 @@ def test_optimizer_groups_keep_their_own_settings() -> None:
 def test_denormals_are_flushed_while_training(bench: Bench, write_model: Writer) -> None:
     body = "assert torch.tensor([1e-40]).mul(1.0).item() == 0.0"
     code = "import torch; print(torch.tensor([1e-40]).mul(1.0).item() > 0)"
-    fresh = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert fresh.stdout == "True\n", "without the setting they are kept"
     assert bench.json("run", "--model", str(write_model("mine", body)), "--epochs", "1")["status"] == "finished"
