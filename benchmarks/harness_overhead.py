@@ -74,8 +74,8 @@ def harness(request: RunRequest) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     os.environ["FORCE_COLOR"] = "1"  # draws the progress bar also where stderr is not a terminal: 2>/dev/null is fine
     torch.set_num_threads(1)
