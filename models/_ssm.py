@@ -7,15 +7,37 @@ Shapes: B batch, T time, D input, H channels, N complex state numbers.
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models._base import SequenceModel, final_step, resize
+from models._base import ModelConfig, SequenceModel, final_step, resize
 from models._scan import linear_scan
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpaceConfig(ModelConfig):
+    """The sizes, and the range in which the step sizes Δ start."""
+
+    hidden_size: int = 128
+    state_size: int = 64
+    """Both of each conjugate pair counted."""
+    dt_min: float = 1e-3
+    dt_max: float = 1e-1
+
+    def __post_init__(self) -> None:
+        self.require_positive("hidden_size", "state_size", "dt_min")
+        if self.dt_max < self.dt_min:
+            raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
+
+    @classmethod
+    def at_width(cls, width: int) -> Self:
+        return cls(hidden_size=width)
 
 
 def complex_parameter(values: Tensor) -> nn.Parameter:

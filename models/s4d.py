@@ -15,15 +15,22 @@ State: 2 N H numbers a sequence. Time O(T H (N + log T)); the kernel is made fro
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models._base import ModelConfig, Paper, SequenceModel, resize
-from models._ssm import complex_parameter, fft_convolve, hippo_normal_eigen, log_uniform, zero_order_hold
+from models._base import Paper, SequenceModel, resize
+from models._ssm import (
+    StateSpaceConfig,
+    complex_parameter,
+    fft_convolve,
+    hippo_normal_eigen,
+    log_uniform,
+    zero_order_hold,
+)
 from models._wrappers import Residual
 
 if TYPE_CHECKING:
@@ -50,25 +57,14 @@ class S4D(SequenceModel):
     wrapper = Residual
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(ModelConfig):
-        hidden_size: int = 128
-        state_size: int = 64
-        """Twice N: both of each conjugate pair counted."""
+    class Config(StateSpaceConfig):
         init: Literal["lin", "inv", "legs"] = "lin"
-        dt_min: float = 1e-3
-        dt_max: float = 1e-1
 
         def __post_init__(self) -> None:
-            self.require_positive("hidden_size", "state_size", "dt_min")
+            super().__post_init__()
             self.require_one_of("init", *INITIAL_A)
             if self.state_size % 2:
                 raise ValueError(f"state_size={self.state_size} must be even")
-            if self.dt_max < self.dt_min:
-                raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
-
-        @classmethod
-        def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width)
 
     def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)

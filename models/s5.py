@@ -12,14 +12,21 @@ State: P numbers a sequence. Time O(T P H), depth O(log T).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._base import ModelConfig, Paper
-from models._ssm import SharedStateSpace, complex_parameter, hippo_normal_eigen, log_uniform, zero_order_hold
+from models._base import Paper
+from models._ssm import (
+    SharedStateSpace,
+    StateSpaceConfig,
+    complex_parameter,
+    hippo_normal_eigen,
+    log_uniform,
+    zero_order_hold,
+)
 from models._wrappers import Residual
 
 if TYPE_CHECKING:
@@ -36,24 +43,14 @@ class S5(SharedStateSpace):
     wrapper = Residual
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(ModelConfig):
-        hidden_size: int = 128
-        state_size: int = 64
-        """P, both of each conjugate pair counted."""
+    class Config(StateSpaceConfig):
         blocks: int = 1
-        dt_min: float = 1e-3
-        dt_max: float = 1e-1
 
         def __post_init__(self) -> None:
-            self.require_positive("hidden_size", "state_size", "blocks", "dt_min")
+            super().__post_init__()
+            self.require_positive("blocks")
             if self.state_size % (2 * self.blocks):
                 raise ValueError(f"state_size={self.state_size} must be a multiple of 2 × blocks={2 * self.blocks}")
-            if self.dt_max < self.dt_min:
-                raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
-
-        @classmethod
-        def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width)
 
     def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
         hidden, pairs = config.hidden_size, config.state_size // 2
