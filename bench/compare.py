@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench import PROTOCOL
 from bench.cells import CellListener, carry_out, cell, with_seeds
 from bench.outcome import best_request, best_trials
 from bench.ranking import Row, leaderboard
@@ -34,14 +33,8 @@ class Comparison:
         return [Tuning(base=request, trials=self.trials) for request in cells]
 
     def admits(self, run: Run) -> bool:
-        """Whether a recorded run was trained as the suite says, at this tier, so that it can stand beside."""
-        config = {name: value for part in run.config.values() for name, value in part.items()}
-        wanted = self.suite.tasks.get(run.task)
-        return (
-            wanted is not None
-            and (run.budget, run.protocol) == (self.budget, PROTOCOL)
-            and wanted.items() <= config.items()
-        )
+        """Whether a recorded run is of the suite, at this tier, so that it can stand beside."""
+        return run.budget == self.budget and self.suite.includes(run)
 
 
 def compare(

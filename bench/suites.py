@@ -8,9 +8,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench import PROTOCOL
 from bench.errors import unknown
+
+if TYPE_CHECKING:
+    from db.schema import Run
 
 Settings = Mapping[str, Any]
 
@@ -30,9 +34,10 @@ class Suite:
     seeds: int = 5
     """Runs of a cell that a ranked entry has at least, with seeds from 0 on."""
 
-    def trains_alike(self, task: str, training: Settings) -> bool:
-        """Whether training settings are the suite's on a task, as far as it fixes them."""
-        return task in self.tasks and all(training.get(name) == value for name, value in self.tasks[task].items())
+    def includes(self, run: "Run") -> bool:
+        """Whether a recorded run was trained as the suite says, by today's protocol, so that it can be compared."""
+        wanted = self.tasks.get(run.task)
+        return wanted is not None and run.protocol == PROTOCOL and wanted.items() <= run.config["training"].items()
 
     @property
     def hash(self) -> str:

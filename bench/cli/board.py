@@ -2,17 +2,27 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
-from bench.cli.output import field, number, print_json, print_rows
+from bench.cli.output import Cells, field, number, print_json, print_rows
 
-if TYPE_CHECKING:
-    from bench.suites import Suite
-    from db.schema import Run
-
+ROW_COLUMNS: Cells = {
+    "task": field("task"),
+    "model": field("model"),
+    "score": number("score", ".1f"),
+    "±": number("score_std", ".1f"),
+    "metric": field("metric_name"),
+    "value": number("metric_value", ".4f"),
+    "params": number("params"),
+    "budget": field("budget"),
+    "seeds": lambda row: str(len(row["seeds"])),
+    "failed": field("failures"),
+    "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
+}
+"""Of a `bench.ranking.Row`."""
 EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 
 
@@ -63,20 +73,7 @@ def leaderboard(
     task = _task_name(task)
     recorded = Store(db, read_only=True).runs(task=task)
     table = [row for row in ranked(recorded) if budget in (None, row.budget)]
-    columns = {
-        "task": field("task"),
-        "model": field("model"),
-        "score": number("score", ".1f"),
-        "±": number("score_std", ".1f"),
-        "metric": field("metric_name"),
-        "value": number("metric_value", ".4f"),
-        "params": number("params"),
-        "budget": field("budget"),
-        "seeds": lambda row: str(len(row["seeds"])),
-        "failed": field("failures"),
-        "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
-    }
-    print_rows([asdict(row) for row in table], columns, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+    print_rows([asdict(row) for row in table], ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
 
 
 def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool) -> None:
@@ -88,7 +85,7 @@ def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as
     suite = find_suite(name)
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
-    runs = [run for run in Store(db, read_only=True).runs() if _belongs(run, suite)]
+    runs = [run for run in Store(db, read_only=True).runs() if suite.includes(run)]
     board = rank_suite(runs, list(suite.tasks), budget)
     columns = {
         "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
@@ -106,12 +103,6 @@ def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as
     }
     empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
     print_rows([asdict(row) for row in board.rows], columns, as_json=as_json, as_csv=as_csv, empty=empty)
-
-
-def _belongs(run: "Run", suite: "Suite") -> bool:
-    from bench import PROTOCOL
-
-    return run.protocol == PROTOCOL and suite.trains_alike(run.task, run.config["training"])
 
 
 def show(

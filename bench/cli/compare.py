@@ -5,12 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.board import ROW_COLUMNS
 from bench.cli.options import DataDir, Db, Json
-from bench.cli.output import field, number, print_json, print_table
+from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.tune import show_trial
 from bench.errors import require
@@ -73,26 +74,11 @@ def compare(
 
 
 def _show(rows: list["Row"], model: str, *, recorded: bool) -> None:
-    columns = {
-        "task": field("task"),
-        "": lambda row: "→" if row["model"] == model else "",
-        "model": field("model"),
-        "score": number("score", ".1f"),
-        "±": number("score_std", ".1f"),
-        "metric": field("metric_name"),
-        "value": number("metric_value", ".4f"),
-        "params": number("params"),
-        "seeds": lambda row: str(len(row["seeds"])),
-        "failed": field("failures"),
-        "settings": _settings,
-    }  # fmt: skip
+    arrow = {"task": ROW_COLUMNS["task"], "": lambda row: "→" if row["model"] == model else ""}
+    columns = arrow | {name: cell for name, cell in ROW_COLUMNS.items() if name not in ("task", "budget")}
     print_table([asdict(row) for row in rows], columns)
     own = [row.score for row in rows if row.model == model]
     if own:
         print(f"\n{model}: mean score {fmean(own):.1f} over {len(own)} tasks.")
     if not recorded:
         print("Nothing was recorded; --record keeps the study and the runs.")
-
-
-def _settings(row: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in row["settings"].items())
