@@ -15,12 +15,15 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    select,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, column_property, mapped_column
 
 STATUSES = ("finished", "diverged", "failed", "oom", "timeout", "interrupted")
 OPEN = "interrupted"  # the one status that leaves a run to be resumed
+LADDER = ("self-reported", "rescored", "reproduced")
+"""How far a run has been verified."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -127,13 +130,24 @@ class CurvePoint(Base):
 
 
 class Event(Base):
-    """Something that happened to a run after it was recorded: a correction, a retraction, a verification."""
+    """Something that happened to a run after it was recorded."""
 
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(init=False, primary_key=True)
     run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
     kind: Mapped[str]
+    """One of EVENT_KINDS."""
     reason: Mapped[str]
     data: Mapped[dict[str, Any]]
     at: Mapped[datetime]
+    run_id: Mapped[str] = column_property(select(Run.run_id).where(Run.id == run_row).scalar_subquery())
+
+
+EVENT_KINDS = {
+    "imported": 'from a bundle or a published file; data: {"bundle": its identity, …}',
+    "verified": 'data: {"rung": a rung of LADDER, …}',
+    "superseded": 'by a correction; data: {"by": its run_id}',
+    "retracted": "it no longer counts, for the reason given",
+    "probe": 'a measurement of the trained network; data: {"probe": its name, …}',
+}

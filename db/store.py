@@ -1,8 +1,10 @@
 """The one module that reads and writes results."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Engine, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -11,7 +13,8 @@ from sqlalchemy.orm import Session
 from db import migrate
 from db.engine import DEFAULT_PATH, check_writable, connect, database_url
 from db.errors import StoreError
-from db.schema import OPEN, CurvePoint, Run
+from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
+from db.standing import Standing
 
 
 class Store:
@@ -130,3 +133,27 @@ class Store:
         query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.step)
         with self._session() as session:
             return list(session.scalars(query))
+
+    def add_event(self, run: Run, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
+        """Say what happened to a recorded run; nothing of the run itself changes.
+
+        Args:
+            kind: one of EVENT_KINDS, which say what `data` holds.
+        """
+        assert kind in EVENT_KINDS, kind
+        event = Event(run_row=run.id, kind=kind, reason=reason, data=dict(data or {}), at=datetime.now(UTC))
+        with self._session() as session:
+            session.add(event)
+            session.flush()
+            session.refresh(event)
+        return event
+
+    def events(self, run_id: str | None = None) -> list[Event]:
+        """What happened to a run, or to all of them, oldest first."""
+        query = select(Event).order_by(Event.id)
+        with self._session() as session:
+            return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
+
+    def standing(self) -> Standing:
+        """Which runs no longer count, and how far the others are verified."""
+        return Standing.of(self.events())

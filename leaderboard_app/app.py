@@ -7,15 +7,11 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from db.errors import StoreError
-from db.store import Store
-from leaderboard_app import board
+PAGES = Path(__file__).resolve().parent / "pages"
 
 st.set_page_config(page_title="Long-dependency leaderboard", page_icon="〰️", layout="wide")
-try:
-    store = Store(read_only=True)
-    runs = store.runs()
-except StoreError as error:
-    st.error(str(error))
-    st.stop()
-board.render(store, runs)
+st.navigation(
+    [
+        st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),
+    ]
+).run()

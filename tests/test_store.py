@@ -100,10 +100,11 @@ def test_migrations_make_what_the_schema_says(url: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["UPDATE runs SET metric_value = 1", "DELETE FROM runs", "DELETE FROM curves",
-                                    "UPDATE curves SET value = 0"])  # fmt: skip
+                                    "UPDATE curves SET value = 0", "DELETE FROM events"])  # fmt: skip
 def test_results_are_append_only(url: str, change: str) -> None:
     store = Store(url)
-    store.record(make_run(), [CurvePoint(name="train/loss", epoch=1, step=1, value=1.0)])
+    run = store.record(make_run(), [CurvePoint(name="train/loss", epoch=1, step=1, value=1.0)])
+    store.add_event(run, "retracted", "for a test")
     with pytest.raises(DBAPIError, match="append-only"), store._engine.begin() as connection:
         connection.execute(text(change))
     assert store.runs()[0].metric_value == 0.5
@@ -127,6 +128,23 @@ def test_a_run_and_its_curves_are_recorded_together_or_not_at_all(url: str) -> N
     with pytest.raises(DBAPIError):
         store.record(make_run(), [CurvePoint(**point), CurvePoint(**point)])
     assert store.runs() == []
+
+
+def test_events_say_which_runs_count_and_how_far_they_are_verified(url: str) -> None:
+    store = Store(url)
+    wrong, old, good, plain = (store.record(make_run(letter * 16)) for letter in "abcd")
+    store.add_event(wrong, "retracted", "the data were wrong")
+    store.add_event(old, "superseded", "measured again", {"by": good.run_id})
+    for rung in ("reproduced", "rescored"):
+        event = store.add_event(good, "verified", "by the host", {"rung": rung})
+    assert (event.run_id, event.at.tzinfo) == (good.run_id, UTC)
+    assert [(event.kind, event.data) for event in store.events(good.run_id)] == [
+        ("verified", {"rung": "reproduced"}), ("verified", {"rung": "rescored"}),
+    ]  # fmt: skip
+    standing = Store(url, read_only=True).standing()
+    assert standing.withdrawn == {wrong.run_id, old.run_id}
+    assert standing.rungs == {good.run_id: "reproduced"}
+    assert plain.run_id not in standing.rungs
 
 
 def test_a_number_that_json_lacks_is_refused(url: str) -> None:

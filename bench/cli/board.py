@@ -77,16 +77,15 @@ def leaderboard(
 
 
 def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool) -> None:
+    from bench.board import suite_board
     from bench.errors import RequestError
-    from bench.ranking import rank_suite
     from bench.suites import find_suite
     from db.store import Store
 
     suite = find_suite(name)
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
-    runs = [run for run in Store(db, read_only=True).runs() if suite.includes(run)]
-    board = rank_suite(runs, list(suite.tasks), budget)
+    board = suite_board(Store(db, read_only=True), suite, budget)
     columns = {
         "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
         "model": field("model"),

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.ranking.utility import score
-from db.schema import OPEN, Run
+from db.schema import LADDER, OPEN, Run
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-LADDER = ("self-reported", "rescored", "reproduced")
 
 
 class EntryKey(NamedTuple):

@@ -13,12 +13,12 @@ from statistics import fmean
 import numpy as np
 
 from bench.ranking.budget_auc import budget_auc
-from bench.ranking.cells import LADDER, BoolArray, Cells, EntryKey, FloatArray, Result, cells, results
+from bench.ranking.cells import BoolArray, Cells, EntryKey, FloatArray, Result, cells, results
 from bench.ranking.interval import standard_error, t_interval, task_interval
 from bench.ranking.pareto import front_probability
 from bench.ranking.rows import Board, SuiteRow, TaskScore
 from bench.ranking.ties import rank_intervals, smallest_difference
-from db.schema import Run
+from db.schema import LADDER, Run
 
 LEAST_SEEDS = 5
 TIERS = {"10k", "100k", "1M"}

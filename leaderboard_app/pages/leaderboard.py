@@ -11,6 +11,7 @@ from bench.report import summary
 from db.schema import Run
 from db.store import Store
 from leaderboard_app import charts
+from leaderboard_app.data import open_store
 
 NO_TIER = "no tier"
 EVERY = "all"
@@ -23,12 +24,13 @@ python -m bench run --model fru
 """
 
 
-def render(store: Store, runs: Sequence[Run]) -> None:
+def render(store: Store) -> None:
     st.title("Which sequence model remembers?")
     st.caption(
         "Every seed is kept, the test split is read once, and a run that failed counts as zero. "
         "The score is 100 × the way from a predictor that remembers nothing (0) to a solved task (100)."
     )
+    runs = store.runs()
     if not runs:
         st.info(EMPTY)
         return
@@ -100,3 +102,6 @@ def _curves(store: Store, runs: Sequence[Run]) -> None:
 def _label(run: Run) -> str:
     result = run.status if run.metric_value is None else f"{run.metric_name} {run.metric_value:.4f}"
     return f"{run.model} · {run.budget or NO_TIER} · seed {run.seed} · {result} · {run.run_id[:8]}"
+
+
+render(open_store())

@@ -1,0 +1,12 @@
+"""The board of a suite, from what the store holds."""
+
+from bench.ranking import Board, rank_suite
+from bench.suites import Suite
+from db.store import Store
+
+
+def suite_board(store: Store, suite: Suite, tier: str) -> Board:
+    """The ranked entries of a tier, without withdrawn runs, each with how far it is verified."""
+    standing = store.standing()
+    runs = [run for run in store.runs() if suite.includes(run) and run.run_id not in standing.withdrawn]
+    return rank_suite(runs, list(suite.tasks), tier, standing.rungs)
