@@ -12,7 +12,7 @@ from typing import TypeVar
 import streamlit as st
 
 from bench.board import ranked_board
-from bench.ranking import Board
+from bench.ranking import Board, Contest, InTier
 from bench.suites import find_suite
 from db.errors import StoreError
 from db.schema import Run
@@ -63,10 +63,15 @@ def load_board(store: Store, suite_name: str, tier: str) -> Board:
     """The ranked entries of a tier of a suite: what `bench leaderboard --suite … --budget …` prints.
 
     Raises:
-        RequestError: there is no such suite.
+        RequestError: there is no such suite, or it can't be ranked.
     """
+    return load_contest(store, suite_name, InTier(tier))
+
+
+def load_contest(store: Store, suite_name: str, contest: Contest) -> Board:
+    """As `load_board`, of any contest."""
     suite, seen = find_suite(suite_name), snapshot(store)
-    return seen.once(("board", suite_name, tier), lambda: ranked_board(seen.runs, seen.standing, suite, tier))
+    return seen.once(("board", suite_name, contest), lambda: ranked_board(seen.runs, seen.standing, suite, contest))
 
 
 def snapshot(store: Store) -> Snapshot:
