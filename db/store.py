@@ -144,9 +144,11 @@ class Store:
     def version(self) -> Version:
         """Of the content: rows are only ever added."""
         newest = select(Run.run_id).order_by(Run.id.desc()).limit(1)
-        attempts, events = (select(func.count()).select_from(table) for table in (Run, Event))
+        counts = (select(func.count()).select_from(table) for table in (Run, Event))
+        attempts, events = (query.scalar_subquery() for query in counts)
         with self._session() as session:
-            return Version(session.scalar(attempts) or 0, session.scalar(newest) or "", session.scalar(events) or 0)
+            count, run_id, happened = session.execute(select(attempts, newest.scalar_subquery(), events)).one()
+        return Version(count, run_id or "", happened)
 
     def attempts_after(self, row: int) -> list[Run]:
         """Every attempt in later rows than the given one, oldest first, without the columns of UNLISTED."""

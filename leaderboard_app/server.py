@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from db.store import Store
 
-APP = Path(__file__).resolve().parent / "app.py"
+APP = Path(__file__).resolve().parent / "asgi.py"
 
 
 class AppError(Exception):

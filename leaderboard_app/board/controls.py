@@ -15,8 +15,8 @@ from leaderboard_app.board.words import duration
 BY_TASK = "by-task"
 PARAMETERS, TIME = "parameters", "training time"
 LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
-FILTERS = ("q", "family", "causal", "years", "verification", "hardware")
-"""The keys of the widgets that hide rows."""
+UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
+"""What the widgets that hide rows hold, besides that of the years, when they hide none."""
 
 
 def start(key: str, default: Any, legal: Collection[Any]) -> None:
@@ -87,21 +87,21 @@ def search() -> str:
 def filters(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts], query: str) -> Filters:
     """What else the reader asks of the rows."""
     seen = [described(facts.get(row.model)) for row in rows]
+    families = sorted({family for family, _, _ in seen})
     years = sorted({year for _, _, year in seen if year is not None})
+    machines = sorted({name for row in rows for name in row.hardware})
     with st.popover("Filters", icon=":material/filter_list:"):
-        families = st.multiselect(
-            "Family", sorted({family for family, _, _ in seen}), key="family", bind="query-params"
+        asked = Filters(
+            search=query or "",
+            families=tuple(st.multiselect("Family", families, key="family", bind="query-params")),
+            causal=st.segmented_control("Causal", [CAUSAL, NOT_CAUSAL], key="causal", bind="query-params"),
+            years=_years(years),
+            verification=tuple(st.multiselect("Verification", LADDER, key="verification", bind="query-params")),
+            hardware=tuple(st.multiselect("Trained on nothing but", machines, key="hardware", bind="query-params")),
         )
-        causal = st.segmented_control("Causal", [CAUSAL, NOT_CAUSAL], key="causal", bind="query-params")
-        between = _years(years)
-        rungs = st.multiselect("Verification", LADDER, key="verification", bind="query-params")
-        machines = sorted({name for row in rows for name in row.hardware})
-        hardware = st.multiselect("Trained on nothing but", machines, key="hardware", bind="query-params")
-        st.button("Clear", on_click=_clear, icon=":material/filter_list_off:")
-    return Filters(
-        search=query or "", families=tuple(families), causal=causal, years=between, verification=tuple(rungs),
-        hardware=tuple(hardware),
-    )  # fmt: skip
+        blank = {**UNFILTERED} | ({"years": (years[0], years[-1])} if len(years) > 1 else {})
+        st.button("Clear", on_click=st.session_state.update, args=[blank], icon=":material/filter_list_off:")
+    return asked
 
 
 def _years(years: Sequence[int]) -> tuple[int, int] | None:
@@ -111,11 +111,6 @@ def _years(years: Sequence[int]) -> tuple[int, int] | None:
     whole = years[0], years[-1]
     chosen = st.slider("Paper from – to", *whole, value=whole, key="years", bind="query-params")
     return None if chosen == whole else chosen
-
-
-def _clear() -> None:
-    for key in FILTERS:
-        st.session_state.pop(key, None)
 
 
 def columns(tasks: Sequence[str]) -> list[str]:

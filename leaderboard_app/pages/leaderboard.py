@@ -6,7 +6,7 @@ import streamlit as st
 
 from bench.catalogue import model_facts
 from bench.errors import RequestError
-from bench.ranking import Board, Contest, InTier, InTime, SuiteRow
+from bench.ranking import Board, InTier, InTime, SuiteRow
 from bench.suites import SUITES, Suite, find_suite
 from db.store import Store
 from leaderboard_app.board import by_task, charts, controls, exports, table, words
@@ -60,7 +60,7 @@ def render(store: Store) -> None:
     _newest(store)
 
 
-def _contest(store: Store, suite: Suite, tiers: Sequence[str]) -> tuple[Contest, str]:
+def _contest(store: Store, suite: Suite, tiers: Sequence[str]) -> tuple[InTier | InTime, str]:
     """Who competes, as the reader chose, and in words."""
     if controls.order() == controls.PARAMETERS:
         tier = controls.tier(suite.tiers, tiers[0])
@@ -77,16 +77,15 @@ def _all_tiers(store: Store, suite: Suite) -> list[SuiteRow]:
     return [row for tier in suite.tiers for row in load_board(store, suite.name, tier).rows]
 
 
-def _board(store: Store, suite: Suite, contest: Contest, board: Board, where: str) -> None:
+def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board, where: str) -> None:
     facts = model_facts()
     st.markdown(words.headline(board, where))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = controls.search()
-        rows = matching(board.rows, controls.filters(board.rows, facts, query), facts)
+        rows = tuple(matching(board.rows, controls.filters(board.rows, facts, query), facts))
         extra = controls.columns(list(suite.tasks))
-        chart, title = _against(store, suite, contest, rows)
-        if chart is not None:
-            exports.menu(rows, list(suite.tasks), facts, chart, f"{suite.name} {title}")
+        against, title = _against(store, suite, contest, rows)
+        exports.menu(rows, list(suite.tasks), against, f"{suite.name} {title}")
         if len(rows) < len(board.rows):
             st.markdown(f"**{len(rows)} of {len(board.rows)}** entries; ranks are among all of them")
     if not rows:
@@ -96,22 +95,16 @@ def _board(store: Store, suite: Suite, contest: Contest, board: Board, where: st
     ticked = table.show(table.frame(rows, facts), list(dict.fromkeys([*always, *extra])), key="table")
     _lead_on(suite, [rows[place] for place in ticked])
     st.caption(words.explained(suite, contest, board))
-    if chart is None:
-        st.info("A chart is drawn once an entry has a result on every task.")
-    else:
-        _pictures(chart, title, charts.intervals(charts.points(rows, facts)))
+    _pictures(against(), title, charts.intervals(rows))
 
 
-def _against(store: Store, suite: Suite, contest: Contest, rows: Sequence[SuiteRow]) -> tuple[charts.Chart | None, str]:
-    """Score against what is equal, and a title. Parameters are shown of all tiers, with the chosen one in front."""
-    facts = model_facts()
-    if isinstance(contest, InTier):
-        shown = {row.model for row in rows}
-        frame = charts.points((row for row in _all_tiers(store, suite) if row.model in shown), facts, contest.tier)
-        axis, title = charts.PARAMETERS, "Score against parameters"
-    else:
-        frame, axis, title = charts.points(rows, facts), charts.TIME, "Score against training time"
-    return (None if frame.empty else charts.score_against(frame, axis)), title
+def _against(store: Store, suite: Suite, contest: InTier | InTime, rows: charts.Rows) -> tuple[charts.Drawing, str]:
+    """How to draw score against what is equal, and its title. Parameters are shown of all tiers."""
+    if isinstance(contest, InTime):
+        return lambda: charts.score_against(rows, charts.TIME), "Score against training time"
+    tier, shown = contest.tier, {row.model for row in rows}
+    everything = tuple(row for row in _all_tiers(store, suite) if row.model in shown)
+    return lambda: charts.score_against(everything, charts.PARAMETERS, tier), "Score against parameters"
 
 
 def _lead_on(suite: Suite, ticked: Sequence[SuiteRow]) -> None:
@@ -128,7 +121,7 @@ def _lead_on(suite: Suite, ticked: Sequence[SuiteRow]) -> None:
             st.caption(f"Up to {MOST_COMPARED} entries can be compared.")
 
 
-def _pictures(against: charts.Chart, title: str, intervals: charts.Chart) -> None:
+def _pictures(against: charts.Spec | None, title: str, intervals: charts.Spec | None) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(title, anchor=False)
@@ -139,15 +132,18 @@ def _pictures(against: charts.Chart, title: str, intervals: charts.Chart) -> Non
         _pick(intervals, "intervals", "Scores with their intervals; the table above has the numbers")
 
 
-def _pick(chart: charts.Chart, key: str, alt: str) -> None:
+def _pick(chart: charts.Spec | None, key: str, alt: str) -> None:
     """Draw a chart in which a click on a mark leads to its architecture."""
-    event = st.altair_chart(chart, width="stretch", key=key, on_select="rerun", alt=alt)
+    if chart is None:
+        st.info("It is drawn once an entry has a result on every task.")
+        return
+    event = st.vega_lite_chart(spec=chart, width="stretch", key=key, on_select="rerun", alt=alt)
     picked = event["selection"].get("picked")
     if picked:
         follow("architecture", name=picked[0]["model"])
 
 
-def _empty(suite: Suite, contest: Contest) -> None:
+def _empty(suite: Suite, contest: InTier | InTime) -> None:
     st.info(f"No runs of {suite.name} here yet: {suite.summary}. Its tasks: {', '.join(suite.tasks)}.")
     if isinstance(contest, InTier):
         st.code(f"python -m bench suite --suite {suite.name} --models fru,lstm,gru --seeds 5 --budget {contest.tier}")
