@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\textbraceleft{}", "}": r"\textbraceright{}",  # BibTeX counts braces, escaped ones too
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "–": "--", "×": r"$\times$", "±": r"$\pm$", "\n": " ", "\r": " ",
 }  # fmt: skip
@@ -21,8 +22,11 @@ def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _safe(value: object) -> object:
-    """A text that begins as a formula does gets an apostrophe in front (OWASP, "CSV Injection"); numbers stay."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value) else value
+    """Text on one line, with an apostrophe in front where it begins as a formula does (OWASP, "CSV Injection")."""
+    if not isinstance(value, str) or _is_number(value):
+        return value
+    line = value.replace("\r", " ").replace("\n", " ")
+    return f"'{line}" if value.startswith(FORMULA) else line
 
 
 def _is_number(text: str) -> bool:

@@ -14,7 +14,7 @@ import altair as alt
 from bench.catalogue import model_facts
 
 COLOURS = ("#3355FF", "#CC0011", "#999944", "#AA22BB", "#3399EE", "#CC66AA")
-UNKNOWN = "#777777"
+UNKNOWN = "#666666"
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 LABEL = "#808080"  # legible on white and on black
 

@@ -16,7 +16,6 @@ from leaderboard_app.board.words import VERIFIED, interval
 from leaderboard_app.links import page_url
 
 ROW_HEIGHT, MOST_ROWS = 35, 25
-FIGURE_SPACE = "\u2007"  # as wide as a digit: ranks sort as numbers do
 EXTRA = ("on front", "BudgetAUC", "for other tasks", "train time", "embedding", "readout", "family", "year", "hardware")
 """Columns that can be switched on, besides each task's."""
 SCORE = "0 is a predictor that remembers nothing, 100 is solved: the mean over tasks of the mean over seeds."
@@ -65,7 +64,8 @@ def shown_name(row: SuiteRow, facts: ModelFacts | None) -> str:
 
 
 def _sortable(rank: str, digits: int) -> str:
-    return "–".join(part.rjust(digits, FIGURE_SPACE) for part in rank.split("–")) if rank != "–" else rank
+    """With spaces in front of shorter numbers, so that the texts sort as the numbers do."""
+    return "–".join(part.rjust(digits) for part in rank.split("–")) if rank != "–" else rank
 
 
 def show(table: pd.DataFrame, columns: Sequence[str], *, key: str) -> list[int]:
@@ -81,7 +81,12 @@ def show(table: pd.DataFrame, columns: Sequence[str], *, key: str) -> list[int]:
 def _config() -> Config:
     text, number, progress = st.column_config.TextColumn, st.column_config.NumberColumn, st.column_config.ProgressColumn
     return {
-        "rank": text(pinned=True, width=60, help="Best to worst that the data allow: alike entries share ranks."),
+        "rank": text(
+            pinned=True,
+            width=60,
+            alignment="right",
+            help="Best to worst that the data allow: alike entries share ranks.",
+        ),
         "architecture": st.column_config.LinkColumn(display_text="#(.*)$", pinned=True, alignment="left", width=130),
         "tier": text(help="The parameter tier."),
         "train time": number(format="%.0f s", help="Training of one seed of every task, on its hardware."),
