@@ -154,7 +154,7 @@ class Store:
         """Every attempt in later rows than the given one, oldest first, without the columns of UNLISTED."""
         query = select(Run).where(Run.id > row).order_by(Run.id)
         with self._session() as session:
-            return list(session.scalars(query.options(*(defer(column, raiseload=True) for column in UNLISTED))))
+            return list(session.scalars(query.options(*map(defer, UNLISTED))))
 
     def curves(self, run: Run) -> list[CurvePoint]:
         query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.step)

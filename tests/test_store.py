@@ -16,10 +16,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import DetachedInstanceError
 
 from db.errors import StoreError
 from db.schema import Base, CurvePoint, Run
-from db.store import Store
+from db.store import UNLISTED, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -145,6 +146,30 @@ def test_events_say_which_runs_count_and_how_far_they_are_verified(url: str) -> 
     assert standing.withdrawn == {wrong.run_id, old.run_id}
     assert standing.rungs == {good.run_id: "reproduced"}
     assert plain.run_id not in standing.rungs
+
+
+def test_a_version_for_every_content(url: str) -> None:
+    store, reader = Store(url), Store(url, read_only=True)
+    versions = [reader.version()]
+    for attempt, status in enumerate(("interrupted", "finished"), 1):
+        run = store.record(make_run(attempt=attempt, status=status))
+        versions.append(reader.version())
+    store.add_event(run, "retracted", "for a test")
+    versions.append(reader.version())
+    assert len(set(versions)) == 4
+    assert reader.version() == versions[-1]
+
+
+def test_attempts_are_read_from_a_row_on_without_their_long_columns(url: str) -> None:
+    store = Store(url)
+    first, second = store.record(make_run(status="interrupted")), store.record(make_run(attempt=2))
+    assert [run.attempt for run in store.attempts_after(0)] == [1, 2]
+    (run,) = store.attempts_after(first.id)
+    assert (run.id, run.config, run.params_core) == (second.id, {"model": {"size": 3}}, 6)
+    for column in UNLISTED:
+        with pytest.raises(DetachedInstanceError):
+            getattr(run, column.key)
+    assert store.attempts_after(second.id) == []
 
 
 def test_a_number_that_json_lacks_is_refused(url: str) -> None:
