@@ -17,16 +17,16 @@ def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """CSV in which no text is taken for a formula by a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([_safe(value) for value in row] for row in (headings, *rows))
+    writer.writerows([harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in (headings, *rows))
     return text.getvalue()
 
 
-def _safe(value: object) -> object:
+def harmless(text: str) -> str:
     """Text on one line, with an apostrophe in front where it begins as a formula does (OWASP, "CSV Injection")."""
-    if not isinstance(value, str) or _is_number(value):
-        return value
-    line = value.replace("\r", " ").replace("\n", " ")
-    return f"'{line}" if value.startswith(FORMULA) else line
+    if _is_number(text):
+        return text
+    line = text.replace("\r", " ").replace("\n", " ")
+    return f"'{line}" if text.startswith(FORMULA) else line
 
 
 def _is_number(text: str) -> bool:

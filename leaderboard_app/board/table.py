@@ -11,6 +11,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from bench.catalogue import ModelFacts
 from bench.export import entry_name, rank_text
 from bench.ranking import SuiteRow
+from bench.tables import harmless
 from leaderboard_app.board.filters import described
 from leaderboard_app.board.words import VERIFIED, interval
 from leaderboard_app.links import page_url
@@ -53,7 +54,7 @@ def _cells(row: SuiteRow, facts: ModelFacts | None, digits: int) -> dict[str, An
         "readout": row.params_readout,
         "family": family,
         "year": year,
-        "hardware": "; ".join(row.hardware),
+        "hardware": harmless("; ".join(row.hardware)),
     } | {task.task: task.score for task in row.tasks}  # fmt: skip
 
 
