@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from db.store import Store
 from leaderboard_app.data import snapshot
 from tests.conftest import ROOT, Bench
+from tests.grids import grids
 from tests.synthetic import fill
 
 APP = str(ROOT / "leaderboard_app" / "app.py")
@@ -39,7 +40,7 @@ def test_an_empty_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Non
     app = open_app(bench.db, monkeypatch)
     assert "No runs yet" in app.info[0].value
     assert "python -m bench run --model fru" in app.info[0].value
-    assert not app.dataframe
+    assert not grids(app)
 
 
 def test_no_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,16 +53,16 @@ def test_a_fresh_users_run_is_seen_at_once(shared_bench: Bench, monkeypatch: pyt
     """Runs without a budget are in no suite; they are listed by task, the newest task first."""
     app = open_app(shared_bench.db, monkeypatch)
     assert app.query_params["suite"] == "by-task"
-    configurations, runs = (each.value for each in app.dataframe)
+    configurations, runs = grids(app)
     rows = shared_bench.json("leaderboard")
-    assert list(configurations["architecture"]) == [f"architecture?name={row['model']}" for row in rows]
-    assert list(configurations["score"]) == pytest.approx([row["score"] for row in rows])
-    assert list(configurations["parameters"]) == [row["params"] for row in rows]
-    assert list(configurations["seeds"]) == [2, 1]
-    assert list(configurations["status"]) == ["2 finished", "1 diverged"]
+    assert configurations.names() == [row["model"] for row in rows]
+    assert configurations.numbers("score") == pytest.approx([row["score"] for row in rows], abs=0.05)
+    assert configurations.numbers("parameters") == [row["params"] for row in rows]
+    assert configurations.numbers("seeds") == [2, 1]
+    assert configurations.columns["status"] == ["2 finished", "1 diverged"]
     recorded = shared_bench.json("runs")
-    assert list(runs["run"]) == [f"run?id={run['run_id']}" for run in reversed(recorded)]
-    assert runs["status"][0].startswith("diverged: ")
+    assert runs.links["run"] == [f"run?id={run['run_id']}" for run in reversed(recorded)]
+    assert runs.columns["status"][0].startswith("diverged: ")
     assert any("Newest run: **fru**" in caption.value for caption in app.caption)
 
 
@@ -69,14 +70,14 @@ def test_new_runs_show_without_a_restart(bench: Bench, monkeypatch: pytest.Monke
     store = Store(str(bench.db))
     fill(store, models=["fru", "gru"], seeds=1)
     app = open_app(bench.db, monkeypatch, suite="by-task", task="digits")
-    assert list(app.dataframe[0].value["seeds"]) == [1, 1]
+    assert grids(app)[0].columns["seeds"] == ["1", "1"]
     fill(store, models=["fru", "gru"], seeds=2)
     app.run()
-    assert list(app.dataframe[0].value["seeds"]) == [2, 2]
+    assert grids(app)[0].columns["seeds"] == ["2", "2"]
     run = next(run for run in store.runs(task="digits", model="fru") if run.seed == 1)
     store.add_event(run, "retracted", "trained on the test split")
     app.run()
-    assert sorted(app.dataframe[0].value["seeds"]) == [1, 2]
+    assert sorted(grids(app)[0].columns["seeds"]) == ["1", "2"]
 
 
 def test_what_was_read_is_not_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

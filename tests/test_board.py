@@ -1,9 +1,7 @@
 """The first page of the app through Streamlit's AppTest, on small and large databases of made-up results."""
 
-import math
 from typing import Any
 
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -11,6 +9,7 @@ from bench.catalogue import model_facts
 from bench.suites import find_suite
 from db.store import Store
 from tests.conftest import Bench
+from tests.grids import Grid, grids
 from tests.synthetic import MACHINES, fill
 from tests.test_app import open_app, restored_main  # noqa: F401
 
@@ -48,12 +47,12 @@ def show(small: Bench, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda **query: open_app(small.db, monkeypatch, **query)
 
 
-def table(app: AppTest) -> pd.DataFrame:
-    return app.dataframe[0].value
+def table(app: AppTest) -> Grid:
+    return grids(app)[0]
 
 
 def models(app: AppTest) -> list[str]:
-    return [link.partition("name=")[2].partition("#")[0] for link in table(app)["architecture"]]
+    return table(app).names()
 
 
 def ranked(bench: Bench, tier: str = "10k") -> list[dict[str, Any]]:
@@ -70,21 +69,56 @@ def test_the_table_agrees_with_the_command_line(show: Any, small: Bench, tier: s
     app = show(suite="quick-v1", tier=tier)
     rows, shown = ranked(small, tier), table(app)
     assert models(app) == [row["model"] for row in rows]
-    for column, field in {"score": "score", "parameters": "params", "core": "params_core", "state": "state_bytes",
-                          "samples/s": "samples_per_second", "seeds": "seeds", "failures": "failures",
-                          "on front": "p_front", "train time": "train_seconds"}.items():  # fmt: skip
-        expected = [math.nan if row[field] is None else row[field] for row in rows]
-        assert shown[column].to_list() == pytest.approx(expected, nan_ok=True), column
-    assert shown["95% interval"].to_list() == [f"{row['score_low']:.1f} – {row['score_high']:.1f}" for row in rows]
-    assert shown["tasks"].to_list() == [f"{row['tasks_done']} of {row['tasks_total']}" for row in rows]
-    for row, rank in zip(rows, shown["rank"], strict=True):
-        low, _, high = rank.replace(" ", "").partition("–")
-        assert (low and int(low), high and int(high)) == (
-            row["rank_low"] or "", "" if row["rank_low"] == row["rank_high"] else row["rank_high"]
-        )  # fmt: skip
+    for column, field in {"score": "score", "parameters": "params", "core": "params_core", "seeds": "seeds",
+                          "samples/s": "samples_per_second", "failures": "failures"}.items():  # fmt: skip
+        assert shown.numbers(column) == pytest.approx([row[field] for row in rows], abs=0.5), column
+    assert shown.columns["95% interval"] == [f"{row['score_low']:.1f} – {row['score_high']:.1f}" for row in rows]
+    assert shown.columns["tasks"] == [f"{row['tasks_done']} of {row['tasks_total']}" for row in rows]
+    assert shown.columns["state"] == [f"{row['state_bytes']:.0f} B".replace("3,", "") for row in rows] or tier == "100k"
+    for row, rank in zip(rows, shown.columns["rank"], strict=True):
+        low, high = row["rank_low"], row["rank_high"]
+        assert rank == ("–" if low is None else f"{low}–{high}" if low < high else f"{low}")
+    assert shown.faded == [row["rank_low"] is None for row in rows]
+
+
+def test_columns_that_are_switched_on(show: Any, small: Bench) -> None:
+    app = show()
+    before = list(table(app).columns)
+    assert before[:4] == ["rank", "architecture", "score", "95% interval"]
+    app.toggle(key="tasks").set_value(True).run()
+    app.multiselect(key="columns").select("on front").select("BudgetAUC").run()
+    rows, shown = ranked(small), table(app)
+    assert list(shown.columns) == [*before, *QUICK.tasks, "on front", "BudgetAUC"]
     for task in QUICK.tasks:
         scores = [next(each["score"] for each in row["tasks"] if each["task"] == task) for row in rows]
-        assert shown[task].to_list() == pytest.approx(scores)
+        assert shown.numbers(task) == pytest.approx(scores, abs=0.05)
+    assert shown.columns["on front"] == ["" if row["p_front"] is None else f"{row['p_front']:.0%}" for row in rows]
+    assert set(shown.columns["BudgetAUC"]) == {""}  # quick-v1 has two of the three tiers
+    assert table(show(tasks="true", columns=["on front", "BudgetAUC"])) == shown
+
+
+@pytest.mark.parametrize(
+    ("order", "key"),
+    [
+        ("rank", lambda row: 0),
+        ("fewest parameters", lambda row: row["params"]),
+        ("most samples/s", lambda row: -row["samples_per_second"]),
+        ("shortest training", lambda row: row["train_seconds"]),
+        ("fewest failures", lambda row: row["failures"]),
+        ("name", lambda row: row["model"]),
+        ("mix-sin", lambda row: -next(each["score"] for each in row["tasks"] if each["task"] == "mix-sin")),
+    ],
+)
+def test_orders(show: Any, small: Bench, order: str, key: Any) -> None:
+    app = show(order=order)
+    assert models(app) == [row["model"] for row in sorted(ranked(small), key=key)]
+
+
+def test_entries_to_compare(show: Any) -> None:
+    app = show()
+    chooser = next(each for each in app.multiselect if "entries" in each.label)
+    assert chooser.label == "Two to 4 entries"
+    assert len(chooser.options) == 6
 
 
 def test_the_first_view_says_who_is_best_how_sure_and_how_verified(show: Any, small: Bench) -> None:
@@ -95,9 +129,9 @@ def test_the_first_view_says_who_is_best_how_sure_and_how_verified(show: Any, sm
     assert f"{best['score_low']:.1f} to {best['score_high']:.1f}" in text
     assert "points** to be told apart here" in text
     assert "fewer than five seeds on some task is listed and not ranked" in text
-    verification = dict(zip(models(app), table(app)["verification"], strict=True))
+    verification = dict(zip(models(app), table(app).columns["verification"], strict=True))
     assert (verification["gru"], verification["fru"]) == ("✓✓ reproduced", "self-reported")
-    assert (models(app)[-1], table(app)["rank"].iloc[-1]) == ("sru", "–")
+    assert (models(app)[-1], table(app).columns["rank"][-1]) == ("sru", "–")
 
 
 def test_the_address_of_a_view_reproduces_it(show: Any) -> None:
@@ -109,7 +143,7 @@ def test_the_address_of_a_view_reproduces_it(show: Any) -> None:
     app.multiselect(key="verification").select("self-reported").run()
     assert set(models(app)) == {"gru", "lstm"}
     again = show(suite="quick-v1", tier="100k", q="gated", verification="self-reported")
-    pd.testing.assert_frame_equal(table(again), table(app))
+    assert table(again) == table(app)
     assert again.segmented_control(key="tier").value == "100k"
     assert again.text_input(key="q").value == "gated"
 
@@ -129,20 +163,21 @@ def test_the_address_of_a_view_reproduces_it(show: Any) -> None:
 def test_filters_hide_rows_and_change_no_rank(show: Any, query: dict[str, Any], expected: set[str]) -> None:
     every, some = show(), show(**query)
     assert set(models(some)) == expected
-    ranks = {model: list(row) for model, row in zip(models(every), table(every)[["rank", "score"]].values, strict=True)}
-    digits = max(len(rank) for rank, _ in ranks.values())
-    for model, (rank, score) in zip(models(some), table(some)[["rank", "score"]].values, strict=True):
-        assert (rank.replace(" ", "").rjust(digits), score) == (ranks[model][0].rjust(digits), ranks[model][1])
-    counted = f"**{len(expected)} of 6** entries"
-    assert (counted in said(some)) == (len(expected) < 6)
+    assert standings(some).items() <= standings(every).items()
+    assert (f"**{len(expected)} of 6** entries" in said(some)) == (len(expected) < 6)
+
+
+def standings(app: AppTest) -> dict[str, tuple[str, str]]:
+    shown = table(app)
+    return dict(zip(shown.names(), zip(shown.columns["rank"], shown.columns["score"], strict=True), strict=True))
 
 
 def test_filters_that_nothing_passes_and_their_end(show: Any) -> None:
     app = show(q="nothing like it", family="attention", years=["1997", "2000"], causal="causal")
     assert "No entry is like that" in said(app)
-    assert not app.dataframe
+    assert not grids(app)
     app.button[0].click().run()
-    assert len(table(app)) == 6
+    assert len(models(app)) == 6
     assert app.query_params == {"suite": "quick-v1", "tier": "10k"}
 
 
@@ -153,20 +188,9 @@ def test_filters_that_nothing_passes_and_their_end(show: Any) -> None:
 )  # fmt: skip
 def test_an_address_that_makes_no_sense_shows_the_first_view(show: Any, query: dict[str, str]) -> None:
     app = show(**query)
-    assert len(table(app)) == 6
+    assert len(models(app)) == 6
     app.run()
     assert app.query_params == {"suite": "quick-v1", "tier": "10k"}
-
-
-def test_columns_that_are_switched_on(show: Any) -> None:
-    app = show()
-    assert list(app.dataframe[0].proto.column_order)[:4] == ["rank", "architecture", "score", "95% interval"]
-    assert not {*QUICK.tasks, "on front"} & {*app.dataframe[0].proto.column_order}
-    app.toggle(key="tasks").set_value(True).run()
-    app.multiselect(key="columns").select("on front").run()
-    assert list(app.dataframe[0].proto.column_order)[-5:] == [*QUICK.tasks, "on front"]
-    again = show(tasks="true", columns="on front")
-    assert list(again.dataframe[0].proto.column_order) == list(app.dataframe[0].proto.column_order)
 
 
 def test_equal_training_time(show: Any, small: Bench) -> None:
@@ -179,7 +203,7 @@ def test_equal_training_time(show: Any, small: Bench) -> None:
     }  # fmt: skip
     assert min(seconds.values()) < 600 < max(seconds.values())
     app.selectbox(key="within").select("10 min").run()
-    shown = set(zip(models(app), table(app)["tier"], strict=True))
+    shown = set(zip(models(app), table(app).columns["tier"], strict=True))
     assert shown == {entry for entry, each in seconds.items() if each <= 600}
     assert "scores highest within 10 min of training on AMD EPYC 7B13\\, 2 threads" in said(app)
     assert "times on other hardware can't be compared" in said(app)
@@ -192,17 +216,17 @@ def test_a_suite_without_runs_says_how_to_fill_it(show: Any) -> None:
     assert "No runs of long-v1 here yet" in said(app)
     assert app.code[0].value == "python -m bench suite --suite long-v1 --models fru,lstm,gru --seeds 5 --budget 1M"
     app = show(suite="long-v1", equal="training time")
-    assert "no times to compare" in said(app).replace("\\", "")
+    assert "No times to compare" in said(app)
 
 
 def test_every_run_task_by_task(show: Any, small: Bench) -> None:
     app = show(suite="by-task", task="digits", size="100k")
     rows = small.json("leaderboard", "--task", "digits", "--budget", "100k")
     assert models(app) == [row["model"] for row in rows]
-    assert table(app)["score"].to_list() == pytest.approx([row["score"] for row in rows])
-    runs = app.dataframe[1].value
-    assert len(runs) == 20
-    assert runs["run"].str.startswith("run?id=").all()
+    assert table(app).numbers("score") == pytest.approx([row["score"] for row in rows], abs=0.05)
+    recorded = Store(str(small.db), read_only=True).runs(task="digits")
+    newest = [run.run_id for run in recorded if run.budget == "100k"][::-1]
+    assert grids(app)[1].links["run"] == [f"run?id={run_id}" for run_id in newest]
     again = show(suite="by-task")
     assert again.query_params["task"] == Store(str(small.db), read_only=True).runs()[-1].task
 
@@ -215,7 +239,7 @@ def test_runs_that_cannot_be_ranked_say_why(bench: Bench, monkeypatch: pytest.Mo
     assert "has two results for seed 0" in app.error[0].value.replace("\\", "")
     app.segmented_control(key="suite").set_value("by-task").run()
     assert not app.error
-    assert app.dataframe
+    assert grids(app)
 
 
 def test_names_are_shown_as_they_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +251,8 @@ def test_names_are_shown_as_they_are(bench: Bench, monkeypatch: pytest.MonkeyPat
     app = open_app(bench.db, monkeypatch)
     text = said(app)
     assert name in text.replace("\\", "")
+    assert name in models(app)
+    assert name in table(app).columns["architecture"]
     assert "<img" not in text.replace("\\<", "")
     assert "[x](" not in text
     assert any("belongs to no suite and tier" in caption.value for caption in app.caption)

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from db.store import Store
 from tests.browser import chromium, serving, settle
 from tests.conftest import ROOT, Bench
+from tests.grids import Grid, read
 from tests.synthetic import fill
 
 BOARD = ("leaderboard", "--suite", "quick-v1", "--budget", "10k")
@@ -72,18 +73,9 @@ class watched:
         self.page.context.close()
 
 
-def cells(page: Page) -> list[list[str]]:
-    """The table's text, row by row, as assistive technologies read it."""
-    grid = page.get_by_test_id("stDataFrame").first.locator("[role=grid]")
-    return grid.evaluate(
-        "grid => [...grid.querySelectorAll('[role=row]')].map(row =>"
-        " [...row.querySelectorAll('[role=gridcell], [role=columnheader]')].map(cell => cell.textContent.trim()))"
-    )
-
-
-def column(page: Page, name: str) -> list[str]:
-    heading, *rows = cells(page)
-    return [row[heading.index(name)] for row in rows]
+def table(page: Page) -> Grid:
+    (shown,) = read(page.get_by_role("table", name="The entries, best first").evaluate("table => table.outerHTML"))
+    return shown
 
 
 def menu(page: Page, name: str) -> Locator:
@@ -96,10 +88,11 @@ def query(page: Page) -> dict[str, list[str]]:
 
 def test_the_numbers_are_those_of_the_command_line(page: Page, filled: Bench) -> None:
     rows = filled.json(*BOARD)
-    assert [text.partition("#")[2] or text for text in column(page, "architecture")] == [row["model"] for row in rows]
-    assert [float(text) for text in column(page, "score")] == pytest.approx([row["score"] for row in rows], abs=0.06)
-    assert [text.replace(",", "") for text in column(page, "parameters")] == [str(int(row["params"])) for row in rows]
-    assert column(page, "95% interval") == [f"{row['score_low']:.1f} – {row['score_high']:.1f}" for row in rows]
+    shown = table(page)
+    assert shown.names() == [row["model"] for row in rows]
+    assert shown.numbers("score") == pytest.approx([row["score"] for row in rows], abs=0.05)
+    assert shown.numbers("parameters") == [round(row["params"]) for row in rows]
+    assert shown.columns["95% interval"] == [f"{row['score_low']:.1f} – {row['score_high']:.1f}" for row in rows]
     best = rows[0]
     claim = f"{best['model']} scores highest at 10k parameters: {best['score']:.1f} of 100"
     expect(page.get_by_role("heading", name=claim)).to_be_visible()
@@ -117,12 +110,13 @@ def test_filters_answer_and_the_address_keeps_them(page: Page, browser: Browser)
     page.keyboard.press("Escape")
     settle(page)
     assert query(page) == {"suite": ["quick-v1"], "tier": ["100k"], "q": ["gated"], "tasks": ["true"]}
-    shown = cells(page)
-    assert "digits" in shown[0]  # the others are further to the right
+    shown = table(page)
+    assert shown.names() == ["gru", "lstm"] or shown.names() == ["lstm", "gru"]
+    assert {"digits", "mix-sin"} <= shown.columns.keys()
     with watched(browser, WIDE) as again:
         again.goto(page.url)
         settle(again)
-        assert cells(again) == shown
+        assert table(again) == shown
         assert query(again) == query(page)
     menu(page, "Filters").click()
     page.get_by_role("button", name="Clear", exact=True).click()
@@ -197,21 +191,42 @@ def test_readable_in_both_themes_and_at_both_widths(
     assert (tmp_path / "board.png").stat().st_size > 20_000
 
 
-@pytest.mark.skipif(not THERE_ARE_OTHER_PAGES, reason="there are no other pages yet")
+needs_the_other_pages = pytest.mark.skipif(not THERE_ARE_OTHER_PAGES, reason="there are no other pages yet")
+
+
+@needs_the_other_pages
 def test_from_the_board_to_an_architecture_to_a_run(page: Page, filled: Bench) -> None:
     best = filled.json(*BOARD)[0]["model"]
-    page.get_by_test_id("stDataFrame").first.locator("canvas").first.click(position={"x": 16, "y": 52})
-    page.get_by_role("link", name=best, exact=True).click()
+    page.get_by_role("table").get_by_role("link", name=best, exact=True).click()
     page.wait_for_url(f"**/architecture?name={best}")
     settle(page)
     expect(page.get_by_role("heading", name=best).first).to_be_visible()
 
 
-@pytest.mark.skipif(not THERE_ARE_OTHER_PAGES, reason="there are no other pages yet")
-def test_a_click_on_a_mark_opens_its_architecture(page: Page, filled: Bench) -> None:
-    marks = page.get_by_test_id("stVegaLiteChart").nth(1).locator(".mark-symbol path")
-    label = marks.first.get_attribute("aria-label")
-    marks.first.click()
+@needs_the_other_pages
+def test_a_click_on_a_mark_opens_its_architecture(page: Page) -> None:
+    mark = page.get_by_test_id("stVegaLiteChart").nth(1).locator(".mark-symbol path").first
+    label = mark.get_attribute("aria-label")
+    mark.click()
     page.wait_for_url("**/architecture?name=*")
     settle(page)
-    assert query(page)["name"][0] in (label or "")
+    assert f"model: {query(page)['name'][0]};" in (label or "")
+    page.go_back()
+    expect(page.get_by_role("heading", name="scores highest")).to_be_visible()
+    settle(page)
+    assert query(page)["tier"] == ["10k"]
+
+
+@needs_the_other_pages
+def test_entries_are_set_side_by_side(page: Page, filled: Bench) -> None:
+    first, second = (row["model"] for row in filled.json(*BOARD)[:2])
+    menu(page, "Compare").click()
+    page.get_by_role("combobox", name="Two to 4 entries").click()
+    page.get_by_role("option", name=first, exact=True).click()
+    page.get_by_role("option", name=second, exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Set them side by side").click()
+    page.wait_for_url("**/compare?*")
+    settle(page)
+    assert query(page)["suite"] == ["quick-v1"]
+    assert [entry.split()[0] for entry in query(page)["entries"]] == [first, second]

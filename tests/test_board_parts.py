@@ -1,25 +1,27 @@
 """What the board is made of: filters, sentences, charts, marks, addresses, escaped text."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit
 from markdown_it import MarkdownIt
 
 from bench.catalogue import ModelFacts, model_facts
-from bench.ranking import Board
-from leaderboard_app.board import charts, words
-from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, matching
-from leaderboard_app.board.table import frame
+from bench.ranking import Board, SuiteRow
+from leaderboard_app.board import charts, table, words
+from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.links import entry_id, page_url
 from leaderboard_app.marks import COLOURS, SHAPES, UNKNOWN, mark
 from leaderboard_app.text import plain
 from models._base import Paper
 from tests.conftest import ROOT
+from tests.grids import Grid, read
 from tests.test_export import ROW
 
 THEME = ROOT / "leaderboard_app" / ".streamlit" / "config.toml"
@@ -121,20 +123,67 @@ def test_intervals_and_times_in_words() -> None:
     assert shown == ["0.2 s", "45 s", "1 min", "1.5 min", "12 min", "3.5 h", "2 d", "10 d"]
 
 
-def test_ranks_sort_as_they_read() -> None:
-    ranks = [(1, 1), (1, 2), (2, 9), (2, 11), (10, 11), (None, None)]
-    shown = list(frame(board(*ranks).rows, FACTS)["rank"])
-    assert shown == sorted(shown)
-    assert [text.replace(" ", "") for text in shown] == ["1", "1–2", "2–9", "2–11", "10–11", "–"]
+def drawn(rows: Sequence[SuiteRow], monkeypatch: pytest.MonkeyPatch, **columns: Any) -> Grid:
+    """The table as it is sent to the browser."""
+    sent: list[str] = []
+    monkeypatch.setattr(streamlit, "html", sent.append)
+    monkeypatch.setattr("leaderboard_app.board.table.model_facts", lambda: FACTS)
+    table.show(rows, **{"tasks": [], "extra": [], "timed": False} | columns)
+    (shown,) = read(sent[0])
+    return shown
 
 
-def test_an_architecture_links_to_its_page_by_name() -> None:
-    table = frame([replace(ROWS[1], model="mine #1/2?&=<b>")], FACTS)
-    address, _, shown = table["architecture"][0].partition("#")
-    assert parse_qs(urlsplit(address).query) == {"name": ["mine #1/2?&=<b>"]}
-    assert "#" not in shown
-    names = [link.partition("#")[2] for link in frame(ROWS, FACTS)["architecture"]]
-    assert names[:3] == ["fru%20preset", "fru%20preset%20size%3D3%20in%20residual", "bert%20preset%20in%20plain"]
+def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [column.name for column in table.EXTRA]
+    shown = drawn(
+        [ROWS[0], replace(ROWS[2], score=None, rank_low=None)], monkeypatch, tasks=["b", "a"], extra=every, timed=True
+    )
+    assert {name: texts[0] for name, texts in shown.columns.items()} == {
+        "rank": "1–3", "architecture": "fru preset", "tier": "10k", "train time": "", "score": "75.0",
+        "95% interval": "70.0 – 80.0", "parameters": "9,876", "core": "9,000", "state": "", "samples/s": "",
+        "tasks": "2 of 2", "seeds": "5", "failures": "1", "verification": "✓✓ reproduced", "b": "", "a": "70.0",
+        "on front": "50%", "BudgetAUC": "", "for other tasks": "", "embedding": "0", "readout": "876",
+        "wrapper": "plain", "family": "statistical recurrence", "year": "2018", "hardware": "CPU",
+    }  # fmt: skip
+    assert (shown.columns["rank"][1], shown.columns["score"][1], shown.faded) == ("–", "", [False, True])
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(None, ""), (372.0, "372 B"), (4_096.0, "4.1 kB"), (2.5e6, "2.5 MB"), (3.2e9, "3.2e+03 MB")]
+)
+def test_sizes_in_words(size: float | None, words: str) -> None:
+    assert table.size(size) == words
+
+
+def test_an_architecture_links_to_its_page_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "mine #1/2?&=<b>\"'"
+    shown = drawn([*ROWS, replace(ROW, model=name, wrapper="residual")], monkeypatch)
+    assert shown.names() == ["fru", "fru", "bert", "mine@1234abcd", name]
+    assert shown.columns["architecture"] == [
+        "fru preset", "fru preset size=3 in residual", "bert preset in plain", "mine@1234abcd preset", f"{name} preset",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_in_a_table_is_nothing_but_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = replace(ROW, model=text, settings=text, hardware=(text,), wrapper=text, budget=text)
+    shown = drawn([row], monkeypatch, extra=["hardware", "wrapper"], timed=True)
+    assert [shown.columns[name] for name in ("hardware", "wrapper", "tier")] == [[text.strip()]] * 3
+    assert shown.names() == [text]
+
+
+def test_orders() -> None:
+    rows = [replace(ROW, model=name, params=params, state_bytes=state) for name, params, state in
+            (("c", 3.0, None), ("a", 1.0, 9.0), ("b", 1.0, 5.0))]  # fmt: skip
+    names = {
+        by: "".join(row.model for row in ordered(rows, by))
+        for by in ("rank", "name", "fewest parameters", "smallest state")
+    }
+    assert names == {"rank": "cab", "name": "abc", "fewest parameters": "abc", "smallest state": "bac"}
+    scores = {"c": 10.0, "a": None, "b": 90.0}
+    rows = [replace(row, tasks=(replace(ROW.tasks[0], score=scores[row.model]),)) for row in rows]
+    assert [row.model for row in ordered(rows, "a")] == ["b", "c", "a"]
+    assert [row.model for row in ordered(rows, "no such task")] == ["c", "a", "b"]
 
 
 def points(*values: tuple[float, float, bool]) -> pd.DataFrame:

@@ -179,6 +179,8 @@ def _known(number: float) -> float | None:
 
 def _geometric_mean(table: Iterable[Result], part: str) -> float:
     values = _by_task(table, part)
+    if min(values) == max(values):  # exactly, as a count of parameters should be
+        return values[0]
     return math.exp(fmean(map(math.log, values))) if min(values) > 0 else 0.0
 
 

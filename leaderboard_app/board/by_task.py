@@ -8,15 +8,16 @@ import streamlit as st
 
 from bench.ranking import Row, leaderboard
 from db.schema import Run
-from leaderboard_app import charts
+from leaderboard_app import charts, grid
 from leaderboard_app.board import controls
+from leaderboard_app.board.words import duration
+from leaderboard_app.grid import Column, Line, Link, Score
 from leaderboard_app.links import page_url
 
 NO_TIER = "no tier"
 EVERY = "all"
 RECENT = 200
 CHART = "Score against parameters; the table above has the numbers"
-ARCHITECTURE = st.column_config.LinkColumn(display_text="name=(.*)$", pinned=True, alignment="left")
 
 
 def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
@@ -51,51 +52,63 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
 
 
 def _configurations(rows: Sequence[Row]) -> None:
-    table = pd.DataFrame([
-        {
-            "architecture": page_url("architecture", name=row.model),
-            "score": row.score,
-            "±": row.score_std,
-            row.metric_name: row.metric_value,
-            "parameters": row.params,
-            "seeds": len(row.seeds),
-            "status": ", ".join(f"{count} {status}" for status, count in row.statuses.items()),
-            "tier": row.budget or NO_TIER,
-            "settings": " ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults",
-        }
-        for row in rows
+    columns = [
+        Column("architecture", heads_row=True),
+        Column("score", "Mean over seeds, failures as 0; the line is ± their standard deviation.", numeric=True),
+        Column("±", "Standard deviation over seeds.", numeric=True),
+        Column(rows[0].metric_name, "On the test split, mean over seeds that finished.", numeric=True),
+        Column("parameters", numeric=True),
+        Column("seeds", numeric=True),
+        Column("status"),
+        Column("tier"),
+        Column("settings"),
+    ]
+    grid.show(columns, [_configuration(row) for row in rows], caption="Configurations of this task", short=True)
+
+
+def _configuration(row: Row) -> Line:
+    spread = row.score_std or 0
+    return Line([
+        Link(row.model, page_url("architecture", name=row.model)),
+        Score(row.score, max(0, row.score - spread), min(100, row.score + spread)),
+        "" if row.score_std is None else f"{row.score_std:.1f}",
+        _metric(row.metric_value),
+        f"{row.params:,}",
+        str(len(row.seeds)),
+        ", ".join(f"{count} {status}" for status, count in row.statuses.items()),
+        row.budget or NO_TIER,
+        " ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults",
     ])  # fmt: skip
-    columns = {
-        "architecture": ARCHITECTURE,
-        "score": st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=100, color="primary"),
-        "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds."),
-        rows[0].metric_name: st.column_config.NumberColumn(format="%.4f", help="On the test split, mean over seeds."),
-        "parameters": st.column_config.NumberColumn(format="localized"),
-    }
-    st.dataframe(table, hide_index=True, column_config=columns, placeholder="", alt="Configurations of this task")
 
 
 def _runs(newest: Sequence[Run]) -> None:
-    table = pd.DataFrame([
-        {
-            "run": page_url("run", id=run.run_id),
-            "architecture": page_url("architecture", name=run.model),
-            "seed": run.seed,
-            "status": f"{run.status}: {run.reason}" if run.reason else run.status,
-            run.metric_name: run.metric_value,
-            "parameters": run.params_total,
-            "tier": run.budget or NO_TIER,
-            "train s": run.train_seconds,
-            "finished": run.finished_at,
-        }
-        for run in newest
+    columns = [
+        Column("run", heads_row=True),
+        Column("architecture"),
+        Column("seed", numeric=True),
+        Column("status"),
+        Column(newest[0].metric_name, "On the test split.", numeric=True),
+        Column("parameters", numeric=True),
+        Column("tier"),
+        Column("training", numeric=True),
+        Column("finished, UTC"),
+    ]
+    grid.show(columns, [_run(run) for run in newest], caption="Runs of this task, newest first", short=True)
+
+
+def _run(run: Run) -> Line:
+    return Line([
+        Link(run.run_id[:8], page_url("run", id=run.run_id)),
+        Link(run.model, page_url("architecture", name=run.model)),
+        str(run.seed),
+        f"{run.status}: {run.reason}" if run.reason else run.status,
+        _metric(run.metric_value),
+        f"{run.params_total:,}",
+        run.budget or NO_TIER,
+        duration(run.train_seconds),
+        f"{run.finished_at:%Y-%m-%d %H:%M}",
     ])  # fmt: skip
-    columns = {
-        "architecture": ARCHITECTURE,
-        "run": st.column_config.LinkColumn(display_text="id=(.{8})", pinned=True, alignment="left"),
-        newest[0].metric_name: st.column_config.NumberColumn(format="%.4f", help="On the test split."),
-        "parameters": st.column_config.NumberColumn(format="localized"),
-        "train s": st.column_config.NumberColumn(format="%.1f"),
-        "finished": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone="UTC", help="UTC"),
-    }
-    st.dataframe(table, hide_index=True, column_config=columns, placeholder="", alt="Runs of this task")
+
+
+def _metric(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

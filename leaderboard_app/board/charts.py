@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import altair as alt
 import pandas as pd
 
-from bench.catalogue import model_facts
 from bench.ranking import SuiteRow
 from leaderboard_app.board.table import shown_name
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
@@ -92,10 +91,9 @@ def picture(spec: Spec, title: str) -> Spec:
 
 
 def _frame(rows: Iterable[SuiteRow]) -> pd.DataFrame:
-    facts = model_facts()
     return pd.DataFrame([
         {
-            "model": row.model, "entry": shown_name(row, facts.get(row.model)), "tier": row.budget, "score": row.score,
+            "model": row.model, "entry": shown_name(row), "tier": row.budget, "score": row.score,
             "low": row.score if row.score_low is None else row.score_low,
             "high": row.score if row.score_high is None else row.score_high,
             "params": row.params, "train_seconds": row.train_seconds, "seeds": row.seeds, "failures": row.failures,

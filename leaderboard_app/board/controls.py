@@ -8,13 +8,15 @@ import streamlit as st
 from bench.catalogue import ModelFacts
 from bench.ranking import SuiteRow
 from db.schema import LADDER
-from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, described
-from leaderboard_app.board.table import EXTRA
+from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
+from leaderboard_app.board.table import EXTRA, shown_name
 from leaderboard_app.board.words import duration
+from leaderboard_app.links import entry_id, link
 
 BY_TASK = "by-task"
 PARAMETERS, TIME = "parameters", "training time"
 LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
+MOST_COMPARED = 4
 UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
 """What the widgets that hide rows hold, besides that of the years, when they hide none."""
 
@@ -69,55 +71,71 @@ def limit(seconds: Sequence[float]) -> int:
     middle = sorted(seconds)[len(seconds) // 2]
     default = next((text for text, each in legal.items() if each >= middle), duration(longest))
     start("within", default, legal)
-    return legal[
-        st.selectbox("Within", list(legal), index=None, key="within", bind="query-params", width=110) or default
-    ]
+    chosen = st.selectbox("Within", list(legal), index=None, key="within", bind="query-params", width=120)
+    return legal[chosen or default]
 
 
 def search() -> str:
     return st.text_input(
-        "Search",
-        key="q",
-        type="search",
-        placeholder="Search: name, family, paper",
-        bind="query-params",
-        live=True,
-        label_visibility="collapsed",
-        width=250,
-    )
+        "Search", key="q", type="search", placeholder="Search: name, family, paper", bind="query-params", live=True,
+        label_visibility="collapsed", width=250,
+    )  # fmt: skip
 
 
 def filters(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts], query: str) -> Filters:
-    """What else the reader asks of the rows."""
-    seen = [described(facts.get(row.model)) for row in rows]
-    families = sorted({family for family, _, _ in seen})
-    years = sorted({year for _, _, year in seen if year is not None})
+    """What else the reader asks of the rows.
+
+    Args:
+        rows: all of the suite's, so that what can be chosen does not change with the tier.
+    """
+    families = sorted({described(facts.get(row.model))[0] for row in rows})
     machines = sorted({name for row in rows for name in row.hardware})
     with st.popover("Filters", icon=":material/filter_list:"):
         asked = Filters(
             search=query or "",
             families=tuple(st.multiselect("Family", families, key="family", bind="query-params")),
             causal=st.segmented_control("Causal", [CAUSAL, NOT_CAUSAL], key="causal", bind="query-params"),
-            years=_years(years),
+            years=_years(sorted({each.paper.year for each in facts.values()})),
             verification=tuple(st.multiselect("Verification", LADDER, key="verification", bind="query-params")),
             hardware=tuple(st.multiselect("Trained on nothing but", machines, key="hardware", bind="query-params")),
         )
-        blank = {**UNFILTERED} | ({"years": (years[0], years[-1])} if len(years) > 1 else {})
-        st.button("Clear", on_click=st.session_state.update, args=[blank], icon=":material/filter_list_off:")
+        st.button("Clear", on_click=_clear, args=[facts], icon=":material/filter_list_off:")
     return asked
 
 
 def _years(years: Sequence[int]) -> tuple[int, int] | None:
     """None where all years are asked for, so that models without a year are shown as well."""
-    if len(years) < 2:
-        return None
     whole = years[0], years[-1]
-    chosen = st.slider("Paper from – to", *whole, value=whole, key="years", bind="query-params")
+    chosen = st.select_slider("Paper from – to", years, value=whole, key="years", bind="query-params")
     return None if chosen == whole else chosen
 
 
-def columns(tasks: Sequence[str]) -> list[str]:
-    """The columns that the reader switched on."""
+def _clear(facts: Mapping[str, ModelFacts]) -> None:
+    years = [each.paper.year for each in facts.values()]
+    st.session_state.update(UNFILTERED, years=(min(years), max(years)))
+
+
+def columns(tasks: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The tasks and the names of EXTRA whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
-        return [*(tasks if own else ()), *st.multiselect("More", EXTRA, key="columns", bind="query-params")]
+        names = [column.name for column in EXTRA]
+        return [*tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
+
+
+def sorting(tasks: Sequence[str]) -> str:
+    return st.selectbox(
+        "Order", [RANK, *ORDERS, *tasks], key="order", bind="query-params", label_visibility="collapsed", width=190,
+        icon=":material/sort:",
+    )  # fmt: skip
+
+
+def compare(rows: Sequence[SuiteRow], suite: str) -> None:
+    """Choose entries and set them side by side."""
+    names = {entry_id(row): shown_name(row) for row in rows}
+    with st.popover("Compare", icon=":material/compare_arrows:"):
+        entries = st.multiselect(
+            f"Two to {MOST_COMPARED} entries", list(names), format_func=names.__getitem__, max_selections=MOST_COMPARED
+        )
+        if len(entries) > 1:
+            link("Set them side by side", "compare", suite=suite, entries=entries)

@@ -1,6 +1,7 @@
-"""Which rows of a board are shown. Filters hide rows; they never change a score or a rank."""
+"""Which rows of a board are shown, and in which order. Filters hide rows; they never change a score or a rank."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.catalogue import ModelFacts
@@ -8,6 +9,17 @@ from bench.ranking import SuiteRow
 
 UNKNOWN = "unknown"
 CAUSAL, NOT_CAUSAL = "causal", "not causal"
+RANK = "rank"
+ORDERS: Mapping[str, Callable[[SuiteRow], object]] = {
+    "name": lambda row: (row.model, row.wrapper, row.tuning, row.settings, row.budget),
+    "fewest parameters": lambda row: row.params,
+    "smallest state": lambda row: _or_last(row.state_bytes),
+    "most samples/s": lambda row: _or_last(row.samples_per_second, falling=True),
+    "shortest training": lambda row: _or_last(row.train_seconds),
+    "best BudgetAUC": lambda row: _or_last(row.budget_auc, falling=True),
+    "fewest failures": lambda row: row.failures,
+}
+"""Orders beside the board's own, and those by a task's score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +61,20 @@ def described(facts: ModelFacts | None) -> tuple[str, str, int | None]:
     if facts is None:
         return UNKNOWN, UNKNOWN, None
     return facts.family, CAUSAL if facts.causal else NOT_CAUSAL, facts.paper.year
+
+
+def ordered(rows: Sequence[SuiteRow], by: str) -> list[SuiteRow]:
+    """Rows by RANK, which is the board's own order, by one of ORDERS, or from the best on a task; ties as they were."""
+    if by == RANK:
+        return list(rows)
+    return sorted(rows, key=ORDERS.get(by, _by_task(by)))  # type: ignore[arg-type]
+
+
+def _by_task(name: str) -> Callable[[SuiteRow], float]:
+    return lambda row: _or_last(next((cell.score for cell in row.tasks if cell.task == name), None), falling=True)
+
+
+def _or_last(value: float | None, *, falling: bool = False) -> float:
+    if value is None:
+        return math.inf
+    return -value if falling else value

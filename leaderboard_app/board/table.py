@@ -1,112 +1,107 @@
 """The board's rows as a table."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-from urllib.parse import quote
+from collections.abc import Callable, Mapping, Sequence
 
-import pandas as pd
-import streamlit as st
-from streamlit.elements.lib.column_types import ColumnConfig
-
-from bench.catalogue import ModelFacts
+from bench.catalogue import ModelFacts, model_facts
 from bench.export import entry_name, rank_text
 from bench.ranking import SuiteRow
-from bench.tables import harmless
+from leaderboard_app import grid
 from leaderboard_app.board.filters import described
-from leaderboard_app.board.words import VERIFIED, interval
+from leaderboard_app.board.words import VERIFIED, duration, interval
+from leaderboard_app.grid import Column, Line, Link, Score
 from leaderboard_app.links import page_url
 
-ROW_HEIGHT, MOST_ROWS = 35, 25
-EXTRA = ("on front", "BudgetAUC", "for other tasks", "train time", "embedding", "readout", "family", "year", "hardware")
+Cell = str | Link | Score
+
+COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
+    Column("rank", "Best to worst that the data allow: entries that can't be told apart share ranks."): rank_text,
+    Column("architecture", heads_row=True): lambda row: Link(shown_name(row), page_url("architecture", name=row.model)),
+    Column("tier", "The parameter tier."): lambda row: row.budget,
+    Column("train time", "Training of one seed of every task, on its hardware.", True):
+        lambda row: "" if row.train_seconds is None else duration(row.train_seconds),
+    Column("score", "0 remembers nothing, 100 is solved: the mean over tasks of the mean over seeds.", True):
+        lambda row: score(row),
+    Column("95% interval", "Where the score would lie for other seeds.", True): interval,
+    Column("parameters", "Learned numbers outside token tables: what tiers limit.", True):
+        lambda row: count(row.params),
+    Column("core", "Parameters of the sequence layers alone.", True): lambda row: count(row.params_core),
+    Column("state", "Carried from step to step for each sequence; empty where nothing is.", True):
+        lambda row: size(row.state_bytes),
+    Column("samples/s", "Training throughput, geometric mean over tasks, on its hardware.", True):
+        lambda row: count(row.samples_per_second),
+    Column("tasks", "Tasks with five seeds or more. Only complete entries are ranked."):
+        lambda row: f"{row.tasks_done} of {row.tasks_total}",
+    Column("seeds", "Fewest on any task.", True): lambda row: str(row.seeds),
+    Column("failures", "Runs that diverged, failed, or ran out of memory or time. They count as zero.", True):
+        lambda row: str(row.failures),
+    Column("verification", "✓ the host scored the weights again; ✓✓ the host trained it again."):
+        lambda row: VERIFIED[row.verification],
+}  # fmt: skip
+EXTRA: Mapping[Column, Callable[[SuiteRow], Cell]] = {
+    Column("on front", "Probability that nothing is as good with fewer parameters.", True):
+        lambda row: "" if row.p_front is None else f"{row.p_front:.0%}",
+    Column("BudgetAUC", "Mean best score over budgets from 10k to 10M; needs all three tiers.", True):
+        lambda row: number(row.budget_auc),
+    Column("for other tasks", "Where the score would lie for other tasks like these: 95% interval.", True):
+        lambda row: "" if row.score_low_tasks is None else f"{row.score_low_tasks:.1f} – {row.score_high_tasks:.1f}",
+    Column("embedding", "Parameters of token tables: mean over tasks.", True): lambda row: count(row.params_embedding),
+    Column("readout", "Parameters of the last layer.", True): lambda row: count(row.params_readout),
+    Column("wrapper", "What the layer is put in."): lambda row: row.wrapper,
+    Column("family"): lambda row: described(model_facts().get(row.model))[0],
+    Column("year", "Of the paper.", True): lambda row: str(described(model_facts().get(row.model))[2] or ""),
+    Column("hardware", "What its runs were trained on."): lambda row: "; ".join(row.hardware),
+}  # fmt: skip
 """Columns that can be switched on, besides each task's."""
-SCORE = "0 is a predictor that remembers nothing, 100 is solved: the mean over tasks of the mean over seeds."
-Config = Mapping[str, ColumnConfig | str | None]
+TIMED = ("tier", "train time")
+"""Columns that are shown where entries of several tiers compete."""
 
 
-def frame(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts]) -> pd.DataFrame:
-    """One row each, with every column, shown or not."""
-    digits = len(str(max((row.rank_high or 0 for row in rows), default=0)))
-    return pd.DataFrame([_cells(row, facts.get(row.model), digits) for row in rows])
+def show(rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], *, timed: bool) -> None:
+    """Draw the table.
+
+    Args:
+        tasks: those whose scores are shown.
+        extra: names of EXTRA.
+    """
+    shown = {column: cell for column, cell in COLUMNS.items() if timed or column.name not in TIMED}
+    shown |= {Column(task, f"Score on {task}.", numeric=True): task_score(task) for task in tasks}
+    shown |= {column: cell for column, cell in EXTRA.items() if column.name in extra}
+    lines = [Line([cell(row) for cell in shown.values()], faded=row.rank_low is None) for row in rows]
+    grid.show(list(shown), lines, caption="The entries, best first")
 
 
-def _cells(row: SuiteRow, facts: ModelFacts | None, digits: int) -> dict[str, Any]:
-    family, _, year = described(facts)
-    other_tasks = "" if row.score_low_tasks is None else f"{row.score_low_tasks:.1f} – {row.score_high_tasks:.1f}"
-    return {
-        "rank": _sortable(rank_text(row), digits),
-        "architecture": f"{page_url('architecture', name=row.model)}#{quote(shown_name(row, facts))}",
-        "tier": row.budget,
-        "score": row.score,
-        "95% interval": interval(row),
-        "parameters": row.params,
-        "core": row.params_core,
-        "state": row.state_bytes,
-        "samples/s": row.samples_per_second,
-        "tasks": f"{row.tasks_done} of {row.tasks_total}",
-        "seeds": row.seeds,
-        "failures": row.failures,
-        "verification": VERIFIED[row.verification],
-        "on front": row.p_front,
-        "BudgetAUC": row.budget_auc,
-        "for other tasks": other_tasks,
-        "train time": row.train_seconds,
-        "embedding": row.params_embedding,
-        "readout": row.params_readout,
-        "family": family,
-        "year": year,
-        "hardware": harmless("; ".join(row.hardware)),
-    } | {task.task: task.score for task in row.tasks}  # fmt: skip
-
-
-def shown_name(row: SuiteRow, facts: ModelFacts | None) -> str:
+def shown_name(row: SuiteRow) -> str:
     """The entry's name, with the wrapper where it is not the one of the architecture's paper."""
+    facts: ModelFacts | None = model_facts().get(row.model)
     foreign = facts is not None and row.wrapper != facts.wrapper
     return f"{entry_name(row)} in {row.wrapper}" if foreign else entry_name(row)
 
 
-def _sortable(rank: str, digits: int) -> str:
-    """With spaces in front of shorter numbers, so that the texts sort as the numbers do."""
-    return "–".join(part.rjust(digits) for part in rank.split("–")) if rank != "–" else rank
+def score(row: SuiteRow) -> Cell:
+    if row.score is None:
+        return ""
+    low, high = (row.score, row.score) if row.score_low is None else (row.score_low, row.score_high)
+    return Score(row.score, low, high or row.score)
 
 
-def show(table: pd.DataFrame, columns: Sequence[str], *, key: str) -> list[int]:
-    """Draw the table; the positions of the rows that the reader selected."""
-    height: int | Literal["content"] = "content" if len(table) <= MOST_ROWS else (MOST_ROWS + 1) * ROW_HEIGHT
-    chosen = st.dataframe(
-        table, hide_index=True, column_order=columns, column_config=_config(), key=key, on_select="rerun",
-        selection_mode="multi-row", height=height, placeholder="", alt="The ranked entries",
-    )  # fmt: skip
-    return chosen["selection"]["rows"]
+def task_score(task: str) -> Callable[[SuiteRow], str]:
+    return lambda row: number(next(cell.score for cell in row.tasks if cell.task == task))
 
 
-def _config() -> Config:
-    text, number, progress = st.column_config.TextColumn, st.column_config.NumberColumn, st.column_config.ProgressColumn
-    return {
-        "rank": text(
-            pinned=True,
-            width=60,
-            alignment="right",
-            help="Best to worst that the data allow: alike entries share ranks.",
-        ),
-        "architecture": st.column_config.LinkColumn(display_text="#(.*)$", pinned=True, alignment="left", width=130),
-        "tier": text(help="The parameter tier."),
-        "train time": number(format="%.0f s", help="Training of one seed of every task, on its hardware."),
-        "score": progress(format="%.1f", min_value=0, max_value=100, color="primary", help=SCORE),
-        "95% interval": text(help="Where the score would lie for other seeds."),
-        "for other tasks": text(help="Where the score would lie for other tasks like these: 95% interval."),
-        "parameters": number(format="localized", step=1, help="Learned numbers outside token tables: what tiers limit"),
-        "core": number(format="localized", step=1, help="Parameters of the sequence layers alone."),
-        "embedding": number(format="localized", step=1, help="Parameters of token tables: mean over tasks."),
-        "readout": number(format="localized", step=1, help="Parameters of the last layer."),
-        "state": number(format="bytes", help="Carried from step to step for each sequence; empty where nothing is."),
-        "samples/s": number(format="localized", step=1, help="Of training, on its hardware: mean over tasks."),
-        "tasks": text(help="Tasks with five seeds or more. Only complete entries are ranked."),
-        "seeds": number(help="Fewest on any task."),
-        "failures": number(help="Runs that diverged, failed, or ran out of memory or time. They count as zero."),
-        "verification": text(help="✓ the host scored the weights again; ✓✓ the host trained it again."),
-        "on front": number(format="percent", help="Probability that nothing is as good with fewer parameters."),
-        "BudgetAUC": number(format="%.1f", help="Mean best score over budgets from 10k to 10M; needs all three tiers."),
-        "family": text(),
-        "year": number(format="%d", help="Of the paper."),
-        "hardware": text(help="What its runs were trained on."),
-    }
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes, in three digits or so."""
+    if value is None:
+        return ""
+    for unit in ("B", "kB", "MB"):
+        if value < 1_000 or unit == "MB":
+            break
+        value /= 1_000
+    return f"{value:.3g} {unit}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.export import entry_name
-from bench.ranking import Board, Contest, InTime, SuiteRow
+from bench.ranking import Board, InTier, InTime, SuiteRow
 from bench.suites import Suite
 from leaderboard_app.text import plain
 
@@ -51,12 +51,19 @@ def _believed(row: SuiteRow) -> str:
     return f"It rests on {row.seeds} seeds a task; {failures}; {TRUST[row.verification]}."
 
 
-def explained(suite: Suite, contest: Contest, board: Board) -> str:
+def contest(chosen: InTier | InTime) -> str:
+    """Who competes, as in "… scores highest at 10k parameters"."""
+    if isinstance(chosen, InTier):
+        return f"at {chosen.tier} parameters"
+    return f"within {duration(chosen.seconds)} of training on {plain(chosen.hardware)}"
+
+
+def explained(suite: Suite, chosen: InTier | InTime, board: Board) -> str:
     """How to read the table."""
-    parts = ["Tick entries to open or to compare them.", detectable(board)]
+    parts = [detectable(board)]
     if any(row.rank_low is None for row in board.rows):
         parts.append("An entry with fewer than five seeds on some task is listed and not ranked.")
-    if isinstance(contest, InTime):
+    if isinstance(chosen, InTime):
         parts.append(
             f"Shown are entries of every size whose training of one seed of all {len(suite.tasks)} tasks took at most "
             "this long, on this hardware: times on other hardware can't be compared. Every model is trained for the "

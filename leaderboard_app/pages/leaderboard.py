@@ -1,6 +1,7 @@
 """The board: which architecture at a budget, how sure that is, and whether a row can be believed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import streamlit as st
 
@@ -10,9 +11,9 @@ from bench.ranking import Board, InTier, InTime, SuiteRow
 from bench.suites import SUITES, Suite, find_suite
 from db.store import Store
 from leaderboard_app.board import by_task, charts, controls, exports, table, words
-from leaderboard_app.board.filters import matching
-from leaderboard_app.data import load_board, load_contest, load_tiers, open_store, snapshot
-from leaderboard_app.links import entry_id, follow, link, page_url
+from leaderboard_app.board.filters import matching, ordered
+from leaderboard_app.data import Snapshot, load_board, load_contest, load_tiers, open_store, snapshot
+from leaderboard_app.links import follow, page_url
 from leaderboard_app.text import plain
 
 EMPTY = """
@@ -28,72 +29,76 @@ Ranks need five seeds on every task of a suite. This fills a board, an evening o
 python -m bench suite --suite quick-v1 --models fru,lstm,gru --seeds 5 --budget 10k
 ```
 """
-COLUMNS = (
-    "rank", "architecture", "score", "95% interval", "parameters", "core", "state", "samples/s", "tasks", "seeds",
-    "failures", "verification",
-)  # fmt: skip
-MOST_COMPARED = 4
 
 
 def render(store: Store) -> None:
     st.title("Which sequence model remembers?", anchor=False)
-    if not snapshot(store).runs:
+    with st.spinner("Reading the results…"):
+        seen, tiers = snapshot(store), load_tiers(store)
+    if not seen.runs:
         st.info(EMPTY)
         return
-    tiers = load_tiers(store)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = controls.suite_or_tasks(list(SUITES), next(iter(tiers), controls.BY_TASK))
-        if chosen != controls.BY_TASK:
-            suite = find_suite(chosen)
-            try:
-                contest, where = _contest(store, suite, tiers.get(chosen, [*suite.tiers]))
-                board = load_contest(store, chosen, contest)
-            except RequestError as error:
-                st.error(plain(error))
-                return
+        contest = None if chosen == controls.BY_TASK else _contest(store, find_suite(chosen), tiers.get(chosen))
     if chosen == controls.BY_TASK:
-        by_task.show(snapshot(store).runs, snapshot(store).standing.withdrawn)
-    elif not board.rows:
-        _empty(suite, contest)
+        by_task.show(seen.runs, seen.standing.withdrawn)
     else:
-        _board(store, suite, contest, board, where)
-    _newest(store)
+        _suite(store, find_suite(chosen), contest)
+    _newest(seen)
 
 
-def _contest(store: Store, suite: Suite, tiers: Sequence[str]) -> tuple[InTier | InTime, str]:
-    """Who competes, as the reader chose, and in words."""
+def _contest(store: Store, suite: Suite, tiers: Sequence[str] | None) -> InTier | InTime | None:
+    """Who competes, as the reader chose; None where times are asked for and there are none."""
     if controls.order() == controls.PARAMETERS:
-        tier = controls.tier(suite.tiers, tiers[0])
-        return InTier(tier), f"at {tier} parameters"
-    timed = [row for row in _all_tiers(store, suite) if row.train_seconds is not None]
+        return InTier(controls.tier(suite.tiers, (tiers or suite.tiers)[0]))
+    timed = [(row.hardware[0], row.train_seconds) for row in _all_tiers(store, suite) if row.train_seconds is not None]
     if not timed:
-        raise RequestError("No entry has been trained on every task yet, on one kind of hardware: no times to compare.")
-    machine = controls.machine(sorted({row.hardware[0] for row in timed}))
-    seconds = controls.limit([row.train_seconds or 0 for row in timed if row.hardware[0] == machine])
-    return InTime(machine, seconds), f"within {words.duration(seconds)} of training on {plain(machine)}"
+        return None
+    machine = controls.machine(sorted({hardware for hardware, _ in timed}))
+    return InTime(machine, controls.limit([seconds for hardware, seconds in timed if hardware == machine]))
+
+
+def _suite(store: Store, suite: Suite, contest: InTier | InTime | None) -> None:
+    if contest is None:
+        st.info("No times to compare: no entry has been trained on every task yet, on one kind of hardware.")
+        return
+    try:
+        with st.spinner("Ranking…"):
+            board = load_contest(store, suite.name, contest)
+    except RequestError as error:
+        st.error(plain(error), icon=":material/error:")
+        return
+    if board.rows:
+        _board(store, suite, contest, board)
+    else:
+        _empty(suite, contest)
 
 
 def _all_tiers(store: Store, suite: Suite) -> list[SuiteRow]:
-    return [row for tier in suite.tiers for row in load_board(store, suite.name, tier).rows]
+    """The rows of every tier; none where the suite can't be ranked, which its board says."""
+    with suppress(RequestError):
+        return [row for tier in suite.tiers for row in load_board(store, suite.name, tier).rows]
+    return []
 
 
-def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board, where: str) -> None:
-    facts = model_facts()
-    st.markdown(words.headline(board, where))
+def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -> None:
+    facts, tasks = model_facts(), list(suite.tasks)
+    st.markdown(words.headline(board, words.contest(contest)))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = controls.search()
-        rows = tuple(matching(board.rows, controls.filters(board.rows, facts, query), facts))
-        extra = controls.columns(list(suite.tasks))
+        found = matching(board.rows, controls.filters(_all_tiers(store, suite), facts, query), facts)
+        rows = tuple(ordered(found, controls.sorting(tasks)))
+        own, extra = controls.columns(tasks)
+        controls.compare(board.rows, suite.name)
         against, title = _against(store, suite, contest, rows)
-        exports.menu(rows, list(suite.tasks), against, f"{suite.name} {title}")
-        if len(rows) < len(board.rows):
-            st.markdown(f"**{len(rows)} of {len(board.rows)}** entries; ranks are among all of them")
+        exports.menu(rows, tasks, against, f"{suite.name} {title}")
+    if len(rows) < len(board.rows):
+        st.caption(f"**{len(rows)} of {len(board.rows)}** entries; ranks are among all of them.")
     if not rows:
         st.info("No entry is like that. Filters, Clear shows all of them again.")
         return
-    always = [*COLUMNS[:2], "tier", "train time", *COLUMNS[2:]] if isinstance(contest, InTime) else COLUMNS
-    ticked = table.show(table.frame(rows, facts), list(dict.fromkeys([*always, *extra])), key="table")
-    _lead_on(suite, [rows[place] for place in ticked])
+    table.show(rows, own, extra, timed=isinstance(contest, InTime))
     st.caption(words.explained(suite, contest, board))
     _pictures(against(), title, charts.intervals(rows))
 
@@ -105,20 +110,6 @@ def _against(store: Store, suite: Suite, contest: InTier | InTime, rows: charts.
     tier, shown = contest.tier, {row.model for row in rows}
     everything = tuple(row for row in _all_tiers(store, suite) if row.model in shown)
     return lambda: charts.score_against(everything, charts.PARAMETERS, tier), "Score against parameters"
-
-
-def _lead_on(suite: Suite, ticked: Sequence[SuiteRow]) -> None:
-    """Where the ticked rows lead."""
-    if not ticked:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for model in dict.fromkeys(row.model for row in ticked):
-            link(model, "architecture", name=model)
-        if 2 <= len(ticked) <= MOST_COMPARED:
-            entries = [entry_id(row) for row in ticked]
-            link(f"Compare these {len(ticked)}", "compare", suite=suite.name, entries=entries)
-        elif len(ticked) > MOST_COMPARED:
-            st.caption(f"Up to {MOST_COMPARED} entries can be compared.")
 
 
 def _pictures(against: charts.Spec | None, title: str, intervals: charts.Spec | None) -> None:
@@ -149,16 +140,18 @@ def _empty(suite: Suite, contest: InTier | InTime) -> None:
         st.code(f"python -m bench suite --suite {suite.name} --models fru,lstm,gru --seeds 5 --budget {contest.tier}")
 
 
-def _newest(store: Store) -> None:
+def _newest(seen: Snapshot) -> None:
     """The newest run, where no board has it."""
-    run = snapshot(store).runs[-1]
-    if run.budget is None or not any(suite.includes(run) for suite in SUITES.values()):
-        result = run.status if run.metric_value is None else f"{run.metric_name} {run.metric_value:.4f}"
-        st.caption(
-            f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It belongs to "
-            f"no suite and tier, so that it is not ranked. [Open it]({page_url('run', id=run.run_id)}), or see "
-            f"[its task]({page_url('leaderboard', suite=controls.BY_TASK, task=run.task)})."
-        )
+    run = seen.runs[-1]
+    is_ranked = run.budget is not None and any(suite.includes(run) for suite in SUITES.values())
+    if is_ranked or run.run_id in seen.standing.withdrawn:
+        return
+    result = run.status if run.metric_value is None else f"{run.metric_name} {run.metric_value:.4f}"
+    st.caption(
+        f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It belongs to no "
+        f"suite and tier, so that it is not ranked. [Open it]({page_url('run', id=run.run_id)}), or see "
+        f"[its task]({page_url('leaderboard', suite=controls.BY_TASK, task=run.task)})."
+    )
 
 
 render(open_store())
