@@ -22,6 +22,7 @@ from safetensors.torch import save_model
 from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
 from bench.errors import RequestError
 from bench.network import build
+from bench.provenance import gpu_joules
 from bench.request import Execution, RunRequest
 from datamodules._base import SequenceDataModule
 from models._module import SequenceModule
@@ -105,11 +106,12 @@ class Attempt:
         trainer = self._build_trainer(len(data.split("train").y))
         self.is_main_process = trainer.is_global_zero
         data.batch_size = self._batch_size_per_device(trainer)
+        joules = gpu_joules(trainer.strategy.root_device)
         try:
             self._fit(trainer, module, data)
         finally:
             self.epochs, self.steps = trainer.current_epoch, trainer.global_step
-            self._measure(trainer)
+            self._measure(trainer, joules)
         return trainer, module, data
 
     def _fit(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
@@ -141,11 +143,13 @@ class Attempt:
         for name in ("best.ckpt", LAST):
             (self.folder / name).unlink(missing_ok=True)
 
-    def _measure(self, trainer: Trainer) -> None:
+    def _measure(self, trainer: Trainer, joules_before: float | None) -> None:
         if self.curves.batch_seconds > 0:
             self.samples_per_second = self.curves.samples / self.curves.batch_seconds
         if trainer.strategy.root_device.type == "cuda":
             self.peak_memory_device = torch.cuda.max_memory_allocated()
+        if joules_before is not None and (joules := gpu_joules(trainer.strategy.root_device)) is not None:
+            self.facts["gpu_joules"] = joules - joules_before
 
     def _batch_size_per_device(self, trainer: Trainer) -> int:
         """The batch is a setting of the run: devices share it."""

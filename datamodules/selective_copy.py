@@ -13,7 +13,7 @@ With `_` for the blank and `|` for the marker:
 """
 
 import numpy as np
-import torch
+from torch.nn import functional as F
 
 from datamodules._base import Samples
 from datamodules._generated import GeneratedTask, distinct, samples
@@ -56,6 +56,5 @@ class SelectiveCopy(GeneratedTask):
         return samples(x_NT, symbols_NS)
 
     def decode(self, batch: Samples) -> Samples:
-        y_BT = torch.full(batch.x.shape, IGNORED)
-        y_BT[:, -COPIED:] = batch.y
+        y_BT = F.pad(batch.y.long(), (batch.x.shape[1] - COPIED, 0), value=IGNORED)
         return Samples(batch.x.long(), y_BT)

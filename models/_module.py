@@ -26,7 +26,8 @@ class SequenceModule(LightningModule):
         super().__init__()
         self.network, self.spec, self.training_config = network, spec, training
         self.metric: Metric = build_metric(spec)
-        self.mean_loss = MeanMetric()
+        # NaN stays NaN, and nobody waits for the device to be looked through for it.
+        self.mean_loss = MeanMetric(nan_strategy="disable")
         self.register_buffer("train_loss_sum", torch.zeros(()), persistent=False)
         self.train_loss_sum: Tensor
         self.train_batches = 0

@@ -23,6 +23,15 @@ QUICK = ("--set", "epochs=2", "--set", "hidden_size=8")
 DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20", "--set", "clip_norm=none")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="Where the contract of every architecture is tested: cpu, cuda.")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.config.getoption("--device"))
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left."""
