@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from db.errors import StoreError
+from db.errors import ReadOnlyError, StoreError
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
 BUSY_TIMEOUT = 30  # seconds to wait for another writer
@@ -76,11 +76,19 @@ def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
+def reason(error: DBAPIError) -> str:
+    """What a driver says went wrong, in words that say what to do where there are any."""
+    text = str(error.orig).strip()
+    if text == "database is locked":
+        return f"another program has kept it locked for {BUSY_TIMEOUT} s; try again when that has ended"
+    return text
+
+
 def check_writable(path: Path) -> None:
     """Refuse a SQLite file that can't be written, now rather than at the end of a long training."""
     for place in (path.parent, path):
         if place == path and not path.exists():
             continue
         if not os.access(place, os.W_OK):
-            state = "is read-only" if place.exists() else "does not exist"
-            raise StoreError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")
+            state, error = ("is read-only", ReadOnlyError) if place.exists() else ("does not exist", StoreError)
+            raise error(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")

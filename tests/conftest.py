@@ -41,7 +41,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "board.sqlite"
-        self.env = {"BENCH_DB": str(self.db)}
+        self.env = {"BENCH_DB": str(self.db), "BENCH_PUBLISHED": ""}
 
     def __call__(self, *words: str, code: int = 0) -> Done:
         """Run a command and check its exit code."""
