@@ -20,6 +20,7 @@ from db.store import Store
 
 MOST_POINTS = 20  # of a learning curve: enough to see it, and a diff of it can be read
 CURVE_DIGITS = 4
+DECIMALS = 6  # of the numbers of a ranking
 
 
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
@@ -44,7 +45,9 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
         )
         paths.append(path)
     for place, ranking in rankings(folder).items():
-        write_whole(folder / place / RANKING, (json.dumps(ranking, indent=1, allow_nan=False) + "\n").encode())
+        write_whole(
+            folder / place / RANKING, (json.dumps(_rounded_off(ranking), indent=1, allow_nan=False) + "\n").encode()
+        )
     return paths
 
 
@@ -96,6 +99,15 @@ def _spread(count: int) -> list[int]:
 def _rounded(point: CurvePoint) -> CurvePoint:
     value = None if point.value is None else float(f"{point.value:.{CURVE_DIGITS}g}")
     return CurvePoint(name=point.name, epoch=point.epoch, step=point.step, value=value)
+
+
+def _rounded_off(value: Any) -> Any:
+    """Without the last digits, in which machines differ."""
+    if isinstance(value, dict):
+        return {name: _rounded_off(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded_off(part) for part in value]
+    return round(value, DECIMALS) if isinstance(value, float) else value
 
 
 def rankings(folder: Path) -> dict[str, dict[str, Any]]:
