@@ -44,6 +44,8 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
             path, to_text(sorted(records.values(), key=lambda record: (record.run.task, record.run.seed))).encode()
         )
         paths.append(path)
+    for stale in folder.rglob(RANKING):
+        stale.unlink()
     for place, ranking in rankings(folder).items():
         write_whole(
             folder / place / RANKING, (json.dumps(_rounded_off(ranking), indent=1, allow_nan=False) + "\n").encode()

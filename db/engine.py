@@ -68,8 +68,14 @@ def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
 def _read_only_query(path: str) -> dict[str, str]:
     # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them. Where they were
     # left behind they hold results that `immutable` would not see, and SQLite can read them as they are.
-    needs_files = not os.access(Path(path).parent, os.W_OK) and not Path(f"{path}-wal").exists()
-    return {"uri": "true", "mode": "ro"} | ({"immutable": "1"} if needs_files else {})
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    can_make_files = os.access(Path(path).parent, os.W_OK)
+    has_log = log.exists() and log.stat().st_size > 0
+    if has_log and not can_make_files and not index.exists():
+        raise StoreError(
+            f"{log} holds results that can't be read where no file can be made; copy it and {path} elsewhere."
+        )
+    return {"uri": "true", "mode": "ro"} | ({} if has_log or can_make_files else {"immutable": "1"})
 
 
 def _quoted(path: str) -> str:
