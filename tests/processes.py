@@ -36,6 +36,7 @@ def start(function: Callable[..., None], *args: Any) -> BaseProcess:
 
 def start_command(bench: Bench, *words: str, log: Path) -> BaseProcess:
     """`python -m bench …`, which writes all that it says to a file, line by line."""
+    log.touch()
     return start(_command, bench, words, log)
 
 

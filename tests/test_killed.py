@@ -4,12 +4,15 @@ Delays are drawn from a named seed over the time that the command takes when it 
 """
 
 import json
+import os
+import signal
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -19,7 +22,7 @@ from db.store import Store
 from tests.conftest import Bench
 from tests.processes import ended, kill_after, start, start_command
 from tests.published import record_suite
-from tests.test_run import results
+from tests.test_run import results, wait_for
 
 KILLS = [5, pytest.param(50, marks=pytest.mark.slow)]
 
@@ -119,15 +122,20 @@ PATCHED = "import bench.callbacks; bench.callbacks.SECONDS_BETWEEN_CHECKPOINTS =
 EPOCHS, STEPS = 20, 17
 
 
+def slow_model(write_model: Callable[[str, str], Path], log: Path) -> str:
+    """A model that writes a character for each training step, and saves a checkpoint after every epoch."""
+    path = write_model("mine", SLOW_MODEL.format(log=log))
+    path.write_text(PATCHED + path.read_text())
+    return str(path)
+
+
 @pytest.mark.parametrize("kills", KILLS)
 def test_run(
     new_bench: Callable[[], Bench], write_model: Callable[[str, str], Path], tmp_path: Path, kills: int
 ) -> None:
     rng = Random("killed run")
     log = tmp_path / "steps"
-    model = write_model("mine", SLOW_MODEL.format(log=log))
-    model.write_text(PATCHED + model.read_text())
-    words = ("run", "--model", str(model), "--epochs", str(EPOCHS), "--json", "--resume")
+    words = ("run", "--model", slow_model(write_model, log), "--epochs", str(EPOCHS), "--json", "--resume")
     alone, bench = new_bench(), new_bench()
     whole = seconds_alone(alone, *words)
     log.unlink()
@@ -152,3 +160,36 @@ def acknowledged(said: Path) -> list[Any]:
     """The run that the command printed, if it got so far."""
     text = said.read_text()
     return [json.loads(text[text.index("{\n") :])] if "\n}\n" in text else []
+
+
+def run_and_die_before_recording(bench: Bench, words: tuple[str, ...]) -> None:
+    with patch.object(Store, "record", lambda *_: os.kill(os.getpid(), signal.SIGKILL)):
+        bench(*words)
+
+
+def test_a_result_is_not_lost_between_training_and_the_database(
+    bench: Bench, write_model: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    log = tmp_path / "steps"
+    words = ("run", "--model", slow_model(write_model, log), "--epochs", "2")
+    assert ended(start(run_and_die_before_recording, bench, words)) == -signal.SIGKILL
+    trained = log.read_text()
+    assert bench.json(*words)["status"] == "finished"
+    assert log.read_text() == trained
+    (folder,) = (path for path in bench.folder.glob("board-artifacts/*") if path.is_dir())
+    assert [path.name for path in folder.glob("*.json")] == []
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_is_recorded(
+    bench: Bench, write_model: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    words = ("run", "--model", slow_model(write_model, tmp_path / "steps"), "--epochs", "20")
+    process = start_command(bench, *words, log=bench.folder / "log")
+    wait_for(lambda: list(bench.folder.glob("board-artifacts/*/last.ckpt")))
+    kill_after(process, 0)
+    (last,) = bench.folder.glob("board-artifacts/*/last.ckpt")
+    last.write_bytes(last.read_bytes()[:-1000])
+    assert f"{last} is damaged" in bench.refused(*words, "--resume")
+    assert bench.json("runs") == []
+    last.unlink()
+    assert bench.json(*words, "--resume")["status"] == "finished"
