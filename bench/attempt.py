@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from safetensors.torch import save_model
 
 from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
+from bench.checkpoint import WholeCheckpoints
+from bench.ending import Ending, ending_of
 from bench.errors import RequestError
 from bench.network import build
 from bench.provenance import gpu_joules
@@ -29,15 +31,6 @@ from models._module import SequenceModule
 
 LAST = "last.ckpt"
 MOST_STEPS = 500  # of training without an evaluation
-OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an attempt ended: a status of DESIGN's list and, unless it finished, the reason."""
-
-    status: str
-    reason: str | None = None
 
 
 class Attempt:
@@ -85,8 +78,9 @@ class Attempt:
         except Exception as error:
             if hasattr(error, "exit_code"):
                 raise
-            (self.folder / "error.txt").write_text(traceback.format_exc())
-            return Ending("oom" if _is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}"[:500])
+            with suppress(OSError):
+                (self.folder / "error.txt").write_text(traceback.format_exc())
+            return ending_of(error)
         return Ending("finished")
 
     def _train_and_evaluate(self) -> None:
@@ -117,6 +111,8 @@ class Attempt:
     def _fit(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
         last = self.folder / LAST
         checkpoint = str(last) if self.execution.resume and last.exists() else None
+        if checkpoint:
+            _check_readable(last)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
@@ -138,8 +134,11 @@ class Attempt:
             self._keep_weights(module)
 
     def _keep_weights(self, module: SequenceModule) -> None:
-        """Leave the chosen weights in a form that nothing is executed to read, and no checkpoints."""
+        """Leave the chosen weights in a form that nothing is executed to read."""
         save_model(module.network, str(self.folder / "weights.safetensors"))
+
+    def discard_checkpoints(self) -> None:
+        """Once the result is recorded, nothing goes on from them."""
         for name in ("best.ckpt", LAST):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -175,6 +174,7 @@ class Attempt:
                 val_check_interval=evaluation_interval(self.training.steps_per_epoch(train_count)),
                 gradient_clip_val=self.training.clip_norm,
                 callbacks=[*self._callbacks(total_steps), *watchers],
+                plugins=[WholeCheckpoints()],
                 logger=self._logger(),
                 log_every_n_steps=total_steps + 1,  # evaluations are logged; single steps are not
                 enable_progress_bar=False,
@@ -245,10 +245,13 @@ def evaluation_interval(steps_per_epoch: int) -> int:
     return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OOM_WORDS)
+def _check_readable(checkpoint: Path) -> None:
+    try:
+        torch.load(checkpoint, weights_only=False, map_location="meta")
+    except Exception as error:
+        raise RequestError(
+            f"{checkpoint} is damaged ({error}). Remove it to begin the run again: it gives what it would have given."
+        ) from error
 
 
 def _named(scores: Any) -> dict[str, float]:

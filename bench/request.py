@@ -1,6 +1,5 @@
 """What is asked for: a run's identity and the way it is carried out."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from bench.errors import RequestError, unknown
 from bench.registry import FoundModel, FoundTask
 from bench.settings import Settings
 from datamodules._spec import TaskSpec
+from db import identity
 from models._wrappers import WRAPPERS, Wrapper
 
 TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
@@ -44,7 +44,7 @@ class RunRequest:
 
     @property
     def run_id(self) -> str:
-        identity = {
+        return identity.run_id({
             "protocol": PROTOCOL,
             "model": self.model.name,
             "wrapper": self.wrapper.name,
@@ -53,8 +53,7 @@ class RunRequest:
             "config": self.settings.to_dict(),
             "budget": self.budget,
             "seed": self.seed,
-        }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        })  # fmt: skip
 
     @property
     def command(self) -> str:

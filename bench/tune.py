@@ -17,8 +17,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from bench.attempt import Attempt, Ending, forget
+from bench.attempt import Attempt, forget
 from bench.callbacks import ProgressBar
+from bench.ending import Ending
 from bench.errors import RequestError
 from bench.network import count_on_meta
 from bench.outcome import settled

@@ -135,7 +135,7 @@ class Event(Base):
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(init=False, primary_key=True)
-    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True, init=False)
     kind: Mapped[str]
     """One of EVENT_KINDS."""
     reason: Mapped[str]

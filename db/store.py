@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, func, select
+from sqlalchemy import URL, Engine, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db import migrate
-from db.engine import DEFAULT_PATH, check_writable, connect, database_url
+from db.engine import DEFAULT_PATH, check_writable, connect, database_url, reason
 from db.errors import StoreError
+from db.record import Record
 from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
 from db.standing import Standing
 
@@ -77,7 +79,7 @@ class Store:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise StoreError(f"database {self}: {str(error.orig).strip()}. Nothing was changed.") from error
+            raise StoreError(f"database {self}: {reason(error)}. Nothing was changed.") from error
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -88,21 +90,44 @@ class Store:
         """Add an attempt and its curves, together or not at all.
 
         Returns:
-            The run as stored: where another process recorded the same run first, that one.
+            The run as stored: where its result or this attempt was recorded before, that one.
         """
         try:
             with self._session() as session:
-                session.add(run)
-                session.flush()
-                for point in curves:
-                    point.run_row = run.id
-                session.add_all(curves)
+                _add(session, Record(run, curves))
         except IntegrityError:
-            recorded = self.result(run.run_id)
+            with self._session() as session:
+                recorded = _recorded(session, run)
             if recorded is None:
                 raise
             return recorded
         return run
+
+    def add_missing(self, records: Sequence[Record], source: Mapping[str, Any]) -> list[Run]:
+        """Add the runs of a file that are not here, with their curves and events: all together or not at all.
+
+        A run whose result is here stays as it is, and so does an attempt. Only one that came from a file before gets
+        the events that the file has had since: a retraction reaches everybody.
+
+        Args:
+            source: where the runs come from, for the event that marks each added one: {"file": its name, …}.
+
+        Returns:
+            Those that were added.
+        """
+        added = []
+        with self._session() as session:
+            if self.url.get_backend_name() == "postgresql":  # SQLite's writers hold the whole file
+                session.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
+            for record in records:
+                here = _recorded(session, record.run)
+                if here is None:
+                    mark = Event(kind="imported", reason=f"from {source['file']}", data=dict(source), at=_now())
+                    _add(session, replace(record, events=[*record.events, mark]))
+                    added.append(record.run)
+                elif session.scalars(select(Event).where(Event.run_row == here.id, Event.kind == "imported")).first():
+                    _add_events(session, here, record.events)
+        return added
 
     def result(self, run_id: str) -> Run | None:
         """The recorded result of a run, if it has one; interrupted attempts are none."""
@@ -141,7 +166,8 @@ class Store:
             kind: one of EVENT_KINDS, which say what `data` holds.
         """
         assert kind in EVENT_KINDS, kind
-        event = Event(run_row=run.id, kind=kind, reason=reason, data=dict(data or {}), at=datetime.now(UTC))
+        event = Event(kind=kind, reason=reason, data=dict(data or {}), at=_now())
+        event.run_row = run.id
         with self._session() as session:
             session.add(event)
             session.flush()
@@ -157,3 +183,31 @@ class Store:
     def standing(self) -> Standing:
         """Which runs no longer count, and how far the others are verified."""
         return Standing.of(self.events())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _recorded(session: Session, run: Run) -> Run | None:
+    """The result of the same run or, where it has none, the same attempt."""
+    taken = (Run.status != OPEN) | (Run.attempt == run.attempt)
+    return session.scalar(select(Run).where(Run.run_id == run.run_id, taken).order_by(Run.status == OPEN))
+
+
+def _add(session: Session, record: Record) -> None:
+    session.add(record.run)
+    session.flush()
+    parts: list[CurvePoint | Event] = [*record.curves, *record.events]
+    for part in parts:
+        part.run_row = record.run.id
+    session.add_all(parts)
+
+
+def _add_events(session: Session, run: Run, events: Sequence[Event]) -> None:
+    """Those that the run does not have."""
+    here = {(event.kind, event.at) for event in session.scalars(select(Event).where(Event.run_row == run.id))}
+    for event in events:
+        if (event.kind, event.at) not in here:
+            event.run_row = run.id
+            session.add(event)

@@ -32,9 +32,9 @@ def gru(seed: int = 0, task: FoundTask | None = None, **flags: Any) -> RunReques
     return build_request(find_model("gru"), task or find_task("digits"), SettingFlags(**flags), seed)
 
 
-def results(bench: Bench) -> dict[str, Any]:
+def results(bench: Bench, seed: int = 0) -> dict[str, Any]:
     """The one run's record, without what differs between two times or places."""
-    (run,) = bench.json("runs")
+    (run,) = [run for run in bench.json("runs") if run["seed"] == seed]
     record = bench.json("show", run["run_id"])
     dropped = {"attempt", "started_at", "finished_at", "train_seconds", "wall_seconds", "samples_per_second",
                "peak_memory_host", "environment"}  # fmt: skip

@@ -5,8 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -37,51 +35,6 @@ def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
         "environment": {}, "source_hash": "x", "command": "c", "started_at": NOON, "finished_at": NOON,
     }  # fmt: skip
     return Run(**values | changes)
-
-
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter; pytest's own are closed to them."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def postgres(open_folder: Path) -> Iterator[str]:
-    """A PostgreSQL server of our own, on a socket in a temporary folder."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
-    if not binaries:
-        pytest.skip("PostgreSQL is not installed")
-    folder = open_folder / "postgres"
-    folder.mkdir()
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    if user:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-    server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
-    data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
-    subprocess.run([binaries[-1] / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], **server)
-    control = [binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **server)
-    yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **server)
-
-
-def _which(name: str) -> list[str]:
-    found = shutil.which(name)
-    return [found] if found else []
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "board.sqlite")
-    server = request.getfixturevalue("postgres")
-    store = Store(f"{server}&application_name=setup")
-    with store._engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    return server
 
 
 def test_a_run_comes_back_as_it_went_in(url: str) -> None:

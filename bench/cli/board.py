@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli.database import open_store
 from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_rows
 
@@ -132,11 +133,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     db: Db = None,
 ) -> None:
-    """Serve the leaderboard in the browser."""
+    """Serve the leaderboard in the browser; a database that can't be written, as it is."""
+    from db.errors import ReadOnlyError
     from db.store import Store
     from leaderboard_app.server import serve as serve_app
 
-    serve_app(Store(db), host=host, port=port)
+    try:
+        store = open_store(db)
+    except ReadOnlyError:
+        store = Store(db, read_only=True)
+    serve_app(store, host=host, port=port)
 
 
 def _print_record(document: dict[str, Any]) -> None:

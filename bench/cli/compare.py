@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.board import ROW_COLUMNS
+from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
@@ -55,7 +56,7 @@ def compare(
         suite=suite, model=find_model_or_file(model), budget=budget or suite.tiers[0],
         trials=trials or suite.trials, seeds=seeds or suite.seeds,
     )  # fmt: skip
-    board = Store(db)
+    board = open_store(db)
     with ExitStack() as stack:
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
         store = Store(place)
