@@ -37,6 +37,7 @@ class RunRequest:
     seed: int = 0
     budget: str | None = None
     seeds: ClassVar[range] = range(TUNING_SEEDS)
+    protocol: ClassVar[int] = PROTOCOL
 
     def __post_init__(self) -> None:
         if self.seed not in self.seeds:
@@ -45,7 +46,7 @@ class RunRequest:
     @property
     def run_id(self) -> str:
         identity = {
-            "protocol": PROTOCOL,
+            "protocol": self.protocol,
             "model": self.model.name,
             "wrapper": self.wrapper.name,
             "task": self.spec.name,
