@@ -38,6 +38,15 @@ class ModelConfig:
             raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, legal))}")
 
 
+class GainBounds(NamedTuple):
+    """Bounds on the singular values of ∂u_T/∂u_0, the state after T steps by the initial one. None: there is none."""
+
+    sigma: float
+    lower: float | None
+    upper: float | None
+    note: str
+
+
 class SequenceModel(nn.Module):
     """A sequence mixer: (B, T, D) to (B, T, H), causal unless it says otherwise.
 
@@ -82,6 +91,10 @@ class SequenceModel(nn.Module):
     @classmethod
     def is_recurrent(cls) -> bool:
         return cls.step is not SequenceModel.step
+
+    def gain_bounds(self, steps: int) -> GainBounds | None:
+        """How much so many steps can stretch and shrink a change of the state, where a theorem says so."""
+        return None
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
