@@ -2,7 +2,7 @@
 
 import typer
 
-from bench.cli import board, compare, contribute, data, database, listing, reproduce, run, speed, suite, tune
+from bench.cli import board, compare, contribute, data, database, listing, probe, reproduce, run, speed, suite, tune
 
 app = typer.Typer(
     name="bench",
@@ -29,5 +29,6 @@ app.command("show")(board.show)
 app.command("app")(board.serve)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)
+app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.add_typer(database.app, name="db")

@@ -6,6 +6,7 @@ exist is null. T is always the number of steps of a sequence (`TaskSpec.seq_len`
 **gradient-flow**: how much the loss changes with an input t steps back, and with the initial state.
 
     {"probe": "gradient-flow", "task": "copy-100", "trained_at": 120, "samples": 4, "lengths": [128, 256],
+     "states": ["initialisation", "trained"],    the first alone where the trained network is not at hand
      "measured": [                        one for each `when` and length
        {"when": "initialisation",         or "trained"
         "length": 128,
@@ -26,7 +27,7 @@ which `note` explains.
      "rungs": [                           the family's variants, shortest first, up to the first that is not solved
        {"task": "copy-100", "length": 120, "utility": 0.97, "solved": true, "run_ids": ["…"]}],
      "longest_solved": 120,               null where not even the shortest is
-     "first_unsolved": 220}               null where all are, or where the search was cut short
+     "first_unsolved": 220}               null where all are
 
 `utility` is the mean over seeds of the way from the trivial predictor (0) to a solved task (1).
 
@@ -36,7 +37,8 @@ which `note` explains.
      "lengths": [{"length": 120, "factor": 1, "value": 0.99, "utility": 0.98}, …]}
 
 No probe reads a test split: the samples are drawn afresh with a seed of the task's own, or are the first of the
-validation split where a task can't be drawn. Dependency length uses the recorded results of runs.
+validation split where a task can't be drawn. Dependency length uses the recorded results of runs. Where a run has
+several events of one probe and the same question (lengths, samples, seeds, …), the last one counts.
 """
 
 GRADIENT_FLOW = "gradient-flow"

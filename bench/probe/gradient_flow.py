@@ -45,7 +45,7 @@ def measure(network: Wrapper, spec: TaskSpec, samples: Samples) -> dict[str, Any
     return {
         "length": length,
         "steps_back": back,
-        "input": [norms_T[length - 1 - step].item() for step in back],
+        "input": [float(f"{norms_T[length - 1 - step].item():.4g}") for step in back],
         **_of_state(network, taps, length),
     }
 
