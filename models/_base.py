@@ -19,6 +19,10 @@ class Paper(NamedTuple):
     url: str
 
 
+LATER = {"later": True}
+"""Of a setting that was added when results had been recorded: at its default it is no part of what a run is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The settings of an architecture. Subclasses add fields whose defaults work, and refuse conflicts when built."""

@@ -7,14 +7,14 @@ linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling
 Shapes: B batch, T time, D input, H output of a mixer, W width of the residual stream, V output vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
-from models._base import ModelConfig, SequenceModel, final_step
+from models._base import LATER, ModelConfig, SequenceModel, final_step
 
 MAX_EMBED_SIZE = 128  # what the FRU paper uses for 10,000 words; a small vocabulary needs no more than a number a token
 
@@ -50,7 +50,7 @@ class Plain(Wrapper):
     class Config(ModelConfig):
         depth: int = 1
         embed_size: int | None = None
-        dropout: float = 0.0
+        dropout: float = field(default=0.0, metadata=LATER)
         """Of what enters each layer and the readout, as in the FRU paper's IMDB."""
 
         def __post_init__(self) -> None:
