@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.model_selection import train_test_split
 
-from bench.network import count_on_meta
+from bench.network import build, count_on_meta
 from bench.registry import find_task, task_names
 from bench.reproduce import fru_paper
 from bench.reproduce.fru_paper import Cell, cells, requests
@@ -97,6 +97,22 @@ def test_imdb_is_read_with_its_padding() -> None:
     assert batch.lengths is None
     assert (batch.x == 0).any()
     assert not published("imdb").spec.variable_lengths
+
+
+@pytest.mark.parametrize("protocol", ["ours", "authors"])
+@pytest.mark.parametrize("cell", [cell for cell in cells() if cell.task == "imdb"], ids=lambda cell: cell.name)
+def test_the_cells_of_imdb_learn_from_a_batch(cell: Cell, protocol: str) -> None:
+    """No data of it are here: a batch of the invented ones, padding and dropout included."""
+    request = requests(cell, protocol, 1, None)[0]
+    network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    batch = next(iter(request.task.build(tiny=True, batch_size=4).train_dataloader()))
+    outputs = network(batch.x, batch.lengths)
+    torch.nn.functional.cross_entropy(outputs, batch.y).backward()
+    assert network.embedding is not None
+    assert network.embedding.weight.shape == (10_000, 128)
+    assert network.embedding.weight.grad is not None
+    assert bool(torch.isfinite(network.embedding.weight.grad).all())
+    assert (batch.lengths is None) == (protocol == "authors")
 
 
 @pytest.mark.parametrize("task", sorted(FOUND))
