@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.model_selection import train_test_split
 
+from bench import callbacks
 from bench.network import build, count_on_meta
 from bench.registry import find_task, task_names
 from bench.reproduce import fru_paper
@@ -237,6 +238,31 @@ def test_the_authors_run_is_the_last_epochs_and_has_no_validation(reproduced: tu
     }
     assert record["config_source"]["epochs"] == "flag"
     assert bench.json(*record["command"].split()[3:])["cells"][0]["authors_protocol"]["run_ids"] == [run_id]
+
+
+def test_a_stopped_run_of_the_authors_protocol_gives_what_it_would_have_given(
+    reproduced: tuple[Bench, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, document = reproduced
+    bench = Bench(tmp_path)
+    bench.env = whole.env | bench.env
+    words = ("reproduce", "fru-paper", *SHORT, "--protocol", "authors")
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    with monkeypatch.context() as stop:
+        stop.setattr(callbacks.StopAtStep, "on_train_batch_end", interrupt_in_the_second_epoch)
+        bench(*words, code=130)
+    assert [run["status"] for run in bench.json("runs")] == ["interrupted"]
+    (run_id,) = bench.json(*words)["cells"][0]["authors_protocol"]["run_ids"]
+    assert [run_id] == document["cells"][0]["authors_protocol"]["run_ids"]
+    one, other = (each.json("show", run_id) for each in (whole, bench))
+    assert (one["attempt"], other["attempt"]) == (1, 2)
+    for part in ("metrics", "curves", "epochs", "steps"):
+        assert one[part] == other[part]
+
+
+def interrupt_in_the_second_epoch(stop: Any, trainer: Any, *_: Any) -> None:
+    if trainer.global_step > 1.5 * stop.step / 2:
+        raise KeyboardInterrupt
 
 
 def test_our_run_is_repeated_by_its_command(reproduced: tuple[Bench, dict[str, Any]]) -> None:
