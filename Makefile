@@ -29,7 +29,7 @@ app: $(VENV)/.app  ## Serve the leaderboard in the browser.
 	$(BIN)/python -m bench app
 
 results: $(VENV)/.dev  ## Write the tables and the picture of README and docs again, from the published results alone.
-	folder=$$(mktemp -d) && BENCH_DB=$$folder/published.sqlite $(BIN)/python -m bench results --picture; \
+	folder=$$(mktemp -d) && BENCH_DB=$$folder/published.sqlite $(BIN)/python -m bench results --figures; \
 	  status=$$?; rm -rf $$folder; exit $$status
 
 clean:  ## Remove the virtual environment and caches; results stay.

@@ -9,6 +9,7 @@ import pytest
 
 from bench import ROOT
 from bench.errors import RequestError
+from bench.results.figures import draw
 from bench.results.markers import documents, filled
 from bench.results.tables import TABLES, render
 from bench.suites import SUITES, Suite, steps
@@ -114,6 +115,20 @@ def test_a_wrong_marker_is_named_with_its_line(document: Path, tmp_path: Path) -
         fill(DOCUMENT.replace("board toy-v1 10k", "board toy-v1"))
     with pytest.raises(RequestError, match="no tier named '1M'"):
         fill(DOCUMENT.replace("board toy-v1 10k", "board toy-v1 1M"))
+
+
+def test_a_figure_is_drawn_of_what_was_measured(board: Bench, document: Path, tmp_path: Path) -> None:
+    store = Store(str(board.db))
+    assert (
+        render(store, ["figure", "gradient-flow", "digits"]) == "![gradient-flow on digits](gradient-flow-digits.svg)"
+    )
+    assert render(store, ["figure", "gradient-flow", "copy-100"]).startswith("*No runs yet:*")
+    with pytest.raises(RequestError, match="no figure named 'gradients'"):
+        render(store, ["figure", "gradients", "digits"])
+    draw(store, "gradient-flow", "digits", tmp_path)
+    drawn = (tmp_path / "gradient-flow-digits.svg").read_text()
+    for words in ("gru (plain, ", "initialisation", "trained", "steps back"):
+        assert words in drawn
 
 
 @pytest.mark.slow

@@ -10,8 +10,10 @@ from bench.errors import RequestError, unknown
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.ranking import SuiteRow
 from bench.reproduce.fru_paper import Cell, cells, requests
+from bench.results.figures import file_name, has_data
+from bench.results.source import counted, name_of, probes
 from bench.suites import Suite, find_suite
-from db.schema import OPEN, Run
+from db.schema import Run
 from db.store import Store
 
 NONE = "–"
@@ -66,7 +68,7 @@ def times(store: Store, suite: str, tier: str) -> str:
     """Seconds of training, the mean over seeds, of the runs that finished, whatever machines made them."""
     found = find_suite(suite)
     seconds: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for run in _counted(store):
+    for run in counted(store):
         if found.includes(run) and run.budget == tier and run.status == "finished":
             seconds[f"{run.model} ({run.wrapper})"][run.task].append(run.train_seconds)
     rows = [
@@ -98,7 +100,7 @@ def fru_paper(store: Store) -> str:
 def gradient_flow(store: Store, task: str) -> str:
     """Norms at both ends of the sequence, at the shortest and the longest length that were measured."""
     rows = []
-    for run, data in _probes(store, GRADIENT_FLOW):
+    for run, data in probes(store, GRADIENT_FLOW):
         if data["task"] == task:
             ends = {min(data["lengths"]), max(data["lengths"])}
             rows += [_flow_row(run, each) for each in data["measured"] if each["length"] in ends]
@@ -108,7 +110,7 @@ def gradient_flow(store: Store, task: str) -> str:
 def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
     gain, bounds = measured["state_gain"], measured["bounds"] or {}
     return {
-        "architecture": _name(run),
+        "architecture": name_of(run),
         "when": measured["when"],
         "T": f"{measured['length']:,}",
         "‖∂loss/∂x‖, last step": _number(measured["input"][0], ".2g"),
@@ -123,13 +125,13 @@ def dependency_length(store: Store, family: str) -> str:
     """The longest variant that is solved, and the first that is not."""
     rows = [
         {
-            "architecture": _name(run),
+            "architecture": name_of(run),
             "solved up to T": _number(data["longest_solved"], ","),
             "not solved at T": _number(data["first_unsolved"], ","),
             "training": data["training"],
             "seeds": str(len(data["seeds"])),
         }
-        for run, data in _probes(store, DEPENDENCY_LENGTH)
+        for run, data in probes(store, DEPENDENCY_LENGTH)
         if data["family"] == family
     ]
     return _table(rows, f"python -m bench probe --model fru --task {family}")
@@ -138,14 +140,23 @@ def dependency_length(store: Store, family: str) -> str:
 def length_extrapolation(store: Store, task: str) -> str:
     """Utility at T, 2T and 4T."""
     rows = [
-        {"architecture": _name(run)} | {f"T = {each['length']:,}": f"{each['utility']:.3f}" for each in data["lengths"]}
-        for run, data in _probes(store, LENGTH_EXTRAPOLATION)
+        {"architecture": name_of(run)}
+        | {f"T = {each['length']:,}": f"{each['utility']:.3f}" for each in data["lengths"]}
+        for run, data in probes(store, LENGTH_EXTRAPOLATION)
         if data["task"] == task
     ]
     return _table(rows, f"python -m bench probe --model fru --task {task}")
 
 
+def figure(store: Store, name: str, task: str) -> str:
+    """A link to a figure, which `bench results --figures` draws."""
+    if not has_data(store, name, task):
+        return _table([], f"python -m bench probe --model fru --task {task}")
+    return f"![{name} on {task}]({file_name(name, task)})"
+
+
 Table = Callable[..., str]
+FIGURE = "figure"
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     "board": (board, ("SUITE", "TIER")),
     "scores": (scores, ("SUITE", "TIER")),
@@ -154,6 +165,7 @@ TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     GRADIENT_FLOW: (gradient_flow, ("TASK",)),
     DEPENDENCY_LENGTH: (dependency_length, ("FAMILY",)),
     LENGTH_EXTRAPOLATION: (length_extrapolation, ("TASK",)),
+    FIGURE: (figure, ("NAME", "TASK")),
 }
 """Name → the table and what it takes."""
 
@@ -190,27 +202,6 @@ def _spread(runs: Sequence[Run]) -> str:
         return f"{NONE}{failed}"
     deviation = f" ± {stdev(values):.2g}" if len(values) > 1 else ""
     return f"{fmean(values):.4g}{deviation} ({len(values)} seed{'s' * (len(values) > 1)}{failed})"
-
-
-def _counted(store: Store) -> list[Run]:
-    withdrawn = store.standing().withdrawn
-    return [run for run in store.runs() if run.status != OPEN and run.run_id not in withdrawn]
-
-
-def _probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
-    """The latest of each run, by architecture and then size."""
-    runs = {run.run_id: run for run in _counted(store)}
-    latest = {
-        event.run_id: event.data
-        for event in store.events()
-        if event.kind == "probe" and event.data["probe"] == probe and event.run_id in runs
-    }
-    found = [(runs[run_id], data) for run_id, data in latest.items()]
-    return sorted(found, key=lambda pair: (pair[0].model, pair[0].wrapper, pair[0].params_total, pair[0].run_id))
-
-
-def _name(run: Run) -> str:
-    return f"{run.model} ({run.wrapper}, {run.params_total:,})"
 
 
 def _number(value: float | None, form: str) -> str:
