@@ -82,7 +82,7 @@ def _show(found: dict[str, Any]) -> None:
         stderr.print(f"left out: {task['task']}: {task['reason']}", markup=False)
         stderr.print(f"  On a machine with a network:  {task['command']}", markup=False)
     if found["missing"]:
-        stderr.print(f"{found['missing']} runs are missing; the same command goes on from here.")
+        stderr.print(f"Runs that are missing: {found['missing']}. The same command goes on from here.")
 
 
 def _measured(name: str, part: str) -> Any:
