@@ -1,4 +1,8 @@
-"""One attempt at a run: training, the checkpoint chosen on validation, the one evaluation of the test split."""
+"""One attempt at a run: training, the checkpoint chosen on validation, the one evaluation of the test split.
+
+A task without a validation split (a paper's protocol, never the board's) leaves nothing to choose: the last epoch's
+network is evaluated.
+"""
 
 import math
 import resource
@@ -53,6 +57,7 @@ class Attempt:
         self.best_epoch: int | None = None
         self.epochs = self.steps = 0
         self.facts: dict[str, Any] = {}
+        self.chooses = True
         self.samples_per_second: float | None = None
         self.peak_memory_device: int | None = None
         self.is_main_process = True
@@ -66,7 +71,7 @@ class Attempt:
         return self._ending_of(lambda: self._train(with_tests=False))
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
-        _prepare_process()
+        prepare_process()
         try:
             act()
         except DivergedError as error:
@@ -97,6 +102,7 @@ class Attempt:
         module = SequenceModule(network, self.request.spec, self.training)
         if self.execution.compile:
             network.compile()
+        self.chooses = "validation" in data.split_names
         trainer = self._build_trainer(len(data.split("train").y))
         self.is_main_process = trainer.is_global_zero
         data.batch_size = self._batch_size_per_device(trainer)
@@ -116,11 +122,13 @@ class Attempt:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
-        """Metrics of the checkpoint that was best on validation. The test split is read here and nowhere else."""
+        """Metrics of the chosen checkpoint. The test split is read here and nowhere else."""
         checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
         module.load_state_dict(checkpoint["state_dict"])
         self.best_epoch = checkpoint["epoch"] + 1
-        loaders = {"train": data.evaluation_dataloader("train"), "validation": data.val_dataloader()}
+        loaders = {"train": data.evaluation_dataloader("train")}
+        if self.chooses:
+            loaders["validation"] = data.val_dataloader()
         for split, loader in loaders.items():
             (scores,) = trainer.validate(module, dataloaders=loader, verbose=False)
             self.metrics[split] = _named(scores)
@@ -198,8 +206,8 @@ class Attempt:
                 EarlyStopping(self.monitor, mode=mode, patience=self.training.patience, check_on_train_epoch_end=False)
             )
         best = ModelCheckpoint(
-            self.folder, "best", monitor=self.monitor, mode=mode, save_weights_only=True, save_on_train_epoch_end=False,
-            enable_version_counter=False,
+            self.folder, "best", monitor=self.monitor if self.chooses else None, mode=mode, save_weights_only=True,
+            save_on_train_epoch_end=not self.chooses, enable_version_counter=False,
         )  # fmt: skip
         return [*callbacks, best, KeepLast(self.folder / LAST)]
 
@@ -228,7 +236,8 @@ def forget(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
+    """Make arithmetic and messages what they are in every run."""
     # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
     # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores. Threads inherit
     # the flag, so it must be set before the first parallel operation.

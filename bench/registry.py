@@ -43,6 +43,11 @@ class FoundTask:
     cls: type[SequenceDataModule]
     variant: str
 
+    @property
+    def family(self) -> str:
+        """The name of its file."""
+        return _dashed(self.cls.__module__.rpartition(".")[2])
+
     def build(self, **options: Any) -> SequenceDataModule:
         return self.cls(self.variant, **options)
 

@@ -37,6 +37,7 @@ class RunRequest:
     seed: int = 0
     budget: str | None = None
     seeds: ClassVar[range] = range(TUNING_SEEDS)
+    protocol: ClassVar[int] = PROTOCOL
 
     def __post_init__(self) -> None:
         if self.seed not in self.seeds:
@@ -45,7 +46,7 @@ class RunRequest:
     @property
     def run_id(self) -> str:
         return identity.run_id({
-            "protocol": PROTOCOL,
+            "protocol": self.protocol,
             "model": self.model.name,
             "wrapper": self.wrapper.name,
             "task": self.spec.name,
@@ -127,6 +128,8 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     else:
         settings = fit(model.cls, wrapper, spec, flags.budget, changes)
         sources = _fitted(defaults, settings) | sources
+    recorded = {name for part in settings.to_dict().values() for name in part}
+    sources = {name: source for name, source in sources.items() if name in recorded}
     return RunRequest(
         model=model, wrapper=wrapper, task=task, spec=spec, settings=settings, sources=sources, seed=seed,
         budget=flags.budget,
@@ -140,5 +143,5 @@ def _find_wrapper(name: str) -> type[Wrapper]:
 
 
 def _fitted(defaults: Settings, settings: Settings) -> dict[str, str]:
-    before, after = defaults.to_dict(), settings.to_dict()
-    return {name: "budget" for part in after for name in after[part] if after[part][name] != before[part][name]}
+    before, after = defaults.flat(), settings.flat()
+    return {name: "budget" for name in after if after[name] != before[name]}

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from bench import PROTOCOL
 from bench.attempt import LAST, Attempt, forget, peak_memory_host
 from bench.ending import Ending
 from bench.errors import BusyError, RequestError
@@ -95,7 +94,7 @@ def _row(attempt: Attempt, ending: Ending, *, number: int, started_at: datetime,
     return Run(
         run_id=request.run_id,
         attempt=number,
-        protocol=PROTOCOL,
+        protocol=request.protocol,
         model=request.model.name,
         wrapper=request.wrapper.name,
         task=spec.name,

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, samples
+from datamodules._generated import GeneratedTask, require_length, samples
 from datamodules._spec import TaskSpec, TokenPerStep, Tokens
 
 SYMBOLS = 8
@@ -48,6 +48,10 @@ class Copy(GeneratedTask):
             license="MIT",
             citation="Arjovsky, Shah & Bengio, Unitary Evolution RNNs, ICML 2016, arXiv 1511.06464",
         )
+
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 2 * COPIED + 1)
+        return {"delay": seq_len - 2 * COPIED}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         """The symbols alone are stored, (N, 10)."""

@@ -16,7 +16,7 @@ import numpy as np
 from torch.nn import functional as F
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, distinct, samples
+from datamodules._generated import GeneratedTask, distinct, require_length, samples
 from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
 
 SYMBOLS = 8
@@ -45,6 +45,10 @@ class SelectiveCopy(GeneratedTask):
             license="MIT",
             citation="Gu & Dao, Mamba, 2023, arXiv 2312.00752",
         )
+
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 2 * COPIED)
+        return {"length": seq_len - COPIED}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         """The targets are stored without the positions that are ignored, (N, 10)."""

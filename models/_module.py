@@ -68,11 +68,16 @@ class SequenceModule(LightningModule):
             return y.masked_fill(y == self.spec.output.unscored, IGNORED)
         return y
 
+    def mean_train_loss(self) -> Tensor:
+        """Over the batches since the last call."""
+        mean = self.train_loss_sum / self.train_batches
+        self.train_loss_sum.zero_()
+        self.train_batches = 0
+        return mean
+
     def on_validation_epoch_end(self) -> None:
         if self.train_batches:
-            self.log("train/loss", self.train_loss_sum / self.train_batches, sync_dist=True)
-            self.train_loss_sum.zero_()
-            self.train_batches = 0
+            self.log("train/loss", self.mean_train_loss(), sync_dist=True)
         self.log_evaluation("validation")
 
     def on_test_epoch_end(self) -> None:

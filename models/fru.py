@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._base import Paper
+from models._base import GainBounds, Paper
 from models._statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models._wrappers import Plain
 
@@ -35,6 +35,7 @@ Backend = Literal["auto", "eager", "fused"]
 PACKAGES = {"cpu": "numba", "cuda": "triton"}
 """Device → what compiles its fused kernel."""
 HAS_KERNEL = {device: find_spec(package) is not None for device, package in PACKAGES.items()}
+LARGEST_EXPONENT = 700  # e to more is no float64
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
 
@@ -166,6 +167,25 @@ class FRU(StatisticalRecurrence):
         # In float64, and without whole turns: f·t/T reaches T, where float32 has no digits left for the phase.
         turns = (t.double()[..., None] * self.freqs_k.double() / self.seq_len).frac().to(self.phase.dtype)
         return torch.cos(2 * math.pi * (turns + self.phase)) / self.seq_len
+
+    def gain_bounds(self, steps: int) -> GainBounds:
+        """e^{−2σ} and e^{σ} over T steps, whatever T is (Zhang et al. 2018), and so in proportion over other lengths.
+
+        A step maps du to (M + (1/T) C_t D_φ W_h D_r W_r) du, with C_t the k cosines and the ReLUs' zeros and ones in D.
+        Its second part is at most σ/T long, σ = √k σ_max(W_h) σ_max(W_r), so a product of T such steps is at most
+        (1 + σ/T)^T ≤ e^σ and, where M is the identity, at least (1 − σ/T)^T ≥ e^{−2σ} from T = 2σ on. In the paper's
+        linear unit with one frequency the two maps are one, and σ = σ_max(W_h W_r).
+        """
+        with torch.no_grad():
+            maps = self.stats.weight[:, self.input_size :], self.recur_feats.weight
+            sigma = math.sqrt(self.num_summaries) * math.prod(torch.linalg.matrix_norm(w, 2).item() for w in maps)
+        share = steps / self.seq_len
+        upper = math.exp(min(sigma * share, LARGEST_EXPONENT))
+        if not bool(self.decay().all()):
+            return GainBounds(sigma, None, upper, "no lower bound: the frequency 0 does not accumulate")
+        if self.seq_len < 2 * sigma:
+            return GainBounds(sigma, None, upper, f"no lower bound: it holds from T = 2σ on, and T is {self.seq_len}")
+        return GainBounds(sigma, math.exp(-2 * sigma * share), upper, "")
 
     def load_authors_weights(self, arrays: Mapping[str, np.ndarray]) -> None:
         super().load_authors_weights(arrays)

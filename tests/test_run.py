@@ -52,6 +52,18 @@ def test_equal_requests_are_one_run_and_different_ones_are_not() -> None:
     assert len({gru().run_id, *(other.run_id for other in others)}) == 1 + len(others)
 
 
+def test_a_setting_that_came_later_leaves_recorded_runs_what_they_are() -> None:
+    """The plain wrapper's `dropout`: runs were recorded before it existed."""
+    before = gru(budget="10k")
+    assert "dropout" not in before.settings.to_dict()["wrapper"]
+    given = gru(budget="10k", assignments=["dropout=0"])
+    assert (given.run_id, given.sources, given.command) == (before.run_id, before.sources, before.command)
+    other = gru(budget="10k", assignments=["dropout=0.1"])
+    assert other.run_id != before.run_id
+    assert other.settings.to_dict()["wrapper"]["dropout"] == 0.1
+    assert other.command.endswith("--set dropout=0.1")
+
+
 def test_an_edited_file_is_another_model(write_model: Writer) -> None:
     path = write_model("mine", "pass")
     before = find_model_or_file(str(path))

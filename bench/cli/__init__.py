@@ -2,7 +2,21 @@
 
 import typer
 
-from bench.cli import board, compare, contribute, data, database, listing, run, speed, suite, tune
+from bench.cli import (
+    board,
+    compare,
+    contribute,
+    data,
+    database,
+    listing,
+    probe,
+    reproduce,
+    results,
+    run,
+    speed,
+    suite,
+    tune,
+)
 
 app = typer.Typer(
     name="bench",
@@ -29,4 +43,7 @@ app.command("show")(board.show)
 app.command("app")(board.serve)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)
+app.command("probe", epilog=probe.EPILOG)(probe.probe)
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
+app.command("results", epilog=results.EPILOG)(results.results)
 app.add_typer(database.app, name="db")

@@ -38,11 +38,11 @@ class Row:
 def leaderboard(runs: Iterable[Run]) -> list[Row]:
     """A row for each task, architecture, wrapper, budget and configuration, best first within a task.
 
-    Interrupted runs have no result yet and are left out.
+    Interrupted runs have no result yet and are left out; so are runs by a paper's protocol, which can't be compared.
     """
     groups: defaultdict[Any, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.status != OPEN:
+        if run.status != OPEN and run.protocol > 0:
             groups[run.task, run.task_version, run.protocol, run.model, run.wrapper, run.budget, _key(run)].append(run)
     rows = [_row(group) for group in groups.values()]
     return sorted(rows, key=lambda row: (row.task, -row.score, row.params, row.model))
