@@ -75,7 +75,7 @@ class Attempt:
         return self._ending_of(lambda: self._train(with_tests=False))
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
-        _prepare_process()
+        prepare_process()
         try:
             act()
         except DivergedError as error:
@@ -228,7 +228,7 @@ def forget(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
     # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores. Threads inherit
     # the flag, so it must be set before the first parallel operation.

@@ -1,10 +1,11 @@
 """The one module that reads and writes results."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL, Engine, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -15,6 +16,44 @@ from db.engine import DEFAULT_PATH, check_writable, connect, database_url
 from db.errors import StoreError
 from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
 from db.standing import Standing
+
+LATEST = select(func.max(Run.id)).group_by(Run.run_id)
+
+
+class Note(NamedTuple):
+    """What an event says, before it is known of which row."""
+
+    kind: str
+    """One of EVENT_KINDS, which say what `data` holds."""
+    reason: str
+    data: Mapping[str, Any]
+
+    def of(self, row: int) -> Event:
+        assert self.kind in EVENT_KINDS, self.kind
+        return Event(run_row=row, kind=self.kind, reason=self.reason, data=dict(self.data), at=datetime.now(UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A run that somebody else made, to be recorded here."""
+
+    run: Run
+    curves: Sequence[CurvePoint]
+    notes: Sequence[Note]
+    corrected: Run | None = None
+    """The row in whose place the run comes."""
+    correction: Note | None = None
+    """What is said of that row."""
+
+    def add_to(self, session: Session) -> None:
+        if self.corrected and self.correction:
+            self.run.corrects = self.corrected.id
+            session.add(self.correction.of(self.corrected.id))
+        session.add(self.run)
+        session.flush()
+        for point in self.curves:
+            point.run_row = self.run.id
+        session.add_all([*self.curves, *(note.of(self.run.id) for note in self.notes)])
 
 
 class Store:
@@ -62,9 +101,13 @@ class Store:
 
     @property
     def artifacts(self) -> Path:
-        """The folder for checkpoints, weights and logs: beside a SQLite file, else beside the default database."""
+        """The folder for checkpoints, weights and logs."""
+        return self.beside("artifacts")
+
+    def beside(self, what: str) -> Path:
+        """The place of something that belongs to this database: beside a SQLite file, else beside the default one."""
         path = self._path() or DEFAULT_PATH
-        return path.parent / f"{path.stem}-artifacts"
+        return path.parent / f"{path.stem}-{what}"
 
     def __str__(self) -> str:
         return str(self._path() or self.url.render_as_string(hide_password=True))
@@ -104,10 +147,24 @@ class Store:
             return recorded
         return run
 
+    def record_together(self, submissions: Iterable[Submission]) -> None:
+        """Add runs that others made, with what is to be said of each: all of it or nothing.
+
+        Raises:
+            StoreError: another process recorded one of them meanwhile.
+        """
+        try:
+            with self._session() as session:
+                for submission in submissions:
+                    submission.add_to(session)
+        except IntegrityError as error:
+            raise StoreError("one of these runs was recorded meanwhile. Nothing was changed.") from error
+
     def result(self, run_id: str) -> Run | None:
-        """The recorded result of a run, if it has one; interrupted attempts are none."""
+        """The result of a run that counts, if it has one; interrupted attempts are none."""
+        query = select(Run).where(Run.run_id == run_id, Run.status != OPEN).order_by(Run.id.desc()).limit(1)
         with self._session() as session:
-            return session.scalar(select(Run).where(Run.run_id == run_id, Run.status != OPEN))
+            return session.scalar(query)
 
     def attempts(self, run_id: str) -> int:
         """How many attempts at a run are recorded."""
@@ -119,13 +176,12 @@ class Store:
         return self._latest(Run.run_id.startswith(prefix, autoescape=True))
 
     def runs(self, *, task: str | None = None, model: str | None = None) -> list[Run]:
-        """The latest attempt of every run, oldest first."""
+        """The latest attempt of every run, oldest first; a correction in the place of what it corrects."""
         wanted = [Run.task == task] * (task is not None) + [Run.model == model] * (model is not None)
         return self._latest(*wanted)
 
     def _latest(self, *conditions: object) -> list[Run]:
-        latest = select(func.max(Run.id)).group_by(Run.run_id)
-        query = select(Run).where(Run.id.in_(latest), *conditions).order_by(Run.id)  # type: ignore[arg-type]
+        query = select(Run).where(Run.id.in_(LATEST), *conditions).order_by(Run.id)  # type: ignore[arg-type]
         with self._session() as session:
             return list(session.scalars(query))
 
@@ -135,13 +191,8 @@ class Store:
             return list(session.scalars(query))
 
     def add_event(self, run: Run, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
-        """Say what happened to a recorded run; nothing of the run itself changes.
-
-        Args:
-            kind: one of EVENT_KINDS, which say what `data` holds.
-        """
-        assert kind in EVENT_KINDS, kind
-        event = Event(run_row=run.id, kind=kind, reason=reason, data=dict(data or {}), at=datetime.now(UTC))
+        """Say what happened to a recorded run, as a `Note` does; nothing of the run itself changes."""
+        event = Note(kind, reason, data or {}).of(run.id)
         with self._session() as session:
             session.add(event)
             session.flush()
@@ -155,5 +206,6 @@ class Store:
             return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
 
     def standing(self) -> Standing:
-        """Which runs no longer count, and how far the others are verified."""
-        return Standing.of(self.events())
+        """Which runs no longer count, and how far the others are verified. What was said of a corrected row is past."""
+        with self._session() as session:
+            return Standing.of(session.scalars(select(Event).where(Event.run_row.in_(LATEST)).order_by(Event.id)))
