@@ -79,6 +79,7 @@ class Verdict:
     """Why its structure is refused, where it is."""
     runs: list[RunVerdict] = field(default_factory=list)
     reproductions: list[Finding] = field(default_factory=list)
+    """A line for each cell that was trained again."""
 
     @property
     def accepted(self) -> bool:

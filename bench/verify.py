@@ -7,11 +7,12 @@ from typing import Any
 
 from bench.bundle import Bundle, BundleError, Claim
 from bench.claim import claimed_task
-from bench.copies import copied
 from bench.errors import RequestError
 from bench.host import host_secret
 from bench.limited import run_limited
+from bench.neighbours import copied, gaps
 from bench.rescore import Setting
+from bench.retrain import Reproduction
 from bench.scoring import Answers, is_close, score
 from bench.verdict import Check, Finding, RunVerdict, Verdict, carry_out
 from datamodules._generated import GeneratedTask
@@ -49,10 +50,25 @@ def verify(bundle: Bundle, data: bytes, host: Host) -> Verdict:
     verdicts = {claim.record.run_id: _look_at(claim, host, answers) for claim in bundle.claims}
     for run_id, other in copied(bundle.claims, host.store):
         verdicts[run_id].findings.append(Finding("copies", False, f"its predictions are those of run {other}"))
+    for run_id, missing in gaps(bundle.claims, host.store):
+        remark = f"{missing} are not here; seeds are 0, 1, 2, … and all of them are shown, so that none is chosen"
+        verdicts[run_id].findings.append(Finding("seeds", None, remark))
     sound = [run_id for run_id, verdict in verdicts.items() if not verdict.failures]
     for run_id, rescored in _rescore(data, sound, host).items():
         _take_in(verdicts[run_id], rescored)
     return Verdict(identity=bundle.identity, runs=list(verdicts.values()))
+
+
+def confirm(verdict: Verdict, reproductions: Sequence[Reproduction]) -> None:
+    """Add to a verdict what training again gave: each run of a cell that came back reaches the highest rung."""
+    for each in reproductions:
+        seeds = ", ".join(str(run.seed) for run in each.runs)
+        interval = f"the submitter's seeds predict {each.low:.2f} to {each.high:.2f}"
+        detail = f"mean score {each.mean:.2f} on seeds {seeds}; {interval}"
+        verdict.reproductions.append(Finding(f"{each.cell.label}, trained again", each.inside, detail))
+        for run in verdict.runs:
+            if each.inside and run.record.run_id in each.cell.run_ids:
+                run.rung = LADDER[-1]
 
 
 def _look_at(claim: Claim, host: Host, answers: dict[str, Answers]) -> RunVerdict:
@@ -60,7 +76,7 @@ def _look_at(claim: Claim, host: Host, answers: dict[str, Answers]) -> RunVerdic
     work = _Comparison(claim, host, answers)
     findings = carry_out(work.checks(), (BundleError, RequestError))
     if claim.record.finished and findings[-1].passed and not isinstance(work.answers.task, GeneratedTask):
-        findings.append(Finding("note", None, PUBLIC))
+        findings.append(Finding("labels", None, PUBLIC))
     return RunVerdict(claim.record, claim.identity, findings, recomputed=work.recomputed)
 
 

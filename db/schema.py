@@ -62,7 +62,7 @@ class Run(Base):
         # result, or of an earlier correction, that it names; each is corrected at most once, so that one row counts.
         Index("one_result_per_run", "run_id", unique=True,
               sqlite_where=text(FIRST_RESULT), postgresql_where=text(FIRST_RESULT)),
-        Index("one_correction_per_result", "corrects", unique=True),
+        Index("one_correction_per_result", "run_id", "corrects", unique=True),
         Index(None, "task", "model"),
     )  # fmt: skip
 
@@ -118,8 +118,8 @@ class Run(Base):
     command: Mapped[str]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
-    corrects: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), default=None)
-    """The row of the same run that this one takes the place of."""
+    corrects: Mapped[int | None] = mapped_column(default=None)
+    """The attempt of the same run that this one takes the place of."""
 
 
 class CurvePoint(Base):
@@ -140,7 +140,7 @@ class Event(Base):
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(init=False, primary_key=True)
-    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True, init=False)
     kind: Mapped[str]
     """One of EVENT_KINDS."""
     reason: Mapped[str]

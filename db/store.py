@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import URL, Engine, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -20,40 +20,28 @@ from db.standing import Standing
 LATEST = select(func.max(Run.id)).group_by(Run.run_id)
 
 
-class Note(NamedTuple):
-    """What an event says, before it is known of which row."""
-
-    kind: str
-    """One of EVENT_KINDS, which say what `data` holds."""
-    reason: str
-    data: Mapping[str, Any]
-
-    def of(self, row: int) -> Event:
-        assert self.kind in EVENT_KINDS, self.kind
-        return Event(run_row=row, kind=self.kind, reason=self.reason, data=dict(self.data), at=datetime.now(UTC))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A run that somebody else made, to be recorded here."""
+    """A run that somebody else made, and what is to be said of it."""
 
     run: Run
     curves: Sequence[CurvePoint]
-    notes: Sequence[Note]
+    events: Sequence[Event]
     corrected: Run | None = None
     """The row in whose place the run comes."""
-    correction: Note | None = None
+    correction: Event | None = None
     """What is said of that row."""
 
     def add_to(self, session: Session) -> None:
-        if self.corrected and self.correction:
-            self.run.corrects = self.corrected.id
-            session.add(self.correction.of(self.corrected.id))
         session.add(self.run)
         session.flush()
-        for point in self.curves:
-            point.run_row = self.run.id
-        session.add_all([*self.curves, *(note.of(self.run.id) for note in self.notes)])
+        parts: list[CurvePoint | Event] = [*self.curves, *self.events]
+        for part in parts:
+            part.run_row = self.run.id
+        session.add_all(parts)
+        if self.corrected and self.correction:
+            self.correction.run_row = self.corrected.id
+            session.add(self.correction)
 
 
 class Store:
@@ -191,8 +179,13 @@ class Store:
             return list(session.scalars(query))
 
     def add_event(self, run: Run, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
-        """Say what happened to a recorded run, as a `Note` does; nothing of the run itself changes."""
-        event = Note(kind, reason, data or {}).of(run.id)
+        """Say what happened to a recorded run; nothing of the run itself changes.
+
+        Args:
+            kind: one of EVENT_KINDS, which say what `data` holds.
+        """
+        event = new_event(kind, reason, data)
+        event.run_row = run.id
         with self._session() as session:
             session.add(event)
             session.flush()
@@ -209,3 +202,9 @@ class Store:
         """Which runs no longer count, and how far the others are verified. What was said of a corrected row is past."""
         with self._session() as session:
             return Standing.of(session.scalars(select(Event).where(Event.run_row.in_(LATEST)).order_by(Event.id)))
+
+
+def new_event(kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
+    """An event that is yet to be stored."""
+    assert kind in EVENT_KINDS, kind
+    return Event(kind=kind, reason=reason, data=dict(data or {}), at=datetime.now(UTC))

@@ -14,7 +14,7 @@ from bench.bundle.archive import identity, read_members
 from bench.bundle.curves import Point, read_curves
 from bench.bundle.documents import load, parse, validate
 from bench.bundle.errors import BundleError
-from bench.bundle.predictions import Array, read_predictions
+from bench.bundle.predictions import Array, fingerprint, read_predictions
 from bench.bundle.schema import Config, Environment, Record
 from bench.bundle.tensors import TensorInfo, read_tensors
 from bench.names import families_of, stems
@@ -49,6 +49,11 @@ class Claim:
     """Test split → what was predicted; empty for a run that did not finish, as `tensors`."""
     weights: bytes
     tensors: dict[str, TensorInfo]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Test split → the hash of what was predicted."""
+        return {split: fingerprint(array) for split, array in self.predictions.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,18 +9,12 @@ from bench.bundle.archive import write_members
 from bench.bundle.curves import Point, write_curves
 from bench.bundle.documents import validate
 from bench.bundle.read import LARGEST_BUNDLE, MOST_RUNS, OF_FINISHED
-from bench.bundle.schema import SCHEMA, Params, Record, RunFacts
+from bench.bundle.rows import record_of
+from bench.bundle.schema import Record
 from bench.errors import RequestError
-from bench.text import one_line
 from db.schema import OPEN, CurvePoint, Run
 from db.store import Store
 
-SAME = (
-    "run_id", "protocol", "model", "wrapper", "task", "task_version", "seed", "budget", "config_source", "status",
-    "best_epoch", "epochs", "steps", "state_bytes", "samples_per_second", "train_seconds", "wall_seconds",
-    "peak_memory_host", "peak_memory_device", "source_hash",
-)  # fmt: skip
-"""What a record has as the database has it."""
 PRIVATE = ("data_dir",)
 """Of how a run was carried out: paths on the submitter's machine."""
 
@@ -52,7 +46,7 @@ def _members(run: Run, store: Store) -> dict[str, bytes]:
             f"run {run.run_id} is of the file {run.model}, which no host has: contribute the architecture first "
             "(CONTRIBUTING.md), then run it under its name."
         )
-    record = _record(run)
+    record = record_of(run)
     validate(record, Record, f"run {run.run_id}")
     return {
         "bundle.json": json.dumps(record, indent=1).encode(),
@@ -60,22 +54,6 @@ def _members(run: Run, store: Store) -> dict[str, bytes]:
         "environment.txt": _environment(run.environment),
         "curves.csv": write_curves(map(_point, store.curves(run))),
         **(_files(run, store.artifacts / run.run_id) if run.status == "finished" else {}),
-    }
-
-
-def _record(run: Run) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        **{name: getattr(run, name) for name in SAME},
-        "reason": None if run.reason is None else one_line(run.reason),
-        "metrics": {
-            split: {"name": run.metric_name, "value": values[run.metric_name], "loss": values["loss"]}
-            for split, values in run.metrics.items()
-        },
-        "params": {part: getattr(run, f"params_{part}") for part in Params.model_fields},
-        "facts": {name: run.facts.get(name, {}) for name in RunFacts.model_fields},
-        "started_at": run.started_at.isoformat(),
-        "finished_at": run.finished_at.isoformat(),
     }
 
 

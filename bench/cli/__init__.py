@@ -2,7 +2,7 @@
 
 import typer
 
-from bench.cli import board, compare, contribute, data, database, listing, run, speed, suite, tune
+from bench.cli import board, compare, contribute, data, database, listing, run, speed, submit, suite, tune
 
 app = typer.Typer(
     name="bench",
@@ -26,6 +26,10 @@ app.command("check")(contribute.check)
 app.command("runs")(board.runs)
 app.command("leaderboard")(board.leaderboard)
 app.command("show")(board.show)
+app.command("bundle", epilog=submit.EPILOG)(submit.bundle)
+app.command("verify")(submit.verify)
+app.command("import")(submit.import_)
+app.command("retract")(submit.retract)
 app.command("app")(board.serve)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)

@@ -1,15 +1,16 @@
-"""Predictions that are somebody else's."""
+"""A claim beside the other runs that are known: predictions that are another's, seeds that were left out."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.bundle import Claim
-from bench.bundle.predictions import fingerprint
 from db.store import Store
 
+MOST_SHOWN = 10
 LENGTH = {"epochs", "max_steps", "patience"}
 """Settings that say how long training may last: runs that differ in nothing else may choose the same checkpoint."""
 
@@ -31,7 +32,7 @@ def copied(claims: Sequence[Claim], store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _key(claim: Claim) -> tuple[str, str]:
-    return fingerprint(claim.predictions["test"]), _origin(claim.record, claim.config.model_dump())
+    return claim.fingerprints["test"], _origin(claim.record, claim.config.model_dump())
 
 
 def _origin(run: Any, config: Mapping[str, Mapping[str, Any]]) -> str:
@@ -43,3 +44,25 @@ def _origin(run: Any, config: Mapping[str, Mapping[str, Any]]) -> str:
 def _is_common(claim: Claim) -> bool:
     test, predictions = claim.record.metrics["test"], claim.predictions["test"]
     return (test.name, test.value) == ("accuracy", 1.0) or bool(np.all(predictions == predictions[:1]))
+
+
+def gaps(claims: Sequence[Claim], store: Store) -> Iterator[tuple[str, str]]:
+    """The run_id of the first claim of each cell of which seeds are neither here nor in the bundle, and those seeds."""
+    seeds: defaultdict[str, set[int]] = defaultdict(set)
+    for run in store.runs():
+        seeds[_cell(run, run.config)].add(run.seed)
+    first: dict[str, str] = {}
+    for claim in claims:
+        cell = _cell(claim.record, claim.config.model_dump())
+        seeds[cell].add(claim.record.seed)
+        first.setdefault(cell, claim.record.run_id)
+    for cell, run_id in first.items():
+        missing = sorted(set(range(max(seeds[cell]))) - seeds[cell])
+        if missing:
+            yield run_id, ", ".join(map(str, missing[:MOST_SHOWN]))
+
+
+def _cell(run: Any, config: Mapping[str, Any]) -> str:
+    """All that makes a run but its seed."""
+    parts = [run.model, run.wrapper, run.task, run.task_version, run.protocol, run.budget, config]
+    return json.dumps(parts, sort_keys=True)
