@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ class Rescoring:
         spec, samples = self.task.spec, self.task.split(split)
         ours, y = self._predict(samples), targets(self.task, samples)
         found, stated = score(spec, ours, y).value, self.claim.record.metrics[split].value
-        if split == "test":
+        if split == "test" and isfinite(found):
             self.recomputed = found
         if not is_close(spec, found, stated):
             raise BundleError(f"{spec.metric} of the weights on {split} is {found:.4g}, {stated:.4g} is claimed")
@@ -142,8 +143,9 @@ class Rescoring:
         here = score(self.task.spec, self._predict(samples), targets(self.task, samples))
         known = targets(self.task, self.task.split("test"))
         there = score(self.task.spec, self.claim.predictions["test"], known)
+        detail = check_not_worse(here, there, higher_is_better=self.task.spec.higher_is_better)
         self.fresh = here.value
-        return check_not_worse(here, there, higher_is_better=self.task.spec.higher_is_better)
+        return detail
 
     def _predict(self, samples: Samples) -> Array:
         """What the network says, by the code that evaluates a run."""
@@ -196,7 +198,7 @@ def check_not_worse(here: Scored, there: Scored, *, higher_is_better: bool) -> s
     """Raises BundleError: the score here is worse by more than MOST_ERRORS standard errors of the difference."""
     gap = (there.value - here.value) * (1 if higher_is_better else -1)
     error = (here.error**2 + there.error**2) ** 0.5
-    if gap > MOST_ERRORS * error + 1e-9:
+    if not gap <= MOST_ERRORS * error + 1e-9:  # what is not a number is not good enough either
         raise BundleError(
             f"{here.value:.4g} on a split drawn here, {there.value:.4g} on the public one, "
             f"{gap / max(error, 1e-9):.0f} standard errors better: was it trained on the test split?"
@@ -204,19 +206,26 @@ def check_not_worse(here: Scored, there: Scored, *, higher_is_better: bool) -> s
     return f"{here.value:.4g}"
 
 
+def respond(line: bytes, data: bytes) -> bytes:
+    """What was found of each run that the line names, as JSON: run_id → `Rescored`."""
+    options = json.loads(line)
+    wanted, setting = options.pop("runs"), Setting(**options)
+    claims = [claim for claim in read_bundle(data).claims if claim.record.run_id in wanted]
+    found = {claim.record.run_id: asdict(rescore(claim, setting)) for claim in claims}
+    return json.dumps(found, allow_nan=False).encode()
+
+
 def main() -> None:
     """The process."""
     answer = os.dup(1)
     os.dup2(2, 1)  # nothing but the answer goes to stdout
-    line = json.loads(sys.stdin.buffer.readline())
-    wanted, setting = line.pop("runs"), Setting(**line)
-    resource.setrlimit(resource.RLIMIT_DATA, (setting.memory, setting.memory))
+    line, data = sys.stdin.buffer.readline(), sys.stdin.buffer.read()
+    memory = json.loads(line)["memory"]
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prepare_process()
-    claims = [claim for claim in read_bundle(sys.stdin.buffer.read()).claims if claim.record.run_id in wanted]
-    found = {claim.record.run_id: asdict(rescore(claim, setting)) for claim in claims}
-    with os.fdopen(answer, "w") as stream:
-        json.dump(found, stream)
+    with os.fdopen(answer, "wb") as stream:
+        stream.write(respond(line, data))
 
 
 if __name__ == "__main__":

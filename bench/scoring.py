@@ -113,7 +113,7 @@ def check_agreement(spec: TaskSpec, precision: str, ours: Array, theirs: Array, 
     if isinstance(spec.output, Value):
         gap, error = _rms(ours - theirs), _rms(ours - y)
         legal = 0.05 * error + ROUNDING[precision] * _rms(ours)
-        if gap > legal:
+        if not gap <= legal:  # also where it is not a number
             raise BundleError(
                 f"predictions are {gap:.3g} (root mean square) from what the weights say; {legal:.2g} is legal"
             )

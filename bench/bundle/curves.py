@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from math import isfinite
 from typing import NamedTuple
 
 from bench.bundle.errors import BundleError
@@ -36,7 +37,7 @@ def read_curves(content: bytes, where: str) -> list[Point]:
 
 def _point(line: str, number: int, where: str) -> Point:
     found = LINE.fullmatch(line)
-    if not found:
+    if not found or not isfinite(float(found[4] or 0)):
         raise BundleError(f"{where}: line {number} is not name,epoch,step,value: {line[:80]!r}")
     name, epoch, step, value = found.groups()
     return Point(name, int(epoch), int(step), None if value is None else float(value))

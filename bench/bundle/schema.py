@@ -14,6 +14,9 @@ SCHEMA = 1
 MOST_PARAMS = 16_000_000
 LARGEST_SIZE = 100_000  # of any whole number among a model's settings
 MOST_LAYERS = 100
+LONGEST_TEXT = 500  # characters
+LONGEST_LIST = 1_000
+LARGEST_NUMBER = 1e30
 EARLIEST, LATEST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -32,22 +35,41 @@ def _instant(value: Any) -> Any:
     return instant
 
 
+def _scalar(value: Any) -> Any:
+    if isinstance(value, str) and len(value) <= LONGEST_TEXT:
+        return _printable(value)
+    if value is None or (isinstance(value, int | float) and abs(value) <= LARGEST_NUMBER):
+        return value
+    raise ValueError(f"neither null, true, false, a number nor a text of at most {LONGEST_TEXT} characters")
+
+
+def _setting(value: Any) -> Any:
+    if isinstance(value, list) and len(value) <= LONGEST_LIST:
+        return [_scalar(each) for each in value]
+    return _scalar(value)
+
+
+def _circumstance(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) <= LONGEST_LIST:
+        return {_printable(name): _scalar(each) for name, each in value.items()}
+    return _scalar(value)
+
+
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Field(ge=0, le=2**62)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
-Number = Annotated[float, Field(ge=-1e30, le=1e30)]
-Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_printable)]
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_printable)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=64)]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(datetime.isoformat)]
-Scalar = bool | Annotated[int, Field(ge=-(2**62), le=2**62)] | Number | Text | None
-Setting = Scalar | Annotated[list[Scalar], Field(max_length=1_000)]
+Setting = Annotated[Any, AfterValidator(_setting)]
 Settings = Annotated[dict[Key, Setting], Field(max_length=64)]
 Facts = Annotated[dict[Key, Text], Field(max_length=32)]
 Splits = Annotated[dict[Name, Sha256], Field(max_length=16)]
-Environment = Annotated[dict[Key, Scalar | Annotated[dict[Key, Scalar], Field(max_length=64)]], Field(max_length=64)]
+Environment = Annotated[dict[Key, Annotated[Any, AfterValidator(_circumstance)]], Field(max_length=64)]
 
 
 class Strict(BaseModel):
@@ -58,7 +80,7 @@ class Metric(Strict):
     """The task's metric on a split, and the loss."""
 
     name: Literal["accuracy", "mse"]
-    value: Annotated[float, Field(ge=0, le=1e30)]
+    value: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
     loss: Number
 
 
