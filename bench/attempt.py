@@ -23,10 +23,12 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from safetensors.torch import save_model
 
+from bench.bundle.predictions import Array, fingerprint, write_predictions
 from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
 from bench.checkpoint import WholeCheckpoints
 from bench.ending import Ending, ending_of
 from bench.errors import RequestError
+from bench.evaluation import evaluate, named
 from bench.network import build
 from bench.provenance import gpu_joules
 from bench.request import Execution, RunRequest
@@ -54,6 +56,7 @@ class Attempt:
         self.monitor = f"validation/{request.spec.metric}"
         self.curves = Curves()
         self.metrics: dict[str, dict[str, float]] = {}
+        self.predictions: dict[str, Array] = {}
         self.best_epoch: int | None = None
         self.epochs = self.steps = 0
         self.facts: dict[str, Any] = {}
@@ -131,19 +134,20 @@ class Attempt:
             loaders["validation"] = data.val_dataloader()
         for split, loader in loaders.items():
             (scores,) = trainer.validate(module, dataloaders=loader, verbose=False)
-            self.metrics[split] = _named(scores)
+            self.metrics[split] = named(scores)
         for split, loader in ({"test": data.test_dataloader()} | data.extra_test_dataloaders()).items():
-            (scores,) = trainer.test(module, dataloaders=loader, verbose=False)
-            self.metrics[split] = _named(scores)
+            self.metrics[split], self.predictions[split] = evaluate(trainer, module, loader)
         for split, scores in self.metrics.items():
             if not all(map(math.isfinite, scores.values())):
                 raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")
+        self.facts["predictions"] = {split: fingerprint(array) for split, array in self.predictions.items()}
         if self.is_main_process:
-            self._keep_weights(module)
+            self._keep_proof(module)
 
-    def _keep_weights(self, module: SequenceModule) -> None:
-        """Leave the chosen weights in a form that nothing is executed to read."""
+    def _keep_proof(self, module: SequenceModule) -> None:
+        """Leave weights and predictions, in forms that nothing is executed to read."""
         save_model(module.network, str(self.folder / "weights.safetensors"))
+        (self.folder / "predictions.npz").write_bytes(write_predictions(self.predictions))
 
     def discard_checkpoints(self) -> None:
         """Once the result is recorded, nothing goes on from them."""
@@ -261,8 +265,3 @@ def _check_readable(checkpoint: Path) -> None:
         raise RequestError(
             f"{checkpoint} is damaged ({error}). Remove it to begin the run again: it gives what it would have given."
         ) from error
-
-
-def _named(scores: Any) -> dict[str, float]:
-    """`validation/loss` as `loss`."""
-    return {name.partition("/")[2]: float(value) for name, value in scores.items()}

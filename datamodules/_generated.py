@@ -81,6 +81,11 @@ class GeneratedTask(SequenceDataModule):
         """Samples in a split; an extra test split is as large as the test split."""
         return self.counts.get(split, self.counts["test"])
 
+    def fresh_test(self, secret: str) -> Samples:
+        """A test split of at most a chunk that nobody without the secret can have seen."""
+        count = TINY_COUNT if self.is_tiny else min(self.count("test"), CHUNK)
+        return self.draw_split("test", count, self.rng(f"fresh/{secret}"))
+
     def _chunks(self, split: str) -> Iterator[Samples]:
         starts = range(0, self.count(split), CHUNK)
         draw = partial(_draw_chunk, type(self), self.variant, split)

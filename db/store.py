@@ -1,8 +1,8 @@
 """The one module that reads and writes results."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,25 @@ from db.errors import StoreError
 from db.record import Record
 from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
 from db.standing import Standing
+
+LATEST = select(func.max(Run.id)).group_by(Run.run_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A run that somebody else made."""
+
+    record: Record
+    corrected: Run | None = None
+    """The row in whose place the run comes."""
+    correction: Event | None = None
+    """What is said of that row."""
+
+    def add_to(self, session: Session) -> None:
+        _add(session, self.record)
+        if self.corrected and self.correction:
+            self.correction.run_row = self.corrected.id
+            session.add(self.correction)
 
 
 class Store:
@@ -64,9 +83,13 @@ class Store:
 
     @property
     def artifacts(self) -> Path:
-        """The folder for checkpoints, weights and logs: beside a SQLite file, else beside the default database."""
+        """The folder for checkpoints, weights and logs."""
+        return self.beside("artifacts")
+
+    def beside(self, what: str) -> Path:
+        """The place of something that belongs to this database: beside a SQLite file, else beside the default one."""
         path = self._path() or DEFAULT_PATH
-        return path.parent / f"{path.stem}-artifacts"
+        return path.parent / f"{path.stem}-{what}"
 
     def __str__(self) -> str:
         return str(self._path() or self.url.render_as_string(hide_password=True))
@@ -107,7 +130,7 @@ class Store:
         """Add the runs of a file that are not here, with their curves and events: all together or not at all.
 
         A run whose result is here stays as it is, and so does an attempt. Only one that came from a file before gets
-        the events that the file has had since: a retraction reaches everybody.
+        what the file has had since, a correction or events: a retraction reaches everybody.
 
         Args:
             source: where the runs come from, for the event that marks each added one: {"file": its name, …}.
@@ -121,18 +144,32 @@ class Store:
                 session.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
             for record in records:
                 here = _recorded(session, record.run)
-                if here is None:
-                    mark = Event(kind="imported", reason=f"from {source['file']}", data=dict(source), at=_now())
+                if here is None or (record.run.corrects == here.attempt and _is_imported(session, here)):
+                    mark = new_event("imported", f"from {source['file']}", source)
                     _add(session, replace(record, events=[*record.events, mark]))
                     added.append(record.run)
-                elif session.scalars(select(Event).where(Event.run_row == here.id, Event.kind == "imported")).first():
+                elif _is_imported(session, here):
                     _add_events(session, here, record.events)
         return added
 
+    def record_together(self, submissions: Iterable[Submission]) -> None:
+        """Add runs that others made, with what is to be said of each: all of it or nothing.
+
+        Raises:
+            StoreError: another process recorded one of them meanwhile.
+        """
+        try:
+            with self._session() as session:
+                for submission in submissions:
+                    submission.add_to(session)
+        except IntegrityError as error:
+            raise StoreError("one of these runs was recorded meanwhile. Nothing was changed.") from error
+
     def result(self, run_id: str) -> Run | None:
-        """The recorded result of a run, if it has one; interrupted attempts are none."""
+        """The result of a run that counts, if it has one; interrupted attempts are none."""
+        query = select(Run).where(Run.run_id == run_id, Run.status != OPEN).order_by(Run.id.desc()).limit(1)
         with self._session() as session:
-            return session.scalar(select(Run).where(Run.run_id == run_id, Run.status != OPEN))
+            return session.scalar(query)
 
     def attempts(self, run_id: str) -> int:
         """How many attempts at a run are recorded."""
@@ -144,13 +181,12 @@ class Store:
         return self._latest(Run.run_id.startswith(prefix, autoescape=True))
 
     def runs(self, *, task: str | None = None, model: str | None = None) -> list[Run]:
-        """The latest attempt of every run, oldest first."""
+        """The latest attempt of every run, oldest first; a correction in the place of what it corrects."""
         wanted = [Run.task == task] * (task is not None) + [Run.model == model] * (model is not None)
         return self._latest(*wanted)
 
     def _latest(self, *conditions: object) -> list[Run]:
-        latest = select(func.max(Run.id)).group_by(Run.run_id)
-        query = select(Run).where(Run.id.in_(latest), *conditions).order_by(Run.id)  # type: ignore[arg-type]
+        query = select(Run).where(Run.id.in_(LATEST), *conditions).order_by(Run.id)  # type: ignore[arg-type]
         with self._session() as session:
             return list(session.scalars(query))
 
@@ -165,8 +201,7 @@ class Store:
         Args:
             kind: one of EVENT_KINDS, which say what `data` holds.
         """
-        assert kind in EVENT_KINDS, kind
-        event = Event(kind=kind, reason=reason, data=dict(data or {}), at=_now())
+        event = new_event(kind, reason, data)
         event.run_row = run.id
         with self._session() as session:
             session.add(event)
@@ -181,18 +216,21 @@ class Store:
             return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
 
     def standing(self) -> Standing:
-        """Which runs no longer count, and how far the others are verified."""
-        return Standing.of(self.events())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        """Which runs no longer count, and how far the others are verified. What was said of a corrected row is past."""
+        with self._session() as session:
+            return Standing.of(session.scalars(select(Event).where(Event.run_row.in_(LATEST)).order_by(Event.id)))
 
 
 def _recorded(session: Session, run: Run) -> Run | None:
-    """The result of the same run or, where it has none, the same attempt."""
+    """The result of the same run that counts or, where it has none, the same attempt."""
     taken = (Run.status != OPEN) | (Run.attempt == run.attempt)
-    return session.scalar(select(Run).where(Run.run_id == run.run_id, taken).order_by(Run.status == OPEN))
+    order = (Run.status == OPEN, Run.id.desc())
+    return session.scalar(select(Run).where(Run.run_id == run.run_id, taken).order_by(*order).limit(1))
+
+
+def _is_imported(session: Session, run: Run) -> bool:
+    found = select(Event.id).where(Event.run_row == run.id, Event.kind == "imported").limit(1)
+    return session.scalar(found) is not None
 
 
 def _add(session: Session, record: Record) -> None:
@@ -211,3 +249,9 @@ def _add_events(session: Session, run: Run, events: Sequence[Event]) -> None:
         if (event.kind, event.at) not in here:
             event.run_row = run.id
             session.add(event)
+
+
+def new_event(kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
+    """An event that is yet to be stored."""
+    assert kind in EVENT_KINDS, kind
+    return Event(kind=kind, reason=reason, data=dict(data or {}), at=datetime.now(UTC))

@@ -14,6 +14,7 @@ from bench.cli import (
     results,
     run,
     speed,
+    submit,
     suite,
     tune,
 )
@@ -40,6 +41,10 @@ app.command("check")(contribute.check)
 app.command("runs")(board.runs)
 app.command("leaderboard")(board.leaderboard)
 app.command("show")(board.show)
+app.command("bundle", epilog=submit.EPILOG)(submit.bundle)
+app.command("verify")(submit.verify)
+app.command("import")(submit.import_)
+app.command("retract")(submit.retract)
 app.command("app")(board.serve)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)

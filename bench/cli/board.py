@@ -2,13 +2,17 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.database import open_store
 from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_rows
+
+if TYPE_CHECKING:
+    from db.schema import Run
+    from db.store import Store
 
 ROW_COLUMNS: Cells = {
     "task": field("task"),
@@ -21,6 +25,7 @@ ROW_COLUMNS: Cells = {
     "budget": field("budget"),
     "seeds": lambda row: str(len(row["seeds"])),
     "failed": field("failures"),
+    "verified": field("verification"),
     "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
 }
 """Of a `bench.ranking.Row`."""
@@ -63,7 +68,7 @@ def leaderboard(
 
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     """
-    from bench.ranking import leaderboard as ranked
+    from bench.board import task_rows
     from db.store import Store
 
     if suite is not None:
@@ -72,8 +77,7 @@ def leaderboard(
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
-    recorded = Store(db, read_only=True).runs(task=task)
-    table = [row for row in ranked(recorded) if budget in (None, row.budget)]
+    table = [row for row in task_rows(Store(db, read_only=True), task) if budget in (None, row.budget)]
     print_rows([asdict(row) for row in table], ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
 
 
@@ -98,6 +102,7 @@ def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as
         "seeds": field("seeds"),
         "failed": field("failures"),
         "on front": number("p_front", ".2f"),
+        "verified": field("verification"),
         "tuning": field("tuning"),
         "settings": field("settings"),
     }
@@ -111,21 +116,32 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one run: result, settings, provenance and the command that repeats it."""
-    from bench.errors import RequestError
     from bench.report import full
     from db.store import Store
 
     store = Store(db, read_only=True)
-    found = store.find(run)
-    if len(found) != 1:
-        ids = ", ".join(each.run_id for each in found[:8])
-        given = f"{len(found)} runs begin with {run!r}: {ids}" if found else f"no run begins with {run!r}"
-        raise RequestError(f"{given}. `bench runs` lists them.")
-    document = full(found[0], store.curves(found[0]))
+    found = one_run(run, store)
+    document = full(found, store.curves(found), store.events(found.run_id))
     if as_json:
         print_json(document)
     else:
         _print_record(document)
+
+
+def one_run(prefix: str, store: "Store") -> "Run":
+    """The run whose id begins so.
+
+    Raises:
+        RequestError: there is none, or there are several.
+    """
+    from bench.errors import RequestError
+
+    found = store.find(prefix)
+    if len(found) != 1:
+        ids = ", ".join(each.run_id for each in found[:8])
+        given = f"{len(found)} runs begin with {prefix!r}: {ids}" if found else f"no run begins with {prefix!r}"
+        raise RequestError(f"{given}. `bench runs` lists them.")
+    return found[0]
 
 
 def serve(

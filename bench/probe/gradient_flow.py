@@ -19,9 +19,9 @@ from torch.nn.functional import pad
 from torch.utils._pytree import tree_flatten, tree_map
 
 from datamodules._base import Samples
-from datamodules._spec import TaskSpec, TokenPerStep
+from datamodules._spec import TaskSpec
 from models._base import GainBounds, SequenceModel, final_step
-from models._module import SequenceModule
+from models._module import SequenceModule, scored
 from models._training import Training
 from models._wrappers import Wrapper
 
@@ -137,8 +137,9 @@ def input_gradients(network: Wrapper, spec: TaskSpec, samples: Samples) -> Tenso
         handle = network.embedding.register_forward_hook(listen)
         outputs = network(samples.x, samples.lengths)
         handle.remove()
-    y = module.scored(samples.y) if isinstance(spec.output, TokenPerStep) else samples.y
-    loss = module.loss(outputs, y) * len(samples.y)  # a mean over the batch, of which each sample has its share
+    loss = module.loss(outputs, scored(spec, samples.y)) * len(
+        samples.y
+    )  # a mean over the batch, of which each sample has its share
     loss.backward()
     gradient = entered[0].grad
     assert gradient is not None
