@@ -1,5 +1,6 @@
 """The theorem of the FRU paper against exact Jacobians, and gradient flow against automatic differentiation."""
 
+import json
 import math
 
 import numpy as np
@@ -192,6 +193,20 @@ def test_a_vanishing_gradient_is_seen() -> None:
     assert found["state_gain"]["mean"] == pytest.approx(3.0**-40, rel=1e-3)
     back = np.array(found["input"])
     assert np.allclose(back[1:] / back[:-1], 1 / 3, rtol=1e-2)
+
+
+def test_a_gradient_that_explodes_is_no_number() -> None:
+    """A state that grows tenfold at each step, 10^60 in all: more than single precision holds, and than JSON says."""
+    network, spec, samples = small("rnn", "adding", 60)
+    rnn = network.mixers()[0].rnn
+    rnn.mode = "RNN_RELU"
+    with torch.no_grad():
+        rnn.weight_hh_l0.copy_(10 * torch.eye(len(rnn.weight_hh_l0)))
+        rnn.bias_ih_l0.fill_(1)
+    found = measure(network, spec, samples)
+    assert found["state_gain"]["high"] is None
+    assert None in found["input"]
+    json.dumps(found, allow_nan=False)
 
 
 def test_the_steps_that_are_kept_include_both_ends() -> None:

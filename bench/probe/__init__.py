@@ -1,7 +1,8 @@
 """Probes: what a recorded run's network does beyond its score. `bench probe` makes them.
 
 Each is an event of kind "probe" on the run that it measured, its `data` one of the following. A number that does not
-exist is null. T is always the number of steps of a sequence (`TaskSpec.seq_len`), u the state, t = 0 … T − 1.
+exist or is not finite is null. T is always the number of steps of a sequence (`TaskSpec.seq_len`), t = 0 … T − 1 counts
+them, u is the state.
 
 **gradient-flow**: how much the loss changes with an input t steps back, and with the initial state.
 

@@ -26,6 +26,7 @@ from models._training import Training
 from models._wrappers import Wrapper
 
 MOST_POINTS = 128
+CURVE_DIGITS = 4
 DIRECTIONS = 3
 DIRECTION_SEED = 1803
 
@@ -45,7 +46,7 @@ def measure(network: Wrapper, spec: TaskSpec, samples: Samples) -> dict[str, Any
     return {
         "length": length,
         "steps_back": back,
-        "input": [float(f"{norms_T[length - 1 - step].item():.4g}") for step in back],
+        "input": [_number(norms_T[length - 1 - step], digits=CURVE_DIGITS) for step in back],
         **_of_state(network, taps, length),
     }
 
@@ -59,10 +60,15 @@ def _of_state(network: Wrapper, taps: "Sequence[Tap]", length: int) -> dict[str,
     squares_N = torch.stack([each.loss_N**2 for each in pulled]).sum(0)
     gains = torch.stack([each.gain_VN for each in pulled])
     return {
-        "initial_state": squares_N.sqrt().mean().item(),
-        "state_gain": {"low": gains.min().item(), "mean": gains.mean().item(), "high": gains.max().item()},
+        "initial_state": _number(squares_N.sqrt().mean()),
+        "state_gain": {"low": _number(gains.min()), "mean": _number(gains.mean()), "high": _number(gains.max())},
         "bounds": None if bounds is None else bounds._asdict(),
     }
+
+
+def _number(value: Tensor, digits: int = 17) -> float | None:
+    """None where it exploded: JSON has no infinity."""
+    return float(f"{value.item():.{digits}g}") if torch.isfinite(value) else None
 
 
 def steps_back(length: int) -> list[int]:

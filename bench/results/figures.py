@@ -49,5 +49,5 @@ def _points(store: Store, figure: str, task: str) -> list[dict[str, Any]]:
         for each in data["measured"]
         if each["length"] == max(data["lengths"])
         for back, norm in zip(each["steps_back"], each["input"], strict=True)
-        if norm > LEAST
+        if norm is not None and norm > LEAST
     ]

@@ -116,7 +116,7 @@ def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
         "‖∂loss/∂x‖, last step": _number(measured["input"][0], ".2g"),
         "first step": _number(measured["input"][-1], ".2g"),
         "‖∂loss/∂u₀‖": _number(measured["initial_state"], ".2g"),
-        "gain": NONE if gain is None else f"{gain['low']:.2g}–{gain['high']:.2g}",
+        "gain": NONE if gain is None else f"{_number(gain['low'], '.2g')} to {_number(gain['high'], '.2g')}",
         "bounds": f"{_number(bounds.get('lower'), '.2g')} to {_number(bounds.get('upper'), '.2g')}" if bounds else NONE,
     }
 
