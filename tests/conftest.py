@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from bench.__main__ import main
+from bench.rescore import respond
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
@@ -41,7 +42,8 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "board.sqlite"
-        self.env = {"BENCH_DB": str(self.db)}
+        # One thread: on two busy cores two processes of one thread each are faster than two that fight over both.
+        self.env = {"BENCH_DB": str(self.db), "OMP_NUM_THREADS": "1"}
 
     def __call__(self, *words: str, code: int = 0) -> Done:
         """Run a command and check its exit code."""
@@ -67,8 +69,7 @@ class Bench:
         return self(*words, code=2).stderr
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        # One thread: on two busy cores two processes of one thread each are faster than two that fight over both.
-        env = os.environ | self.env | {"OMP_NUM_THREADS": "1"}
+        env = os.environ | self.env
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [self.env.get("PYTHONPATH"), str(ROOT)]))
         command = [sys.executable, "-m", "bench", *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -96,6 +97,14 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bench("run", "--model", "gru", "--seed", "1", *QUICK)
     bench("run", "--model", "fru", *DIVERGING, code=1)
     return bench
+
+
+@pytest.fixture
+def rescored_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles are rescored in this process, which spares the seconds that importing torch takes."""
+    monkeypatch.setattr(
+        "bench.verify.run_limited", lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1))
+    )
 
 
 @pytest.fixture

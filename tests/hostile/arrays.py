@@ -109,8 +109,10 @@ WEIGHTS: dict[str, tuple[bytes, str]] = {
     "named by a path": (tensors({"../a": one()}, bytes(8)), "String should match pattern"),
     "not a number": (tensors({"a": one()}, struct.pack("<2f", 1.0, float("nan"))), "a number that is not finite"),
     "infinite": (tensors({"a": one()}, struct.pack("<2f", 1.0, float("inf"))), "a number that is not finite"),
-    "as many as are legal": (tensors({"a": one(shape=(16_000_000,), offsets=(0, 64_000_000))}, bytes(64_000_000)),
-                             "has 16,000,000 numbers, bundle.json says"),
+    "as many as are legal": (
+        tensors({"a": one(shape=(16_000_000,), offsets=(0, 64_000_000))}, bytes(64_000_000)),
+        "has 16,000,000 numbers, bundle.json says",
+    ),
     "fewer than the record says": (tensors({"a": one()}, bytes(8)), "has 2 numbers, bundle.json says"),
 }
 ARRAYS: dict[str, Case] = {
