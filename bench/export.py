@@ -13,7 +13,8 @@ from bench.board import suite_board
 from bench.files import write_whole
 from bench.published import RANKING, import_files, read_file
 from bench.ranking.cells import EntryKey, entry_key
-from bench.suites import SUITES, Suite
+from bench.reproduce import fru_paper
+from bench.suites import SUITES
 from db.record import DamagedError, Record, to_text
 from db.schema import OPEN, CurvePoint, Event, Run
 from db.store import Store
@@ -26,17 +27,18 @@ DECIMALS = 6  # of the numbers of a ranking
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
     """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
 
-    Left out are runs that have not ended, that belong to no suite or tier, and those of a model file by its path.
+    The cells of a paper that `bench reproduce` ran at its length have files too. Left out are runs that have not
+    ended, all others that belong to no suite or tier, and those of a model file by its path.
 
     Returns:
-        The files of the entries.
+        The files of the entries and cells.
 
     Raises:
         DamagedError: a file that is there can't be read.
     """
     paths = []
-    for suite, tier, entry, runs in _entries(store, model):
-        path = folder / suite.name / tier / f"{_file_stem(entry)}.json"
+    for file, runs in (*_entries(store, model), *_cells(store, model)):
+        path = folder / file
         records = {record.run.run_id: record for record in read_file(path)} if path.exists() else {}
         for run in runs:
             records[run.run_id] = _merged(_record(store, run), records.get(run.run_id))
@@ -53,7 +55,8 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
     return paths
 
 
-def _entries(store: Store, model: str | None) -> Iterator[tuple[Suite, str, EntryKey, list[Run]]]:
+def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
+    """The file of each entry of a suite, and its runs."""
     ended = [run for run in store.runs(model=model) if run.status != OPEN and "@" not in run.model]
     for suite in SUITES.values():
         groups = defaultdict(list)
@@ -61,7 +64,16 @@ def _entries(store: Store, model: str | None) -> Iterator[tuple[Suite, str, Entr
             if suite.includes(run) and run.budget in suite.tiers:
                 groups[entry_key(run)].append(run)
         for entry, runs in sorted(groups.items()):
-            yield suite, entry.tier, entry, runs
+            yield Path(suite.name, entry.tier, f"{_file_stem(entry)}.json"), runs
+
+
+def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
+    """The file of each cell of the FRU paper, by each protocol, and its runs."""
+    for cell in fru_paper.cells():
+        for protocol in fru_paper.PROTOCOLS:
+            runs = fru_paper.recorded(cell, protocol, store)
+            if runs and model in (None, cell.model):
+                yield Path(fru_paper.NAME, cell.task, f"{cell.stem}-{protocol}.json"), runs
 
 
 def _file_stem(entry: EntryKey) -> str:

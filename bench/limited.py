@@ -24,7 +24,7 @@ def run_limited(module: str, given: bytes, *, seconds: float) -> bytes:
     try:
         answer, complaints = process.communicate(given, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise BundleError(f"not done after {seconds:,.0f} s; --time-limit allows more") from None
+        raise BundleError(f"not done after {seconds:,g} s; --time-limit allows more") from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -128,7 +128,7 @@ def reproduce(
     found, reproductions = cells(claims), []
     sent_in = {event.run_id for event in store.events() if event.kind == "imported"}
     for cell in found:
-        runs = [_train(request, store, execution, listener) for request in _fresh(cell, fresh, sent_in)]
+        runs = [_train(request, store, execution, listener) for request in fresh_requests(cell, fresh, sent_in)]
         low, high = prediction_interval(cell.scores, fresh, ALPHA / len(found))
         reproductions.append(Reproduction(cell=cell, runs=runs, low=low, high=high))
     return reproductions
@@ -142,7 +142,7 @@ def _train(request: RunRequest, store: Store, execution: Execution, listener: Li
     return recorded
 
 
-def _fresh(cell: Cell, count: int, sent_in: set[str]) -> list[RunRequest]:
+def fresh_requests(cell: Cell, count: int, sent_in: set[str]) -> list[RunRequest]:
     """The first seeds after the submitter's of which nobody sent a result in."""
     after = max(request.seed for request in cell.requests) + 1
     requests = (replace(cell.requests[0], seed=seed) for seed in range(after, after + count + len(sent_in)))

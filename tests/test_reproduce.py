@@ -306,3 +306,22 @@ def test_a_wrong_name_is_refused(bench: Bench) -> None:
     assert "Did you mean 'mix-sin'?" in bench.refused("reproduce", "fru-paper", "--only", "mix-sine")
     assert "fru, lstm, rnn, sru" in bench.refused("reproduce", "fru-paper", "--models", "gru")
     assert "fru-paper" in bench.refused("reproduce", "another-paper")
+
+
+def test_a_papers_runs_are_published_as_text(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two runs at the paper's length, which is made short here: written, read into another database, shown there."""
+    monkeypatch.setattr(Cell, "epochs", 1)
+    monkeypatch.setattr(MixtureTask, "counts", {"train": 64, "validation": 32, "test": 32})
+    monkeypatch.setattr(MixtureAsPublished, "count_all", 80)
+    bench.env["BENCH_CACHE_DIR"] = str(tmp_path / "cache")
+    words = ("reproduce", "fru-paper", "--only", "mix-poly-5", "--models", "rnn", "--seeds", "1")
+    document = bench.json(*words)
+    bench("db", "export", str(tmp_path / "published"))
+    files = {str(path.relative_to(tmp_path / "published")) for path in tmp_path.glob("published/**/*.json")}
+    assert files == {f"fru-paper/mix-poly-5/rnn-{protocol}.json" for protocol in ("ours", "authors")}
+    (tmp_path / "other").mkdir()
+    other = Bench(tmp_path / "other")
+    other.env["BENCH_PUBLISHED"] = str(tmp_path / "published")
+    shown = other.json(*words, "--time-limit", "0s")
+    assert shown["cells"][0]["authors_protocol"] == document["cells"][0]["authors_protocol"]
+    assert shown["missing"] == 0

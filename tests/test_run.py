@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_model
@@ -168,6 +169,29 @@ def test_the_kept_weights_are_the_evaluated_ones(bench: Bench) -> None:
     assert accuracy == pytest.approx(record["metric"]["value"], abs=1e-6)
 
 
+def kept_accuracy(bench: Bench) -> float:
+    """Of the predictions that the one run left."""
+    (path,) = bench.folder.glob("board-artifacts/*/predictions.npz")
+    with np.load(path, allow_pickle=False) as predictions:
+        return float((predictions["test"] == Digits().split("test").y.numpy()).mean())
+
+
+def test_the_kept_predictions_are_those_that_were_scored(bench: Bench) -> None:
+    bench("run", "--model", "gru", *QUICK)
+    assert kept_accuracy(bench) == pytest.approx(results(bench)["metric"]["value"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("task", "splits"), [("parity-40", {"test", "test-2x", "test-4x"}), ("copy-100", {"test"})])
+def test_every_test_split_leaves_its_predictions(bench: Bench, task: str, splits: set[str]) -> None:
+    bench("run", "--model", "gru", "--task", task, *SIZES, "--set", "hidden_size=4", "--set", "max_steps=2")
+    (path,) = bench.folder.glob("board-artifacts/*/predictions.npz")
+    with np.load(path, allow_pickle=False) as predictions:
+        assert set(predictions) == splits
+        answers = {"parity-40": 10_000, "copy-100": 100_000}[task]  # of copy, the ten symbols of each sample
+        assert {predictions[name].shape for name in splits} == {(answers,)}
+        assert {predictions[name].dtype.name for name in splits} == {"uint8"}
+
+
 def test_training_stops_at_max_steps_with_an_evaluation_there(bench: Bench) -> None:
     bench("run", "--model", "gru", "--set", "hidden_size=8", "--set", "max_steps=25")
     record = results(bench)
@@ -203,6 +227,7 @@ def test_two_devices_share_the_batch(bench: Bench) -> None:
     stdout, stderr = process.communicate(timeout=240)
     run = json.loads(stdout)
     assert (process.returncode, run["status"], run["steps"]) == (0, "finished", 2 * 17), stderr
+    assert kept_accuracy(bench) == pytest.approx(run["metric"]["value"], abs=1e-6)
     assert len(bench.json("runs")) == 1
     assert "batch_size=3 can't be shared by 2 devices" in bench.fresh(
         "run", "--model", "gru", *QUICK, "--devices", "2", "--accelerator", "cpu", "--set", "batch_size=3", code=2

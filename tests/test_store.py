@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
+from db import migrate
+from db.engine import connect, database_url
 from db.errors import StoreError
 from db.schema import Base, CurvePoint, Run
-from db.store import Store
+from db.store import Store, Submission, new_event
 
 ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -98,6 +101,61 @@ def test_events_say_which_runs_count_and_how_far_they_are_verified(url: str) -> 
     assert standing.withdrawn == {wrong.run_id, old.run_id}
     assert standing.rungs == {good.run_id: "reproduced"}
     assert plain.run_id not in standing.rungs
+
+
+def corrected(first: Run, **changes: Any) -> Submission:
+    """A correction of a recorded run."""
+    run = make_run(first.run_id, attempt=first.attempt + 1, corrects=first.attempt, **changes)
+    return Submission(
+        run=run, curves=[CurvePoint(name="lr", epoch=1, step=1, value=1.0)], events=[new_event("imported", "a bundle")],
+        corrected=first, correction=new_event("superseded", "the data were wrong", {"by": first.run_id}),
+    )  # fmt: skip
+
+
+def test_a_correction_takes_the_place_of_a_result_once(url: str) -> None:
+    store = Store(url)
+    first = store.record(make_run())
+    store.add_event(first, "verified", "by the host", {"rung": "reproduced"})
+    store.record_together([corrected(first, metric_value=0.4)])
+    for other in (corrected(first, metric_value=0.9), Submission(run=make_run(attempt=9), curves=[], events=[])):
+        with pytest.raises(StoreError, match="was recorded meanwhile"):
+            store.record_together([other])
+    (run,) = store.runs()
+    assert (run.metric_value, run.attempt, store.result(run.run_id).metric_value) == (0.4, 2, 0.4)  # type: ignore[union-attr]
+    assert [point.name for point in store.curves(run)] == ["lr"]
+    standing = store.standing()
+    assert (standing.withdrawn, standing.rungs) == (frozenset(), {}), "what was said of the old row is not of the new"
+    assert [event.kind for event in store.events(run.run_id)] == ["verified", "imported", "superseded"]
+    store.add_event(run, "retracted", "wrong too")
+    assert store.standing().withdrawn == {run.run_id}
+    store.record_together([corrected(run, metric_value=0.3)])
+    assert (store.runs()[0].metric_value, store.standing().withdrawn) == (0.3, frozenset())
+
+
+def test_submissions_are_recorded_together_or_not_at_all(url: str) -> None:
+    store = Store(url)
+    here = store.record(make_run("a" * 16))
+    fresh = Submission(run=make_run("b" * 16), curves=[], events=[new_event("imported", "a bundle")])
+    taken = Submission(run=make_run("a" * 16, attempt=2), curves=[], events=[])
+    with pytest.raises(StoreError, match="Nothing was changed"):
+        store.record_together([fresh, taken])
+    assert [run.run_id for run in store.runs()] == [here.run_id]
+    assert store.events() == []
+
+
+def test_an_older_database_keeps_its_results(url: str) -> None:
+    engine = connect(database_url(url), read_only=False)
+    with engine.begin() as connection:
+        command.upgrade(migrate._config(connection), "0001")
+    run = make_run()
+    values = {column.name: getattr(run, column.key) for column in Run.__table__.columns}
+    del values["id"], values["corrects"]
+    with engine.begin() as connection:
+        connection.execute(insert(Run.__table__).values(**values))  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=r"older schema \(0001\)"):
+        Store(url, read_only=True)
+    (kept,) = Store(url).runs()
+    assert (kept.metric_value, kept.corrects) == (0.5, None)
 
 
 def test_a_number_that_json_lacks_is_refused(url: str) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, Model
 from bench.cli.output import Cells, field, left_out, number, print_json, print_table, stderr
 from bench.cli.suite import SuiteBudget, SuiteName, announce
@@ -51,12 +52,11 @@ def probe(
     from bench.attempt import prepare_process
     from bench.probe.probing import LeftOutError, Prober
     from bench.request import Execution
-    from db.store import Store
 
     wanted = _wanted(probes)
     flags = {"assignments": assignments or [], "budget": budget, "wrapper": wrapper}
     probing = _probing(model, task, suite, flags, lengths, preset=preset, seeds=seeds)
-    request, store = probing.run, Store(db)
+    request, store = probing.run, open_store(db)
     prepare_process()
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
     prober = Prober(probing, store, execution, on_cell=announce, tell=lambda text: stderr.print(text, markup=False))

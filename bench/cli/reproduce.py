@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, seconds
 from bench.cli.output import Cells, print_json, print_rows, stderr
 from bench.cli.suite import announce
@@ -38,13 +39,12 @@ def reproduce(
     Runs that are recorded are shown, not repeated, and a stopped one is resumed.
     """
     from bench.cells import carry_out, cost
-    from bench.reproduce.fru_paper import available, chosen, requests
+    from bench.reproduce.fru_paper import PROTOCOLS, available, chosen, requests
     from bench.reproduce.report import Entry, document
     from bench.request import Execution
-    from db.store import Store
 
-    limit, store = seconds(time_limit), Store(db)
-    protocols = ("ours", "authors") if protocol == "both" else (protocol,)
+    limit, store = seconds(time_limit), open_store(db)
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
     entries = [
         Entry(cell, {name: requests(cell, name, seeds or SEEDS[name], epochs) for name in protocols})
         for cell in chosen(_words(only), _words(models))

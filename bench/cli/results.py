@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.database import open_store
 from bench.cli.options import Db
 from bench.cli.output import stderr
 
@@ -33,9 +34,8 @@ def results(
     from bench import ROOT
     from bench.results.markers import documents, filled
     from bench.results.tables import FIGURE, render
-    from db.store import Store
 
-    store, drawn = Store(db), list[list[str]]()
+    store, drawn = open_store(db), list[list[str]]()
 
     def content(words: list[str]) -> str:
         drawn.extend([words[1:]] * (words[0] == FIGURE))

@@ -18,6 +18,7 @@ from bench.registry import FoundTask, find_model, find_task
 from bench.request import RunRequest, SettingFlags, build_request
 from datamodules._files import DataError
 from datamodules._fru_paper import FOUND, SUFFIX
+from db.schema import Run
 from db.store import Store
 
 NAME = "fru-paper"
@@ -26,6 +27,8 @@ URL = "https://arxiv.org/abs/1803.06585"
 CODE = "https://github.com/limbo018/FRU"
 TRIES = "The authors write that where a model did not converge they tried three times and reported the best."
 UNREAD = "not read: the paper's text could not be had where this was written"
+PROTOCOLS = ("ours", "authors")
+MOST_SEEDS = 20  # of a cell that are looked for
 FOLDER = Path(__file__).parent
 
 
@@ -49,6 +52,11 @@ class Cell:
         """As the paper writes it: FRU with its frequencies and statistics."""
         sizes = f"({self.row['num_freqs']},{self.row['stat_size']})" if self.model == "fru" else ""
         return f"{self.model.upper()}{sizes}"
+
+    @property
+    def stem(self) -> str:
+        """Its name in that of a file: fru-60-10."""
+        return "-".join([self.model, *([self.row["num_freqs"], self.row["stat_size"]] if self.model == "fru" else [])])
 
     @property
     def epochs(self) -> int:
@@ -155,6 +163,12 @@ def requests(cell: Cell, protocol: str, seeds: int, epochs: int | None) -> list[
     first = build_request(find_model(cell.model), task, flags, seed=0)
     kind = RunRequest if protocol == "ours" else AuthorsRequest
     return [kind(**vars(first) | {"seed": seed}) for seed in range(seeds)]
+
+
+def recorded(cell: Cell, protocol: str, store: Store) -> list[Run]:
+    """The runs of a cell at the paper's length that have ended, seeds 0, 1, …"""
+    runs = [store.result(request.run_id) for request in requests(cell, protocol, MOST_SEEDS, None)]
+    return [run for run in runs if run is not None]
 
 
 def available(

@@ -9,7 +9,7 @@ from bench.board import suite_board
 from bench.errors import RequestError, unknown
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.ranking import SuiteRow
-from bench.reproduce.fru_paper import Cell, cells, requests
+from bench.reproduce.fru_paper import Cell, cells, recorded
 from bench.results.figures import file_name, has_data
 from bench.results.source import counted, name_of, probes
 from bench.suites import Suite, find_suite
@@ -17,7 +17,6 @@ from db.schema import Run
 from db.store import Store
 
 NONE = "–"
-MOST_SEEDS = 20  # of a cell of the paper that are looked for
 
 Row = Mapping[str, str]
 
@@ -190,8 +189,7 @@ def _score(each: Any) -> str:
 
 def _of_cell(store: Store, cell: Cell, protocol: str) -> list[Run]:
     withdrawn = store.standing().withdrawn
-    runs = [store.result(request.run_id) for request in requests(cell, protocol, MOST_SEEDS, None)]
-    return [run for run in runs if run is not None and run.run_id not in withdrawn]
+    return [run for run in recorded(cell, protocol, store) if run.run_id not in withdrawn]
 
 
 def _spread(runs: Sequence[Run]) -> str:

@@ -13,7 +13,7 @@ from leaderboard_app.data import open_store
 from leaderboard_app.inbox import InboxError, keep
 from leaderboard_app.text import plain
 
-HOW_TO = """python -m bench run --model my-rnn --task digits --budget 10k --seed 0    # and seeds 1 to 4
+HOW_TO = """python -m bench run --model my-rnn --task digits --budget 10k --seed 0  # to 4
 python -m bench bundle RUN RUN RUN RUN RUN -o my.zip --check"""
 
 
@@ -36,14 +36,15 @@ def _receive(data: bytes, store: Store) -> None:
         st.error(f"Refused: {plain(error)}", icon=":material/block:")
         return
     st.success(f"The structure is right. Bundle {bundle.identity}.", icon=":material/check:")
-    st.dataframe(_claims(bundle), hide_index=True, width="stretch")
+    counts = {"parameters": st.column_config.NumberColumn(format="localized")}
+    st.dataframe(_claims(bundle), hide_index=True, column_config=counts, width="stretch")
     try:
         path = keep(data, bundle, store)
     except InboxError as error:
         st.error(plain(error), icon=":material/inbox:")
         return
     st.markdown("It waits for a maintainer, who finds out whether it is true, and takes it in, with:")
-    st.code(_commands(path), language="shell")
+    st.code(_commands(path), language="shell", wrap_lines=True)
 
 
 def _claims(bundle: Bundle) -> pd.DataFrame:
