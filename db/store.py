@@ -5,11 +5,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL, Engine, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from db import migrate
 from db.engine import DEFAULT_PATH, check_writable, connect, database_url, reason
@@ -19,6 +19,17 @@ from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
 from db.standing import Standing
 
 LATEST = select(func.max(Run.id)).group_by(Run.run_id)
+UNLISTED = (Run.metrics, Run.facts, Run.command)
+"""Long columns that no list of runs shows; `find` has them."""
+
+
+class Version(NamedTuple):
+    """Differs whenever something was added."""
+
+    attempts: int
+    last_run_id: str
+    """Of the newest attempt; "" where there is none."""
+    events: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +200,21 @@ class Store:
         query = select(Run).where(Run.id.in_(LATEST), *conditions).order_by(Run.id)  # type: ignore[arg-type]
         with self._session() as session:
             return list(session.scalars(query))
+
+    def version(self) -> Version:
+        """Of the content: rows are only ever added."""
+        newest = select(Run.run_id).order_by(Run.id.desc()).limit(1)
+        counts = (select(func.count()).select_from(table) for table in (Run, Event))
+        attempts, events = (query.scalar_subquery() for query in counts)
+        with self._session() as session:
+            count, run_id, happened = session.execute(select(attempts, newest.scalar_subquery(), events)).one()
+        return Version(count, run_id or "", happened)
+
+    def attempts_after(self, row: int) -> list[Run]:
+        """Every attempt in later rows than the given one, oldest first, without the columns of UNLISTED."""
+        query = select(Run).where(Run.id > row).order_by(Run.id)
+        with self._session() as session:
+            return list(session.scalars(query.options(*map(defer, UNLISTED))))
 
     def curves(self, run: Run) -> list[CurvePoint]:
         query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.step)

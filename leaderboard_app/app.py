@@ -14,5 +14,6 @@ st.navigation(
     [
         st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),
         st.Page(PAGES / "submit.py", title="Submit", icon=":material/upload_file:"),
-    ]
+    ],
+    position="top",
 ).run()

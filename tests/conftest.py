@@ -19,11 +19,8 @@ import torch
 from sqlalchemy import text
 
 from bench.__main__ import main
-<<<<<<< HEAD
-from db.store import Store
-=======
 from bench.rescore import respond
->>>>>>> h-bundle
+from db.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
@@ -58,12 +55,8 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "board.sqlite"
-<<<<<<< HEAD
-        self.env = {"BENCH_DB": str(self.db), "BENCH_PUBLISHED": ""}
-=======
         # One thread: on two busy cores two processes of one thread each are faster than two that fight over both.
-        self.env = {"BENCH_DB": str(self.db), "OMP_NUM_THREADS": "1"}
->>>>>>> h-bundle
+        self.env = {"BENCH_DB": str(self.db), "BENCH_PUBLISHED": "", "OMP_NUM_THREADS": "1"}
 
     def __call__(self, *words: str, code: int | None = 0) -> Done:
         """Run a command and check its exit code; None for any."""

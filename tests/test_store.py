@@ -15,12 +15,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import DetachedInstanceError
 
 from db import migrate
 from db.engine import connect, database_url
 from db.errors import StoreError
+from db.record import Record
 from db.schema import Base, CurvePoint, Run
-from db.store import Store, Submission, new_event
+from db.store import UNLISTED, Store, Submission, new_event
 
 ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -106,10 +108,9 @@ def test_events_say_which_runs_count_and_how_far_they_are_verified(url: str) -> 
 def corrected(first: Run, **changes: Any) -> Submission:
     """A correction of a recorded run."""
     run = make_run(first.run_id, attempt=first.attempt + 1, corrects=first.attempt, **changes)
-    return Submission(
-        run=run, curves=[CurvePoint(name="lr", epoch=1, step=1, value=1.0)], events=[new_event("imported", "a bundle")],
-        corrected=first, correction=new_event("superseded", "the data were wrong", {"by": first.run_id}),
-    )  # fmt: skip
+    curves, events = [CurvePoint(name="lr", epoch=1, step=1, value=1.0)], [new_event("imported", "a bundle")]
+    correction = new_event("superseded", "the data were wrong", {"by": first.run_id})
+    return Submission(record=Record(run, curves, events), corrected=first, correction=correction)
 
 
 def test_a_correction_takes_the_place_of_a_result_once(url: str) -> None:
@@ -117,7 +118,7 @@ def test_a_correction_takes_the_place_of_a_result_once(url: str) -> None:
     first = store.record(make_run())
     store.add_event(first, "verified", "by the host", {"rung": "reproduced"})
     store.record_together([corrected(first, metric_value=0.4)])
-    for other in (corrected(first, metric_value=0.9), Submission(run=make_run(attempt=9), curves=[], events=[])):
+    for other in (corrected(first, metric_value=0.9), Submission(record=Record(make_run(attempt=9)))):
         with pytest.raises(StoreError, match="was recorded meanwhile"):
             store.record_together([other])
     (run,) = store.runs()
@@ -135,8 +136,8 @@ def test_a_correction_takes_the_place_of_a_result_once(url: str) -> None:
 def test_submissions_are_recorded_together_or_not_at_all(url: str) -> None:
     store = Store(url)
     here = store.record(make_run("a" * 16))
-    fresh = Submission(run=make_run("b" * 16), curves=[], events=[new_event("imported", "a bundle")])
-    taken = Submission(run=make_run("a" * 16, attempt=2), curves=[], events=[])
+    fresh = Submission(record=Record(make_run("b" * 16), events=[new_event("imported", "a bundle")]))
+    taken = Submission(record=Record(make_run("a" * 16, attempt=2)))
     with pytest.raises(StoreError, match="Nothing was changed"):
         store.record_together([fresh, taken])
     assert [run.run_id for run in store.runs()] == [here.run_id]
@@ -156,6 +157,30 @@ def test_an_older_database_keeps_its_results(url: str) -> None:
         Store(url, read_only=True)
     (kept,) = Store(url).runs()
     assert (kept.metric_value, kept.corrects) == (0.5, None)
+
+
+def test_a_version_for_every_content(url: str) -> None:
+    store, reader = Store(url), Store(url, read_only=True)
+    versions = [reader.version()]
+    for attempt, status in enumerate(("interrupted", "finished"), 1):
+        run = store.record(make_run(attempt=attempt, status=status))
+        versions.append(reader.version())
+    store.add_event(run, "retracted", "for a test")
+    versions.append(reader.version())
+    assert len(set(versions)) == 4
+    assert reader.version() == versions[-1]
+
+
+def test_attempts_are_read_from_a_row_on_without_their_long_columns(url: str) -> None:
+    store = Store(url)
+    first, second = store.record(make_run(status="interrupted")), store.record(make_run(attempt=2))
+    assert [run.attempt for run in store.attempts_after(0)] == [1, 2]
+    (run,) = store.attempts_after(first.id)
+    assert (run.id, run.config, run.params_core) == (second.id, {"model": {"size": 3}}, 6)
+    for column in UNLISTED:
+        with pytest.raises(DetachedInstanceError):
+            getattr(run, column.key)
+    assert store.attempts_after(second.id) == []
 
 
 def test_a_number_that_json_lacks_is_refused(url: str) -> None:
