@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +98,47 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bench("run", "--model", "gru", "--seed", "1", *QUICK)
     bench("run", "--model", "fru", *DIVERGING, code=1)
     return bench
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder: Path) -> Iterator[str]:
+    """A PostgreSQL server of our own, on a socket in a temporary folder."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
+    if not binaries:
+        pytest.skip("PostgreSQL is not installed")
+    folder = open_folder / "postgres"
+    folder.mkdir()
+    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    if user:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+    server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
+    data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
+    subprocess.run([binaries[-1] / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], **server)
+    control = [binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], **server)
+    yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], **server)
+
+
+def _which(name: str) -> list[str]:
+    found = shutil.which(name)
+    return [found] if found else []
+
+
+def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python as a user who may read the files but not write them."""
+    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*words, sys.executable, "-c", code, str(path)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from db.errors import StoreError
 from db.schema import Base, CurvePoint, Run
 from db.store import Store
+from tests.conftest import ROOT, as_nobody
 
-ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -37,39 +35,6 @@ def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
         "environment": {}, "source_hash": "x", "command": "c", "started_at": NOON, "finished_at": NOON,
     }  # fmt: skip
     return Run(**values | changes)
-
-
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter; pytest's own are closed to them."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def postgres(open_folder: Path) -> Iterator[str]:
-    """A PostgreSQL server of our own, on a socket in a temporary folder."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
-    if not binaries:
-        pytest.skip("PostgreSQL is not installed")
-    folder = open_folder / "postgres"
-    folder.mkdir()
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    if user:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-    server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
-    data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
-    subprocess.run([binaries[-1] / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], **server)
-    control = [binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **server)
-    yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **server)
-
-
-def _which(name: str) -> list[str]:
-    found = shutil.which(name)
-    return [found] if found else []
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -246,11 +211,3 @@ def test_a_read_only_database_can_be_browsed_and_not_written(open_folder: Path, 
 
 WRITE = "import sys; from db.store import Store; Store(sys.argv[1])"
 READ = "import sys; from db.store import Store; print(len(Store(sys.argv[1], read_only=True).runs()))"
-
-
-def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python as a user who may read the files but not write them."""
-    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*words, sys.executable, "-c", code, str(path)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
