@@ -21,6 +21,7 @@ from safetensors.torch import save_model
 
 from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
 from bench.errors import RequestError
+from bench.latency import step_seconds
 from bench.network import build
 from bench.request import Execution, RunRequest
 from datamodules._base import SequenceDataModule
@@ -133,6 +134,7 @@ class Attempt:
             if not all(map(math.isfinite, scores.values())):
                 raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")
         if self.is_main_process:
+            self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
             self._keep_weights(module)
 
     def _keep_weights(self, module: SequenceModule) -> None:
