@@ -4,17 +4,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL, Engine, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from db import migrate
 from db.engine import DEFAULT_PATH, check_writable, connect, database_url
 from db.errors import StoreError
 from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
 from db.standing import Standing
+
+UNLISTED = (Run.metrics, Run.facts, Run.command)
+"""Long columns that no list of runs shows; `find` has them."""
+
+
+class Version(NamedTuple):
+    """Differs whenever something was added."""
+
+    attempts: int
+    last_run_id: str
+    """Of the newest attempt; "" where there is none."""
+    events: int
 
 
 class Store:
@@ -128,6 +140,19 @@ class Store:
         query = select(Run).where(Run.id.in_(latest), *conditions).order_by(Run.id)  # type: ignore[arg-type]
         with self._session() as session:
             return list(session.scalars(query))
+
+    def version(self) -> Version:
+        """Of the content: rows are only ever added."""
+        newest = select(Run.run_id).order_by(Run.id.desc()).limit(1)
+        attempts, events = (select(func.count()).select_from(table) for table in (Run, Event))
+        with self._session() as session:
+            return Version(session.scalar(attempts) or 0, session.scalar(newest) or "", session.scalar(events) or 0)
+
+    def attempts_after(self, row: int) -> list[Run]:
+        """Every attempt in later rows than the given one, oldest first, without the columns of UNLISTED."""
+        query = select(Run).where(Run.id > row).order_by(Run.id)
+        with self._session() as session:
+            return list(session.scalars(query.options(*(defer(column, raiseload=True) for column in UNLISTED))))
 
     def curves(self, run: Run) -> list[CurvePoint]:
         query = select(CurvePoint).where(CurvePoint.run_row == run.id).order_by(CurvePoint.name, CurvePoint.step)

@@ -13,5 +13,6 @@ st.set_page_config(page_title="Long-dependency leaderboard", page_icon="〰️",
 st.navigation(
     [
         st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),
-    ]
+    ],
+    position="top",
 ).run()

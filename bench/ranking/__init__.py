@@ -4,20 +4,16 @@
 """
 
 from bench.ranking.by_task import Row, chosen_settings, leaderboard
-from bench.ranking.difference import Difference, Differences, differences
 from bench.ranking.rows import Board, SuiteRow, TaskScore
 from bench.ranking.suite import rank_suite
 from bench.ranking.utility import score, utility
 
 __all__ = [
     "Board",
-    "Difference",
-    "Differences",
     "Row",
     "SuiteRow",
     "TaskScore",
     "chosen_settings",
-    "differences",
     "leaderboard",
     "rank_suite",
     "score",
