@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
-from bench.cli.output import Cells, field, number, print_json, print_rows
+from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
+from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
 
 ROW_COLUMNS: Cells = {
     "task": field("task"),
@@ -23,6 +23,21 @@ ROW_COLUMNS: Cells = {
     "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
 }
 """Of a `bench.ranking.Row`."""
+SUITE_COLUMNS: Cells = {
+    "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
+    "model": field("model"),
+    "score": number("score", ".1f"),
+    "from": number("score_low", ".1f"),
+    "to": number("score_high", ".1f"),
+    "params": number("params", ",.0f"),
+    "done": lambda row: f"{row['tasks_done']} of {row['tasks_total']}",
+    "seeds": field("seeds"),
+    "failed": field("failures"),
+    "on front": number("p_front", ".2f"),
+    "tuning": field("tuning"),
+    "settings": field("settings"),
+}
+"""Of a `bench.ranking.SuiteRow`."""
 EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 
 
@@ -57,6 +72,7 @@ def leaderboard(
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    as_latex: Latex = False,
 ) -> None:
     """Order architectures by score within each task; with --suite, rank them over its tasks.
 
@@ -66,19 +82,25 @@ def leaderboard(
     from db.store import Store
 
     if suite is not None:
-        _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv)
+        _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
         return
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
     recorded = Store(db, read_only=True).runs(task=task)
-    table = [row for row in ranked(recorded) if budget in (None, row.budget)]
-    print_rows([asdict(row) for row in table], ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+    rows = [asdict(row) for row in ranked(recorded) if budget in (None, row.budget)]
+    if as_latex:
+        print_latex(rows, ROW_COLUMNS)
+    else:
+        print_rows(rows, ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
 
 
-def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool) -> None:
+def _rank(
+    name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool, as_latex: bool
+) -> None:
     from bench.board import suite_board
     from bench.errors import RequestError
+    from bench.export import board_csv, board_latex
     from bench.suites import find_suite
     from db.store import Store
 
@@ -86,22 +108,13 @@ def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
     board = suite_board(Store(db, read_only=True), suite, budget)
-    columns = {
-        "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
-        "model": field("model"),
-        "score": number("score", ".1f"),
-        "from": number("score_low", ".1f"),
-        "to": number("score_high", ".1f"),
-        "params": number("params", ",.0f"),
-        "done": lambda row: f"{row['tasks_done']} of {row['tasks_total']}",
-        "seeds": field("seeds"),
-        "failed": field("failures"),
-        "on front": number("p_front", ".2f"),
-        "tuning": field("tuning"),
-        "settings": field("settings"),
-    }
-    empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
-    print_rows([asdict(row) for row in board.rows], columns, as_json=as_json, as_csv=as_csv, empty=empty)
+    if as_csv:
+        print(board_csv(board.rows, list(suite.tasks)), end="")
+    elif as_latex:
+        print(board_latex(board.rows), end="")
+    else:
+        empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
+        print_rows([asdict(row) for row in board.rows], SUITE_COLUMNS, as_json=as_json, as_csv=False, empty=empty)
 
 
 def show(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.hardware import hardware
 from bench.ranking.utility import score
 from db.schema import LADDER, OPEN, Run
 
@@ -49,6 +50,11 @@ class Result(NamedTuple):
     embedding: int
     readout: int
     state_bytes: int | None
+    hardware: str
+    seconds: float
+    """Of training."""
+    speed: float | None
+    """Samples per second of training."""
 
 
 def results(runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str]) -> tuple[Result, ...]:
@@ -75,6 +81,9 @@ def _result(run: Run, tier: str, rung: int) -> Result:
         embedding=run.params_embedding,
         readout=run.params_readout,
         state_bytes=run.state_bytes,
+        hardware=hardware(run.environment),
+        seconds=run.train_seconds,
+        speed=run.samples_per_second,
     )
 
 
