@@ -1,0 +1,48 @@
+"""A run's settings, and where each came from."""
+
+import json
+from typing import Any
+
+import streamlit as st
+
+from db.schema import Run
+from leaderboard_app.tables import code, table
+from leaderboard_app.text import plain
+
+SOURCES = {
+    "flag": "given by hand",
+    "budget": "follows from the parameter tier",
+    "preset": "found by tuning",
+    "default": "default",
+}
+
+
+def show(run: Run) -> None:
+    rows = settings_of(run)
+    chosen = [row for row in rows if row["from"] != SOURCES["default"]]
+    if chosen:
+        table(chosen, alt="Settings that are not defaults")
+    else:
+        st.caption("Every setting has its default.")
+    with st.expander(f"All {len(rows)} settings"):
+        table(rows, alt="All settings")
+
+
+def settings_of(run: Run) -> list[dict[str, str]]:
+    """A row for each setting, as Markdown."""
+    return [
+        {
+            "setting": code(name),
+            "value": code(value_text(value)),
+            "of the": plain(part),
+            "from": plain(SOURCES.get(source, source)),
+        }
+        for part, values in run.config.items()
+        for name, value in values.items()
+        for source in [run.config_source.get(name, "default")]
+    ]
+
+
+def value_text(value: Any) -> str:
+    """As `--set` takes it."""
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
