@@ -1,11 +1,15 @@
 """What the reader chose, kept in the page's address, so that the address reproduces the view."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import streamlit as st
 
 from bench.errors import unknown
+from leaderboard_app.board.controls import start
 from leaderboard_app.text import plain
+
+MOST_NAMED = 60
 
 
 def choose(label: str, names: Sequence[str], key: str, *, what: str, placeholder: str) -> str | None:
@@ -31,12 +35,16 @@ def choose_some(label: str, names: Sequence[str], key: str, *, what: str, most: 
 def filtered(label: str, legal: Sequence[str], key: str, *, what: str) -> str:
     """A filter, as a row of buttons: the first of the legal values until another is chosen."""
     given = st.query_params.get(key)
-    chosen = st.segmented_control(label, legal, default=legal[0], key=key, bind="query-params", required=True)
+    start(key, legal[0], legal)
+    chosen = st.segmented_control(label, legal, key=key, bind="query-params", required=True)
     if given and given not in legal:
         complain([given], legal, what)
-    return chosen
+    return chosen or legal[0]
 
 
 def complain(given: Sequence[str], legal: Sequence[str], what: str) -> None:
+    """Say that a name does not exist, and which do; of very many, the nearest."""
     for name in given:
-        st.error(plain(unknown(what, name, legal)), icon=":material/search_off:")
+        near = get_close_matches(name, legal, n=MOST_NAMED, cutoff=0.3) or legal[:MOST_NAMED]
+        told = str(unknown(what, name, legal if len(legal) <= MOST_NAMED else near))
+        st.error(plain(told[0].upper() + told[1:]), icon=":material/search_off:")

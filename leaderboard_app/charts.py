@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from leaderboard_app.marks import COLOURS, LABEL, colour_scale
+from leaderboard_app.marks import COLOURS, LABEL, colour_scale, shape_scale
 
 ROOM = 1.06  # the parameter axis goes on by this factor, so that the first and last labels have room
 
@@ -23,7 +23,8 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=False, padding=25))
     base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=colour_scale(rows["model"]), legend=None))
     tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]
-    points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip)
+    shape = alt.Shape("model:N", scale=shape_scale(rows["model"]), legend=None)
+    points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip, shape=shape)
     bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
     labels = base.mark_text(align="left", dx=8, fontSize=12).encode(text="model", color=alt.value(LABEL))
     return alt.layer(bars, points, labels).properties(height=360)

@@ -13,7 +13,7 @@ import streamlit as st
 
 from bench.board import ranked_board
 from bench.ranking import Board, Contest, InTier
-from bench.suites import find_suite
+from bench.suites import SUITES, find_suite
 from db.errors import StoreError
 from db.schema import Run
 from db.standing import Standing
@@ -72,6 +72,18 @@ def load_contest(store: Store, suite_name: str, contest: Contest) -> Board:
     """As `load_board`, of any contest."""
     suite, seen = find_suite(suite_name), snapshot(store)
     return seen.once(("board", suite_name, contest), lambda: ranked_board(seen.runs, seen.standing, suite, contest))
+
+
+def load_tiers(store: Store) -> dict[str, list[str]]:
+    """Of every suite that has a run which counts, the tiers that have one."""
+    seen = snapshot(store)
+    return seen.once("tiers", lambda: _tiers(seen.runs))
+
+
+def _tiers(runs: list[Run]) -> dict[str, list[str]]:
+    found = {suite.name: {run.budget for run in runs if suite.includes(run)} for suite in SUITES.values()}
+    tiers = {name: [tier for tier in SUITES[name].tiers if tier in budgets] for name, budgets in found.items()}
+    return {name: some for name, some in tiers.items() if some}
 
 
 def snapshot(store: Store) -> Snapshot:

@@ -1,18 +1,14 @@
 """The entries of a suite that can be set side by side, and the words that name them in an address."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
-from bench.ranking.cells import Cells, EntryKey, cells, results
+from bench.ranking import EntryKey
+from bench.ranking.cells import Cells, cells, results
 from bench.suites import Suite
-from db.schema import Run
+from db.schema import OPEN, Run
 from db.standing import Standing
-
-
-def entry_words(entry: EntryKey) -> str:
-    """`fru plain 10k defaults`: model, wrapper, tier, tuning and what was set by hand."""
-    return " ".join(filter(None, entry))
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,23 +18,25 @@ class Contestants:
     table: Cells
     tasks: tuple[str, ...]
     """In the order of the table's columns."""
-    runs: dict[str, Run]
+    runs: dict[tuple[EntryKey, str], list[Run]]
+    """Of an entry on a task, by seed."""
 
-    @cached_property
+    @property
     def by_words(self) -> dict[str, int]:
-        """Words → index in the table."""
-        return {entry_words(entry): index for index, entry in enumerate(self.table.entries)}
-
-    def runs_of(self, index: int, task: str) -> list[Run]:
-        """The runs of an entry on a task, by seed."""
-        entry = self.table.entries[index]
-        found = [run for run in self.runs.values() if run.task == task and run.model == entry.model]
-        chosen = [run for run in found if results([run], [task], {})[0].entry == entry]
-        return sorted(chosen, key=lambda run: run.seed)
+        """An entry's words in an address → its index in the table; `leaderboard_app.links.entry_id` makes them too."""
+        return {" ".join(entry).strip(): index for index, entry in enumerate(self.table.entries)}
 
 
 def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
     """Raises ValueError: a seed has two results in a cell."""
     tasks = tuple(sorted(suite.tasks))
-    counted = {run.run_id: run for run in runs if suite.includes(run) and run.run_id not in standing.withdrawn}
-    return Contestants(cells(results(counted.values(), tasks, standing.rungs), tasks), tasks, counted)
+    counted = [run for run in runs if _counts(run, suite) and run.run_id not in standing.withdrawn]
+    table, groups = results(counted, tasks, standing.rungs), defaultdict(list)
+    for result, run in zip(table, counted, strict=True):
+        groups[result.entry, result.task].append(run)
+    by_seed = {key: sorted(group, key=lambda run: run.seed) for key, group in groups.items()}
+    return Contestants(cells(table, tasks), tasks, by_seed)
+
+
+def _counts(run: Run, suite: Suite) -> bool:
+    return run.budget is not None and run.status != OPEN and suite.includes(run)
