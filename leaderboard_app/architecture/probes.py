@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
+from bench.registry import FoundModel
 from db.schema import Event, Run
 from leaderboard_app.architecture import gradient_flow, solved_lengths
 from leaderboard_app.tables import link
@@ -19,7 +20,7 @@ KINDS: dict[str, tuple[str, Callable[[Data], None]]] = {
 }
 
 
-def show(events: Sequence[Event], runs: Sequence[Run], model: str) -> None:
+def show(events: Sequence[Event], runs: Sequence[Run], found_model: FoundModel | None) -> None:
     """The newest measurement of each kind on each task; the reader chooses the task where there are several."""
     by_id = {run.run_id: run for run in runs}
     found = {kind: _newest(events, kind, by_id) for kind in KINDS}
@@ -28,8 +29,10 @@ def show(events: Sequence[Event], runs: Sequence[Run], model: str) -> None:
             st.subheader(KINDS[kind][0], anchor=False)
             _show_one(kind, measured, by_id)
     if not any(found.values()):
-        st.caption("No probe has measured it yet. To see how its gradients flow and how far it remembers:")
-        st.code(f"python -m bench probe --model {model} --task copy-100", language="shell", wrap_lines=True)
+        st.caption("No probe has measured yet how its gradients flow and how far it remembers.")
+        if found_model:  # of other names no command is made: they are foreign text
+            command = f"python -m bench probe --model {found_model.name} --task copy-100"
+            st.code(command, language="shell", wrap_lines=True)
 
 
 def _newest(events: Sequence[Event], kind: str, runs: Mapping[str, Run]) -> dict[str, Event]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import streamlit as st
 
+from bench.request import word
 from db.schema import Run
 from leaderboard_app.figures import NONE
-from leaderboard_app.run.settings import value_text
 from leaderboard_app.tables import code, table
 from leaderboard_app.text import plain
 
@@ -45,7 +45,6 @@ def differs(setting: str, configs: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def _row(setting: str, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     shown = {
-        plain(name): code(value_text(config[setting])) if setting in config else NONE
-        for name, config in configs.items()
+        plain(name): code(word(config[setting])) if setting in config else NONE for name, config in configs.items()
     }
     return {"setting": code(setting), **shown}

@@ -73,7 +73,7 @@ def points(found: dict[str, Differences]) -> pd.DataFrame:
 
 def _chart(frame: pd.DataFrame, sides: Sides, names: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(frame["task"]))
-    legend = alt.Legend(orient="top", title=f"difference from {names[0]}", labelLimit=220)
+    legend = alt.Legend(orient="top", title=f"difference from {names[0]}", labelLimit=220, values=list(names[1:]))
     base = alt.Chart(frame).encode(
         y=alt.Y("task:N", sort=order, title=None), yOffset=alt.YOffset("entry:N", sort=list(names[1:]))
     )

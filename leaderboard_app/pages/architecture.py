@@ -33,7 +33,7 @@ def render(store: Store) -> None:
     st.header("Tuned settings", anchor=False)
     tuned.show(found, runs)
     st.header("Probes", anchor=False)
-    probes.show(seen.once("events", store.events), runs, name)
+    probes.show(seen.once("events", store.events), runs, found)
     if found:
         st.header("Run it", anchor=False)
         commands.show(found)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from bench.budget import TIERS
 from bench.suites import SUITES
 from bench.tasks import task_card
 from db.schema import Run
@@ -27,12 +28,12 @@ def render(store: Store) -> None:
     runs = seen.once(("task", name), lambda: _counted(store, [name], seen.standing.withdrawn))
     if name not in names.registered():
         card.stored(runs)
-        _results(runs)
+        _results(name, runs)
         return
     about = task_card(name)
     st.caption(plain(about["summary"]))
     card.definition(about)
-    chosen = _results(runs)
+    chosen = _results(name, runs)
     if chosen:
         variants = about["variants"]
         family = seen.once(("family", name), lambda: _counted(store, variants, seen.standing.withdrawn))
@@ -47,11 +48,12 @@ def _counted(store: Store, tasks: Sequence[str], withdrawn: frozenset[str]) -> l
     return [run for task in tasks for run in store.runs(task=task) if run.run_id not in withdrawn]
 
 
-def _results(runs: Sequence[Run]) -> Sequence[Run]:
+def _results(name: str, runs: Sequence[Run]) -> Sequence[Run]:
     """Filters, dots and table; the runs that are shown."""
     st.subheader("Results", anchor=False)
     if not runs:
-        st.info("**No runs of this task yet.**")
+        st.info("**No runs of this task yet.** The first one:")
+        st.code(f"python -m bench run --model fru --task {name}", language="shell")
         return []
     chosen = _filtered(runs)
     if chosen:
@@ -62,7 +64,8 @@ def _results(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _filtered(runs: Sequence[Run]) -> list[Run]:
-    tiers = sorted({run.budget or NO_TIER for run in runs}, key=len)
+    found = {run.budget or NO_TIER for run in runs}
+    tiers = [tier for tier in (*TIERS, NO_TIER) if tier in found]
     suites = [suite for suite in SUITES.values() if any(suite.includes(run) for run in runs)]
     with st.container(horizontal=True):
         tier = filtered("Parameters", [ALL_TIERS, *tiers], "tier", what="parameter tier")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from bench.ranking import score
+from bench.suites import SUITES
 from db.schema import OPEN, Event, Run
 from db.standing import WITHDRAWN
 from leaderboard_app.figures import bytes_text, count_text, counted, duration_text, metric_text, score_text
-from leaderboard_app.tables import link
+from leaderboard_app.tables import code, link
 from leaderboard_app.text import plain
 
 
@@ -52,8 +53,18 @@ def _about(run: Run) -> list[str]:
         link(run.task, "task", name=run.task),
         f"{plain(run.wrapper)} wrapper",
         tier,
-        f"run `{run.run_id}`",
+        *_boards(run),
+        f"run {code(run.run_id)}",
     ]
+
+
+def _boards(run: Run) -> list[str]:
+    """Links to the boards on which its entry stands."""
+    tier = run.budget
+    if tier is None:
+        return []
+    names = [suite.name for suite in SUITES.values() if tier in suite.tiers and suite.includes(run)]
+    return [link(f"its entry in {name}", "leaderboard", suite=name, tier=tier) for name in names]
 
 
 def _numbers(run: Run) -> None:

@@ -44,9 +44,7 @@ def _metrics(run: Run) -> Rows:
     return found | {
         "trivial predictor": metric_text(run.metric_name, run.chance),
         "counts as solved": metric_text(run.metric_name, run.solved),
-        "epoch of the checkpoint, best on validation": "–"
-        if run.best_epoch is None
-        else f"{run.best_epoch} of {run.epochs}, best on validation",
+        "epoch of the checkpoint, best on validation": count_text(run.best_epoch),
         "epochs": count_text(run.epochs),
         "training steps": count_text(run.steps),
     }

@@ -1,10 +1,8 @@
 """A run's settings, and where each came from."""
 
-import json
-from typing import Any
-
 import streamlit as st
 
+from bench.request import word
 from db.schema import Run
 from leaderboard_app.tables import code, table
 from leaderboard_app.text import plain
@@ -33,7 +31,7 @@ def settings_of(run: Run) -> list[dict[str, str]]:
     return [
         {
             "setting": code(name),
-            "value": code(value_text(value)),
+            "value": code(word(value)),
             "of the": plain(part),
             "from": plain(SOURCES.get(source, source)),
         }
@@ -41,8 +39,3 @@ def settings_of(run: Run) -> list[dict[str, str]]:
         for name, value in values.items()
         for source in [run.config_source.get(name, "default")]
     ]
-
-
-def value_text(value: Any) -> str:
-    """As `--set` takes it."""
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
