@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from bench.__main__ import main
+from db.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
@@ -139,6 +140,33 @@ def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     command = [*words, sys.executable, "-c", code, str(path)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="session")
+def small_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up database; see `tests.pages.small`. Tests only read it."""
+    from tests.pages import small
+
+    path = tmp_path_factory.mktemp("small") / "board.sqlite"
+    small(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "board.sqlite"
+    Store(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def large_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten thousand made-up runs; see `tests.pages.large`."""
+    from tests.pages import large
+
+    path = tmp_path_factory.mktemp("large") / "board.sqlite"
+    large(path)
+    return path
 
 
 @pytest.fixture

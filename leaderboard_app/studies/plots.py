@@ -54,10 +54,9 @@ def show_front(study: Study) -> None:
         return
     figure = plot_pareto_front(study, target_names=[METRIC, "parameters"])
     figure.update_traces(text=None, hovertemplate="%{x:.4f}, %{y:,} parameters<extra></extra>")
-    for trace, colour, symbol, name in zip(figure.data, COLOURS, ("circle", "diamond"), ("dominated", "on the front")):
-        trace.update(
-            name=name, showlegend=True, marker={"color": colour, "symbol": symbol, "size": 9, "showscale": False}
-        )
+    for trace, (name, symbol, colour) in zip(figure.data, LOOKS, strict=False):
+        marker = {"color": colour, "symbol": symbol, "size": 9, "showscale": False}
+        trace.update(name=name, showlegend=True, marker=marker)
     _draw(figure, "front", "Trials by metric and parameters, the front marked; the table of trials has the numbers")
 
 
