@@ -23,7 +23,7 @@ class Sides:
         """The architecture, and whatever else tells the entries apart."""
         differing = [field for field in FIELDS if len({getattr(entry, field) for entry in self.entries}) > 1]
         return [
-            " · ".join([entry.model, *(getattr(entry, field) or "as tuned" for field in differing)])
+            " · ".join(filter(None, [entry.model, *(getattr(entry, field) for field in differing)]))
             for entry in self.entries
         ]
 
