@@ -29,6 +29,7 @@ from bench.checkpoint import WholeCheckpoints
 from bench.ending import Ending, ending_of
 from bench.errors import RequestError
 from bench.evaluation import evaluate, named
+from bench.latency import step_seconds
 from bench.network import build
 from bench.provenance import gpu_joules
 from bench.request import Execution, RunRequest
@@ -142,6 +143,7 @@ class Attempt:
                 raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")
         self.facts["predictions"] = {split: fingerprint(array) for split, array in self.predictions.items()}
         if self.is_main_process:
+            self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
             self._keep_proof(module)
 
     def _keep_proof(self, module: SequenceModule) -> None:

@@ -38,18 +38,25 @@ def database_url(text: str | None) -> URL:
 def connect(url: URL, *, read_only: bool) -> Engine:
     """An engine. JSON columns refuse NaN and Infinity, which JSON does not have."""
     dumps = partial(json.dumps, allow_nan=False)
+    url = read_only_url(url) if read_only else url
     if url.get_backend_name() == "sqlite":
         return _connect_sqlite(url, dumps, read_only=read_only)
-    options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
     try:
-        return create_engine(url, json_serializer=dumps, connect_args=options, pool_pre_ping=True)
+        return create_engine(url, json_serializer=dumps, pool_pre_ping=True)
     except ImportError as error:
         raise StoreError("PostgreSQL needs a driver: pip install 'long-bench[postgres]'") from error
 
 
+def read_only_url(url: URL) -> URL:
+    """The URL that opens a database without the right to write, or to create it."""
+    if url.get_backend_name() == "sqlite":
+        path = url.database or ""
+        return URL.create("sqlite", database=f"file:{_quoted(path)}", query=_read_only_query(path)) if path else url
+    options = url.query.get("options", "")
+    return url.update_query_dict({"options": f"{options} -c default_transaction_read_only=on".strip()})
+
+
 def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
-    if read_only and url.database:
-        url = URL.create("sqlite", database=f"file:{_quoted(url.database)}", query=_read_only_query(url.database))
     engine = create_engine(url, json_serializer=dumps, connect_args={"timeout": BUSY_TIMEOUT})
 
     @event.listens_for(engine, "connect")

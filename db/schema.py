@@ -111,7 +111,7 @@ class Run(Base):
     peak_memory_device: Mapped[int | None] = mapped_column(BigInteger)
 
     facts: Mapped[dict[str, Any]]
-    """{"splits": {split: SHA-256}, "task": {…}, "model": {…}}."""
+    """{"splits": {split: SHA-256}, "task": {…}, "model": {…}, "step_seconds": of one step of one sequence, or null}."""
     environment: Mapped[dict[str, Any]]
     source_hash: Mapped[str]
     """SHA-256 of the model's file."""

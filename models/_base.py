@@ -75,6 +75,7 @@ class SequenceModel(nn.Module):
 
     def __init__(self, config: ModelConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__()
+        self.input_size = input_size
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """The output at every step, (B, T, H). What stands at or after a sequence's length has no meaning."""

@@ -165,6 +165,41 @@ def rescored_here(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python as a user who may read the files but not write them."""
+    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*words, sys.executable, "-c", code, str(path)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="session")
+def small_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up database; see `tests.pages.small`. Tests only read it."""
+    from tests.pages import small
+
+    path = tmp_path_factory.mktemp("small") / "board.sqlite"
+    small(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "board.sqlite"
+    Store(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def large_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten thousand made-up runs; see `tests.pages.large`."""
+    from tests.pages import large
+
+    path = tmp_path_factory.mktemp("large") / "board.sqlite"
+    large(path)
+    return path
+
+
 @pytest.fixture
 def write_model(tmp_path: Path) -> Callable[[str, str], Path]:
     """Writes a model file whose `forward` has the given body; returns its path."""

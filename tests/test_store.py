@@ -23,6 +23,7 @@ from db.errors import StoreError
 from db.record import Record
 from db.schema import Base, CurvePoint, Run
 from db.store import UNLISTED, Store, Submission, new_event
+from tests.conftest import as_nobody
 
 ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -282,11 +283,3 @@ def test_a_read_only_database_can_be_browsed_and_not_written(open_folder: Path, 
 
 WRITE = "import sys; from db.store import Store; Store(sys.argv[1])"
 READ = "import sys; from db.store import Store; print(len(Store(sys.argv[1], read_only=True).runs()))"
-
-
-def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python as a user who may read the files but not write them."""
-    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*words, sys.executable, "-c", code, str(path)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)

@@ -197,7 +197,7 @@ def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
     from bench.outcome import overview
     from bench.studies import Studies
 
-    kept = Studies(db)
+    kept = Studies(db, read_only=True)
     columns = {
         "finished": lambda row: str(row["trials"]["finished"]),
         "pruned": lambda row: str(row["trials"]["pruned"]),
