@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -27,6 +28,7 @@ from datamodules._base import SequenceDataModule
 from models._module import SequenceModule
 
 LAST = "last.ckpt"
+WEIGHTS = "weights.safetensors"
 MOST_STEPS = 500  # of training without an evaluation
 OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
 
@@ -69,7 +71,7 @@ class Attempt:
 
     def train(self) -> Ending:
         """As `carry_out`, without the final evaluation: the task is built without its test splits."""
-        return self._ending_of(lambda: self._train(with_tests=False))
+        return self._ending_of(self._train_and_choose)
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
         _prepare_process()
@@ -90,6 +92,11 @@ class Attempt:
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))
+
+    def _train_and_choose(self) -> None:
+        _, module, _ = self._train(with_tests=False)
+        self._choose(module)
+        self._keep_weights(module)
 
     def _train(self, *, with_tests: bool) -> tuple[Trainer, SequenceModule, SequenceDataModule]:
         seed = self.request.seed
@@ -119,9 +126,7 @@ class Attempt:
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
         """Metrics of the checkpoint that was best on validation. The test split is read here and nowhere else."""
-        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
-        module.load_state_dict(checkpoint["state_dict"])
-        self.best_epoch = checkpoint["epoch"] + 1
+        self._choose(module)
         loaders = {"train": data.evaluation_dataloader("train"), "validation": data.val_dataloader()}
         for split, loader in loaders.items():
             (scores,) = trainer.validate(module, dataloaders=loader, verbose=False)
@@ -135,9 +140,15 @@ class Attempt:
         if self.is_main_process:
             self._keep_weights(module)
 
+    def _choose(self, module: SequenceModule) -> None:
+        """Go back to the checkpoint that was best on validation."""
+        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
+        module.load_state_dict(checkpoint["state_dict"])
+        self.best_epoch = checkpoint["epoch"] + 1
+
     def _keep_weights(self, module: SequenceModule) -> None:
         """Leave the chosen weights in a form that nothing is executed to read, and no checkpoints."""
-        save_model(module.network, str(self.folder / "weights.safetensors"))
+        save_model(module.network, str(self.folder / WEIGHTS))
         for name in ("best.ckpt", LAST):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -177,6 +188,9 @@ class Attempt:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
+                plugins=[
+                    LightningEnvironment()
+                ],  # we start the processes of further devices ourselves, also under SLURM
                 deterministic="warn",
                 default_root_dir=self.folder,
             )

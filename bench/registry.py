@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
@@ -25,15 +25,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FoundModel:
-    """An architecture, its name on the board and the hash of its file."""
+    """An architecture, its name on the board, its file, and what that file said when it was found."""
 
     name: str
     cls: type[SequenceModel]
     path: Path
+    source: bytes = field(repr=False)
 
     @property
     def source_hash(self) -> str:
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return hashlib.sha256(self.source).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def find_model(name: str) -> FoundModel:
     if _dashed(name) not in stems:
         raise unknown("model", name, stems, "`bench models`")
     path = stems[_dashed(name)]
-    return FoundModel(_dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path)
+    source = path.read_bytes()
+    return FoundModel(_dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path, source)
 
 
 def find_model_or_file(text: str) -> FoundModel:
@@ -78,9 +80,9 @@ def find_model_or_file(text: str) -> FoundModel:
     path = Path(text).expanduser().resolve()
     if not path.is_file():
         raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
-    module = _import_file(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return FoundModel(f"{_dashed(path.stem)}@{digest}", _model_class(module, path), path)
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:8]
+    return FoundModel(f"{_dashed(path.stem)}@{digest}", _model_class(_import_file(path), path), path, source)
 
 
 def find_task(name: str) -> FoundTask:
