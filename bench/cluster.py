@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -22,6 +23,7 @@ from bench.worker import Event, Job, Lost, Worker
 
 PACKAGES = ("bench", "models", "datamodules", "db")
 FAILED_STARTS = 3  # of workers, one after the other, after which no further one is started
+CONNECT_SECONDS = 10
 HIDE_OTHER_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # Ray leaves a worker without a share all of them
 OBJECT_STORE_BYTES = 2**28  # on a cluster of our own: the weights of trials that have ended pass through it
 
@@ -138,17 +140,22 @@ def connected(workers: int, gpus: float | None, address: str | None) -> Iterator
     ):  # Ray prints remarks, stdout is for results
         try:
             _connect(address or "local", {} if address else own)
-            yield Pool(workers, _share(gpus, is_local=address is None))
+            # Ray has made SIGTERM, with which SLURM announces a preemption, a crash.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            yield Pool(workers, share(gpus, is_local=address is None))
         finally:
             ray.shutdown()
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdigit() and "://" not in host:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         with TemporaryDirectory(prefix="bench-code-") as folder:
             environment = {"working_dir": _copy_code(Path(folder)), "env_vars": HIDE_OTHER_GPUS}
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise RequestError(f"--ray-address {address}: {error}") from error
 
 
@@ -162,7 +169,8 @@ def _copy_code(folder: Path) -> str:
     return str(folder)
 
 
-def _share(gpus: float | None, *, is_local: bool) -> float:
+def share(gpus: float | None, *, is_local: bool) -> float:
+    """A worker's share of a GPU, where none was asked for too."""
     found = ray.cluster_resources().get("GPU", 0)
     if gpus is None:
         return float(found > 0)

@@ -59,6 +59,7 @@ class Owner:
     def __init__(self, tuning: Tuning, studies: Studies) -> None:
         self.tuning, self._storage = tuning, studies.storage
         self.folder = studies.folder(tuning.name)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.study = _open(tuning, studies)
         self._again: deque[Proposal] = deque()
         self._tries: Counter[int] = Counter()
@@ -115,14 +116,15 @@ class Owner:
         self.best = self._best_value()
         return ended
 
-    def try_again(self, proposal: Proposal, reason: str) -> bool:
-        """Note why a trial was cut off; propose it again unless it has been tried often enough."""
-        number = proposal.trial.number
-        self._note(self._frozen(proposal.trial), reason)
-        self._tries[number] += 1
-        if self._tries[number] < TRIES:
-            self._again.append(proposal)
-        return self._tries[number] < TRIES
+    def try_again(self, proposal: Proposal, reason: str) -> FrozenTrial | None:
+        """Propose a trial that was cut off once more; where it has been tried often enough, end it."""
+        trial = proposal.trial
+        self._tries[trial.number] += 1
+        if self._tries[trial.number] == TRIES:
+            return self.end(trial, Outcome(ending=Ending("failed", f"tried {TRIES} times; the last time, {reason}")))
+        self._note(self._frozen(trial), reason)
+        self._again.append(proposal)
+        return None
 
     def put_back(self, reason: str) -> None:
         """Have the trials that are under way wait for the next owner."""

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 
-from bench.attempt import Ending
 from bench.errors import RequestError
 from bench.outcome import settled
-from bench.owner import TRIES, Owner, Proposal
+from bench.owner import Owner, Proposal
 from bench.request import Execution
 from bench.run import alone
 from bench.studies import Studies
@@ -134,9 +133,9 @@ class Session:
         match event:
             case Progress():
                 pool.answer(seat, stop=self._judge(self.running[seat], event))
-            case Outcome(ending=Ending("oom" | "interrupted")) if pool.shares_memory:
+            case Outcome() if event.ending.status == "oom" and pool.shares_memory:
                 pool.release(seat)
-                self._again(seat, f"{event.ending.status}: {event.ending.reason}")
+                self._again(seat, f"oom: {event.ending.reason}")
             case Outcome():
                 pool.release(seat)
                 self._end(seat, event)
@@ -154,13 +153,13 @@ class Session:
         running = self.running.pop(seat)
         self._ended(running.owner, running.owner.end(running.proposal.trial, outcome, running.place))
 
-    def _again(self, seat: "Seat | None", reason: str) -> None:
-        running = self.running[seat]
-        if running.owner.try_again(running.proposal, reason):
-            del self.running[seat]
+    def _again(self, seat: "Seat", reason: str) -> None:
+        running = self.running.pop(seat)
+        ended = running.owner.try_again(running.proposal, reason)
+        if ended is None:
             self.watcher.again(running, reason)
         else:
-            self._end(seat, Outcome(ending=Ending("failed", f"tried {TRIES} times; the last time, {reason}")))
+            self._ended(running.owner, ended)
 
     def _ended(self, owner: Owner, trial: FrozenTrial) -> None:
         self.done, self.ended = self.done + 1, self.ended + 1
