@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -37,6 +38,7 @@ from datamodules._base import SequenceDataModule
 from models._module import SequenceModule
 
 LAST = "last.ckpt"
+WEIGHTS = "weights.safetensors"
 MOST_STEPS = 500  # of training without an evaluation
 
 
@@ -72,7 +74,7 @@ class Attempt:
 
     def train(self) -> Ending:
         """As `carry_out`, without the final evaluation: the task is built without its test splits."""
-        return self._ending_of(lambda: self._train(with_tests=False))
+        return self._ending_of(self._train_and_choose)
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
         prepare_process()
@@ -94,6 +96,11 @@ class Attempt:
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))
+
+    def _train_and_choose(self) -> None:
+        _, module, _ = self._train(with_tests=False)
+        self._choose(module)
+        self._keep_weights(module)
 
     def _train(self, *, with_tests: bool) -> tuple[Trainer, SequenceModule, SequenceDataModule]:
         seed = self.request.seed
@@ -127,9 +134,7 @@ class Attempt:
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
         """Metrics of the chosen checkpoint. The test split is read here and nowhere else."""
-        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
-        module.load_state_dict(checkpoint["state_dict"])
-        self.best_epoch = checkpoint["epoch"] + 1
+        self._choose(module)
         loaders = {"train": data.evaluation_dataloader("train")}
         if self.chooses:
             loaders["validation"] = data.val_dataloader()
@@ -146,9 +151,19 @@ class Attempt:
             self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
             self._keep_proof(module)
 
+    def _choose(self, module: SequenceModule) -> None:
+        """Go back to the checkpoint that was best on validation."""
+        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
+        module.load_state_dict(checkpoint["state_dict"])
+        self.best_epoch = checkpoint["epoch"] + 1
+
+    def _keep_weights(self, module: SequenceModule) -> None:
+        """Leave the chosen weights in a form that nothing is executed to read."""
+        save_model(module.network, str(self.folder / WEIGHTS))
+
     def _keep_proof(self, module: SequenceModule) -> None:
-        """Leave weights and predictions, in forms that nothing is executed to read."""
-        save_model(module.network, str(self.folder / "weights.safetensors"))
+        """Leave what others can check the result by."""
+        self._keep_weights(module)
         (self.folder / "predictions.npz").write_bytes(write_predictions(self.predictions))
 
     def discard_checkpoints(self) -> None:
@@ -188,7 +203,8 @@ class Attempt:
                 val_check_interval=evaluation_interval(self.training.steps_per_epoch(train_count)),
                 gradient_clip_val=self.training.clip_norm,
                 callbacks=[*self._callbacks(total_steps), *watchers],
-                plugins=[WholeCheckpoints()],
+                # We start the processes of further devices ourselves, also under SLURM.
+                plugins=[WholeCheckpoints(), LightningEnvironment()],
                 logger=self._logger(),
                 log_every_n_steps=total_steps + 1,  # evaluations are logged; single steps are not
                 enable_progress_bar=False,

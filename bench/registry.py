@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
@@ -26,15 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FoundModel:
-    """An architecture, its name on the board and the hash of its file."""
+    """An architecture, its name on the board, its file, and what that file said when it was found."""
 
     name: str
     cls: type[SequenceModel]
     path: Path
+    source: bytes = field(repr=False)
 
     @property
     def source_hash(self) -> str:
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return hashlib.sha256(self.source).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def find_model(name: str) -> FoundModel:
     if dashed(name) not in files:
         raise unknown("model", name, files, "`bench models`")
     path = files[dashed(name)]
-    return FoundModel(dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path)
+    source = path.read_bytes()
+    return FoundModel(dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path, source)
 
 
 def find_model_or_file(text: str) -> FoundModel:
@@ -84,9 +86,9 @@ def find_model_or_file(text: str) -> FoundModel:
     path = Path(text).expanduser().resolve()
     if not path.is_file():
         raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
-    module = _import_file(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(module, path), path)
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:8]
+    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(_import_file(path), path), path, source)
 
 
 def find_task(name: str) -> FoundTask:

@@ -14,7 +14,7 @@ from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
-from bench.cli.tune import show_trial
+from bench.cli.watch import watching
 from bench.errors import require
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def compare(
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
         store = Store(place)
         execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-        interrupted = carry_out(
-            comparison, Studies(place), store, execution, on_trial=show_trial, on_cell=announce
-        )  # fmt: skip
+        interrupted = carry_out(comparison, Studies(place), store, execution, watching=watching, on_cell=announce)
         own = store.runs(model=comparison.model.name)
         rows = stand(comparison, own, board.runs())
     if as_json:
