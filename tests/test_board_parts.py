@@ -20,7 +20,7 @@ from leaderboard_app.marks import COLOURS, SHAPES, UNKNOWN, mark
 from leaderboard_app.text import plain
 from models._base import Paper
 from tests.conftest import ROOT
-from tests.test_export import ROW
+from tests.test_board_formats import ROW
 
 THEME = ROOT / "leaderboard_app" / ".streamlit" / "config.toml"
 HOSTILE = [
