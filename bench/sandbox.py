@@ -98,8 +98,7 @@ def confine(
         try:
             problem = _watch(process, limits)
         finally:
-            process.kill()  # its children die with it
-            process.wait()
+            _end(process)
         log.seek(max(0, log.seek(0, 2) - LOG_SHOWN))
         return Outcome(problem, printable(log.read().decode(errors="replace")))
 
@@ -145,6 +144,18 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
             return f"less than {LEAST_FREE / 2**30:.1f} GiB of the machine's memory was left"
         time.sleep(1 / LOOKS_PER_SECOND)
     return None if process.returncode == 0 else f"it ended with exit code {process.returncode}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it, and with it the first process of the namespace, whose end is that of all others there."""
+    with suppress(psutil.NoSuchProcess):
+        bwrap = psutil.Process(process.pid)
+        bwrap.suspend()  # so that it starts no other meanwhile
+        first = bwrap.children()
+        for each in (bwrap, *first):
+            each.kill()
+        psutil.wait_procs(first)
+    process.wait()
 
 
 def _usage(root: int) -> tuple[int, int]:
