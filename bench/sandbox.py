@@ -4,6 +4,8 @@ What it can see is what it is given, the Python that runs it, and the system's p
 folders, /etc, other processes, or the environment. It is killed, with all its children, when it passes a limit.
 """
 
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -43,6 +45,8 @@ class Limits:
     memory: int = 4 * 2**30
     """Bytes, of all processes together."""
     processes: int = 16
+    threads: int = 256
+    """Of all processes. The kernel refuses more, except to root, should a look at the processes come too late."""
     scratch: int = 64 * 2**20
     """Bytes of temporary files."""
     file: int = 16 * 2**20
@@ -98,8 +102,7 @@ def confine(
         try:
             problem = _watch(process, limits)
         finally:
-            process.kill()  # its children die with it
-            process.wait()
+            _end(process)
         log.seek(max(0, log.seek(0, 2) - LOG_SHOWN))
         return Outcome(problem, printable(log.read().decode(errors="replace")))
 
@@ -126,8 +129,16 @@ def _python() -> Iterator[str]:
 
 
 def _rlimits(limits: Limits) -> list[str]:
+    """What the kernel sees to. It counts a user's threads in the namespace or, before Linux 5.14, all of them."""
+    threads = min(limits.threads + _own_threads(), resource.getrlimit(resource.RLIMIT_NPROC)[1] % 2**63)
     return ["prlimit", f"--cpu={int(limits.seconds) + 1}", f"--data={limits.memory}", f"--fsize={limits.file}",
-            f"--nofile={limits.open_files}", "--nproc=4096", "--core=0", "nice"]  # fmt: skip
+            f"--nofile={limits.open_files}", f"--nproc={threads}", "--core=0", "nice"]  # fmt: skip
+
+
+def _own_threads() -> int:
+    """Threads of this user on the machine."""
+    infos = (process.info for process in psutil.process_iter(["uids", "num_threads"]))
+    return sum(info["num_threads"] or 0 for info in infos if info["uids"] and info["uids"].real == os.getuid())
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
@@ -136,22 +147,41 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
     while process.poll() is None:
         if time.monotonic() > deadline:
             return f"it ran for more than {limits.seconds:.0f} s"
-        count, memory = _usage(process.pid)
-        if count > limits.processes:
-            return f"it started more than {limits.processes} processes"
-        if memory > limits.memory:
-            return f"it took more than {limits.memory / 2**30:.1f} GiB of memory"
-        if psutil.virtual_memory().available < LEAST_FREE:  # shared memory that no process holds is counted nowhere
-            return f"less than {LEAST_FREE / 2**30:.1f} GiB of the machine's memory was left"
+        if problem := _excess(process.pid, limits):
+            return problem
         time.sleep(1 / LOOKS_PER_SECOND)
     return None if process.returncode == 0 else f"it ended with exit code {process.returncode}"
 
 
-def _usage(root: int) -> tuple[int, int]:
-    """Processes under one, and the bytes that they hold."""
-    count = memory = 0
+def _excess(root: int, limits: Limits) -> str | None:
+    """What the processes under one have too much of. They may be doubling meanwhile: what is quick to see is first."""
     with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(root).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                count, memory = count + 1, memory + child.memory_info().rss
-    return count, memory
+        children = psutil.Process(root).children(recursive=True)
+        if len(children) > limits.processes:
+            return f"it started more than {limits.processes} processes"
+        if _held(children) > limits.memory:
+            return f"it took more than {limits.memory / 2**30:.1f} GiB of memory"
+    if psutil.virtual_memory().available < LEAST_FREE:  # shared memory that no process holds is counted nowhere
+        return f"less than {LEAST_FREE / 2**30:.1f} GiB of the machine's memory was left"
+    return None
+
+
+def _held(processes: Sequence[psutil.Process]) -> int:
+    """Bytes that processes hold, shared ones counted once. It takes some milliseconds for each."""
+    held = 0
+    for process in processes:
+        with suppress(psutil.Error):
+            held += process.memory_full_info().pss
+    return held
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it, and with it the first process of the namespace, whose end is that of all others there."""
+    with suppress(psutil.NoSuchProcess):
+        bwrap = psutil.Process(process.pid)
+        bwrap.suspend()  # so that it starts no other meanwhile
+        first = bwrap.children()
+        for each in (bwrap, *first):
+            each.kill()
+        psutil.wait_procs(first)
+    process.wait()

@@ -72,14 +72,24 @@ def in_private_mounts(function: Callable[..., None], *args: Any) -> None:
 
 
 def _with_mounts(function: Callable[..., None], *args: Any) -> None:
-    uid, gid = os.getuid(), os.getgid()
-    if ctypes.CDLL(None).unshare(CLONE_NEWNS if uid == 0 else CLONE_NEWNS | CLONE_NEWUSER):
-        sys.exit(FORBIDDEN)
-    if uid != 0:
-        for name, line in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-            Path("/proc/self", name).write_text(line)
+    if os.getuid() != 0:
+        enter_user_namespace()
+    _unshare(CLONE_NEWNS)
     mount("--make-rprivate", "/")
     function(*args)
+
+
+def enter_user_namespace() -> None:
+    """Become root of a user namespace of one's own."""
+    uid, gid = os.getuid(), os.getgid()
+    _unshare(CLONE_NEWUSER)
+    for name, line in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        Path("/proc/self", name).write_text(line)
+
+
+def _unshare(flags: int) -> None:
+    if ctypes.CDLL(None).unshare(flags):
+        sys.exit(FORBIDDEN)
 
 
 def mount(*words: str | Path) -> None:
