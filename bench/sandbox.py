@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,11 @@ from bench.errors import RequestError
 SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib64", "/bin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 LOG_SHOWN = 2_000  # of the last characters that the program printed
 NOBODY = "65534"
+AS_USER = ["--unshare-user", "--disable-userns", "--uid", NOBODY, "--gid", NOBODY]
+AS_ROOT = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+BECOME_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+BECOME_NOBODY += ["bwrap", *AS_USER, "--cap-drop", "ALL", "--dev-bind", "/", "/"]
+"""For root, who in a user namespace would stay the user on whom the kernel puts no limit of processes."""
 LOOKS_PER_SECOND = 20
 LEAST_FREE = 2**29  # bytes of the machine's memory
 
@@ -46,7 +51,7 @@ class Limits:
     """Bytes, of all processes together."""
     processes: int = 16
     threads: int = 256
-    """Of all processes. The kernel refuses more, except to root, should a look at the processes come too late."""
+    """Of all processes. The kernel refuses more, should a look at the processes come too late."""
     scratch: int = 64 * 2**20
     """Bytes of temporary files."""
     file: int = 16 * 2**20
@@ -68,7 +73,7 @@ def check_available() -> None:
     """Raises RequestError: programs can't be confined here; with what to install or allow."""
     if shutil.which("bwrap") is None:
         raise RequestError(INSTALL)
-    tried = subprocess.run([*_walls(Limits()), "true"], capture_output=True, text=True)  # noqa: S603
+    tried = subprocess.run([*_walls(Limits()), *_user(), "true"], capture_output=True, text=True)  # noqa: S603
     if tried.returncode:
         raise RequestError(NO_NAMESPACES.format(said=tried.stderr.strip()[:300] or f"exit code {tried.returncode}"))
 
@@ -89,14 +94,16 @@ def confine(
         writable: path inside → file outside, which must exist.
         hidden: folders of what is visible that are empty inside.
     """
-    walls = [*_walls(limits), *_python()]
+    walls = [*_walls(limits), *_folders([*readable, *writable]), *_python()]
     walls += [word for place, path in readable.items() for word in ("--ro-bind", str(path), place)]
     walls += [word for place, path in writable.items() for word in ("--bind", str(path), place)]
     walls += [word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))]
     walls += [word for name, value in environment.items() for word in ("--setenv", name, value)]
+    for path in writable.values() if os.geteuid() == 0 else ():
+        os.chown(path, int(NOBODY), int(NOBODY))
     with TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603
-            [*walls, "--remount-ro", "/", *_rlimits(limits), *command],
+            [*walls, "--remount-ro", "/", *_user(), *_rlimits(limits), *command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -114,18 +121,34 @@ def printable(text: str) -> str:
 
 def _walls(limits: Limits) -> list[str]:
     """bubblewrap's command line up to what is given to the program."""
-    words = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]
-    words += ["--uid", NOBODY, "--gid", NOBODY, "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]
+    words = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]
+    words += AS_ROOT if os.geteuid() == 0 else AS_USER
+    words += _folders([*SYSTEM, *_prefixes()])
     words += [word for place in SYSTEM for word in ("--ro-bind-try", place, place)]
     words += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-    words += ["--size", str(limits.scratch), "--tmpfs", "/tmp", "--chdir", "/tmp"]  # noqa: S108
+    words += ["--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/tmp", "--chdir", "/tmp"]  # noqa: S108
     return [*words, "--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "USER", "nobody"]  # noqa: S108
 
 
-def _python() -> Iterator[str]:
-    """The interpreter that runs us, and its packages."""
-    for prefix in sorted({sys.base_prefix, sys.prefix} - {"/usr"}):
-        yield from ("--ro-bind", prefix, prefix)
+def _folders(places: Iterable[str]) -> list[str]:
+    """What makes the folders above some places, so that everybody may enter them."""
+    folders = {str(folder) for place in places for folder in Path(place).parents} - {"/"}
+    return [word for folder in sorted(folders) for word in ("--perms", "0755", "--dir", folder)]
+
+
+def _prefixes() -> list[str]:
+    """Where the interpreter that runs us is, and its packages."""
+    return sorted({sys.base_prefix, sys.prefix} - {"/usr"})
+
+
+def _python() -> list[str]:
+    return [word for prefix in _prefixes() for word in ("--ro-bind", prefix, prefix)]
+
+
+def _user() -> list[str]:
+    """The command line that makes root somebody else; others are that already."""
+    return BECOME_NOBODY if os.geteuid() == 0 else []
 
 
 def _rlimits(limits: Limits) -> list[str]:
@@ -136,9 +159,10 @@ def _rlimits(limits: Limits) -> list[str]:
 
 
 def _own_threads() -> int:
-    """Threads of this user on the machine."""
+    """Threads on the machine of the user that the program runs as."""
+    user = os.getuid() or int(NOBODY)
     infos = (process.info for process in psutil.process_iter(["uids", "num_threads"]))
-    return sum(info["num_threads"] or 0 for info in infos if info["uids"] and info["uids"].real == os.getuid())
+    return sum(info["num_threads"] or 0 for info in infos if info["uids"] and info["uids"].real == user)
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
