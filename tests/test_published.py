@@ -126,6 +126,13 @@ def test_what_is_no_document_is_refused(text: str) -> None:
         from_text(text)
 
 
+def test_a_file_from_before_a_column_is_read() -> None:
+    document = json.loads(to_text([Record(suite_run(reason="as it was"))]))
+    del document["runs"][0]["reason"]
+    (record,) = from_text(json.dumps(document))
+    assert record.run.reason is None
+
+
 # Export
 
 
