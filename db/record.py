@@ -115,12 +115,13 @@ def _event(document: dict[str, Any]) -> Event:
 
 
 def _typed(row: type[Run | CurvePoint | Event], given: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
-    """The values of a row, each of its column's type; neither more of them nor fewer."""
+    """The values of a row, each of its column's type. A column that may be null can be younger than the file."""
     columns = {c.key: c for c in cast(Table, row.__table__).columns if c.key not in without}
-    if given.keys() != columns.keys():
-        odd = ", ".join(sorted(map(str, given.keys() ^ columns.keys())))
-        raise ValueError(f"the fields of {row.__tablename__} are not these: {odd} is missing or too much")
-    return {name: _value(column, given[name]) for name, column in columns.items()}
+    needed = {name for name, column in columns.items() if not column.nullable}
+    if odd := (given.keys() - columns.keys()) | (needed - given.keys()):
+        names = ", ".join(sorted(map(str, odd)))
+        raise ValueError(f"the fields of {row.__tablename__} are not these: {names} is missing or too much")
+    return {name: _value(column, given.get(name)) for name, column in columns.items()}
 
 
 def _value(column: Column[Any], given: Any) -> Any:

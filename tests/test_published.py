@@ -126,6 +126,13 @@ def test_what_is_no_document_is_refused(text: str) -> None:
         from_text(text)
 
 
+def test_a_file_from_before_a_column_is_read() -> None:
+    document = json.loads(to_text([Record(suite_run(reason="as it was"))]))
+    del document["runs"][0]["reason"]
+    (record,) = from_text(json.dumps(document))
+    assert record.run.reason is None
+
+
 # Export
 
 
@@ -267,11 +274,12 @@ def test_a_visitors_marks_are_not_exported(visitor: Bench, folder: Path, tmp_pat
     ]
 
 
-def test_processes_that_start_at_once_import_once(visitor: Bench, tmp_path: Path) -> None:
+def test_processes_that_start_at_once_import_once(url: str, visitor: Bench, tmp_path: Path) -> None:
+    visitor.env["BENCH_DB"] = url
     starts = [start_command(visitor, "db", "upgrade", log=tmp_path / f"log-{number}") for number in range(4)]
     logs = [(tmp_path / f"log-{number}").read_text() for number, each in enumerate(starts) if ended(each) is not None]
     assert [each.exitcode for each in starts] == [0] * 4, logs
-    store = Store(str(visitor.db), read_only=True)
+    store = Store(url, read_only=True)
     assert len(store.runs()) == len([event for event in store.events() if event.kind == "imported"]) == 60
 
 

@@ -81,6 +81,13 @@ def test_a_run_has_one_result_and_the_first_stays(url: str) -> None:
     assert [run.attempt for run in store.runs()] == [2]
 
 
+def test_an_attempt_that_was_recorded_is_not_recorded_again(url: str) -> None:
+    store = Store(url)
+    first = store.record(make_run(status="interrupted", metric_value=None))
+    assert store.record(make_run(status="interrupted", metric_value=None)).id == first.id
+    assert store.attempts(first.run_id) == 1
+
+
 def test_a_run_and_its_curves_are_recorded_together_or_not_at_all(url: str) -> None:
     store = Store(url)
     point = {"name": "train/loss", "epoch": 1, "step": 1, "value": 1.0}
