@@ -24,11 +24,14 @@ def start(key: str, default: Any, legal: Collection[Any]) -> None:
 
     What equals a widget's own default is left out of the address; but these defaults depend on what the database holds.
     """
-    if st.session_state.get(key, st.query_params.get(key)) in legal:
+    given = st.session_state.get(key, st.query_params.get(key))
+    if given not in legal:
+        given = default
+        if key not in st.session_state:  # so that the widget, which is not bound yet, finds it there
+            st.query_params[key] = default
+    elif key in st.query_params:
         return
-    if key not in st.session_state:  # so that the widget, which is not bound yet, finds it there
-        st.query_params[key] = default
-    st.session_state[key] = default
+    st.session_state[key] = given
 
 
 def suite_or_tasks(names: Sequence[str], default: str) -> str:
