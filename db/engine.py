@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from db.errors import ReadOnlyError, StoreError
+from db.errors import StoreError
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
 BUSY_TIMEOUT = 30  # seconds to wait for another writer
@@ -90,4 +90,4 @@ def check_writable(path: Path) -> None:
             continue
         if not os.access(place, os.W_OK):
             state = "is read-only" if place.exists() else "does not exist"
-            raise ReadOnlyError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")
+            raise StoreError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")

@@ -5,7 +5,3 @@ class StoreError(Exception):
     """The database can't be used as asked. The message says which one, why, and what to do."""
 
     exit_code = 2
-
-
-class ReadOnlyError(StoreError):
-    """The database, or the place where it should be, can't be written by us."""

@@ -2,15 +2,12 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
-
-if TYPE_CHECKING:
-    from db.store import Store
 
 ROW_COLUMNS: Cells = {
     "task": field("task"),
@@ -148,21 +145,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     db: Db = None,
 ) -> None:
-    """Serve the leaderboard in the browser. A database that can't be written is served as it is."""
+    """Serve the leaderboard in the browser."""
+    from db.store import Store
     from leaderboard_app.server import serve as serve_app
 
-    serve_app(_current_or_read_only(db), host=host, port=port)
-
-
-def _current_or_read_only(db: str | None) -> "Store":
-    """The database with its schema brought up to date; where we may not write it, as it is, if that is current."""
-    from db.errors import ReadOnlyError
-    from db.store import Store
-
-    try:
-        return Store(db)
-    except ReadOnlyError:
-        return Store(db, read_only=True)
+    serve_app(Store(db), host=host, port=port)
 
 
 def _print_record(document: dict[str, Any]) -> None:
