@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +13,14 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from ssl import CERT_NONE, SSLContext, create_default_context
+from subprocess import PIPE, STDOUT
 
 import pytest
 
 from db.store import Store
-from tests.browser import chromium, free_port, serving, settle
+from tests.browser import chromium, serving, wait_until_healthy
 from tests.conftest import ROOT, Bench
-from tests.pages import one_run
+from tests.pages import one_run, settle
 
 PAGE = (ROOT / "docs" / "hosting.md").read_text()
 MEGABYTE = b"x" * 1_000_000
@@ -32,8 +35,28 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(db: Path) -> Iterator[int]:
-    with serving(db) as port:
-        yield port
+    """The port of the app."""
+    with serving(Bench(db.parent)) as address:
+        yield int(address.rpartition(":")[2])
+
+
+@contextmanager
+def started(port: int, *before: str, health: str = "/_stcore/health", **environment: str) -> Iterator[None]:
+    """The app at a port, started by a command that runs another, or with settings in its environment."""
+    command = [*before, sys.executable, "-m", "bench", "app", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=PIPE, stderr=STDOUT, text=True)
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}{health.removesuffix('/_stcore/health')}", process)
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def example(language: str) -> str:
@@ -43,7 +66,7 @@ def example(language: str) -> str:
 
 @contextmanager
 def process(command: list[str], port: int) -> Iterator[None]:
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    started = subprocess.Popen(command, stdout=PIPE, stderr=STDOUT)
     try:
         for _ in range(100):
             assert started.poll() is None, started.communicate()[0].decode()
@@ -147,7 +170,9 @@ def test_behind_caddy(app: int, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_under_a_path(db: Path) -> None:
     (variable,) = re.findall(r"STREAMLIT_SERVER_BASE_URL_PATH=(\w+)", PAGE)
-    with serving(db, STREAMLIT_SERVER_BASE_URL_PATH=variable) as port:
+    (health,) = re.findall(r"health check is then `(\S+)`", PAGE)
+    port = free_port()
+    with started(port, health=health, STREAMLIT_SERVER_BASE_URL_PATH=variable, BENCH_DB=str(db)):
         shows_the_run(f"http://127.0.0.1:{port}/{variable}")
 
 
@@ -155,11 +180,12 @@ def test_under_a_path(db: Path) -> None:
 def test_a_machine_that_is_read_only(db: Path) -> None:
     """As the container runs: a user without a home, nothing to write to but /tmp, the database's folder read-only."""
     before = {path.name: path.stat().st_mtime_ns for path in db.parent.iterdir()}
+    port = free_port()
     inside = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-user", "--uid", "10001",
               "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/tmp",
               "--ro-bind", str(ROOT), str(ROOT), "--tmpfs", "/mnt", "--ro-bind", str(db.parent), "/mnt",
               "--setenv", "HOME", "/nonexistent", "--chdir", str(ROOT)]  # fmt: skip
-    with serving(Path("/mnt/board.sqlite"), inside=inside) as port:
+    with started(port, *inside, BENCH_DB="/mnt/board.sqlite"):
         shows_the_run(f"http://127.0.0.1:{port}")
     assert {path.name: path.stat().st_mtime_ns for path in db.parent.iterdir()} == before
 

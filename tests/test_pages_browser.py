@@ -8,8 +8,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from db.store import Store
 from leaderboard_app.links import page_url
-from tests.browser import chromium, serving, settle
-from tests.pages import HOSTILE, probes, small
+from tests.browser import chromium, serving
+from tests.conftest import Bench
+from tests.pages import HOSTILE, one_run, probes, settle, small
 from tests.test_page_studies import NAME, make
 
 
@@ -38,8 +39,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict
         "hostile run": page_url("run", id="bad0000000000001"),
         "hostile architecture": page_url("architecture", name=HOSTILE),
     }
-    with serving(db) as port:
-        yield f"http://127.0.0.1:{port}", pages
+    with serving(Bench(db.parent)) as address:
+        yield address, pages
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +96,15 @@ def test_a_link_leads_to_the_view_that_it_names(served: tuple[str, dict[str, str
     page.close()
 
 
-def test_new_results_show_without_a_restart(tmp_path: Path, browser: Browser) -> None:
-    from tests.pages import one_run
-
-    store = Store(str(tmp_path / "board.sqlite"))
-    with serving(tmp_path / "board.sqlite") as port:
+def test_new_results_show_without_a_restart(bench: Bench, browser: Browser) -> None:
+    store = Store(str(bench.db))
+    with serving(bench) as address:
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{port}/run")
+        page.goto(f"{address}/run")
         settle(page)
         expect(page.get_by_text("No runs yet")).to_be_visible()
         store.record(one_run("a1b2c3d4e5f60718"))
-        page.goto(f"http://127.0.0.1:{port}/run?id=a1b2")
+        page.goto(f"{address}/run?id=a1b2")
         settle(page)
         expect(page.get_by_role("heading", name="fru on digits, seed 0")).to_be_visible()
         page.close()
