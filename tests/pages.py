@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
 from db.schema import Run
@@ -72,6 +73,14 @@ def assert_escaped(app: AppTest) -> None:
 def _without_code(text: str) -> str:
     """Without what stands between backticks, where nothing has a meaning."""
     return "".join(text.split("`")[::2]) if text.count("`") % 2 == 0 else text
+
+
+def settle(page: Page) -> None:
+    """Wait until a page's script has ended in the browser and everything is drawn."""
+    page.wait_for_selector("h1", timeout=120_000)
+    idle = "() => !document.querySelector('[data-testid=stStatusWidget], [data-stale=true], [data-testid=stSkeleton]')"
+    page.wait_for_function(idle, timeout=120_000)
+    page.wait_for_timeout(500)
 
 
 def small(path: Path) -> Store:

@@ -1,6 +1,7 @@
 """The page of a task."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from bench.registry import task_names
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.task import lengths, results
+from leaderboard_app.task.labels import labels
 from leaderboard_app.task.results import Anchors
 from tests.pages import HOSTILE, assert_escaped, facts, hostile, one_run, open_page, run, said
 from tests.synthetic import fill, synthetic_runs
@@ -31,11 +33,31 @@ def test_every_seed_is_a_dot_between_the_anchors(small_db: Path) -> None:
     assert len(open_page("task", small_db, name="adding-200", tier="10k").get("vega_lite_chart")) == 1
     runs = [run for run in runs_in(small_db) if (run.task, run.budget) == ("adding-200", "10k")]
     rows = leaderboard(runs)
-    frame = results.seeds(rows, results.names(rows), {run.run_id: run for run in runs})
+    frame = results.seeds(rows, labels(rows), {run.run_id: run for run in runs})
     drawn = results.dots(frame, Anchors("mse", 1 / 6, 1e-3)).to_dict()
     anchors, dots = sorted(drawn["datasets"].values(), key=len)
     assert {(row["what"], row["value"]) for row in anchors} == {("trivial", 1 / 6), ("solved", 1e-3)}
     assert sorted(row["value"] for row in dots) == sorted(run.metric_value for run in runs if run.metric_value)
+
+
+def test_labels_say_what_differs_and_no_two_are_alike() -> None:
+    def config(lr: float) -> dict[str, Any]:
+        return {"model": {}, "wrapper": {}, "training": {"lr": lr, "epochs": 9}}
+
+    given = {"lr": "flag", "epochs": "flag"}
+    runs = [
+        one_run("1" * 16, budget="10k", config=config(0.1), config_source=given),
+        one_run("2" * 16, budget="10k", config=config(0.2), config_source=given),
+        one_run("3" * 16, budget="100k", config=config(0.1), config_source=given),
+        one_run("4" * 16, budget="10k", config=config(0.1), config_source=given, protocol=0),
+        one_run("5" * 16, model="gru", wrapper="residual", budget="10k", config=config(0.1), config_source=given),
+    ]
+    assert sorted(labels(leaderboard(runs))) == [
+        "fru · 100k · lr=0.1", "fru · 10k · lr=0.1", "fru · 10k · lr=0.1 (2)", "fru · 10k · lr=0.2",
+        "gru · 10k · lr=0.1",
+    ]  # fmt: skip
+    assert labels(leaderboard(runs[:1])) == ["fru"]
+    assert labels([]) == []
 
 
 def test_better_is_to_the_right_for_errors_too() -> None:

@@ -87,7 +87,7 @@ def _chart(frame: pd.DataFrame, sides: Sides, names: Sequence[str]) -> alt.Layer
         x=x, color=sides.colour(names, legend), shape=sides.shape(names, legend),
         tooltip=["entry", "task", alt.Tooltip("gap", format="+.1f"), "interval"],
     )  # fmt: skip
-    return alt.layer(zero, whiskers, marks).properties(height=max(160, ROW_HEIGHT * len(order)))
+    return alt.layer(zero, whiskers, marks).properties(height=ROW_HEIGHT * len(order) + 110)
 
 
 def _rows(

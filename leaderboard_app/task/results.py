@@ -13,12 +13,12 @@ from db.schema import Run
 from leaderboard_app.figures import counted, metric_text, statuses_text
 from leaderboard_app.links import page_url
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
+from leaderboard_app.task.labels import labels
 
 Chart = alt.LayerChart | alt.FacetChart
 ROW_HEIGHT = 26
 MOST_ROWS = 40
 ROOM = 1.2  # a logarithmic axis goes on by this factor
-DISTINCT = ("wrapper", "budget", "settings")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def show(runs: Sequence[Run], anchors: Anchors) -> None:
     if not rows:
         st.info("Every run here is still open: it was interrupted, and waits to be resumed.")
         return
-    labels = names(rows)
-    frame = seeds(rows[:MOST_ROWS], labels, {run.run_id: run for run in runs})
+    named = labels(rows)
+    frame = seeds(rows[:MOST_ROWS], named, {run.run_id: run for run in runs})
     if not frame.empty:
         described = f"{anchors.metric} of every seed on the test split, for {counted(len(rows), 'configuration')}"
         st.altair_chart(dots(frame, anchors), width="stretch", alt=described)
@@ -49,30 +49,15 @@ def show(runs: Sequence[Run], anchors: Anchors) -> None:
         st.caption(f"{counted(failures, 'run')} did not finish well: no dot, and a score of 0.")
     if len(rows) > MOST_ROWS:
         st.caption(f"The best {MOST_ROWS} of {len(rows)} configurations are drawn; the table has them all.")
-    _table(rows, labels)
+    _table(rows, named)
 
 
-def names(rows: Sequence[Row]) -> list[str]:
-    """The architecture, and what tells a row apart from the others."""
-    differing = [field for field in DISTINCT if len({repr(getattr(row, field)) for row in rows}) > 1]
-    return [_unique(row, differing) for row in rows]
-
-
-def _unique(row: Row, differing: Sequence[str]) -> str:
-    words = {
-        "wrapper": row.wrapper,
-        "budget": row.budget or "no tier",
-        "settings": " ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults",
-    }
-    return " · ".join([row.model, *(words[field] for field in differing)])
-
-
-def seeds(rows: Sequence[Row], labels: Sequence[str], runs: Mapping[str, Run]) -> pd.DataFrame:
+def seeds(rows: Sequence[Row], named: Sequence[str], runs: Mapping[str, Run]) -> pd.DataFrame:
     """A row for each run that has a value."""
     return pd.DataFrame([
         {"entry": label, "model": row.model, "seed": run.seed, "value": run.metric_value,
          "value_text": metric_text(run.metric_name, run.metric_value)}
-        for row, label in zip(rows, labels, strict=False)
+        for row, label in zip(rows, named, strict=False)
         for run in (runs[run_id] for run_id in row.run_ids)
         if run.metric_value is not None
     ])  # fmt: skip
@@ -87,7 +72,7 @@ def dots(frame: pd.DataFrame, anchors: Anchors) -> Chart:
         axis=alt.Axis(tickCount=6),
     )
     order = list(dict.fromkeys(frame["entry"]))
-    y = alt.Y("entry:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, grid=True))
+    y = alt.Y("entry:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, grid=True))
     models = frame["model"]
     marks = alt.Chart(frame).mark_point(filled=True, size=70, opacity=0.8).encode(
         x=x, y=y,
@@ -117,8 +102,8 @@ def _lines(anchors: Anchors, x: alt.X) -> tuple[alt.Chart, alt.Chart]:
     return rules, texts
 
 
-def _table(rows: Sequence[Row], labels: Sequence[str]) -> None:
-    frame = pd.DataFrame([_cells(row, label) for row, label in zip(rows, labels, strict=True)])
+def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
+    frame = pd.DataFrame([_cells(row, label) for row, label in zip(rows, named, strict=True)])
     columns = {
         "architecture": st.column_config.LinkColumn(display_text="#(.*)$", pinned=True),
         "score": st.column_config.NumberColumn(format="%.1f", help="Mean over seeds; a run that failed counts as 0."),
