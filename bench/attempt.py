@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import ERROR, getLogger
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import torch
@@ -64,6 +65,7 @@ class Attempt:
         self.samples_per_second: float | None = None
         self.peak_memory_device: int | None = None
         self.is_main_process = True
+        self._trainer: Trainer | None = None
 
     def carry_out(self) -> Ending:
         """Train and evaluate. Every failure of the run itself becomes an ending; a wrong request is raised."""
@@ -77,18 +79,33 @@ class Attempt:
         _prepare_process()
         try:
             act()
-        except DivergedError as error:
+        except BaseException as error:
+            self._stop_helpers()
+            return self._ending(error)
+        return Ending("finished")
+
+    def _ending(self, error: BaseException) -> Ending:
+        if isinstance(error, DivergedError):
             return Ending("diverged", str(error))
-        except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
             name = "SIGINT" if isinstance(error, KeyboardInterrupt) or error.code == 1 else "SIGTERM"
             return Ending("interrupted", f"stopped by {name} in epoch {self.epochs}")
-        except Exception as error:
-            if hasattr(error, "exit_code"):
-                raise
-            (self.folder / "error.txt").write_text(traceback.format_exc())
-            return Ending("oom" if _is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}"[:500])
-        return Ending("finished")
+        if hasattr(error, "exit_code") or not isinstance(error, Exception):
+            raise error
+        (self.folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+        return Ending("oom" if _is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}"[:500])
+
+    def _stop_helpers(self) -> None:
+        """End the processes of further devices, for which nobody waits any more.
+
+        When one of them exits with an error, Lightning kills this process too within five seconds: good while it waits
+        for them, but not while it records the same error.
+        """
+        helpers: list[Popen[bytes]] = getattr(self._trainer and self._trainer.strategy.launcher, "procs", [])
+        for helper in helpers:
+            helper.kill()
+        helpers.clear()  # of what Lightning watches
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))
@@ -109,7 +126,7 @@ class Attempt:
         module = SequenceModule(network, self.request.spec, self.training)
         if self.execution.compile:
             network.compile()
-        trainer = self._build_trainer(len(data.split("train").y))
+        trainer = self._trainer = self._build_trainer(len(data.split("train").y))
         self.is_main_process = trainer.is_global_zero
         data.batch_size = self._batch_size_per_device(trainer)
         try:
