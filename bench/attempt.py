@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from logging import ERROR, getLogger
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import torch
@@ -67,6 +68,7 @@ class Attempt:
         self.samples_per_second: float | None = None
         self.peak_memory_device: int | None = None
         self.is_main_process = True
+        self._trainer: Trainer | None = None
 
     def carry_out(self) -> Ending:
         """Train and evaluate. Every failure of the run itself becomes an ending; a wrong request is raised."""
@@ -80,19 +82,34 @@ class Attempt:
         prepare_process()
         try:
             act()
-        except DivergedError as error:
+        except BaseException as error:
+            self._stop_helpers()
+            return self._ending(error)
+        return Ending("finished")
+
+    def _ending(self, error: BaseException) -> Ending:
+        if isinstance(error, DivergedError):
             return Ending("diverged", str(error))
-        except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
             name = "SIGINT" if isinstance(error, KeyboardInterrupt) or error.code == 1 else "SIGTERM"
             return Ending("interrupted", f"stopped by {name} in epoch {self.epochs}")
-        except Exception as error:
-            if hasattr(error, "exit_code"):
-                raise
-            with suppress(OSError):
-                (self.folder / "error.txt").write_text(traceback.format_exc())
-            return ending_of(error)
-        return Ending("finished")
+        if hasattr(error, "exit_code") or not isinstance(error, Exception):
+            raise error
+        with suppress(OSError):
+            (self.folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+        return ending_of(error)
+
+    def _stop_helpers(self) -> None:
+        """End the processes of further devices, for which nobody waits any more.
+
+        When one of them exits with an error, Lightning kills this process too within five seconds: good while it waits
+        for them, but not while it records the same error.
+        """
+        helpers: list[Popen[bytes]] = getattr(self._trainer and self._trainer.strategy.launcher, "procs", [])
+        for helper in helpers:
+            helper.kill()
+        helpers.clear()  # of what Lightning watches
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))

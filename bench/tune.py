@@ -76,6 +76,8 @@ class Session:
         self.running: dict[Seat | None, Running] = {}
         self.done = self.ended = 0
         """Trials that have ended, in the studies that are open and since this session began."""
+        self.began: float | None = None
+        """When the first trial did, on the monotonic clock."""
         self._held = ExitStack()
 
     def carry_out(self) -> bool:
@@ -168,6 +170,7 @@ class Session:
     def _next(self) -> tuple[Owner, Proposal] | None:
         """The next trial that can be trained."""
         while (owner := self._more()) is not None:
+            self.began = self.began or time.monotonic()
             proposal = owner.propose()
             if isinstance(proposal, Proposal):
                 return owner, proposal

@@ -16,8 +16,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+import bench.suites as bench_suites
 from bench.cluster import share
 from bench.errors import RequestError
+from bench.studies import Studies
+from bench.suites import Suite
 from datamodules.digits import Digits
 from tests.conftest import Bench
 from tests.trials import states, trials_of
@@ -69,8 +72,11 @@ LOOK = """
         time.sleep(0.02)
 """
 TELL_SPLITS = """
+import bench.suites as bench_suites
 from bench.cluster import share
 from bench.errors import RequestError
+from bench.studies import Studies
+from bench.suites import Suite
 from datamodules.digits import Digits
 make = Digits.make
 Digits.make = lambda self, split: open('{log}', 'a').write(f'split {{split}}\\n') and make(self, split)
@@ -101,6 +107,20 @@ def test_a_trial_has_its_gpu_to_itself_and_sees_no_test_split(
     alone.json(*words[:-1], "2")
     for one, other in zip(trials_of(alone), trials_of(bench), strict=False):
         assert (one.params, one.values) == (other.params, other.values), "a trial does not depend on where it is"
+
+
+def test_workers_are_busy_across_the_cells_of_a_suite(
+    bench: Bench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {"digits": {"max_steps": 40}}
+    suite = Suite(name="tiny-v1", summary="", tasks=tasks, tiers=("10k",), trials=1, seeds=1)
+    monkeypatch.setitem(bench_suites.SUITES, "tiny-v1", suite)
+    words = ("tune", "--suite", "tiny-v1", "--models", "gru,lstm", "--workers", "2", "--gpus-per-trial", "0")
+    done = bench.json(*words, "--ray-address", cluster.address)
+    assert [(each["model"], each["trials"]["finished"]) for each in done] == [("gru", 1), ("lstm", 1)]
+    one, other = (trial for study in Studies(str(bench.db)).all() for trial in study.trials)
+    assert one.datetime_start < other.datetime_complete
+    assert other.datetime_start < one.datetime_complete
 
 
 # What ends a trial
@@ -231,7 +251,7 @@ def test_wrong_requests(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--ray-address localhost:1: [Errno 111] Connection refused" in bench.refused(
         *words, "--ray-address", "localhost:1"
     )
-    assert "is not in the range 0<=x<=1" in bench.refused(*words, "--gpus-per-trial", "2")
+    assert "less than or equal to 1" in bench.refused(*words, "--gpus-per-trial", "2")
     monkeypatch.setattr("bench.errors.find_spec", lambda name: None if name == "ray" else name)
     assert "this command needs ray: pip install -e '.[cluster]'" in bench.refused(*words, "--workers", "2")
 

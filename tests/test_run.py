@@ -234,6 +234,30 @@ def test_two_devices_share_the_batch(bench: Bench) -> None:
     ).stderr  # fmt: skip
 
 
+SLOW_TO_TELL = """
+        class SlowToTellError(Exception):
+            def __str__(self):
+                time.sleep(15 * (os.environ["LOCAL_RANK"] == "0"))
+                return "mine"
+        raise SlowToTellError
+"""
+
+
+@pytest.mark.slow
+def test_a_failure_on_two_devices_is_recorded_however_long_that_takes(
+    bench: Bench, write_model: Callable[[str, str], Path]
+) -> None:
+    path = str(write_model("mine", SLOW_TO_TELL))
+    done = bench.fresh("run", "--model", path, "--devices", "2", "--accelerator", "cpu", "--json", code=1)
+    assert json.loads(done.stdout)["reason"] == "SlowToTellError: mine"
+
+
+def test_a_share_of_a_slurm_job_is_no_share_of_a_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "2", "NNODES": "2", "JOB_NAME": "tune", "PROCID": "1", "JOB_ID": "7"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert bench.json("run", "--model", "gru", *QUICK)["status"] == "finished"
+
+
 # What ends a run
 
 

@@ -158,6 +158,7 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
     require("ray", "cluster")
     from bench.cluster import connected
 
+    stderr.print(f"Starting {workers} workers with Ray.")
     return connected(workers, gpus, address)
 
 

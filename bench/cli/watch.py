@@ -31,21 +31,21 @@ class Watch:
     def __init__(self, live: Live | None) -> None:
         self._live = live
         self._rows: deque[tuple[str, ...]] = deque(maxlen=SHOWN)
-        self._began = self._shown_at = time.monotonic()
+        self._shown_at = time.monotonic()
 
     def turn(self, session: "Session") -> None:
         now = time.monotonic()
         if self._live and now - self._shown_at > SECONDS_BETWEEN_DRAWINGS:
             self._draw(self._live, session)
         elif not self._live and now - self._shown_at > SECONDS_BETWEEN_LINES:
-            self._say(f"{self._summary(session)}{_under_way(session)}")
+            self._say(f"{_summary(session)}{_under_way(session)}")
 
     def ended(self, session: "Session", owner: "Owner", trial: "FrozenTrial") -> None:
         self._rows.append(_ended_row(owner, trial))
         if self._live:
             self._draw(self._live, session)
         else:
-            self._say(f"{_name(owner)}, trial {trial.number}: {_ended_text(owner, trial)}; {self._summary(session)}")
+            self._say(f"{_name(owner)}, trial {trial.number}: {_ended_text(owner, trial)}; {_summary(session)}")
 
     def again(self, running: "Running", reason: str) -> None:
         self._say(f"{_name(running.owner)}, trial {running.proposal.trial.number} is tried again: {reason}")
@@ -61,16 +61,7 @@ class Watch:
             table.add_row(*map(escape, row))
         for column in table.columns:
             column.no_wrap = True
-        live.update(Group(table, escape(self._summary(session))), refresh=True)
-
-    def _summary(self, session: "Session") -> str:
-        words = [f"{session.done} of {session.count} trials"]
-        if session.pool:
-            words.append(f"{session.pool.started} of {session.pool.workers} workers have a place")
-        if session.ended:
-            seconds = (time.monotonic() - self._began) / session.ended * (session.count - session.done)
-            words.append(f"about {_duration(seconds)} left")
-        return ", ".join(words)
+        live.update(Group(table, escape(_summary(session))), refresh=True)
 
 
 @contextmanager
@@ -108,7 +99,23 @@ def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
     metric = owner.tuning.base.spec.metric
     if "reason" in trial.user_attrs:
         return trial.user_attrs["reason"]
-    return f"{STATES[trial.state]}, {metric} {_value(_last(trial))} in {_lasted(trial)}, best {_value(owner.best)}"
+    return f"{STATES[trial.state]}, {metric} {_value(_last(trial))} in {_lasted(trial)}"
+
+
+def _summary(session: "Session") -> str:
+    """How far all of it is."""
+    words = [f"{session.done} of {session.count} trials have ended"]
+    if len(session.owners) == 1:
+        words.append(f"best {session.owners[0].tuning.base.spec.metric} {_value(session.owners[0].best)}")
+    if session.pool and session.pool.started < session.pool.workers:
+        words.append(
+            f"{session.pool.started} of {session.pool.workers} workers have started "
+            f"(each takes a processor and {session.pool.gpus:g} GPUs)"
+        )
+    if session.ended and session.began:
+        seconds = (time.monotonic() - session.began) / session.ended * (session.count - session.done)
+        words.append(f"about {_duration(seconds)} left")
+    return ", ".join(words)
 
 
 def _under_way(session: "Session") -> str:
