@@ -174,4 +174,4 @@ def test_a_large_database(large_db: Path) -> None:
     assert table(app, "95% interval")["suite"].str.extract(r"suite=([\w-]+)")[0].tolist() == [
         "quick-v1", "quick-v1", "long-v1", "long-v1", "long-v1", "lra-v1",
     ]  # fmt: skip
-    assert len(app.dataframe[0].value) == 38
+    assert len(app.dataframe[0].value) == 4 * 2 + 10 * 3 + 5  # tasks × tiers of the three suites

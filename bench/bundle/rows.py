@@ -30,10 +30,16 @@ def record_of(run: Run) -> dict[str, Any]:
             for split, values in run.metrics.items()
         },
         "params": {part: getattr(run, f"params_{part}") for part in Params.model_fields},
-        "facts": {name: run.facts.get(name, {}) for name in RunFacts.model_fields},
+        "facts": _facts(run),
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat(),
     }
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Those that a bundle holds; a run that failed early lacks some of the first three."""
+    known = {name: run.facts[name] for name in RunFacts.model_fields if name in run.facts}
+    return {"splits": {}, "task": {}, "model": {}} | known
 
 
 def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:
@@ -52,7 +58,7 @@ def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:
         solved=spec.solved,
         metrics={split: {"loss": metric.loss, metric.name: metric.value} for split, metric in record.metrics.items()},
         **{f"params_{part}": count for part, count in record.params.model_dump().items()},
-        facts=record.facts.model_dump() | predictions,
+        facts=record.facts.model_dump(exclude_unset=True) | predictions,
         environment=claim.environment,
         command=request.command,
         started_at=record.started_at,

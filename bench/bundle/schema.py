@@ -101,11 +101,13 @@ class Params(Strict):
 
 
 class RunFacts(Strict):
-    """Hashes of the splits, and notes of the task and the model."""
+    """Hashes of the splits, notes of the task and the model, and what was measured beside."""
 
     splits: Splits
     task: Facts
     model: Facts
+    step_seconds: Seconds | None = None
+    gpu_joules: Number | None = None
 
 
 class Record(Strict):

@@ -40,6 +40,7 @@ SUITE_COLUMNS: Cells = {
     "seeds": field("seeds"),
     "failed": field("failures"),
     "on front": number("p_front", ".2f"),
+    "verified": field("verification"),
     "tuning": field("tuning"),
     "settings": field("settings"),
 }
