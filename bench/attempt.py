@@ -180,8 +180,8 @@ class Attempt:
 
     def _keep_proof(self, module: SequenceModule) -> None:
         """Leave what others can check the result by."""
-        self._keep_weights(module)
         (self.folder / "predictions.npz").write_bytes(write_predictions(self.predictions))
+        self._keep_weights(module)
 
     def discard_checkpoints(self) -> None:
         """Once the result is recorded, nothing goes on from them."""

@@ -15,7 +15,7 @@ from bench.probe.gradient_flow import measure, steps_back
 from bench.registry import find_model, find_task, model_names
 from bench.settings import Settings
 from datamodules._generated import GeneratedTask
-from models._module import SequenceModule
+from models._module import SequenceModule, scored
 from models._training import Training
 from models.fru import FRU
 
@@ -163,7 +163,7 @@ def test_the_initial_states_gradient_is_that_of_the_unrolled_network(name: str, 
             outputs.append(y_1H)
         y_1TH = torch.stack(outputs, dim=1)
         predicted = network.readout(y_1TH if task == "copy" else y_1TH[:, -1])
-        loss = module.loss(predicted, module.scored(one.y) if task == "copy" else one.y)
+        loss = module.loss(predicted, scored(module.spec, one.y) if task == "copy" else one.y)
         norms.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, leaves)]).norm())
     assert found["initial_state"] == pytest.approx(torch.stack(norms).mean().item(), rel=1e-3)
 
