@@ -37,8 +37,9 @@ def results(bench: Bench, seed: int = 0) -> dict[str, Any]:
     """The one run's record, without what differs between two times or places."""
     (run,) = [run for run in bench.json("runs") if run["seed"] == seed]
     record = bench.json("show", run["run_id"])
+    record["facts"].pop("step_seconds", None)
     dropped = {"attempt", "started_at", "finished_at", "train_seconds", "wall_seconds", "samples_per_second",
-               "peak_memory_host", "environment"}  # fmt: skip
+               "peak_memory_host", "environment", "events"}  # fmt: skip
     return {name: value for name, value in record.items() if name not in dropped}
 
 
