@@ -25,6 +25,9 @@ from datamodules.digits import Digits
 from tests.conftest import Bench
 from tests.trials import states, trials_of
 
+# Minutes on two cores, each with processes of its own.
+pytestmark = pytest.mark.slow
+
 Writer = Callable[[str, str], Path]
 PATIENCE = 300  # seconds, on a busy machine
 NODE = {"include_dashboard": False, "object_store_memory": 2**27}
