@@ -49,7 +49,7 @@ def test_labels_say_what_differs_and_no_two_are_alike() -> None:
         one_run("1" * 16, budget="10k", config=config(0.1), config_source=given),
         one_run("2" * 16, budget="10k", config=config(0.2), config_source=given),
         one_run("3" * 16, budget="100k", config=config(0.1), config_source=given),
-        one_run("4" * 16, budget="10k", config=config(0.1), config_source=given, protocol=0),
+        one_run("4" * 16, budget="10k", config=config(0.1), config_source=given, protocol=2),
         one_run("5" * 16, model="gru", wrapper="residual", budget="10k", config=config(0.1), config_source=given),
     ]
     assert sorted(labels(leaderboard(runs))) == [
