@@ -1,9 +1,9 @@
-"""The board of a suite, from what the store holds."""
+"""The board, from what the store holds: withdrawn runs are not on it."""
 
 from collections.abc import Iterable
 
 from bench.errors import RequestError
-from bench.ranking import Board, Contest, InTier, rank
+from bench.ranking import Board, Contest, InTier, Row, leaderboard, rank
 from bench.suites import Suite
 from db.schema import Run
 from db.standing import Standing
@@ -26,3 +26,10 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
         return rank(counted, list(suite.tasks), contest, standing.rungs)
     except ValueError as error:
         raise RequestError(f"{suite.name} can't be ranked: {error} Or retract those that no longer count.") from error
+
+
+def task_rows(store: Store, task: str | None = None) -> list[Row]:
+    """The rows of a task, or of all, each with how far it is verified."""
+    standing = store.standing()
+    runs = [run for run in store.runs(task=task) if run.run_id not in standing.withdrawn]
+    return leaderboard(runs, standing.rungs)

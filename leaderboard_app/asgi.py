@@ -31,10 +31,8 @@ async def warmed(_: Any) -> AsyncIterator[None]:
 def _warm() -> None:
     """Rank every board, and draw one, which also imports what draws."""
     store = Store(read_only=True)
-    for suite, tiers in load_tiers(store).items():
-        for tier in tiers:
-            board = load_board(store, suite, tier)
-    charts.intervals(board.rows)
+    boards = [load_board(store, suite, tier) for suite, tiers in load_tiers(store).items() for tier in tiers]
+    charts.intervals(boards[-1].rows if boards else ())
 
 
 app = st.App(Path(__file__).resolve().parent / "app.py", lifespan=warmed)

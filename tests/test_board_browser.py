@@ -34,8 +34,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture(scope="module")
 def address(filled: Bench) -> Iterator[str]:
-    with serving(filled.db) as port:
-        yield f"http://127.0.0.1:{port}"
+    with serving(filled) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from leaderboard_app.text import plain
 from models._base import Paper
 from tests.conftest import ROOT
 from tests.grids import Grid, read
-from tests.test_export import ROW
+from tests.test_board_formats import ROW
 
 THEME = ROOT / "leaderboard_app" / ".streamlit" / "config.toml"
 HOSTILE = [

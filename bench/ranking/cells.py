@@ -61,16 +61,22 @@ def results(runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str
     """The results that count: ended runs of the suite's tasks in a parameter tier."""
     wanted = set(tasks)
     return tuple(
-        _result(run, run.budget, LADDER.index(verification.get(run.run_id, LADDER[0])))
+        _result(run, LADDER.index(verification.get(run.run_id, LADDER[0])))
         for run in runs
         if run.budget is not None and run.task in wanted and run.status != OPEN
     )
 
 
-def _result(run: Run, tier: str, rung: int) -> Result:
+def entry_key(run: Run) -> EntryKey:
+    """The entry that a run in a parameter tier belongs to."""
+    assert run.budget is not None
     tuning = "preset" if "preset" in run.config_source.values() else "defaults"
+    return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, run.config_source))
+
+
+def _result(run: Run, rung: int) -> Result:
     return Result(
-        entry=EntryKey(run.model, run.wrapper, tier, tuning, _by_hand(run.config, run.config_source)),
+        entry=entry_key(run),
         task=run.task,
         seed=run.seed,
         score=score(run),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 import vl_convert
 
+from bench.board_formats import bibtex, board_csv, board_latex
 from bench.catalogue import model_facts
-from bench.export import bibtex, board_csv, board_latex
 from bench.ranking import SuiteRow
 from leaderboard_app.board.charts import Drawing, Spec, picture
 

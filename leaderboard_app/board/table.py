@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.board_formats import entry_name, rank_text
 from bench.catalogue import ModelFacts, model_facts
-from bench.export import entry_name, rank_text
 from bench.ranking import SuiteRow
 from leaderboard_app import grid
 from leaderboard_app.board.filters import described

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.export import entry_name
+from bench.board_formats import entry_name
 from bench.ranking import Board, InTier, InTime, SuiteRow
 from bench.suites import Suite
 from leaderboard_app.text import plain

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.export import bibtex, board_csv, board_latex
+from bench.board_formats import bibtex, board_csv, board_latex
 from bench.ranking import SuiteRow, TaskScore
 from bench.tables import csv_text, latex_escaped
 from db.store import Store
