@@ -25,7 +25,8 @@ def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = N
     near = get_close_matches(given, names, n=1, cutoff=0.5)
     suggestion = f" Did you mean {near[0]!r}?" if near else ""
     shown = f" ({listing} shows them all)" if listing else ""
-    return RequestError(f"no {what} named {given!r}.{suggestion} {what.capitalize()}s: {', '.join(names)}{shown}.")
+    several = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return RequestError(f"no {what} named {given!r}.{suggestion} {several.capitalize()}: {', '.join(names)}{shown}.")
 
 
 def require(package: str, extra: str) -> None:

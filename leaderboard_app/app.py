@@ -7,9 +7,11 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-PAGES = Path(__file__).resolve().parent / "pages"
+HERE = Path(__file__).resolve().parent
+PAGES = HERE / "pages"
 
 st.set_page_config(page_title="Long-dependency leaderboard", page_icon="〰️", layout="wide")
+st.html(HERE / "style.css")
 st.navigation(
     [
         st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from leaderboard_app.marks import COLOURS, LABEL, colour_scale, shape_scale
+from leaderboard_app.marks import LABEL, colour_scale, shape_scale
 
 ROOM = 1.06  # the parameter axis goes on by this factor, so that the first and last labels have room
 
@@ -20,7 +20,7 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     domain = [rows["params"].min() / ROOM, rows["params"].max() * ROOM]
     scale = alt.Scale(type="log", nice=False, domain=domain)
     x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
-    y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=False, padding=25))
+    y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=True, padding=25), axis=alt.Axis(format=".1f"))
     base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=colour_scale(rows["model"]), legend=None))
     tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]
     shape = alt.Shape("model:N", scale=shape_scale(rows["model"]), legend=None)
@@ -28,29 +28,3 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
     labels = base.mark_text(align="left", dx=8, fontSize=12).encode(text="model", color=alt.value(LABEL))
     return alt.layer(bars, points, labels).properties(height=360)
-
-
-def learning_curves(points: pd.DataFrame, metric: str) -> alt.HConcatChart:
-    """Loss and metric over optimiser steps, side by side.
-
-    Args:
-        points: columns `name` ("train/loss", "validation/loss", "validation/<metric>", …), `step`, `value`.
-    """
-    points = points.dropna(subset=["value"])
-    split_and_kind = points["name"].str.split("/", n=1, expand=True)
-    points = points.assign(split=split_and_kind[0], kind=split_and_kind.get(1))
-    return alt.hconcat(
-        _curve(points[points["kind"] == "loss"], "loss"), _curve(points[points["kind"] == metric], metric)
-    )
-
-
-def _curve(points: pd.DataFrame, title: str) -> alt.Chart:
-    colour = alt.Color("split:N", title=None, scale=alt.Scale(domain=["train", "validation"], range=COLOURS[:2]))
-    tooltip = ["split", "step", alt.Tooltip("value", format=".4f")]
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
-    chart = (
-        alt.Chart(points)
-        .mark_line(point=True)
-        .encode(x=alt.X("step:Q", title="step"), y=y, color=colour, tooltip=tooltip)
-    )
-    return chart.properties(width=430, height=280)

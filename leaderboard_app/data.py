@@ -3,7 +3,7 @@
 What is kept is shared by all visitors: don't change it.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import RLock
@@ -57,6 +57,11 @@ def load_runs(store: Store) -> list[Run]:
     Runs recorded meanwhile are seen; those read before are not read again.
     """
     return snapshot(store).runs
+
+
+def comparable(runs: Iterable[Run]) -> list[Run]:
+    """Without those by a paper's own protocol, whose numbers can't be held against others: they are on no board."""
+    return [run for run in runs if run.protocol > 0]
 
 
 def load_board(store: Store, suite_name: str, tier: str) -> Board:

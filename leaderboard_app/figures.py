@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
 from collections.abc import Mapping
+from typing import Any
+
+from bench.request import word
 
 DURATIONS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
@@ -47,6 +50,11 @@ def _with_unit(value: float | None, units: tuple[tuple[float, str], ...]) -> str
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`3 seeds`, `1 seed`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """As they are given on the command line."""
+    return " ".join(f"{name}={word(value)}" for name, value in settings.items()) or "defaults"
 
 
 def statuses_text(statuses: Mapping[str, int]) -> str:

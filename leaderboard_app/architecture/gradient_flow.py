@@ -24,7 +24,7 @@ def show(data: Mapping[str, Any]) -> None:
         column.markdown(f"**{'after training' if when == 'trained' else 'at ' + plain(when)}**")
         of_moment = points[points["when"] == when]
         if of_moment.empty:
-            column.caption("Every gradient is zero.")
+            column.caption("No gradient is above zero and finite.")
         else:
             described = f"Norm of the loss's gradient against steps back, {when}"
             column.altair_chart(_chart(of_moment), width="stretch", alt=described)
@@ -43,10 +43,15 @@ def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows = [
         {"when": str(each["when"]), "length": f"{each['length']:,}", "steps": back + 1, "gradient": gradient}
         for each in measured
-        for back, gradient in zip(each["steps_back"], each["input"], strict=True)
+        for back, gradient in zip(each["steps_back"], _inputs(each), strict=True)
         if gradient is not None and gradient > 0
     ]
     return pd.DataFrame(rows, columns=["when", "length", "steps", "gradient"])
+
+
+def _inputs(each: Mapping[str, Any]) -> Sequence[float | None]:
+    """None for what was not measured, or exploded."""
+    return [None] * len(each["steps_back"]) if each["input"] is None else each["input"]
 
 
 def _chart(points: pd.DataFrame) -> alt.Chart:
@@ -76,8 +81,8 @@ def _row(each: Mapping[str, Any]) -> dict[str, str]:
     return {
         "network": plain(each["when"]),
         "steps": count_text(each["length"]),
-        "gradient, last input": _number(each["input"][0]),
-        "gradient, first input": _number(each["input"][-1]),
+        "gradient, last input": _number(_inputs(each)[0]),
+        "gradient, first input": _number(_inputs(each)[-1]),
         "initial state": _number(each.get("initial_state")),
         "gain of the state": _range(gain.get("low"), gain.get("high")),
         "bounds of theory": _range(bounds.get("lower"), bounds.get("upper")),

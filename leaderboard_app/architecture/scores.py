@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
 import streamlit as st
 
 from bench.board_formats import entry_name, rank_text
@@ -10,6 +9,7 @@ from bench.ranking import Row, SuiteRow, leaderboard
 from bench.suites import SUITES
 from db.schema import Run
 from db.store import Store
+from leaderboard_app import grid
 from leaderboard_app.data import load_board
 from leaderboard_app.figures import (
     bytes_text,
@@ -17,11 +17,26 @@ from leaderboard_app.figures import (
     interval_text,
     metric_text,
     score_text,
+    settings_text,
     statuses_text,
 )
+from leaderboard_app.grid import Column, Line, Link, Score
 from leaderboard_app.links import page_url
 from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain
+
+COLUMNS = [
+    Column("task", heads_row=True),
+    Column("tier"),
+    Column("score", "Mean over seeds; a run that failed counts as 0. The line is ± their standard deviation.", True),
+    Column("±", "Standard deviation over seeds.", numeric=True),
+    Column("metric", "On the test split, mean over seeds that finished."),
+    Column("parameters", numeric=True),
+    Column("seeds", numeric=True),
+    Column("runs", "Opens the list of them."),
+    Column("wrapper"),
+    Column("settings", "Those given by hand."),
+]
 
 
 def show_suites(store: Store, model: str, runs: Sequence[Run]) -> None:
@@ -59,29 +74,24 @@ def _suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
 
 
 def show_tasks(runs: Sequence[Run]) -> None:
-    frame = pd.DataFrame([_task_row(row) for row in leaderboard(runs)])
-    if frame.empty:
+    rows = leaderboard(runs)
+    if rows:
+        grid.show(COLUMNS, [_task_line(row) for row in rows], caption="Results task by task", short=True)
+    else:
         st.info("Every run of it is still open: it was interrupted, and waits to be resumed.")
-        return
-    columns = {
-        "task": st.column_config.LinkColumn(display_text="name=(.*)$", pinned=True),
-        "score": st.column_config.NumberColumn(format="%.1f", help="Mean over seeds; a run that failed counts as 0."),
-        "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds."),
-        "parameters": st.column_config.NumberColumn(format="localized"),
-    }
-    st.dataframe(frame, hide_index=True, column_config=columns, alt="Results task by task")
 
 
-def _task_row(row: Row) -> dict[str, object]:
-    return {
-        "task": page_url("task", name=row.task),
-        "tier": row.budget or "none",
-        "score": row.score,
-        "±": row.score_std,
-        "metric": f"{row.metric_name} {metric_text(row.metric_name, row.metric_value)}",
-        "parameters": row.params,
-        "seeds": len(row.seeds),
-        "status": statuses_text(row.statuses),
-        "wrapper": row.wrapper,
-        "settings": " ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults",
-    }
+def _task_line(row: Row) -> Line:
+    spread = row.score_std or 0
+    return Line([
+        Link(row.task, page_url("task", name=row.task)),
+        row.budget or "none",
+        Score(row.score, max(0, row.score - spread), min(100, row.score + spread)),
+        "" if row.score_std is None else f"{row.score_std:.1f}",
+        f"{row.metric_name} {metric_text(row.metric_name, row.metric_value)}",
+        count_text(row.params),
+        str(len(row.seeds)),
+        Link(statuses_text(row.statuses), page_url("run", model=row.model, task=row.task)),
+        row.wrapper,
+        settings_text(row.settings),
+    ])  # fmt: skip

@@ -10,21 +10,22 @@ from bench.ranking import Row, leaderboard
 from db.schema import Run
 from leaderboard_app import charts, grid
 from leaderboard_app.board import controls
-from leaderboard_app.board.words import duration
+from leaderboard_app.data import comparable
+from leaderboard_app.figures import settings_text, statuses_text
 from leaderboard_app.grid import Column, Line, Link, Score
 from leaderboard_app.links import page_url
+from leaderboard_app.run import listing
 
 NO_TIER = "no tier"
 EVERY = "all"
-RECENT = 200
 CHART = "Score against parameters; the table above has the numbers"
 
 
 def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
     """A task's configurations, best first, and its runs, newest first."""
-    counted = [run for run in runs if run.run_id not in withdrawn]
+    counted = [run for run in comparable(runs) if run.run_id not in withdrawn]
     if not counted:
-        st.info("Every run was retracted or superseded.")
+        st.info("No run here counts: all were retracted, superseded, or trained by a paper's own protocol.")
         return
     chosen = _chosen(counted)
     rows = leaderboard(chosen)
@@ -34,9 +35,7 @@ def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
     else:
         st.info("Every run of this task is still open: it was interrupted. `--resume` goes on with it.")
     st.subheader("Its runs, newest first")
-    _runs(chosen[: -RECENT - 1 : -1])
-    if len(chosen) > RECENT:
-        st.caption(f"The newest {RECENT} of {len(chosen):,}; `python -m bench runs --task …` lists all.")
+    listing.show(chosen)
 
 
 def _chosen(runs: Sequence[Run]) -> list[Run]:
@@ -75,38 +74,9 @@ def _configuration(row: Row) -> Line:
         _metric(row.metric_value),
         f"{row.params:,}",
         str(len(row.seeds)),
-        ", ".join(f"{count} {status}" for status, count in row.statuses.items()),
+        statuses_text(row.statuses),
         row.budget or NO_TIER,
-        " ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults",
-    ])  # fmt: skip
-
-
-def _runs(newest: Sequence[Run]) -> None:
-    columns = [
-        Column("run", heads_row=True),
-        Column("architecture"),
-        Column("seed", numeric=True),
-        Column("status"),
-        Column(newest[0].metric_name, "On the test split.", numeric=True),
-        Column("parameters", numeric=True),
-        Column("tier"),
-        Column("training", numeric=True),
-        Column("finished, UTC"),
-    ]
-    grid.show(columns, [_run(run) for run in newest], caption="Runs of this task, newest first", short=True)
-
-
-def _run(run: Run) -> Line:
-    return Line([
-        Link(run.run_id[:8], page_url("run", id=run.run_id)),
-        Link(run.model, page_url("architecture", name=run.model)),
-        str(run.seed),
-        f"{run.status}: {run.reason}" if run.reason else run.status,
-        _metric(run.metric_value),
-        f"{run.params_total:,}",
-        run.budget or NO_TIER,
-        duration(run.train_seconds),
-        f"{run.finished_at:%Y-%m-%d %H:%M}",
+        settings_text(row.settings),
     ])  # fmt: skip
 
 

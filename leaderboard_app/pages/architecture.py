@@ -8,18 +8,19 @@ from db.schema import Run
 from db.store import Store
 from leaderboard_app.address import choose
 from leaderboard_app.architecture import card, commands, cost, names, probes, scores, tuned
-from leaderboard_app.data import Snapshot, open_store, snapshot
+from leaderboard_app.data import Snapshot, comparable, open_store, snapshot
 from leaderboard_app.text import plain
 
 
 def render(store: Store) -> None:
     seen = snapshot(store)
+    every = comparable(seen.runs)
     with st.spinner("Reading the models …"):
-        known = names.known(seen.runs)
+        known = names.known(every)
     name = choose("Architecture", known, "name", what="architecture", placeholder="Choose an architecture")
     if name is None:
         st.title("Architectures", anchor=False)
-        names.show(seen.runs)
+        names.show(every)
         return
     st.title(plain(name), anchor=False)
     found = card.find(name)
@@ -41,7 +42,7 @@ def render(store: Store) -> None:
 
 def _counted(store: Store, name: str, seen: Snapshot) -> list[Run]:
     """Its runs with all their columns, without those that no longer count."""
-    return [run for run in store.runs(model=name) if run.run_id not in seen.standing.withdrawn]
+    return [run for run in comparable(store.runs(model=name)) if run.run_id not in seen.standing.withdrawn]
 
 
 def _results(store: Store, name: str, runs: Sequence[Run]) -> None:

@@ -9,6 +9,7 @@ from bench.catalogue import model_facts
 from bench.errors import RequestError
 from bench.ranking import Board, InTier, InTime, SuiteRow
 from bench.suites import SUITES, Suite, find_suite
+from db.schema import Run
 from db.store import Store
 from leaderboard_app.board import by_task, charts, controls, exports, table, words
 from leaderboard_app.board.filters import matching, ordered
@@ -96,11 +97,19 @@ def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -
     if len(rows) < len(board.rows):
         st.caption(f"**{len(rows)} of {len(board.rows)}** entries; ranks are among all of them.")
     if not rows:
-        st.info("No entry is like that. Filters, Clear shows all of them again.")
+        st.info("No entry is like that. **Clear**, under **Filters**, shows all of them again.")
         return
-    table.show(rows, own, extra, timed=isinstance(contest, InTime))
+    table.show(rows, own or _only_shown(board, tasks), extra, timed=isinstance(contest, InTime))
     st.caption(words.explained(suite, contest, board))
     _pictures(against(), title, charts.intervals(rows))
+
+
+def _only_shown(board: Board, tasks: Sequence[str]) -> list[str]:
+    """Where no entry is complete, the tasks that have scores: there is nothing else to see yet."""
+    if any(row.score is not None for row in board.rows):
+        return []
+    begun = {each.task for row in board.rows for each in row.tasks if each.score is not None}
+    return [task for task in tasks if task in begun]
 
 
 def _against(store: Store, suite: Suite, contest: InTier | InTime, rows: charts.Rows) -> tuple[charts.Drawing, str]:
@@ -113,6 +122,8 @@ def _against(store: Store, suite: Suite, contest: InTier | InTime, rows: charts.
 
 
 def _pictures(against: charts.Spec | None, title: str, intervals: charts.Spec | None) -> None:
+    if against is None and intervals is None:
+        return
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(title, anchor=False)
@@ -137,14 +148,14 @@ def _pick(chart: charts.Spec | None, key: str, alt: str) -> None:
 def _empty(suite: Suite, contest: InTier | InTime) -> None:
     st.info(f"No runs of {suite.name} here yet: {suite.summary}. Its tasks: {', '.join(suite.tasks)}.")
     if isinstance(contest, InTier):
-        st.code(f"python -m bench suite --suite {suite.name} --models fru,lstm,gru --seeds 5 --budget {contest.tier}")
+        command = f"python -m bench suite --suite {suite.name} --models fru,lstm,gru --seeds 5 --budget {contest.tier}"
+        st.code(command, language="shell", wrap_lines=True)
 
 
 def _newest(seen: Snapshot) -> None:
     """The newest run, where no board has it."""
-    run = seen.runs[-1]
-    is_ranked = run.budget is not None and any(suite.includes(run) for suite in SUITES.values())
-    if is_ranked or run.run_id in seen.standing.withdrawn:
+    run = next((run for run in reversed(seen.runs) if run.protocol > 0), None)
+    if run is None or run.run_id in seen.standing.withdrawn or _is_ranked(run):
         return
     result = run.status if run.metric_value is None else f"{run.metric_name} {run.metric_value:.4f}"
     st.caption(
@@ -152,6 +163,10 @@ def _newest(seen: Snapshot) -> None:
         f"suite and tier, so that it is not ranked. [Open it]({page_url('run', id=run.run_id)}), or see "
         f"[its task]({page_url('leaderboard', suite=controls.BY_TASK, task=run.task)})."
     )
+
+
+def _is_ranked(run: Run) -> bool:
+    return run.budget is not None and any(suite.includes(run) for suite in SUITES.values())
 
 
 render(open_store())

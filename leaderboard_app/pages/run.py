@@ -5,6 +5,7 @@ import streamlit as st
 from db.schema import Run
 from db.store import Store
 from leaderboard_app import curves
+from leaderboard_app.address import choose
 from leaderboard_app.data import load_runs, open_store
 from leaderboard_app.run import command, header, history, listing, provenance, settings
 from leaderboard_app.tables import facts
@@ -24,9 +25,26 @@ def render(store: Store) -> None:
         _complain(prefix, found)
     runs = found or load_runs(store)
     if runs:
-        listing.show(runs)
+        _list(runs if found else _chosen(runs))
     else:
         st.info("**No runs yet.** The first one:\n\n```\npython -m bench run --model fru\n```")
+
+
+def _chosen(runs: list[Run]) -> list[Run]:
+    """Those of an architecture and a task, where the reader chose them."""
+    with st.container(horizontal=True):
+        model = choose(
+            "Architecture", sorted({run.model for run in runs}), "model", what="architecture", placeholder="all"
+        )
+        task = choose("Task", sorted({run.task for run in runs}), "task", what="task", placeholder="all")
+    return [run for run in runs if model in (None, run.model) and task in (None, run.task)]
+
+
+def _list(runs: list[Run]) -> None:
+    if runs:
+        listing.show(runs)
+    else:
+        st.info("No run of this architecture on this task yet.")
 
 
 def _complain(prefix: str, found: list[Run]) -> None:

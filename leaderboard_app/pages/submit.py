@@ -23,7 +23,7 @@ def render(store: Store) -> None:
         "Run a registered architecture on seeds 0 to 4, pack the runs into a bundle, and drop it here. "
         "A new architecture is a pull request of one file first. What you send is licensed under CC BY 4.0."
     )
-    st.code(HOW_TO, language="shell")
+    st.code(HOW_TO, language="shell", wrap_lines=True)
     upload = st.file_uploader("Bundle", type="zip", max_upload_size=LARGEST_BUNDLE >> 20, key="bundle")
     if upload is not None:
         _receive(upload.getvalue(), store)

@@ -10,7 +10,7 @@ from bench.tasks import task_card
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.address import choose, filtered
-from leaderboard_app.data import open_store, snapshot
+from leaderboard_app.data import comparable, open_store, snapshot
 from leaderboard_app.task import card, lengths, names, results
 from leaderboard_app.text import plain
 
@@ -19,10 +19,11 @@ ALL_TIERS, NO_TIER, ANY = "all", "no tier", "any training"
 
 def render(store: Store) -> None:
     seen = snapshot(store)
-    name = choose("Task", names.known(seen.runs), "name", what="task", placeholder="Choose a task")
+    runs = comparable(seen.runs)
+    name = choose("Task", names.known(runs), "name", what="task", placeholder="Choose a task")
     if name is None:
         st.title("Tasks", anchor=False)
-        names.show(seen.runs)
+        names.show(runs)
         return
     st.title(plain(name), anchor=False)
     runs = seen.once(("task", name), lambda: _counted(store, [name], seen.standing.withdrawn))
@@ -45,7 +46,7 @@ def render(store: Store) -> None:
 
 def _counted(store: Store, tasks: Sequence[str], withdrawn: frozenset[str]) -> list[Run]:
     """The runs of some tasks, with all their columns, without those that no longer count."""
-    return [run for task in tasks for run in store.runs(task=task) if run.run_id not in withdrawn]
+    return [run for task in tasks for run in comparable(store.runs(task=task)) if run.run_id not in withdrawn]
 
 
 def _results(name: str, runs: Sequence[Run]) -> Sequence[Run]:

@@ -2,34 +2,47 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from db.schema import Run
-from leaderboard_app.figures import metric_text
+from leaderboard_app import grid
+from leaderboard_app.figures import count_text, duration_text, metric_text
+from leaderboard_app.grid import Column, Line, Link
 from leaderboard_app.links import page_url
 
 NEWEST = 100
+COLUMNS = [
+    Column("run", heads_row=True),
+    Column("architecture"),
+    Column("task"),
+    Column("tier"),
+    Column("seed", numeric=True),
+    Column("status"),
+    Column("metric", "On the test split."),
+    Column("parameters", numeric=True),
+    Column("training", numeric=True),
+    Column("finished, UTC"),
+]
 
 
 def show(runs: Sequence[Run]) -> None:
     """The newest of some runs, newest first, each with a link."""
-    newest = list(reversed(runs))[:NEWEST]
-    frame = pd.DataFrame([_row(run) for run in newest])
-    columns = {"run": st.column_config.LinkColumn(display_text=r"id=(\w{8})", pinned=True)}
-    st.dataframe(frame, hide_index=True, column_config=columns, alt="Runs, newest first")
+    newest = runs[: -NEWEST - 1 : -1]
+    grid.show(COLUMNS, [_line(run) for run in newest], caption="Runs, newest first", short=True)
     if len(runs) > NEWEST:
         st.caption(f"The newest {NEWEST} of {len(runs):,}; `python -m bench runs` lists them all.")
 
 
-def _row(run: Run) -> dict[str, object]:
-    return {
-        "run": page_url("run", id=run.run_id),
-        "architecture": run.model,
-        "task": run.task,
-        "tier": run.budget or "",
-        "seed": run.seed,
-        "status": run.status,
-        "metric": f"{run.metric_name} {metric_text(run.metric_name, run.metric_value)}",
-        "finished": run.finished_at,
-    }
+def _line(run: Run) -> Line:
+    return Line([
+        Link(run.run_id[:8], page_url("run", id=run.run_id)),
+        Link(run.model, page_url("architecture", name=run.model)),
+        run.task,
+        run.budget or "none",
+        str(run.seed),
+        f"{run.status}: {run.reason}" if run.reason else run.status,
+        f"{run.metric_name} {metric_text(run.metric_name, run.metric_value)}",
+        count_text(run.params_total),
+        duration_text(run.train_seconds),
+        f"{run.finished_at:%Y-%m-%d %H:%M}",
+    ])  # fmt: skip

@@ -16,7 +16,7 @@ from leaderboard_app.marks import LABEL, colour_scale, shape_scale
 from leaderboard_app.task.labels import labels
 
 Chart = alt.LayerChart | alt.FacetChart
-ROW_HEIGHT = 26
+ROW_HEIGHT, AXES = 26, 90  # pixels; the axis below and the words above are part of a chart's height
 MOST_ROWS = 40
 ROOM = 1.2  # a logarithmic axis goes on by this factor
 
@@ -72,7 +72,7 @@ def dots(frame: pd.DataFrame, anchors: Anchors) -> Chart:
         axis=alt.Axis(tickCount=6),
     )
     order = list(dict.fromkeys(frame["entry"]))
-    y = alt.Y("entry:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, grid=True))
+    y = alt.Y("entry:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, labelOverlap=False, grid=True))
     models = frame["model"]
     marks = alt.Chart(frame).mark_point(filled=True, size=70, opacity=0.8).encode(
         x=x, y=y,
@@ -80,7 +80,7 @@ def dots(frame: pd.DataFrame, anchors: Anchors) -> Chart:
         shape=alt.Shape("model:N", scale=shape_scale(models), legend=None),
         tooltip=["entry", "seed", alt.Tooltip("value_text", title=anchors.metric)],
     )  # fmt: skip
-    return alt.layer(*_lines(anchors, x), marks).properties(height=ROW_HEIGHT * len(order) + 40)
+    return alt.layer(*_lines(anchors, x), marks).properties(height=ROW_HEIGHT * len(order) + AXES)
 
 
 def _scale(anchors: Anchors, values: Sequence[float]) -> alt.Scale:
@@ -110,7 +110,7 @@ def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
         "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds."),
         "parameters": st.column_config.NumberColumn(format="localized"),
     }
-    st.dataframe(frame, hide_index=True, column_config=columns, alt="Results on this task")
+    st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Results on this task")
 
 
 def _cells(row: Row, label: str) -> dict[str, object]:
