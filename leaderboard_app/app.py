@@ -8,19 +8,20 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 HERE = Path(__file__).resolve().parent
-PAGES = HERE / "pages"
+VIEWS = HERE / "views"  # not "pages", which Streamlit would serve by itself until somebody has opened the app
 
 st.set_page_config(page_title="Long-dependency leaderboard", page_icon="〰️", layout="wide")
-st.html(HERE / "style.css")
-st.navigation(
+page = st.navigation(
     [
-        st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),
-        st.Page(PAGES / "task.py", title="Tasks", icon=":material/quiz:"),
-        st.Page(PAGES / "architecture.py", title="Architectures", icon=":material/account_tree:"),
-        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page(PAGES / "run.py", title="Runs", icon=":material/timeline:"),
-        st.Page(PAGES / "studies.py", title="Studies", icon=":material/tune:"),
-        st.Page(PAGES / "submit.py", title="Submit", icon=":material/upload_file:"),
+        st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),
+        st.Page(VIEWS / "task.py", title="Tasks", icon=":material/quiz:"),
+        st.Page(VIEWS / "architecture.py", title="Architectures", icon=":material/account_tree:"),
+        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(VIEWS / "run.py", title="Runs", icon=":material/timeline:"),
+        st.Page(VIEWS / "studies.py", title="Studies", icon=":material/tune:"),
+        st.Page(VIEWS / "submit.py", title="Submit", icon=":material/upload_file:"),
     ],
     position="top",
-).run()
+)
+st.html(HERE / "style.css")
+page.run()

@@ -19,12 +19,13 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     rows = rows.assign(low=low, high=high, seeds=rows["seeds"].map(len))
     domain = [rows["params"].min() / ROOM, rows["params"].max() * ROOM]
     scale = alt.Scale(type="log", nice=False, domain=domain)
-    x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
-    y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=True, padding=25), axis=alt.Axis(format=".1f"))
+    x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5, grid=False))
+    y_scale, y_axis = alt.Scale(zero=False, nice=False, padding=25), alt.Axis(format=".1f")
+    y = alt.Y("score:Q", title="score", scale=y_scale, axis=y_axis)
     base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=colour_scale(rows["model"]), legend=None))
     tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]
     shape = alt.Shape("model:N", scale=shape_scale(rows["model"]), legend=None)
     points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip, shape=shape)
     bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
-    labels = base.mark_text(align="left", dx=8, fontSize=12).encode(text="model", color=alt.value(LABEL))
+    labels = base.mark_text(align="left", dx=8, fontSize=12, limit=60).encode(text="model", color=alt.value(LABEL))
     return alt.layer(bars, points, labels).properties(height=360)

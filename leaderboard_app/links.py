@@ -23,12 +23,12 @@ def page_url(page: str, **parameters: str | list[str]) -> str:
 
 def link(label: str, page: str, **parameters: str | list[str]) -> None:
     """A link that keeps the session, so that the page opens without a reload."""
-    st.page_link(f"pages/{page}.py", label=plain(label), query_params=parameters)
+    st.page_link(f"views/{page}.py", label=plain(label), query_params=parameters)
 
 
 def follow(page: str, **parameters: str | list[str]) -> NoReturn:
     """Go to a page."""
-    st.switch_page(f"pages/{page}.py", query_params=parameters)
+    st.switch_page(f"views/{page}.py", query_params=parameters)
 
 
 def entry_id(row: SuiteRow) -> str:

@@ -23,6 +23,15 @@ QUIET = [
     "--disable-sync",
 ]
 
+BEGIN = 150  # milliseconds after which what was clicked has begun to change the page
+DRAWN = """() => {
+  const all = selector => [...document.querySelectorAll(selector)];
+  return document.querySelector('h1') && document.querySelector('[data-test-script-state=notRunning]')
+    && !all('[data-stale=true], [data-testid=stSkeleton]').length
+    && all('[data-testid=stVegaLiteChart]').every(chart => chart.querySelector('canvas, svg'))
+    && all('[data-testid=stPlotlyChart]').every(chart => chart.querySelector('.main-svg'));
+}"""
+
 
 @contextmanager
 def serving(bench: Bench) -> Iterator[str]:
@@ -62,8 +71,6 @@ def chromium() -> Iterator[Browser]:
 
 
 def settle(page: Page) -> None:
-    """Wait until a page's script has ended in the browser and everything is drawn."""
-    page.wait_for_selector("h1", timeout=120_000)
-    idle = "() => !document.querySelector('[data-testid=stStatusWidget], [data-stale=true], [data-testid=stSkeleton]')"
-    page.wait_for_function(idle, timeout=120_000)
-    page.wait_for_timeout(500)
+    """Wait until a page's script has ended and everything is drawn."""
+    page.wait_for_timeout(BEGIN)
+    page.wait_for_function(DRAWN, timeout=120_000)

@@ -31,6 +31,15 @@ DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="Where the contract of every architecture is tested: cpu, cuda.")
 
+    parser.addoption("--screenshots", type=Path, help="A folder for pictures of the app's pages; else a temporary one.")
+
+
+@pytest.fixture(scope="session")
+def screenshots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = request.config.getoption("--screenshots") or tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> torch.device:

@@ -24,7 +24,7 @@ TEXTS = ("title", "header", "subheader", "markdown", "caption", "info", "warning
 
 def open_page(page: str, db: Path, /, **query: str | list[str]) -> AppTest:
     """A page as its address asks for it."""
-    app = AppTest.from_file(str(ROOT / "leaderboard_app" / "pages" / f"{page}.py"), default_timeout=120)
+    app = AppTest.from_file(str(ROOT / "leaderboard_app" / "views" / f"{page}.py"), default_timeout=120)
     app.query_params.update(query)
     return run(app, db)
 

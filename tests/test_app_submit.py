@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from bench.bundle import read_bundle
 from db.store import Store
 from leaderboard_app import inbox
-from tests.browser import chromium, serving
 from tests.bundles import Members, forged, members_of, set_to, write
 from tests.conftest import ROOT, Bench
+from tests.pages import open_page, said
 
-PAGE = str(ROOT / "leaderboard_app" / "pages" / "submit.py")
+PAGE = str(ROOT / "leaderboard_app" / "views" / "submit.py")
 
 
 @pytest.fixture(autouse=True)
@@ -149,21 +148,9 @@ def test_the_page_needs_no_torch(host: Bench) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) is False
 
 
-def test_in_a_browser(host: Bench, members: Members) -> None:
-    good = write(members, host.folder / "good.zip")
-    (host.folder / "bad.zip").write_bytes(Path(good).read_bytes()[:-1])
-    with serving(host) as address, chromium() as browser:
-        page = browser.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
-        page.get_by_role("link", name="Submit").click()
-        expect(page.get_by_role("heading", name="Submit a result")).to_be_visible(timeout=60_000)
-        chooser = page.locator("input[type=file]")
-        chooser.set_input_files(host.folder / "bad.zip")
-        expect(page.get_by_text("Refused: not a zip")).to_be_visible(timeout=60_000)
-        chooser.set_input_files(good)
-        expect(page.get_by_text("The structure is right")).to_be_visible(timeout=60_000)
-        assert page.locator("[data-testid=stException]").count() == 0
-        assert errors == []
-    assert len(kept(host)) == 1
+@pytest.mark.parametrize("db", ["empty_db", "small_db", "large_db"])
+def test_it_asks_for_a_bundle_whatever_the_database_holds(db: str, request: pytest.FixtureRequest) -> None:
+    page = open_page("submit", request.getfixturevalue(db))
+    assert "Run a registered architecture on seeds 0 to 4" in said(page)
+    assert "python -m bench bundle" in page.code[0].value
+    assert len(page.file_uploader) == 1

@@ -219,6 +219,22 @@ def test_a_suite_without_runs_says_how_to_fill_it(show: Any) -> None:
     assert "No times to compare" in said(app)
 
 
+def test_where_no_entry_is_complete_the_tasks_that_have_scores_are_shown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(bench.db))
+    fill(store, models=["fru", "gru"], seeds=3)
+    for run in store.runs():
+        if run.task != "digits":
+            store.add_event(run, "retracted", "not yet")
+    app = open_app(bench.db, monkeypatch)
+    rows, shown = ranked(bench), table(app)
+    assert [name for name in shown.columns if name in QUICK.tasks] == ["digits"]
+    scores = [next(task["score"] for task in row["tasks"] if task["task"] == "digits") for row in rows]
+    assert shown.numbers("digits") == pytest.approx(scores, abs=0.05)
+    assert not app.get("vega_lite_chart")
+
+
 def test_every_run_task_by_task(show: Any, small: Bench) -> None:
     app = show(suite="by-task", task="digits", size="100k")
     rows = small.json("leaderboard", "--task", "digits", "--budget", "100k")

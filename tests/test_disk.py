@@ -19,6 +19,7 @@ import leaderboard_app.server
 from db.errors import StoreError
 from db.store import Store
 from tests.conftest import QUICK, ROOT, Bench
+from tests.grids import grids
 from tests.processes import in_private_mounts, mount, mount_disk, mount_read_only
 from tests.test_run import results
 from tests.test_store import make_run
@@ -169,7 +170,7 @@ def browse_read_only(bench: Bench) -> None:
     os.environ["BENCH_DB"] = str(bench.db)
     app = AppTest.from_file(str(ROOT / "leaderboard_app" / "app.py"), default_timeout=60).run()
     assert not app.exception
-    assert len(app.dataframe[0].value) == 1
+    assert len(grids(app)[0].names()) == 1
 
 
 @pytest.mark.parametrize("left", ["-wal", "-wal and -shm"])

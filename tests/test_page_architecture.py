@@ -8,9 +8,11 @@ import pytest
 import bench.presets
 from bench.board import suite_board
 from bench.errors import RequestError
+from bench.ranking import leaderboard
 from bench.registry import find_model, model_names
 from bench.suites import find_suite
 from db.store import Store
+from tests.grids import grids
 from tests.pages import HOSTILE, assert_escaped, facts, one_run, open_page, probes, said
 from tests.synthetic import fill
 
@@ -56,9 +58,13 @@ def test_its_scores_are_those_of_the_boards(small_db: Path) -> None:
 
 
 def test_its_tasks(small_db: Path) -> None:
-    frame = open_page("architecture", small_db, name="gru").dataframe[0].value
-    assert len(frame) == 8
-    assert "task?name=adding-200" in set(frame["task"])
+    (tasks,) = grids(open_page("architecture", small_db, name="gru"))
+    rows = leaderboard(Store(str(small_db), read_only=True).runs(model="gru"))
+    assert tasks.names("task") == [row.task for row in rows]
+    assert len(rows) == 8
+    assert tasks.numbers("score") == pytest.approx([row.score for row in rows], abs=0.05)
+    assert tasks.numbers("parameters") == [row.params for row in rows]
+    assert tasks.links["runs"] == [f"run?model=gru&task={row.task}" for row in rows]
 
 
 def test_its_cost_with_the_latency_of_a_step(tmp_path: Path) -> None:
@@ -107,6 +113,24 @@ def test_probes(tmp_path: Path) -> None:
     assert len(app.get("vega_lite_chart")) == 4
 
 
+def test_a_probe_of_what_exploded_or_has_no_state(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    run = store.record(one_run())
+    flow, _, longer = probes(run.run_id)
+    missing = {"input": [None] * 9, "initial_state": None, "state_gain": None, "bounds": None}
+    gain = {"state_gain": {"low": None, "mean": None, "high": None}, "input": None}
+    flow = dict(flow) | {"measured": [flow["measured"][0] | missing, flow["measured"][1] | gain]}
+    longer = dict(longer) | {"lengths": [each | {"value": None, "utility": None} for each in longer["lengths"]]}
+    for data in (flow, longer):
+        store.add_event(run, "probe", "", data)
+    app = open_page("architecture", tmp_path / "board.sqlite", name="fru")
+    assert "in another form" not in said(app)
+    shown = table(app, "gradient, first input")
+    assert shown["gradient, last input"].tolist() == shown["gain of the state"].tolist() == ["–", "–"]
+    assert shown["bounds of theory"].tolist() == ["–", "0.45 to 1.5"]
+    assert said(app).count("No gradient is above zero and finite") == 2
+
+
 @pytest.mark.parametrize("broken", [{}, {"measured": None}, {"measured": [{"when": "x"}]}, {"rungs": 3}])
 def test_a_probe_in_another_form_is_shown_as_stored(tmp_path: Path, broken: dict[str, Any]) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
@@ -121,7 +145,7 @@ def test_a_probe_in_another_form_is_shown_as_stored(tmp_path: Path, broken: dict
 def test_an_architecture_that_is_not_in_the_code(small_db: Path) -> None:
     app = open_page("architecture", small_db, name="mine@1234abcd")
     assert "not in this copy of the code" in app.info[0].value
-    assert len(app.dataframe[0].value) == 4
+    assert len(grids(app)[0].names("task")) == 4
     assert not any("python -m bench" in each.value for each in app.code)
 
 
@@ -145,7 +169,7 @@ def test_a_broken_file_leaves_what_is_stored(small_db: Path, monkeypatch: pytest
     app = open_page("architecture", small_db, name="fru")
     assert "does not import" in app.error[0].value
     assert_escaped(app)
-    assert len(app.dataframe[0].value) == 8
+    assert len(grids(app)[0].names("task")) == 8
 
 
 def test_hostile_text_is_only_text(small_db: Path) -> None:
@@ -174,4 +198,4 @@ def test_a_large_database(large_db: Path) -> None:
     assert table(app, "95% interval")["suite"].str.extract(r"suite=([\w-]+)")[0].tolist() == [
         "quick-v1", "quick-v1", "long-v1", "long-v1", "long-v1", "lra-v1",
     ]  # fmt: skip
-    assert len(app.dataframe[0].value) == 4 * 2 + 10 * 3 + 5  # tasks × tiers of the three suites
+    assert len(grids(app)[0].names("task")) == 4 * 2 + 10 * 3 + 5  # tasks × tiers of the three suites

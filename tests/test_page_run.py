@@ -10,7 +10,9 @@ from db.schema import CurvePoint, Run
 from db.store import Store
 from leaderboard_app.curves import as_table
 from leaderboard_app.run.command import is_plain
+from tests.grids import grids
 from tests.pages import HOSTILE, assert_escaped, facts, one_run, open_page, said
+from tests.pages import run as run_again
 
 
 def first(db: Path, **wanted: object) -> Run:
@@ -174,10 +176,10 @@ def test_hostile_text_is_only_text(small_db: Path) -> None:
 def test_an_id_that_is_none_or_several(small_db: Path) -> None:
     app = open_page("run", small_db, id="zzz")
     assert "No run begins with zzz" in app.error[0].value
-    assert len(app.dataframe[0].value) == 100, "the newest are offered instead"
+    assert len(grids(app)[0].columns["run"]) == 100, "the newest are offered instead"
     several = open_page("run", small_db, id="bad")
     assert "8 runs begin with bad" in several.info[0].value
-    assert len(several.dataframe[0].value) == 8
+    assert len(grids(several)[0].columns["run"]) == 8
 
 
 def test_without_an_id_the_newest_runs_are_listed(small_db: Path, large_db: Path, empty_db: Path) -> None:
@@ -185,8 +187,34 @@ def test_without_an_id_the_newest_runs_are_listed(small_db: Path, large_db: Path
         app = open_page("run", db)
         assert f"The newest 100 of {count:,}" in said(app)
     newest = Store(str(small_db), read_only=True).runs()[-1]
-    assert open_page("run", small_db).dataframe[0].value["run"][0] == f"run?id={newest.run_id}"
+    assert grids(open_page("run", small_db))[0].links["run"][0] == f"run?id={newest.run_id}"
     assert "python -m bench run --model fru" in open_page("run", empty_db).info[0].value
+
+
+def test_the_runs_of_an_architecture_on_a_task(small_db: Path) -> None:
+    app = open_page("run", small_db, model="gru", task="digits")
+    runs = Store(str(small_db), read_only=True).runs(model="gru", task="digits")
+    (listed,) = grids(app)
+    assert listed.links["run"] == [f"run?id={run.run_id}" for run in reversed(runs)]
+    assert set(listed.columns["architecture"]) == {"gru"}
+    app.selectbox(key="task").select("copy-100")
+    assert set(grids(run_again(app, small_db))[0].columns["task"]) == {"copy-100"}
+    wrong = open_page("run", small_db, model="gruu")
+    assert "No architecture named 'gruu'. Did you mean 'gru'?" in said(wrong)
+
+
+def test_a_run_by_a_papers_protocol_is_shown_and_on_no_board(tmp_path: Path) -> None:
+    db = tmp_path / "board.sqlite"
+    Store(str(db)).record(one_run("ab" * 8, task="mix-sin@fru-paper", model="mine@1234abcd", protocol=-1))
+    page = said(open_page("run", db, id="abab"))
+    assert "mix-sin@fru-paper, which no board compares" in page
+    assert "task?name=" not in page
+    assert "mix-sin@fru-paper" not in said(open_page("task", db))
+    assert "No task named" in said(open_page("task", db, name="mix-sin@fru-paper"))
+    assert "mine@1234abcd" not in said(open_page("architecture", db))
+    board = open_page("leaderboard", db)
+    assert "No run here counts" in said(board)
+    assert "mix-sin" not in said(board)
 
 
 def test_no_database(tmp_path: Path) -> None:

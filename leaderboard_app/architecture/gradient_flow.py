@@ -57,13 +57,14 @@ def _inputs(each: Mapping[str, Any]) -> Sequence[float | None]:
 def _chart(points: pd.DataFrame) -> alt.Chart:
     lengths = list(dict.fromkeys(points["length"]))
     legend = alt.Legend(orient="top", title="steps of the sequence", symbolType="stroke", symbolSize=400)
+    decades = alt.Axis(format=".0e", tickCount=4)  # so few that the steps between powers of ten have no lines
     colours, dashes = (_cycled(values, len(lengths)) for values in (COLOURS, DASHES))
     return (
         alt.Chart(points)
         .mark_line(strokeWidth=2)
         .encode(
             x=alt.X("steps:Q", title="steps back, from 1", scale=alt.Scale(type="log", nice=False)),
-            y=alt.Y("gradient:Q", title="gradient norm", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e")),
+            y=alt.Y("gradient:Q", title="gradient norm", scale=alt.Scale(type="log"), axis=decades),
             color=alt.Color("length:N", scale=alt.Scale(domain=lengths, range=colours), legend=legend),
             strokeDash=alt.StrokeDash("length:N", scale=alt.Scale(domain=lengths, range=dashes), legend=legend),
             tooltip=["length", "steps", alt.Tooltip("gradient", format=".3g")],

@@ -41,9 +41,12 @@ def show_dependency(data: Mapping[str, Any]) -> None:
 def show_extrapolation(data: Mapping[str, Any]) -> None:
     """The metric at multiples of the training length."""
     metric, lengths = data["metric"], data["lengths"]
-    points = pd.DataFrame([{"length": each["length"], "value": each["value"]} for each in lengths])
+    points = pd.DataFrame([{"length": each["length"], "value": each["value"]} for each in lengths]).dropna()
     described = f"{metric} against the number of steps, trained at {count_text(data['trained_at'])}"
-    st.altair_chart(_chart(points.dropna(), metric), width="stretch", alt=described)
+    if points.empty:
+        st.caption("Its answers were not finite.")
+    else:
+        st.altair_chart(_chart(points, metric), width="stretch", alt=described)
     rows = [
         {
             "steps": f"{count_text(each['length'])} ({each['factor']} × the training length)",

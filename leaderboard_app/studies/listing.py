@@ -41,4 +41,4 @@ def show(overviews: Sequence[Mapping[str, Any]]) -> None:
         "best on validation": st.column_config.NumberColumn(format="%.4f"),
         "training steps": st.column_config.NumberColumn(format="localized"),
     }
-    st.dataframe(frame, hide_index=True, column_config=columns, alt="Tuning studies")
+    st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Tuning studies")

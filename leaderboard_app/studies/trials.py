@@ -46,7 +46,7 @@ def show_all(study: Study) -> None:
         "steps": st.column_config.NumberColumn(format="localized"),
         "parameters": st.column_config.NumberColumn(format="localized"),
     }
-    st.dataframe(frame, hide_index=True, column_config=columns, alt="Every trial of the study")
+    st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Every trial of the study")
 
 
 def _row(trial: FrozenTrial) -> dict[str, object]:
