@@ -94,7 +94,7 @@ def confine(
         writable: path inside → file outside, which must exist.
         hidden: folders of what is visible that are empty inside.
     """
-    walls = [*_walls(limits), *_folders([*readable, *writable]), *_python()]
+    walls = [*_walls(limits), *_folders([*_prefixes(), *readable, *writable]), *_python()]
     walls += [word for place, path in readable.items() for word in ("--ro-bind", str(path), place)]
     walls += [word for place, path in writable.items() for word in ("--bind", str(path), place)]
     walls += [word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))]
@@ -124,7 +124,7 @@ def _walls(limits: Limits) -> list[str]:
     words = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]
     words += AS_ROOT if os.geteuid() == 0 else AS_USER
-    words += _folders([*SYSTEM, *_prefixes()])
+    words += _folders(SYSTEM)
     words += [word for place in SYSTEM for word in ("--ro-bind-try", place, place)]
     words += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     words += ["--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/tmp", "--chdir", "/tmp"]  # noqa: S108
