@@ -303,6 +303,13 @@ def test_bundling(submitter: Bench, shared_bench: Bench, bench: Bench) -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "value"), [("MOST_RUNS", 2), ("LARGEST_BUNDLE", 10_000)])
+def test_too_much_for_one_bundle(submitter: Bench, monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
+    monkeypatch.setattr(f"bench.bundle.write.{name}", value)
+    ids = [run["run_id"] for run in submitter.json("runs", "--model", "gru")]
+    assert "are too much for one bundle" in submitter.refused("bundle", *ids, "-o", "x.zip")
+
+
 def test_a_bundle_is_checked_before_it_is_sent(quick_host: Bench, submitter: Bench) -> None:
     """With the host's validator, on the submitter's own database."""
     (run, *_) = submitter.json("runs", "--model", "gru")

@@ -58,7 +58,7 @@ def read_tensors(content: bytes, where: str) -> dict[str, TensorInfo]:
             finite.
     """
     length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or not 2 <= length <= min(LARGEST_HEADER, len(content) - 8):
+    if not 2 <= length <= min(LARGEST_HEADER, len(content) - 8):
         raise BundleError(f"{where}: its header can't have {length:,} bytes; {LARGEST_HEADER:,} are legal")
     tensors = parse(content[8 : 8 + length], Header, where).__pydantic_extra__
     _check_places(tensors, len(content) - 8 - length, where)

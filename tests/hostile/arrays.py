@@ -35,10 +35,10 @@ def compressed_npz() -> bytes:
     return buffer.getvalue()
 
 
-def npy(header: str, content: bytes = b"") -> bytes:
+def npy(header: str, content: bytes = b"", magic: bytes = b"\x93NUMPY\1\0") -> bytes:
     """An npz whose array has a header of this text."""
     text = header.encode() + b"\n"
-    return write_members({"test.npy": b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + content})
+    return write_members({"test.npy": magic + struct.pack("<H", len(text)) + text + content})
 
 
 def described(shape: str, kind: str = "'|u1'") -> str:
@@ -68,6 +68,7 @@ PREDICTIONS: dict[str, tuple[Callable[[], bytes], str]] = {
     "with code in the header": (lambda: npy(described("1,", kind=CODE)), FORM),
     "with a deep header": (lambda: npy("(" * 60_000), FORM),
     "with a long header": (lambda: npy(described("1,") + " " * 60_000), "has 0 bytes"),
+    "of a format that is none": (lambda: npy(described("3,"), bytes(3), magic=b"\x93NUMPX\1\0"), FORM),
     "empty": (lambda: write_members({"test.npy": b""}), FORM),
 }
 

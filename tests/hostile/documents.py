@@ -38,6 +38,7 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "a status that is none": ("bundle.status", "interrupted", "status: Input should be 'finished'"),
     "a finished run without a result": ("bundle.metrics", {}, "a finished run has metrics"),
     "a finished run with a reason": ("bundle.reason", "luck", "a finished run has a best epoch, and no reason"),
+    "a failure with a result": ("bundle.status", "failed", "a run that did not finish has a reason, and no metrics"),
     "a giant text": ("bundle.reason", "a" * 50_000, "at most 500 characters"),
     "a text with an escape sequence": ("bundle.reason", "\x1b]0;evil\x07", "can't be printed"),
     "a text with a lone surrogate": ("bundle.reason", "\udfff", "reason: Input should be a valid string"),
@@ -131,6 +132,7 @@ CURVES = {
     "of bytes": (HEADING + b"\xff\xfe,1,1,0.5\n", "line 2 is not"),
     "with two values at one step": (HEADING + b"lr,1,1,0.5\nlr,2,1,0.6\n", "two values at one step"),
     "without a heading": (b"lr,1,1,0.5\n", "curves.csv is 'name,epoch,step,value'"),
+    "without an end of line": (HEADING + b"lr,1,1,0.5", "curves.csv is 'name,epoch,step,value'"),
     "without end": (HEADING + b"lr,1,1,1.0\n" * 200_000, "at most 100,000 lines"),
 }
 for _what, (_content, _message) in CURVES.items():
