@@ -73,7 +73,7 @@ Environment = Annotated[dict[Key, Annotated[Any, AfterValidator(_circumstance)]]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Metric(Strict):

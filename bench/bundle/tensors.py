@@ -21,7 +21,7 @@ MOST_TENSORS = 4_096
 TYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
 
 Dim = Annotated[int, Field(ge=0, le=2**31)]
-Offset = Annotated[int, Field(ge=0, le=2**40)]
+Offset = Annotated[int, Field(ge=0)]
 TensorName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]+$", max_length=200)]
 
 

@@ -45,7 +45,8 @@ ARCHIVES: dict[str, Case] = {
     "a wrong checksum": (
         lambda members: write_members(members).replace(b"name,epoch,step,value", b"name,epoch,step,VALUE"),
         "Bad CRC-32 for file 'curves.csv'"),
-    "said to be compressed": (lambda members: patched(members, "config.json", 10, b"\x08"), "config.json is compressed"),
+    "said to be compressed": (
+        lambda members: patched(members, "config.json", 10, b"\x08"), "config.json is compressed"),
     "on another disk": (lambda members: patched(members, "config.json", 34, b"\1"), "config.json is encrypted, or has"),
     "encrypted": (lambda members: patched(members, "config.json", 8, b"\1\0"), "config.json is encrypted"),
     "a size that is a lie": (
