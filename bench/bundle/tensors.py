@@ -45,7 +45,7 @@ class TensorInfo(Strict):
 class Header(BaseModel):
     """Names of tensors that share memory, which nobody here reads, and the tensors."""
 
-    model_config = ConfigDict(strict=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[TensorName, TensorInfo]
     metadata: dict[TensorName, TensorName] = Field(alias="__metadata__", default={})
 
