@@ -16,6 +16,8 @@ SAME = (
     "peak_memory_device", "source_hash",
 )  # fmt: skip
 """What both have in the same form."""
+NO_FACTS: dict[str, Any] = {name: {} for name in RunFacts.model_fields}
+"""Of a run that failed before there were any."""
 
 
 def record_of(run: Run) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def record_of(run: Run) -> dict[str, Any]:
             for split, values in run.metrics.items()
         },
         "params": {part: getattr(run, f"params_{part}") for part in Params.model_fields},
-        "facts": {name: run.facts.get(name, {}) for name in RunFacts.model_fields},
+        "facts": {name: fact for name, fact in (NO_FACTS | run.facts).items() if name != "predictions"},
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat(),
     }

@@ -20,6 +20,7 @@ def edited(members: Members, path: str, value: Any) -> bytes:
     return swapped(members, f"{member}.json", json.dumps(document).encode())
 
 
+FACTS: dict[str, Any] = {"splits": {}, "task": {}, "model": {}}
 METRIC = {"name": "accuracy", "value": 0.5, "loss": 1.0}
 FIELDS: dict[str, tuple[str, Any, str]] = {
     "a model that nobody knows": ("bundle.model", "my-rnn", "there is no model 'my-rnn' here"),
@@ -46,6 +47,10 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "very many metrics": ("bundle.metrics", {f"a{n}": METRIC for n in range(99)}, "at most 16 items"),
     "very many splits": ("bundle.facts.splits", {f"a{n}": "0" * 64 for n in range(99)}, "at most 16 items"),
     "very many facts": ("bundle.facts.task", {f"a{n}": "" for n in range(99)}, "at most 32 items"),
+    "very many other facts": ("bundle.facts", FACTS | {f"a{n}": 1 for n in range(99)}, "more than 16 other facts"),
+    "a fact with an escape sequence": ("bundle.facts.cpu", "\x1b[31m", "facts.cpu: Value error, text has a character"),
+    "a fact with facts of facts": ("bundle.facts.cpu", {"a": {"b": 1}}, "facts.cpu: Value error, neither null"),
+    "a fact's name that is none": ("bundle.facts.<b>", 1, "facts.<b>: String should match pattern"),
     "very many sources": ("bundle.config_source", {f"a{n}": "flag" for n in range(999)}, "at most 128 items"),
     "very many settings": ("config.training", {f"a{n}": 1 for n in range(99)}, "at most 64 items"),
     "a setting's name that is giant": ("config.training." + "a" * 100, 1, "at most 64 characters"),
