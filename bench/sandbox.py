@@ -177,11 +177,13 @@ def _held(processes: Sequence[psutil.Process]) -> int:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill it, and with it the first process of the namespace, whose end is that of all others there."""
-    with suppress(psutil.NoSuchProcess):
-        bwrap = psutil.Process(process.pid)
-        bwrap.suspend()  # so that it starts no other meanwhile
-        first = bwrap.children()
-        for each in (bwrap, *first):
+    if process.poll() is not None:  # the others died with it, and its number may be another's by now
+        return
+    bwrap = psutil.Process(process.pid)
+    bwrap.suspend()  # so that it starts no other meanwhile
+    first = bwrap.children()
+    for each in (bwrap, *first):
+        with suppress(psutil.NoSuchProcess):
             each.kill()
-        psutil.wait_procs(first)
     process.wait()
+    psutil.wait_procs(first)
