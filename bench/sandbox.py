@@ -180,7 +180,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:  # the others died with it, and its number may be another's by now
         return
     bwrap = psutil.Process(process.pid)
-    bwrap.suspend()  # so that it starts no other meanwhile
+    bwrap.suspend()
+    while bwrap.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):  # until then it may start another
+        time.sleep(0.001)
     first = bwrap.children()
     for each in (bwrap, *first):
         with suppress(psutil.NoSuchProcess):
