@@ -181,11 +181,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         return
     bwrap = psutil.Process(process.pid)
     bwrap.suspend()
-    while bwrap.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):  # until then it may start another
-        time.sleep(0.001)
+    _wait_for(bwrap, psutil.STATUS_STOPPED)  # until then it may start another
     first = bwrap.children()
     for each in (bwrap, *first):
         with suppress(psutil.NoSuchProcess):
             each.kill()
     process.wait()
-    psutil.wait_procs(first)
+    for each in first:
+        _wait_for(each)
+
+
+def _wait_for(process: psutil.Process, *states: str) -> None:
+    """Wait until a process is in a state, or dead; a dead one may stay listed where nobody asks for its exit code."""
+    with suppress(psutil.NoSuchProcess):
+        while process.status() not in (*states, psutil.STATUS_ZOMBIE):
+            time.sleep(0.001)
