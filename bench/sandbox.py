@@ -201,11 +201,22 @@ def _held(processes: Sequence[psutil.Process]) -> int:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill it, and with it the first process of the namespace, whose end is that of all others there."""
-    with suppress(psutil.NoSuchProcess):
-        bwrap = psutil.Process(process.pid)
-        bwrap.suspend()  # so that it starts no other meanwhile
-        first = bwrap.children()
-        for each in (bwrap, *first):
+    if process.poll() is not None:  # the others died with it, and its number may be another's by now
+        return
+    bwrap = psutil.Process(process.pid)
+    bwrap.suspend()
+    _wait_for(bwrap, psutil.STATUS_STOPPED)  # until then it may start another
+    first = bwrap.children()
+    for each in (bwrap, *first):
+        with suppress(psutil.NoSuchProcess):
             each.kill()
-        psutil.wait_procs(first)
     process.wait()
+    for each in first:
+        _wait_for(each)
+
+
+def _wait_for(process: psutil.Process, *states: str) -> None:
+    """Wait until a process is in a state, or dead; a dead one may stay listed where nobody asks for its exit code."""
+    with suppress(psutil.NoSuchProcess):
+        while process.status() not in (*states, psutil.STATUS_ZOMBIE):
+            time.sleep(0.001)
