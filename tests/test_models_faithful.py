@@ -453,7 +453,7 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     assert dt.max() < 1.01e-1
 
 
-@pytest.mark.parametrize("name", ["exprnn", "hippo", "lem", "lmu", "mamba"])
+@pytest.mark.parametrize("name", ["cornn", "exprnn", "hippo", "lem", "lmu", "mamba"])
 def test_compiled_keeps_what_is_not_finite(name):
     cls = find_model(name).cls
     model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
@@ -475,6 +475,8 @@ def test_compiled_keeps_what_is_not_finite(name):
         {"name": "hippo", "order": 9},
         {"name": "lem"},
         {"name": "lem", "dt": 0.3},
+        {"name": "cornn"},
+        {"name": "cornn", "dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
     ],
 )
 def test_compiled_agrees_with_torch_forward_and_backward(settings, monkeypatch):
