@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test slow lint app clean
+.PHONY: help demo test slow lint app results clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,10 @@ lint: $(VENV)/.dev  ## Check style and types.
 
 app: $(VENV)/.app  ## Serve the leaderboard in the browser.
 	$(BIN)/python -m bench app
+
+results: $(VENV)/.dev  ## Write the tables and the picture of README and docs again, from the published results alone.
+	folder=$$(mktemp -d) && BENCH_DB=$$folder/published.sqlite $(BIN)/python -m bench results --figures; \
+	  status=$$?; rm -rf $$folder; exit $$status
 
 clean:  ## Remove the virtual environment and caches; results stay.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

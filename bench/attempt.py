@@ -1,4 +1,8 @@
-"""One attempt at a run: training, the checkpoint chosen on validation, the one evaluation of the test split."""
+"""One attempt at a run: training, the checkpoint chosen on validation, the one evaluation of the test split.
+
+A task without a validation split (a paper's protocol, never the board's) leaves nothing to choose: the last epoch's
+network is evaluated.
+"""
 
 import math
 import resource
@@ -8,35 +12,35 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from logging import ERROR, getLogger
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from safetensors.torch import save_model
 
+from bench.bundle.predictions import Array, fingerprint, write_predictions
 from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
+from bench.checkpoint import WholeCheckpoints
+from bench.ending import Ending, ending_of
 from bench.errors import RequestError
+from bench.evaluation import evaluate, named
+from bench.latency import step_seconds
 from bench.network import build
+from bench.provenance import gpu_joules
 from bench.request import Execution, RunRequest
 from datamodules._base import SequenceDataModule
 from models._module import SequenceModule
 
 LAST = "last.ckpt"
+WEIGHTS = "weights.safetensors"
 MOST_STEPS = 500  # of training without an evaluation
-OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an attempt ended: a status of DESIGN's list and, unless it finished, the reason."""
-
-    status: str
-    reason: str | None = None
 
 
 class Attempt:
@@ -56,12 +60,15 @@ class Attempt:
         self.monitor = f"validation/{request.spec.metric}"
         self.curves = Curves()
         self.metrics: dict[str, dict[str, float]] = {}
+        self.predictions: dict[str, Array] = {}
         self.best_epoch: int | None = None
         self.epochs = self.steps = 0
         self.facts: dict[str, Any] = {}
+        self.chooses = True
         self.samples_per_second: float | None = None
         self.peak_memory_device: int | None = None
         self.is_main_process = True
+        self._trainer: Trainer | None = None
 
     def carry_out(self) -> Ending:
         """Train and evaluate. Every failure of the run itself becomes an ending; a wrong request is raised."""
@@ -69,27 +76,48 @@ class Attempt:
 
     def train(self) -> Ending:
         """As `carry_out`, without the final evaluation: the task is built without its test splits."""
-        return self._ending_of(lambda: self._train(with_tests=False))
+        return self._ending_of(self._train_and_choose)
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
-        _prepare_process()
+        prepare_process()
         try:
             act()
-        except DivergedError as error:
+        except BaseException as error:
+            self._stop_helpers()
+            return self._ending(error)
+        return Ending("finished")
+
+    def _ending(self, error: BaseException) -> Ending:
+        if isinstance(error, DivergedError):
             return Ending("diverged", str(error))
-        except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
             name = "SIGINT" if isinstance(error, KeyboardInterrupt) or error.code == 1 else "SIGTERM"
             return Ending("interrupted", f"stopped by {name} in epoch {self.epochs}")
-        except Exception as error:
-            if hasattr(error, "exit_code"):
-                raise
-            (self.folder / "error.txt").write_text(traceback.format_exc())
-            return Ending("oom" if _is_out_of_memory(error) else "failed", f"{type(error).__name__}: {error}"[:500])
-        return Ending("finished")
+        if hasattr(error, "exit_code") or not isinstance(error, Exception):
+            raise error
+        with suppress(OSError):
+            (self.folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+        return ending_of(error)
+
+    def _stop_helpers(self) -> None:
+        """End the processes of further devices, for which nobody waits any more.
+
+        When one of them exits with an error, Lightning kills this process too within five seconds: good while it waits
+        for them, but not while it records the same error.
+        """
+        helpers: list[Popen[bytes]] = getattr(self._trainer and self._trainer.strategy.launcher, "procs", [])
+        for helper in helpers:
+            helper.kill()
+        helpers.clear()  # of what Lightning watches
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))
+
+    def _train_and_choose(self) -> None:
+        _, module, _ = self._train(with_tests=False)
+        self._choose(module)
+        self._keep_weights(module)
 
     def _train(self, *, with_tests: bool) -> tuple[Trainer, SequenceModule, SequenceDataModule]:
         seed = self.request.seed
@@ -102,50 +130,71 @@ class Attempt:
         module = SequenceModule(network, self.request.spec, self.training)
         if self.execution.compile:
             network.compile()
+        self.chooses = "validation" in data.split_names
         trainer = self._build_trainer(len(data.split("train").y))
         self.is_main_process = trainer.is_global_zero
         data.batch_size = self._batch_size_per_device(trainer)
+        joules = gpu_joules(trainer.strategy.root_device)
         try:
             self._fit(trainer, module, data)
         finally:
             self.epochs, self.steps = trainer.current_epoch, trainer.global_step
-            self._measure(trainer)
+            self._measure(trainer, joules)
         return trainer, module, data
 
     def _fit(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
         last = self.folder / LAST
         checkpoint = str(last) if self.execution.resume and last.exists() else None
+        if checkpoint:
+            _check_readable(last)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
-        """Metrics of the checkpoint that was best on validation. The test split is read here and nowhere else."""
-        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
-        module.load_state_dict(checkpoint["state_dict"])
-        self.best_epoch = checkpoint["epoch"] + 1
-        loaders = {"train": data.evaluation_dataloader("train"), "validation": data.val_dataloader()}
+        """Metrics of the chosen checkpoint. The test split is read here and nowhere else."""
+        self._choose(module)
+        loaders = {"train": data.evaluation_dataloader("train")}
+        if self.chooses:
+            loaders["validation"] = data.val_dataloader()
         for split, loader in loaders.items():
             (scores,) = trainer.validate(module, dataloaders=loader, verbose=False)
-            self.metrics[split] = _named(scores)
+            self.metrics[split] = named(scores)
         for split, loader in ({"test": data.test_dataloader()} | data.extra_test_dataloaders()).items():
-            (scores,) = trainer.test(module, dataloaders=loader, verbose=False)
-            self.metrics[split] = _named(scores)
+            self.metrics[split], self.predictions[split] = evaluate(trainer, module, loader)
         for split, scores in self.metrics.items():
             if not all(map(math.isfinite, scores.values())):
                 raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")
+        self.facts["predictions"] = {split: fingerprint(array) for split, array in self.predictions.items()}
         if self.is_main_process:
-            self._keep_weights(module)
+            self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
+            self._keep_proof(module)
+
+    def _choose(self, module: SequenceModule) -> None:
+        """Go back to the checkpoint that was best on validation."""
+        checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
+        module.load_state_dict(checkpoint["state_dict"])
+        self.best_epoch = checkpoint["epoch"] + 1
 
     def _keep_weights(self, module: SequenceModule) -> None:
-        """Leave the chosen weights in a form that nothing is executed to read, and no checkpoints."""
-        save_model(module.network, str(self.folder / "weights.safetensors"))
+        """Leave the chosen weights in a form that nothing is executed to read."""
+        save_model(module.network, str(self.folder / WEIGHTS))
+
+    def _keep_proof(self, module: SequenceModule) -> None:
+        """Leave what others can check the result by."""
+        (self.folder / "predictions.npz").write_bytes(write_predictions(self.predictions))
+        self._keep_weights(module)
+
+    def discard_checkpoints(self) -> None:
+        """Once the result is recorded, nothing goes on from them."""
         for name in ("best.ckpt", LAST):
             (self.folder / name).unlink(missing_ok=True)
 
-    def _measure(self, trainer: Trainer) -> None:
+    def _measure(self, trainer: Trainer, joules_before: float | None) -> None:
         if self.curves.batch_seconds > 0:
             self.samples_per_second = self.curves.samples / self.curves.batch_seconds
         if trainer.strategy.root_device.type == "cuda":
             self.peak_memory_device = torch.cuda.max_memory_allocated()
+        if joules_before is not None and (joules := gpu_joules(trainer.strategy.root_device)) is not None:
+            self.facts["gpu_joules"] = joules - joules_before
 
     def _batch_size_per_device(self, trainer: Trainer) -> int:
         """The batch is a setting of the run: devices share it."""
@@ -171,6 +220,8 @@ class Attempt:
                 val_check_interval=evaluation_interval(self.training.steps_per_epoch(train_count)),
                 gradient_clip_val=self.training.clip_norm,
                 callbacks=[*self._callbacks(total_steps), *watchers],
+                # We start the processes of further devices ourselves, also under SLURM.
+                plugins=[WholeCheckpoints(), LightningEnvironment()],
                 logger=self._logger(),
                 log_every_n_steps=total_steps + 1,  # evaluations are logged; single steps are not
                 enable_progress_bar=False,
@@ -194,8 +245,8 @@ class Attempt:
                 EarlyStopping(self.monitor, mode=mode, patience=self.training.patience, check_on_train_epoch_end=False)
             )
         best = ModelCheckpoint(
-            self.folder, "best", monitor=self.monitor, mode=mode, save_weights_only=True, save_on_train_epoch_end=False,
-            enable_version_counter=False,
+            self.folder, "best", monitor=self.monitor if self.chooses else None, mode=mode, save_weights_only=True,
+            save_on_train_epoch_end=not self.chooses, enable_version_counter=False,
         )  # fmt: skip
         return [*callbacks, best, KeepLast(self.folder / LAST)]
 
@@ -224,7 +275,8 @@ def forget(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
+    """Make arithmetic and messages what they are in every run."""
     # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
     # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores. Threads inherit
     # the flag, so it must be set before the first parallel operation.
@@ -241,12 +293,10 @@ def evaluation_interval(steps_per_epoch: int) -> int:
     return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OOM_WORDS)
-
-
-def _named(scores: Any) -> dict[str, float]:
-    """`validation/loss` as `loss`."""
-    return {name.partition("/")[2]: float(value) for name, value in scores.items()}
+def _check_readable(checkpoint: Path) -> None:
+    try:
+        torch.load(checkpoint, weights_only=False, map_location="meta")
+    except Exception as error:
+        raise RequestError(
+            f"{checkpoint} is damaged ({error}). Remove it to begin the run again: it gives what it would have given."
+        ) from error

@@ -1,12 +1,35 @@
-"""The board of a suite, from what the store holds."""
+"""The board, from what the store holds: withdrawn runs are not on it."""
 
-from bench.ranking import Board, rank_suite
+from collections.abc import Iterable
+
+from bench.errors import RequestError
+from bench.ranking import Board, Contest, InTier, Row, leaderboard, rank
 from bench.suites import Suite
+from db.schema import Run
+from db.standing import Standing
 from db.store import Store
 
 
 def suite_board(store: Store, suite: Suite, tier: str) -> Board:
     """The ranked entries of a tier, without withdrawn runs, each with how far it is verified."""
+    return ranked_board(store.runs(), store.standing(), suite, InTier(tier))
+
+
+def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest: Contest) -> Board:
+    """As `suite_board`, from what was read before, of any contest.
+
+    Raises:
+        RequestError: runs of one seed were tuned differently, so that none of them is the result.
+    """
+    counted = [run for run in runs if suite.includes(run) and run.run_id not in standing.withdrawn]
+    try:
+        return rank(counted, list(suite.tasks), contest, standing.rungs)
+    except ValueError as error:
+        raise RequestError(f"{suite.name} can't be ranked: {error} Or retract those that no longer count.") from error
+
+
+def task_rows(store: Store, task: str | None = None) -> list[Row]:
+    """The rows of a task, or of all, each with how far it is verified."""
     standing = store.standing()
-    runs = [run for run in store.runs() if suite.includes(run) and run.run_id not in standing.withdrawn]
-    return rank_suite(runs, list(suite.tasks), tier, standing.rungs)
+    runs = [run for run in store.runs(task=task) if run.run_id not in standing.withdrawn]
+    return leaderboard(runs, standing.rungs)

@@ -45,13 +45,21 @@ class Curves(Callback):
         self.batch_seconds += time.perf_counter() - self._batches_started
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn != "fit":
+        if trainer.state.fn == "fit":
+            self._take(trainer, {name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What there is to record where the task has no validation split."""
+        if has_validation(trainer):
             return
+        self.batch_seconds += time.perf_counter() - self._batches_started
+        self._take(trainer, {"train/loss": float(pl_module.mean_train_loss())})  # type: ignore[operator]
+
+    def _take(self, trainer: Trainer, values: dict[str, float]) -> None:
         now = time.perf_counter()
         self.train_seconds += now - self._fit_started
         self._fit_started = self._batches_started = now
         point = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         self.points += [{**point, "name": name, "value": value} for name, value in values.items()]
 
@@ -60,6 +68,10 @@ class Curves(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)
+
+
+def has_validation(trainer: Trainer) -> bool:
+    return sum(trainer.num_val_batches) > 0
 
 
 class StopWhenDiverged(Callback):
@@ -136,7 +148,13 @@ class ProgressBar(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit":
             return
-        text = f"{self.label}  validation {self.metric} {self.latest(trainer):.4f}"
+        self._tell(trainer, f"{self.label}  validation {self.metric} {self.latest(trainer):.4f}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not has_validation(trainer):
+            self._tell(trainer, self.label)
+
+    def _tell(self, trainer: Trainer, text: str) -> None:
         self.progress.update(self.task, description=text)
         now = time.monotonic()
         if not self.console.is_terminal and trainer.is_global_zero and now - self.last_line > SECONDS_BETWEEN_LINES:

@@ -1,6 +1,7 @@
 """What can be run, described: every architecture and every task, and the files that are broken."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from bench import budget as budgets
@@ -10,6 +11,7 @@ from bench.registry import FoundModel, family_names, find_family, find_model, fi
 from bench.settings import Settings
 from datamodules._base import SequenceDataModule
 from datamodules._spec import TaskSpec
+from models._base import Paper
 
 Rows = list[dict[str, Any]]
 
@@ -51,6 +53,36 @@ def _fitted(found: FoundModel, spec: TaskSpec, budget: str) -> dict[str, Any]:
         return {"fitted_params": None, "fitted_config": None, "note": str(error)}
     size = count_on_meta(cls, wrapper, settings, spec).budgeted
     return {"fitted_params": size, "fitted_config": asdict(settings.model) | asdict(settings.wrapper), "note": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What an architecture's file says of it."""
+
+    family: str
+    causal: bool
+    recurrent: bool
+    wrapper: str
+    paper: Paper
+
+
+@lru_cache(maxsize=1)
+def model_facts() -> dict[str, ModelFacts]:
+    """Every architecture whose file is not broken."""
+    facts = {}
+    for name in model_names():
+        try:
+            cls = find_model(name).cls
+        except RequestError:
+            continue
+        facts[name] = ModelFacts(
+            family=cls.family,
+            causal=cls.causal,
+            recurrent=cls.is_recurrent(),
+            wrapper=cls.wrapper.name,
+            paper=cls.paper,
+        )
+    return facts
 
 
 def describe_tasks() -> tuple[Rows, list[str]]:

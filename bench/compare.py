@@ -1,7 +1,8 @@
 """A newcomer beside the recorded entries: tuned with a suite's budget, run on its seeds, ranked with what is there."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from bench.cells import CellListener, carry_out, cell, with_seeds
@@ -11,10 +12,12 @@ from bench.registry import FoundModel
 from bench.request import Execution
 from bench.studies import Studies
 from bench.suites import Suite
-from bench.tune import TrialListener, tune
+from bench.tune import Session, Watcher
 from bench.tuning import Tuning
 from db.schema import Run
 from db.store import Store
+
+Watching = Callable[[], AbstractContextManager[Watcher]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Comparison:
 
 def compare(
     comparison: Comparison, studies: Studies, store: Store, execution: Execution,
-    *, on_trial: TrialListener, on_cell: CellListener,
+    *, watching: Watching, on_cell: CellListener,
 ) -> bool:  # fmt: skip
     """Tune on each task and run the seeds; what `studies` and `store` hold already is used.
 
@@ -47,9 +50,11 @@ def compare(
         Whether it was interrupted.
     """
     for tuning in comparison.tunings():
-        study, interrupted = tune(tuning, studies, execution, timeout=math.inf, listener=on_trial)
-        if interrupted:
-            return True
+        with watching() as watcher:
+            session = Session([tuning], studies, execution, watcher, timeout=math.inf)
+            if session.carry_out():
+                return True
+        study = session.owners[0].study
         best = best_request(tuning, study) if best_trials(study) else tuning.base
         cells = with_seeds([best], comparison.seeds)
         if carry_out(cells, store, execution, time_limit=math.inf, listener=on_cell):

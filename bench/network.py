@@ -1,5 +1,6 @@
 """Building a network and counting its learned numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,10 +57,15 @@ def count_on_meta(model: type[SequenceModel], wrapper: type[Wrapper], settings: 
         return count(build(model, wrapper, settings, spec))
 
 
+def has_state(mixers: Sequence[SequenceModel]) -> bool:
+    """Whether a sequence can be fed step by step."""
+    return all(mixer.is_recurrent() for mixer in mixers)
+
+
 def state_bytes(network: Wrapper) -> int | None:
     """Bytes of recurrent state that one sequence carries from step to step; None where the model has none."""
     mixers = network.mixers()
-    if not all(mixer.is_recurrent() for mixer in mixers):
+    if not has_state(mixers):
         return None
     leaves = [leaf for mixer in mixers for leaf in tree_leaves(mixer.initial_state(1))]
     return sum(leaf.numel() * leaf.element_size() for leaf in leaves if leaf.is_floating_point() or leaf.is_complex())

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from optuna import Study
@@ -11,19 +12,22 @@ from optuna.trial import FrozenTrial, TrialState
 from bench.request import RunRequest
 from bench.tuning import Tuning
 
-REPLACED = ("killed", "interrupted")  # reasons for which a trial is tried again, and counts once
 STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 def settled(study: Study) -> list[FrozenTrial]:
     """The trials that have ended, each once however often it was tried, in the order in which they began."""
-    ended = study.get_trials(deepcopy=False, states=tuple(STATES))
-    return [trial for trial in ended if trial.user_attrs.get("reason") not in REPLACED]
+    return study.get_trials(deepcopy=False, states=tuple(STATES))
 
 
-def report(tuning: Tuning, study: Study) -> dict[str, Any]:
-    """What `bench tune` prints: the best of the study and the count of its trials."""
-    front = [_result(trial) for trial in best_trials(study)]
+def weights_path(folder: Path, number: int | str) -> Path:
+    """Where a study's folder has the weights of a trial, if that is one of the best."""
+    return folder / f"trial-{number}.safetensors"
+
+
+def report(tuning: Tuning, study: Study, folder: Path) -> dict[str, Any]:
+    """What `bench tune` prints: the best of the study, whose weights are in its folder, and the count of its trials."""
+    front = [_result(trial, weights_path(folder, trial.number)) for trial in best_trials(study)]
     return {
         **overview(study),
         "model": tuning.base.model.name,
@@ -45,8 +49,14 @@ def best_trials(study: Study) -> list[FrozenTrial]:
     return sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
 
 
-def _result(trial: FrozenTrial) -> dict[str, Any]:
-    return {"value": trial.values[0], "config": trial.user_attrs["config"], "params": trial.user_attrs["params"]}
+def _result(trial: FrozenTrial, weights: Path) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "value": trial.values[0],
+        "config": trial.user_attrs["config"],
+        "params": trial.user_attrs["params"],
+        "weights": str(weights) if weights.exists() else None,
+    }
 
 
 def overview(study: Study) -> dict[str, Any]:

@@ -9,6 +9,7 @@ is a wrapper, a task, a parameter tier and what was spent on tuning, and the set
 
 import json
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,33 @@ def load(base: RunRequest, tuning: str | None = None) -> dict[str, Any]:
             f"{f' from {tuning}' if tuning else ''}{kept}. Make one with `bench tune … --save-preset`."
         )
     return found[tuning or max(found, key=lambda words: int(words.split()[0]))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings that tuning found, and for what."""
+
+    wrapper: str
+    task: str
+    budget: str
+    tuning: str
+    """What was spent."""
+    settings: dict[str, Any]
+
+
+def saved(model: FoundModel) -> list[Preset]:
+    """Every preset of a model in models/, by wrapper, task, tier and what was spent.
+
+    Raises:
+        RequestError: its file is not TOML, or the model is a file outside the project.
+    """
+    return [
+        Preset(wrapper=wrapper, task=task, budget=budget, tuning=tuning, settings=settings)
+        for wrapper, tasks in sorted(_read(path_of(model)).items())
+        for task, budgets in sorted(tasks.items())
+        for budget, tunings in sorted(budgets.items())
+        for tuning, settings in sorted(tunings.items())
+    ]
 
 
 def _read(path: Path) -> Tables:

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,15 @@ import torch
 
 from bench import ROOT
 
+GPU_FACTS = {
+    "gpu_driver": "driver_version",
+    "gpu_memory": "memory.total",
+    "gpu_power_limit": "power.limit",
+    "gpu_clock_limit": "clocks.max.sm",
+    "gpu_ecc": "ecc.mode.current",
+    "gpu_mig": "mig.mode.current",
+}
+"""What a record calls it → what `nvidia-smi --query-gpu` calls it."""
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
 
 
@@ -65,11 +75,30 @@ def _cpu_model() -> str:
 def _gpu() -> dict[str, Any]:
     if not torch.cuda.is_available():
         return {"gpu": None}
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"gpu": names[0], "gpu_count": len(names), "cuda": torch.version.cuda, **_nvidia_smi()}
+
+
+def _nvidia_smi() -> dict[str, str]:
+    """What the driver says of the first GPU that this process sees; nothing where it can't be asked."""
+    uuid = torch.cuda.get_device_properties(0).uuid
+    query = ["nvidia-smi", f"--id=GPU-{uuid}", f"--query-gpu={','.join(GPU_FACTS.values())}", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
-        driver = answer.stdout.split()[0]
-    except (OSError, subprocess.SubprocessError, IndexError):
-        driver = None
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {"gpu": names[0], "gpu_count": len(names), "gpu_driver": driver, "cuda": torch.version.cuda}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(zip(GPU_FACTS, map(str.strip, answer.stdout.split(",")), strict=False))
+
+
+def gpu_joules(device: torch.device) -> float | None:
+    """Energy that a GPU has used since its driver was loaded, by all processes; None where nothing tells it."""
+    if device.type != "cuda" or find_spec("pynvml") is None:
+        return None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    except pynvml.NVMLError:
+        return None

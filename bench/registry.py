@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from bench import ROOT
 from bench.errors import RequestError, unknown
+from bench.names import dashed, families_of, stems
 from datamodules._base import SequenceDataModule
 from models._base import SequenceModel
 
@@ -25,15 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FoundModel:
-    """An architecture, its name on the board and the hash of its file."""
+    """An architecture, its name on the board, its file, and what that file said when it was found."""
 
     name: str
     cls: type[SequenceModel]
     path: Path
+    source: bytes = field(repr=False)
 
     @property
     def source_hash(self) -> str:
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return hashlib.sha256(self.source).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,21 @@ class FoundTask:
     cls: type[SequenceDataModule]
     variant: str
 
+    @property
+    def family(self) -> str:
+        """The name of its file."""
+        return dashed(self.cls.__module__.rpartition(".")[2])
+
     def build(self, **options: Any) -> SequenceDataModule:
         return self.cls(self.variant, **options)
 
 
 def model_names() -> list[str]:
-    return sorted(_stems("models"))
+    return sorted(stems("models"))
 
 
 def family_names() -> list[str]:
-    return sorted(_stems("datamodules"))
+    return sorted(stems("datamodules"))
 
 
 def find_model(name: str) -> FoundModel:
@@ -61,11 +68,12 @@ def find_model(name: str) -> FoundModel:
     Raises:
         RequestError: there is none, or its file is broken.
     """
-    stems = _stems("models")
-    if _dashed(name) not in stems:
-        raise unknown("model", name, stems, "`bench models`")
-    path = stems[_dashed(name)]
-    return FoundModel(_dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path)
+    files = stems("models")
+    if dashed(name) not in files:
+        raise unknown("model", name, files, "`bench models`")
+    path = files[dashed(name)]
+    source = path.read_bytes()
+    return FoundModel(dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path, source)
 
 
 def find_model_or_file(text: str) -> FoundModel:
@@ -78,9 +86,9 @@ def find_model_or_file(text: str) -> FoundModel:
     path = Path(text).expanduser().resolve()
     if not path.is_file():
         raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
-    module = _import_file(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    return FoundModel(f"{_dashed(path.stem)}@{digest}", _model_class(module, path), path)
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:8]
+    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(_import_file(path), path), path, source)
 
 
 def find_task(name: str) -> FoundTask:
@@ -89,19 +97,18 @@ def find_task(name: str) -> FoundTask:
     Raises:
         RequestError: there is none, or its file is broken.
     """
-    dashed, stems = _dashed(name), _stems("datamodules")
-    families = [stem for stem in stems if dashed == stem or dashed.startswith(f"{stem}-")]
-    for family in sorted(families, key=len, reverse=True):
+    variant = dashed(name)
+    for family in families_of(variant):
         cls = find_family(family)
-        if dashed == family:
+        if variant == family:
             return FoundTask(cls, next(iter(cls.variants)))
-        if dashed in cls.variants:
-            return FoundTask(cls, dashed)
-    raise unknown("task", name, {*task_names(), *stems}, "`bench tasks`")
+        if variant in cls.variants:
+            return FoundTask(cls, variant)
+    raise unknown("task", name, {*task_names(), *family_names()}, "`bench tasks`")
 
 
 def find_family(name: str) -> type[SequenceDataModule]:
-    path = _stems("datamodules")[name]
+    path = stems("datamodules")[name]
     return _only_class(_import(f"datamodules.{path.stem}", path), SequenceDataModule, path)  # type: ignore[type-abstract]
 
 
@@ -114,15 +121,6 @@ def task_names() -> list[str]:
         except RequestError:
             continue
     return names
-
-
-def _stems(folder: str) -> dict[str, Path]:
-    """Name → file."""
-    return {_dashed(path.stem): path for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_")}
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _import(name: str, path: Path) -> ModuleType:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.ranking import score
-from db.schema import CurvePoint, Run
+from db.schema import CurvePoint, Event, Run
 
 PARTS = ("total", "core", "embedding", "readout", "buffers")
 
@@ -31,9 +31,12 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def full(run: Run, curves: list[CurvePoint]) -> dict[str, Any]:
+def full(run: Run, curves: list[CurvePoint], events: list[Event]) -> dict[str, Any]:
     """What `show` prints: everything that is stored."""
-    dropped = {"id", "started_at", "finished_at", "metric_name", "metric_value"} | {f"params_{part}" for part in PARTS}
+    dropped = {"id", "corrects", "started_at", "finished_at", "metric_name", "metric_value"} | {
+        f"params_{part}" for part in PARTS
+    }
     stored = {column.key: getattr(run, column.key) for column in Run.__table__.columns if column.key not in dropped}
     points = [{"name": p.name, "epoch": p.epoch, "step": p.step, "value": p.value} for p in curves]
-    return summary(run) | stored | {"started_at": run.started_at.isoformat(), "curves": points}
+    happened = [{"kind": e.kind, "reason": e.reason, "at": e.at.isoformat(), "data": e.data} for e in events]
+    return summary(run) | stored | {"started_at": run.started_at.isoformat(), "events": happened, "curves": points}

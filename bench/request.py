@@ -1,6 +1,5 @@
 """What is asked for: a run's identity and the way it is carried out."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from bench.errors import RequestError, unknown
 from bench.registry import FoundModel, FoundTask
 from bench.settings import Settings
 from datamodules._spec import TaskSpec
+from db import identity
 from models._wrappers import WRAPPERS, Wrapper
 
 TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
@@ -37,6 +37,7 @@ class RunRequest:
     seed: int = 0
     budget: str | None = None
     seeds: ClassVar[range] = range(TUNING_SEEDS)
+    protocol: ClassVar[int] = PROTOCOL
 
     def __post_init__(self) -> None:
         if self.seed not in self.seeds:
@@ -44,8 +45,8 @@ class RunRequest:
 
     @property
     def run_id(self) -> str:
-        identity = {
-            "protocol": PROTOCOL,
+        return identity.run_id({
+            "protocol": self.protocol,
             "model": self.model.name,
             "wrapper": self.wrapper.name,
             "task": self.spec.name,
@@ -53,8 +54,7 @@ class RunRequest:
             "config": self.settings.to_dict(),
             "budget": self.budget,
             "seed": self.seed,
-        }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        })  # fmt: skip
 
     @property
     def command(self) -> str:
@@ -128,6 +128,8 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     else:
         settings = fit(model.cls, wrapper, spec, flags.budget, changes)
         sources = _fitted(defaults, settings) | sources
+    recorded = {name for part in settings.to_dict().values() for name in part}
+    sources = {name: source for name, source in sources.items() if name in recorded}
     return RunRequest(
         model=model, wrapper=wrapper, task=task, spec=spec, settings=settings, sources=sources, seed=seed,
         budget=flags.budget,
@@ -141,5 +143,5 @@ def _find_wrapper(name: str) -> type[Wrapper]:
 
 
 def _fitted(defaults: Settings, settings: Settings) -> dict[str, str]:
-    before, after = defaults.to_dict(), settings.to_dict()
-    return {name: "budget" for part in after for name in after[part] if after[part][name] != before[part][name]}
+    before, after = defaults.flat(), settings.flat()
+    return {name: "budget" for name in after if after[name] != before[name]}

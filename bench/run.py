@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from bench import PROTOCOL
-from bench.attempt import LAST, Attempt, Ending, forget, peak_memory_host
+from bench.attempt import LAST, Attempt, forget, peak_memory_host
+from bench.ending import Ending
 from bench.errors import BusyError, RequestError
 from bench.network import build, count, state_bytes
 from bench.provenance import environment
 from bench.request import Execution, RunRequest
+from bench.unrecorded import record, record_kept
+from db.record import Record
 from db.schema import CurvePoint, Run
 from db.store import Store
 
@@ -29,18 +31,25 @@ def run(request: RunRequest, store: Store, execution: Execution) -> Run:
     Raises:
         RequestError: an earlier attempt stopped and `resume` was not asked for, or one is under way.
     """
-    recorded = store.result(request.run_id)
-    if recorded is not None:
-        return recorded
     folder = store.artifacts / request.run_id
+    if recorded := store.result(request.run_id):
+        return recorded
     with alone(folder, f"run {request.run_id}"):
+        record_kept(store, folder)
+        if recorded := store.result(request.run_id):
+            return recorded
         attempts = store.attempts(request.run_id)
         _check_resumption(request, folder, attempts, resume=execution.resume)
         started_at, started = datetime.now(UTC), time.perf_counter()
         attempt = Attempt(request, execution, folder)
         ending = attempt.carry_out()
         row = _row(attempt, ending, number=attempts + 1, started_at=started_at, seconds=time.perf_counter() - started)
-        return store.record(row, _points(attempt)) if attempt.is_main_process else row
+        if not attempt.is_main_process:
+            return row
+        recorded = record(store, Record(row, _points(attempt)), folder)
+        if recorded.status == "finished":
+            attempt.discard_checkpoints()
+        return recorded
 
 
 @contextmanager
@@ -85,7 +94,7 @@ def _row(attempt: Attempt, ending: Ending, *, number: int, started_at: datetime,
     return Run(
         run_id=request.run_id,
         attempt=number,
-        protocol=PROTOCOL,
+        protocol=request.protocol,
         model=request.model.name,
         wrapper=request.wrapper.name,
         task=spec.name,

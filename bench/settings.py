@@ -32,12 +32,12 @@ class Settings:
         return cls(model.Config.at_width(width), wrapper.Config.at_width(width), Training())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: tuples become lists."""
-        return json.loads(json.dumps({part: asdict(getattr(self, part)) for part in PARTS}))
+        """What is recorded, and what a run's identity is taken from, in plain JSON: tuples become lists."""
+        return _plain({part: _recorded(getattr(self, part)) for part in PARTS})
 
     def flat(self) -> dict[str, Any]:
-        """Setting → value, as `to_dict` has it."""
-        return {name: value for part in self.to_dict().values() for name, value in part.items()}
+        """Setting → value, of all settings, in plain JSON."""
+        return _plain({name: value for part in PARTS for name, value in asdict(getattr(self, part)).items()})
 
     def owners(self) -> dict[str, str]:
         """Setting → the part that it belongs to."""
@@ -68,6 +68,19 @@ class Settings:
             RequestError: a word of another form, an unknown key, or a value of the wrong type.
         """
         return parse_settings([getattr(self, part) for part in PARTS], assignments)
+
+
+def _recorded(config: ModelConfig) -> dict[str, Any]:
+    """All settings but later ones at their defaults: with those, a run is the one that it was before they existed."""
+    values = asdict(config)
+    for each in fields(config):
+        if each.metadata.get("later") and values[each.name] == each.default:
+            del values[each.name]
+    return values
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(values))
 
 
 def parse_settings(configs: Sequence[ModelConfig], assignments: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A train step is `last`, a linear readout to ten classes with cross-entropy, and the gradients of every parameter. Times
 are medians of repeats in which the contenders take turns; memory is by how much a step raises the peak of a fresh
-process. Denormal numbers count as zero.
+process; `step` is one step of one sequence, as in a stream. Denormal numbers count as zero.
 """
 
 import multiprocessing
@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.errors import RequestError
+from bench.latency import step_seconds
 from bench.registry import find_model
 from bench.settings import parse_settings
 from models._base import ModelConfig, SequenceModel
@@ -91,9 +92,13 @@ def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
     contenders = {name: Contender(name, configs[name], setup) for name in names}
     with denormals_flushed(), watch() as busy:
         times = take_turns(contenders, setup.repeats)
+        steps = {
+            name: step_seconds([contender.model], torch.device(setup.device)) for name, contender in contenders.items()
+        }
         memory = {name: peak_memory(name, setup) for name in names}
     measured: dict[str, dict[str, Any]] = {
         name: {**{key: asdict(Timing.of(seconds)) for key, seconds in times[name].items()}, "peak_memory": memory[name],
+               "step": steps[name],
                "parameters": contenders[name].parameter_count(), "config": asdict(configs[name])}
         for name in names
     }  # fmt: skip
@@ -162,6 +167,11 @@ class Contender:
         for parameter in self.parameters:
             parameter.grad = None
         F.cross_entropy(self.readout(self.model.last(self.x_BTD)), self.y_B).backward()
+
+    def stream_step(self) -> float | None:
+        """Milliseconds; None where a sequence can't be fed step by step."""
+        seconds = step_seconds([self.model], self.x_BTD.device)
+        return None if seconds is None else 1e3 * seconds
 
     def seconds(self, step: Callable[[], None]) -> float:
         synchronize = torch.cuda.synchronize if self.x_BTD.is_cuda else lambda: None
@@ -269,14 +279,15 @@ def table(report: Mapping[str, Any]) -> Table:
     if report["busy"]:
         caption += "\nDo not trust these numbers: " + "; ".join(report["busy"])
     rows = Table(title=title, caption=caption)
-    for heading in ("", "forward", "×", "train step", "×", "peak memory", "×", "parameters"):
+    for heading in ("", "forward", "×", "train step", "×", "peak memory", "×", "step of a stream", "parameters"):
         rows.add_column(heading, justify="right" if heading else "left")
     for name, figures in report["measured"].items():
         times = report["ratios"].get(name, dict.fromkeys(QUANTITIES, 1.0))
         shown = [f"{figures[key]['median']:,.1f} ms" for key in ("forward", "train_step")]
         shown.append(f"{figures['peak_memory'] / 2**20:,.1f} MiB")
         cells = [cell for value, key in zip(shown, QUANTITIES, strict=True) for cell in (value, f"{times[key]:,.1f}")]
-        rows.add_row(name, *cells, f"{figures['parameters']:,}")
+        step = "–" if figures["step"] is None else f"{figures['step']:.3f} ms"
+        rows.add_row(name, *cells, step, f"{figures['parameters']:,}")
     return rows
 
 

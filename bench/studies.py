@@ -13,12 +13,13 @@ from pathlib import Path
 
 import optuna
 from optuna import Study
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
-from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, check_writable, connect, database_url
+from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, check_writable, connect, database_url, read_only_url
 from db.errors import StoreError
 
 SCHEMA = "bench_studies"
@@ -31,10 +32,11 @@ class Studies:
 
     Args:
         db: as `--db` takes it.
+        read_only: open what is there without the right to write, and create nothing.
     """
 
-    def __init__(self, db: str | None) -> None:
-        self.results = database_url(db)
+    def __init__(self, db: str | None, *, read_only: bool = False) -> None:
+        self.results, self.read_only = database_url(db), read_only
         self.on_postgres = self.results.get_backend_name() == "postgresql"
 
     @property
@@ -61,13 +63,15 @@ class Studies:
 
     @cached_property
     def storage(self) -> RDBStorage:
-        """Optuna's storage, created where there is none yet."""
+        """Optuna's storage, created where there is none yet, unless it is only read."""
         options = {"pool_pre_ping": True} if self.on_postgres else {"connect_args": {"timeout": BUSY_TIMEOUT}}
+        url = read_only_url(self.url) if self.read_only else self.url
         with self._translated():
-            if self.on_postgres:
+            if self.on_postgres and not self.read_only:
                 with connect(self.results, read_only=False).begin() as connection:
                     connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
-            return RDBStorage(self.url.render_as_string(hide_password=False), engine_kwargs=options)
+            text = url.render_as_string(hide_password=False)
+            return RDBStorage(text, engine_kwargs=options, skip_table_creation=self.read_only)
 
     def exist(self) -> bool:
         """Whether anything was ever tuned here."""
@@ -85,7 +89,10 @@ class Studies:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        """Turn a driver's error, and Optuna's of tables that are not those of its version, into a message."""
         try:
             yield
-        except DBAPIError as error:
-            raise StoreError(f"studies in {self.url.render_as_string()}: {str(error.orig).strip()}.") from error
+        except (DBAPIError, StorageInternalError, RuntimeError) as error:
+            told = error.__cause__ or error  # Optuna's own words say nothing of what the database said
+            cause = str(getattr(told, "orig", told)).strip().rstrip(".")
+            raise StoreError(f"studies in {self.url.render_as_string()}: {cause}.") from error

@@ -35,9 +35,17 @@ class Suite:
     """Runs of a cell that a ranked entry has at least, with seeds from 0 on."""
 
     def includes(self, run: "Run") -> bool:
-        """Whether a recorded run was trained as the suite says, by today's protocol, so that it can be compared."""
-        wanted = self.tasks.get(run.task)
-        return wanted is not None and run.protocol == PROTOCOL and wanted.items() <= run.config["training"].items()
+        """Whether a recorded run was trained as the suite says, by today's protocol, so that it can be compared.
+
+        What the suite leaves open is for defaults and tuning to say; a learning rate, say, that somebody gave by hand
+        makes it a run that does not count.
+        """
+        wanted, training = self.tasks.get(run.task), run.config["training"]
+        if wanted is None or run.protocol != PROTOCOL or not wanted.items() <= training.items():
+            return False
+        return all(
+            source != "flag" or name in wanted or name not in training for name, source in run.config_source.items()
+        )
 
     @property
     def hash(self) -> str:

@@ -12,21 +12,32 @@ DIGITS = 3
 
 
 def describe_task(name: str) -> dict[str, Any]:
-    """The row of `bench tasks`, with the definition, the family's variants, facts, and one sample.
+    """The card of a task, with facts and one sample.
+
+    Raises:
+        RequestError: there is no such task.
+    """
+    task = find_task(name).build()
+    card = task_card(name) | {"facts": task.facts(), "sample": _sample(task.example())}
+    return card | {"variants": list(card["variants"])}
+
+
+def task_card(name: str) -> dict[str, Any]:
+    """The row of `bench tasks`, the definition and its worked example, and the family's variants with their lengths.
+
+    No data are read or drawn.
 
     Raises:
         RequestError: there is no such task.
     """
     found = find_task(name)
-    task = found.build()
     module = inspect.getmodule(found.cls)
     assert module is not None
-    definition, _, _ = (module.__doc__ or "").partition(">>>")
-    return task_row(task) | {
+    definition, prompt, example = (module.__doc__ or "").partition(">>>")
+    return task_row(found.build()) | {
         "definition": definition.strip(),
-        "variants": list(found.cls.variants),
-        "facts": task.facts(),
-        "sample": _sample(task.example()),
+        "example": (prompt + example).strip(),
+        "variants": {variant: found.cls(variant).spec.seq_len for variant in found.cls.variants},
     }
 
 

@@ -3,104 +3,203 @@
 A trial is not a run: its seed is one of tuning's, its network never sees the test split, and no result is recorded.
 """
 
+import socket
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-import optuna
-from lightning.pytorch import Callback, LightningModule, Trainer
-from optuna import Study, Trial
 from optuna.exceptions import ExperimentalWarning
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from bench.attempt import Attempt, Ending, forget
-from bench.callbacks import ProgressBar
 from bench.errors import RequestError
-from bench.network import count_on_meta
 from bench.outcome import settled
-from bench.request import TUNING_SEEDS, Execution, TrialRequest
+from bench.owner import Owner, Proposal
+from bench.request import Execution
 from bench.run import alone
 from bench.studies import Studies
-from bench.tuning import Tuning, build_pruner, build_sampler
-from models._training import Training
+from bench.trial import Outcome, Progress, carry_out
+from bench.tuning import Tuning
+from bench.worker import Event, Lost, Refusal
 
-TrialListener = Callable[[Tuning, Study, FrozenTrial], None]
+if TYPE_CHECKING:
+    from bench.cluster import Pool, Seat
 
-
-class Unset:
-    """An Optuna trial that is asked only for what the user has left open."""
-
-    def __init__(self, trial: Trial, fixed: Mapping[str, Any]) -> None:
-        self._trial, self._fixed = trial, fixed
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def suggest(name: str, *args: Any, **options: Any) -> Any:
-            return self._fixed[name] if name in self._fixed else getattr(self._trial, method)(name, *args, **options)
-
-        return suggest
+HERE = socket.gethostname()
+TURN_SECONDS = 1.0  # at most, between two calls of `Watcher.turn` while workers have nothing to tell
 
 
-class ReportAndPrune(Callback):
-    """Tells the study the validation metric at every evaluation, and ends training where the study says so."""
+@dataclass(eq=False)
+class Running:
+    """A trial under way."""
 
-    def __init__(self, trial: Trial, tuning: Tuning) -> None:
-        self.trial, self.tuning = trial, tuning
-        self.values: list[float] = []
-        self.pruned = False
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.values.append(float(trainer.callback_metrics[f"validation/{self.tuning.base.spec.metric}"]))
-        if self.tuning.has_front:
-            return  # Optuna takes reports for one objective only
-        self.trial.report(self.values[-1], step=len(self.values))
-        if trainer.global_step < self.tuning.steps and self.trial.should_prune():
-            self.pruned = trainer.should_stop = True
-
-    @property
-    def best(self) -> float:
-        return (max if self.tuning.base.spec.higher_is_better else min)(self.values)
+    owner: Owner
+    proposal: Proposal
+    place: str | None
+    step: int = 0
+    value: float | None = None
+    """The metric at the last evaluation."""
+    began: float = field(default_factory=time.monotonic)
 
 
-def tune(
-    tuning: Tuning, studies: Studies, execution: Execution, *, timeout: float, listener: TrialListener
-) -> tuple[Study, bool]:
-    """Carry out trials until the study, new or begun earlier, has as many as asked for, or no new one may begin.
+class Watcher(Protocol):
+    """Whoever shows tuning to a user."""
+
+    def turn(self, session: "Session") -> None:
+        """Something moved, or a moment went by."""
+
+    def ended(self, session: "Session", owner: Owner, trial: FrozenTrial) -> None:
+        """A trial has ended for good."""
+
+    def again(self, running: Running, reason: str) -> None:
+        """A trial was cut off, and will be tried again."""
+
+
+class Session:
+    """Carries out trials until each study, new or begun earlier, has as many as asked for, or no new one may begin.
 
     Args:
         timeout: seconds after which no trial begins.
-        listener: told of each trial that has ended.
-
-    Returns:
-        The study, and whether it was interrupted.
-
-    Raises:
-        BusyError: another process is at this study.
-        StoreError: what is found could not be kept.
+        pool: workers that carry them out; without one, this process does.
     """
-    deadline = time.monotonic() + timeout
-    studies.check_writable()
-    folder = studies.folder(tuning.name)
-    with alone(folder, f"study '{tuning.name}'"), warnings.catch_warnings():
+
+    def __init__(
+        self, tunings: Iterable[Tuning], studies: Studies, execution: Execution, watcher: Watcher,
+        *, timeout: float, pool: "Pool | None" = None,
+    ) -> None:  # fmt: skip
+        self.unopened, self.studies, self.execution, self.watcher = list(tunings), studies, execution, watcher
+        self.pool, self.deadline = pool, time.monotonic() + timeout
+        self.count = sum(tuning.trials for tuning in self.unopened)
+        self.owners: list[Owner] = []
+        self.running: dict[Seat | None, Running] = {}
+        self.done = self.ended = 0
+        """Trials that have ended, in the studies that are open and since this session began."""
+        self.began: float | None = None
+        """When the first trial did, on the monotonic clock."""
+        self._held = ExitStack()
+
+    def carry_out(self) -> bool:
+        """Returns: whether it was interrupted.
+
+        Raises:
+            BusyError: another process is at one of the studies.
+            StoreError: what is found could not be kept.
+            RequestError: a trial can't be carried out where it should be.
+        """
+        self.studies.check_writable()
+        with self._held, _without_warnings():
+            try:
+                self._open(self.unopened.pop(0))
+                return self._carry_out_here() if self.pool is None else self._carry_out_on(self.pool)
+            except (KeyboardInterrupt, SystemExit):
+                return True
+            finally:
+                for owner in self.owners:
+                    owner.put_back("interrupted")
+
+    def _carry_out_here(self) -> bool:
+        while found := self._next():
+            running = self.running[None] = Running(*found, place=HERE)
+            outcome = self._train(running)
+            if outcome.ending.status == "interrupted":
+                return True
+            self._end(None, outcome)
+        return False
+
+    def _train(self, running: Running) -> Outcome:
+        def tell(progress: Progress) -> bool:
+            stop = self._judge(running, progress)
+            self.watcher.turn(self)
+            return stop
+
+        return carry_out(running.proposal.request, self.execution, running.owner.folder / "trial", tell)
+
+    def _carry_out_on(self, pool: "Pool") -> bool:
+        while self._hand_out(pool) or self.running:
+            for seat, event in pool.events(TURN_SECONDS):
+                self._hear(pool, seat, event)
+            self.watcher.turn(self)
+        return False
+
+    def _hand_out(self, pool: "Pool") -> bool:
+        """Give trials to idle workers. Returns: whether there are more."""
+        while pool.idle and (found := self._next()):
+            owner, proposal = found
+            seat = pool.begin(proposal.request, self.execution)
+            self.running[seat] = Running(owner, proposal, seat.place)
+        return self._more() is not None
+
+    def _hear(self, pool: "Pool", seat: "Seat", event: Event) -> None:
+        match event:
+            case Progress():
+                pool.answer(seat, stop=self._judge(self.running[seat], event))
+            case Outcome() if event.ending.status == "oom" and pool.shares_memory:
+                pool.release(seat)
+                self._again(seat, f"oom: {event.ending.reason}")
+            case Outcome():
+                pool.release(seat)
+                self._end(seat, event)
+            case Lost(reason):
+                self._again(seat, reason)
+            case Refusal(reason):
+                raise RequestError(f"a trial can't be carried out on {seat.place}: {reason}")
+
+    def _judge(self, running: Running, progress: Progress) -> bool:
+        running.step = progress.step
+        running.value = running.value if progress.value is None else progress.value
+        return running.owner.judge(running.proposal.trial, progress)
+
+    def _end(self, seat: "Seat | None", outcome: Outcome) -> None:
+        running = self.running.pop(seat)
+        self._ended(running.owner, running.owner.end(running.proposal.trial, outcome, running.place))
+
+    def _again(self, seat: "Seat", reason: str) -> None:
+        running = self.running.pop(seat)
+        ended = running.owner.try_again(running.proposal, reason)
+        if ended is None:
+            self.watcher.again(running, reason)
+        else:
+            self._ended(running.owner, ended)
+
+    def _ended(self, owner: Owner, trial: FrozenTrial) -> None:
+        self.done, self.ended = self.done + 1, self.ended + 1
+        self.watcher.ended(self, owner, trial)
+
+    def _next(self) -> tuple[Owner, Proposal] | None:
+        """The next trial that can be trained."""
+        while (owner := self._more()) is not None:
+            self.began = self.began or time.monotonic()
+            proposal = owner.propose()
+            if isinstance(proposal, Proposal):
+                return owner, proposal
+            self._ended(owner, proposal)
+        return None
+
+    def _more(self) -> Owner | None:
+        """The first study that has a trial to begin; the next one is opened where none has."""
+        while time.monotonic() < self.deadline:
+            for owner in self.owners:
+                if owner.has_more:
+                    return owner
+            if not self.unopened:
+                break
+            self._open(self.unopened.pop(0))
+        return None
+
+    def _open(self, tuning: Tuning) -> None:
+        self._held.enter_context(alone(self.studies.folder(tuning.name), f"study '{tuning.name}'"))
+        owner = Owner(tuning, self.studies)
+        self.owners.append(owner)
+        self.done += len(settled(owner.study))
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study = _open(tuning, studies)
-        try:
-            while (number := len(settled(study))) < tuning.trials and time.monotonic() < deadline:
-                study.sampler = build_sampler(tuning.sampler, seed=TUNING_SEEDS + number)
-                trial = study.ask()
-                ending = _carry_out(tuning, study, trial, TUNING_SEEDS + number, execution, folder)
-                if ending.status == "interrupted":
-                    return study, True
-                listener(tuning, study, settled(study)[-1])
-        except KeyboardInterrupt:
-            return study, True
-        finally:
-            _put_back(study, studies, "interrupted")
-            forget(folder)
-    return study, False
+        yield
 
 
 def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
@@ -112,70 +211,3 @@ def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
                 f"the study '{tuning.name}' has {begun[tuning.name]} trials already. "
                 "Add --resume to go on to the number asked for, or give another --db."
             )
-
-
-def _open(tuning: Tuning, studies: Studies) -> Study:
-    base = tuning.base
-    better = StudyDirection.MAXIMIZE if base.spec.higher_is_better else StudyDirection.MINIMIZE
-    study = optuna.create_study(
-        storage=studies.storage,
-        study_name=tuning.name,
-        directions=[better, StudyDirection.MINIMIZE] if tuning.has_front else [better],
-        pruner=build_pruner("none" if tuning.has_front else tuning.pruner or "asha", tuning.evaluations),
-        load_if_exists=True,
-    )
-    if not study.trials:
-        study.enqueue_trial(base.settings.flat())  # the first trial has the defaults: tuning must not be worse
-    _put_back(study, studies, "killed")
-    return study
-
-
-def _put_back(study: Study, studies: Studies, reason: str) -> None:
-    """Mark a trial that was cut off as failed, and have its settings tried again."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        studies.storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-
-
-def _carry_out(tuning: Tuning, study: Study, trial: Trial, seed: int, execution: Execution, folder: Path) -> Ending:
-    """Carry out a trial, and tell the study its value or the reason why it has none."""
-    watcher = ReportAndPrune(trial, tuning)
-    try:
-        request = _suggested(tuning, trial, seed)
-    except Exception as error:  # settings in conflict or that can't be fitted, or a mistake in a model's search space
-        ending = Ending("failed", f"{type(error).__name__}: {error}")
-    else:
-        ending = _train(request, watcher, execution, folder)
-    if ending.status == "finished" and watcher.pruned:
-        study.tell(trial, state=TrialState.PRUNED)
-    elif ending.status == "finished":
-        study.tell(trial, [watcher.best, trial.user_attrs["budgeted"]][: len(study.directions)])
-    elif ending.status != "interrupted":
-        trial.set_user_attr("reason", f"{ending.status}: {ending.reason}")
-        study.tell(trial, state=TrialState.FAIL)
-    return ending
-
-
-def _suggested(tuning: Tuning, trial: Trial, seed: int) -> TrialRequest:
-    """What the study proposes to train; the trial remembers what was chosen and what follows from it."""
-    base, unset = tuning.base, cast(Trial, Unset(trial, tuning.fixed))
-    chosen = Training.search_space(unset) | base.model.cls.search_space(unset)
-    limit = tuning.max_params and trial.suggest_int("max_params", tuning.smallest, tuning.max_params, log=True)
-    settings = tuning.settings(chosen, limit)
-    counts = count_on_meta(base.model.cls, base.wrapper, settings, base.spec)
-    trial.set_user_attr("chosen", chosen)
-    trial.set_user_attr("config", settings.to_dict())
-    trial.set_user_attr("budgeted", counts.budgeted)
-    trial.set_user_attr("params", asdict(counts) | {"total": counts.total})
-    return TrialRequest(**vars(base) | {"settings": settings, "seed": seed})
-
-
-def _train(request: TrialRequest, watcher: ReportAndPrune, execution: Execution, folder: Path) -> Ending:
-    forget(folder)
-    label = f"{request.model.name} · {request.spec.name} · a trial"
-    bar = ProgressBar(watcher.tuning.steps, request.spec.metric, label)
-    attempt = Attempt(request, execution, folder, watchers=[watcher, bar] if bar.console.is_terminal else [watcher])
-    ending = attempt.train()
-    watcher.trial.set_user_attr("steps", attempt.steps)
-    return ending

@@ -19,8 +19,8 @@ from db.schema import Run
 TASKS = [f"task-{index}" for index in range(10)]
 BOARDS, ENTRIES, SEEDS = 10, 20, 5
 BLANK = {column.key: None for column in Run.__table__.columns if column.key != "id"} | {
-    "run_id": "", "wrapper": "residual", "budget": "10k", "config": {}, "config_source": {},
-    "chance": 0.1, "solved": 1.0, "state_bytes": 512,
+    "run_id": "", "wrapper": "residual", "budget": "10k", "config": {}, "config_source": {}, "environment": {},
+    "train_seconds": 60.0, "chance": 0.1, "solved": 1.0, "state_bytes": 512,
     "params_core": 8_000, "params_embedding": 0, "params_readout": 1_000,
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from datamodules._spec import SPLITS, TUNING_SPLITS, TaskSpec
 
 MOST_SCORED = 10_000  # training samples that the final metrics are taken of: beyond, they cost more than they tell
+MOST_OF_GPU = 0.25  # of its free memory that a split may take
 Variants = Mapping[str, Mapping[str, Any]]
 
 
@@ -29,6 +30,10 @@ class Samples(NamedTuple):
     x: Tensor
     y: Tensor
     lengths: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Samples":
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Samples(self.x.to(device), self.y.to(device), lengths)
 
     def gather(self, index: Tensor) -> "Samples":
         return Samples(self.x[index], self.y[index], None if self.lengths is None else self.lengths[index])
@@ -102,7 +107,8 @@ class SequenceDataModule(LightningDataModule):
     def decode(self, batch: Samples) -> Samples:
         """Turn a batch from the form it is stored in (bytes, say) into what a model sees. The identity by default.
 
-        Tensors come out as the specification says: real input in float32, tokens and labels in int64.
+        Tensors come out on the device that they are on, as the specification says: real input in float32, tokens and
+        labels in int64.
         """
         return batch
 
@@ -178,9 +184,18 @@ class SequenceDataModule(LightningDataModule):
 
     def _loader(self, split: str, *, shuffled: bool = False) -> "BatchLoader":
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        samples = self.split(split)
+        samples = self._near(self.split(split))
         order = (Shuffled if shuffled else InOrder)(len(samples.y), seed=self.order_seed, rank=rank, world=world)
         return BatchLoader(samples, self.batch_size, order, self.decode)
+
+    def _near(self, samples: Samples) -> Samples:
+        """The samples on the GPU that trains, where they leave most of its memory free: then no batch is copied."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if device.type != "cuda":
+            return samples
+        size = sum(part.nbytes for part in samples if part is not None)
+        free, _ = torch.cuda.mem_get_info(device)
+        return samples.to(device) if size <= MOST_OF_GPU * free else samples
 
 
 class InOrder:
@@ -227,5 +242,5 @@ class BatchLoader:
         return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[Samples]:
-        for index in self.sampler.index().split(self.batch_size):
+        for index in self.sampler.index().to(self.samples.y.device).split(self.batch_size):
             yield self.decode(self.samples.gather(index))

@@ -2,13 +2,15 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._cache import check_split, prepared, read_split, write_split
 from datamodules._files import cache_folder
+from datamodules._spec import TaskSpec
 
 CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
 TINY_COUNT = 64
@@ -37,6 +40,24 @@ class GeneratedTask(SequenceDataModule):
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
         """As `draw`; overridden where a split differs from the others in more than its random numbers."""
         return self.draw(count, rng)
+
+    def resized(self, seq_len: int) -> Mapping[str, Any] | None:
+        """The attributes that make sequences of that length, where length is all that they change; None where none do.
+
+        Raises:
+            ValueError: a sequence can't be that short.
+        """
+        return None
+
+    def fresh(self, count: int, seq_len: int) -> tuple[TaskSpec, Samples]:
+        """Samples of no split, as a model sees them, of any length that `resized` allows; the same on every call."""
+        changes = self.resized(seq_len)
+        assert changes is not None, f"{self.variant} has sequences of one length"
+        task = copy(self)
+        for name, value in changes.items():
+            setattr(task, name, value)
+        task.spec = replace(task.describe(), version=self.version)
+        return task.spec, task.decode(task.draw(count, self.rng(f"fresh/{seq_len}")))
 
     def make(self, split: str) -> Samples:
         if self.is_tiny:
@@ -59,6 +80,11 @@ class GeneratedTask(SequenceDataModule):
     def count(self, split: str) -> int:
         """Samples in a split; an extra test split is as large as the test split."""
         return self.counts.get(split, self.counts["test"])
+
+    def fresh_test(self, secret: str) -> Samples:
+        """A test split of at most a chunk that nobody without the secret can have seen."""
+        count = TINY_COUNT if self.is_tiny else min(self.count("test"), CHUNK)
+        return self.draw_split("test", count, self.rng(f"fresh/{secret}"))
 
     def _chunks(self, split: str) -> Iterator[Samples]:
         starts = range(0, self.count(split), CHUNK)
@@ -107,3 +133,8 @@ def distinct_weighted(rng: np.random.Generator, count: int, size: int, weights: 
     """
     clocks = rng.standard_exponential((count, len(weights))) / weights
     return np.argsort(clocks, axis=1)[:, :size]
+
+
+def require_length(seq_len: int, shortest: int) -> None:
+    if seq_len < shortest:
+        raise ValueError(f"seq_len={seq_len} must be at least {shortest}")

@@ -52,9 +52,12 @@ class MixtureTask(GeneratedTask):
 
     def _basis(self) -> NDArray[np.float64]:
         """The constant and the five curves at the task's points, (6, T)."""
+        return np.vstack([np.ones(self.length), self.curves(self.points())])
+
+    def points(self) -> NDArray[np.float64]:
+        """The task's points in [−1, 1), (T,)."""
         half = self.length / 2
-        x_T = (np.arange(self.length, dtype=np.float64) - half) / half
-        return np.vstack([np.ones(self.length), self.curves(x_T)])
+        return (np.arange(self.length, dtype=np.float64) - half) / half
 
     def _variance(self) -> float:
         """The squared error of predicting zero, the mean of every value; rounded, to be alike on every machine."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, samples
+from datamodules._generated import GeneratedTask, require_length, samples
 from datamodules._spec import Continuous, TaskSpec, Value
 
 
@@ -43,6 +43,10 @@ class Adding(GeneratedTask):
             license="MIT",
             citation="Hochreiter & Schmidhuber, Long Short-Term Memory, 1997; Le, Jaitly & Hinton, arXiv 1504.00941",
         )
+
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 2)
+        return {"length": seq_len}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         """A marked number is stored with its sign bit set: half the memory of two channels."""

@@ -16,9 +16,10 @@ _______________3452717536
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, samples
+from datamodules._generated import GeneratedTask, require_length, samples
 from datamodules._spec import TaskSpec, TokenPerStep, Tokens
 
 SYMBOLS = 8
@@ -48,15 +49,18 @@ class Copy(GeneratedTask):
             citation="Arjovsky, Shah & Bengio, Unitary Evolution RNNs, ICML 2016, arXiv 1511.06464",
         )
 
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 2 * COPIED + 1)
+        return {"delay": seq_len - 2 * COPIED}
+
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         """The symbols alone are stored, (N, 10)."""
         symbols_NS = rng.integers(SYMBOLS, size=(count, COPIED), dtype=np.uint8)
         return samples(symbols_NS, symbols_NS)
 
     def decode(self, batch: Samples) -> Samples:
-        x_BT = torch.full((len(batch.x), self.spec.seq_len), BLANK)
-        y_BT = x_BT.clone()
-        x_BT[:, :COPIED] = batch.x
-        x_BT[:, self.delay + COPIED - 1] = MARKER
-        y_BT[:, -COPIED:] = batch.y
+        x_BC, y_BC = batch.x.long(), batch.y.long()
+        marked_BT = F.pad(x_BC.new_full((len(x_BC), 1), MARKER), (self.delay - 1, COPIED), value=BLANK)
+        x_BT = torch.cat([x_BC, marked_BT], dim=1)
+        y_BT = F.pad(y_BC, (self.spec.seq_len - COPIED, 0), value=BLANK)
         return Samples(x_BT, y_BT)

@@ -35,7 +35,8 @@ class NCIFAR(CifarTask):
 
     def decode(self, batch: Samples) -> Samples:
         rows_BTD = super().decode(batch).x
-        return batch._replace(x=torch.cat([rows_BTD, self._noise.expand(len(rows_BTD), -1, -1)], dim=1))
+        noise_BTD = self._noise.to(rows_BTD.device).expand(len(rows_BTD), -1, -1)
+        return batch._replace(x=torch.cat([rows_BTD, noise_BTD], dim=1))
 
     def facts(self) -> dict[str, str]:
         return {"noise_sha256": hashlib.sha256(self._noise.numpy().tobytes()).hexdigest()}

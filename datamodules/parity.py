@@ -15,7 +15,7 @@ al. 2023). Guessing is right one time in two.
 import numpy as np
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, samples
+from datamodules._generated import GeneratedTask, require_length, samples
 from datamodules._spec import Label, TaskSpec, Tokens
 
 LONGER = {"test-2x": 2, "test-4x": 4}
@@ -42,6 +42,10 @@ class Parity(GeneratedTask):
             license="MIT",
             citation="Delétang et al., Neural Networks and the Chomsky Hierarchy, ICLR 2023, arXiv 2207.02098",
         )
+
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 1)
+        return {"length": seq_len}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         return self.draw_split("train", count, rng)

@@ -13,10 +13,10 @@ With `_` for the blank and `|` for the marker:
 """
 
 import numpy as np
-import torch
+from torch.nn import functional as F
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, distinct, samples
+from datamodules._generated import GeneratedTask, distinct, require_length, samples
 from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
 
 SYMBOLS = 8
@@ -46,6 +46,10 @@ class SelectiveCopy(GeneratedTask):
             citation="Gu & Dao, Mamba, 2023, arXiv 2312.00752",
         )
 
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 2 * COPIED)
+        return {"length": seq_len - COPIED}
+
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         """The targets are stored without the positions that are ignored, (N, 10)."""
         symbols_NS = rng.integers(SYMBOLS, size=(count, COPIED), dtype=np.uint8)
@@ -56,6 +60,5 @@ class SelectiveCopy(GeneratedTask):
         return samples(x_NT, symbols_NS)
 
     def decode(self, batch: Samples) -> Samples:
-        y_BT = torch.full(batch.x.shape, IGNORED)
-        y_BT[:, -COPIED:] = batch.y
+        y_BT = F.pad(batch.y.long(), (batch.x.shape[1] - COPIED, 0), value=IGNORED)
         return Samples(batch.x.long(), y_BT)

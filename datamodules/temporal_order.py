@@ -14,7 +14,7 @@ Guessing is right one time in four.
 import numpy as np
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, samples
+from datamodules._generated import GeneratedTask, require_length, samples
 from datamodules._spec import Label, TaskSpec, Tokens
 
 DISTRACTORS = 4  # a, b, c, d are tokens 0 to 3
@@ -41,6 +41,10 @@ class TemporalOrder(GeneratedTask):
             license="MIT",
             citation="Hochreiter & Schmidhuber, Long Short-Term Memory, Neural Computation 1997",
         )
+
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 10)
+        return {"length": seq_len}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         tenth = self.length // 10

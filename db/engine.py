@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from db.errors import StoreError
+from db.errors import ReadOnlyError, StoreError
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
 BUSY_TIMEOUT = 30  # seconds to wait for another writer
@@ -38,18 +38,25 @@ def database_url(text: str | None) -> URL:
 def connect(url: URL, *, read_only: bool) -> Engine:
     """An engine. JSON columns refuse NaN and Infinity, which JSON does not have."""
     dumps = partial(json.dumps, allow_nan=False)
+    url = read_only_url(url) if read_only else url
     if url.get_backend_name() == "sqlite":
         return _connect_sqlite(url, dumps, read_only=read_only)
-    options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
     try:
-        return create_engine(url, json_serializer=dumps, connect_args=options, pool_pre_ping=True)
+        return create_engine(url, json_serializer=dumps, pool_pre_ping=True)
     except ImportError as error:
         raise StoreError("PostgreSQL needs a driver: pip install 'long-bench[postgres]'") from error
 
 
+def read_only_url(url: URL) -> URL:
+    """The URL that opens a database without the right to write, or to create it."""
+    if url.get_backend_name() == "sqlite":
+        path = url.database or ""
+        return URL.create("sqlite", database=f"file:{_quoted(path)}", query=_read_only_query(path)) if path else url
+    options = url.query.get("options", "")
+    return url.update_query_dict({"options": f"{options} -c default_transaction_read_only=on".strip()})
+
+
 def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
-    if read_only and url.database:
-        url = URL.create("sqlite", database=f"file:{_quoted(url.database)}", query=_read_only_query(url.database))
     engine = create_engine(url, json_serializer=dumps, connect_args={"timeout": BUSY_TIMEOUT})
 
     @event.listens_for(engine, "connect")
@@ -68,12 +75,26 @@ def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
 def _read_only_query(path: str) -> dict[str, str]:
     # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them. Where they were
     # left behind they hold results that `immutable` would not see, and SQLite can read them as they are.
-    needs_files = not os.access(Path(path).parent, os.W_OK) and not Path(f"{path}-wal").exists()
-    return {"uri": "true", "mode": "ro"} | ({"immutable": "1"} if needs_files else {})
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    can_make_files = os.access(Path(path).parent, os.W_OK)
+    has_log = log.exists() and log.stat().st_size > 0
+    if has_log and not can_make_files and not index.exists():
+        raise StoreError(
+            f"{log} holds results that can't be read where no file can be made; copy it and {path} elsewhere."
+        )
+    return {"uri": "true", "mode": "ro"} | ({} if has_log or can_make_files else {"immutable": "1"})
 
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def reason(error: DBAPIError) -> str:
+    """What a driver says went wrong, in words that say what to do where there are any."""
+    text = str(error.orig).strip()
+    if text == "database is locked":
+        return f"another program has kept it locked for {BUSY_TIMEOUT} s; try again when that has ended"
+    return text
 
 
 def check_writable(path: Path) -> None:
@@ -82,5 +103,5 @@ def check_writable(path: Path) -> None:
         if place == path and not path.exists():
             continue
         if not os.access(place, os.W_OK):
-            state = "is read-only" if place.exists() else "does not exist"
-            raise StoreError(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")
+            state, error = ("is read-only", ReadOnlyError) if place.exists() else ("does not exist", StoreError)
+            raise error(f"{place} {state}, so results can't be recorded in {path}. Give another --db.")

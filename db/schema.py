@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, column_pr
 
 STATUSES = ("finished", "diverged", "failed", "oom", "timeout", "interrupted")
 OPEN = "interrupted"  # the one status that leaves a run to be resumed
+FIRST_RESULT = f"status != '{OPEN}' AND corrects IS NULL"
 LADDER = ("self-reported", "rescored", "reproduced")
 """How far a run has been verified."""
 
@@ -57,9 +58,11 @@ class Run(Base):
     __tablename__ = "runs"
     __table_args__ = (
         UniqueConstraint("run_id", "attempt"),
-        # A run has one result; before it there may be interrupted attempts.
+        # A run has one result, before which there may be interrupted attempts. A correction takes the place of the
+        # result, or of an earlier correction, that it names; each is corrected at most once, so that one row counts.
         Index("one_result_per_run", "run_id", unique=True,
-              sqlite_where=text(f"status != '{OPEN}'"), postgresql_where=text(f"status != '{OPEN}'")),
+              sqlite_where=text(FIRST_RESULT), postgresql_where=text(FIRST_RESULT)),
+        Index("one_correction_per_result", "run_id", "corrects", unique=True),
         Index(None, "task", "model"),
     )  # fmt: skip
 
@@ -108,13 +111,15 @@ class Run(Base):
     peak_memory_device: Mapped[int | None] = mapped_column(BigInteger)
 
     facts: Mapped[dict[str, Any]]
-    """{"splits": {split: SHA-256}, "task": {…}, "model": {…}}."""
+    """{"splits": {split: SHA-256}, "task": {…}, "model": {…}, "step_seconds": of one step of one sequence, or null}."""
     environment: Mapped[dict[str, Any]]
     source_hash: Mapped[str]
     """SHA-256 of the model's file."""
     command: Mapped[str]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
+    corrects: Mapped[int | None] = mapped_column(default=None)
+    """The attempt of the same run that this one takes the place of."""
 
 
 class CurvePoint(Base):
@@ -135,7 +140,7 @@ class Event(Base):
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(init=False, primary_key=True)
-    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    run_row: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True, init=False)
     kind: Mapped[str]
     """One of EVENT_KINDS."""
     reason: Mapped[str]
@@ -147,7 +152,7 @@ class Event(Base):
 EVENT_KINDS = {
     "imported": 'from a bundle or a published file; data: {"bundle": its identity, …}',
     "verified": 'data: {"rung": a rung of LADDER, …}',
-    "superseded": 'by a correction; data: {"by": its run_id}',
+    "superseded": 'by a correction; data: {"by": its run_id, …}',
     "retracted": "it no longer counts, for the reason given",
     "probe": 'a measurement of the trained network; data: {"probe": its name, …}',
 }

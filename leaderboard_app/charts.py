@@ -1,10 +1,10 @@
-"""The charts. Colours are Okabe and Ito's, which colour-blind readers can tell apart, less their pale yellow."""
+"""Charts that several pages share; how an architecture looks in them is in `marks`."""
 
 import altair as alt
 import pandas as pd
 
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#882255", "#999999"]
-LABEL = alt.value("#808080")  # legible on white and on black
+from leaderboard_app.marks import COLOURS, LABEL, colour_scale, shape_scale
+
 ROOM = 1.06  # the parameter axis goes on by this factor, so that the first and last labels have room
 
 
@@ -21,11 +21,12 @@ def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     scale = alt.Scale(type="log", nice=False, domain=domain)
     x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
     y = alt.Y("score:Q", title="score", scale=alt.Scale(zero=False, nice=False, padding=25))
-    base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=alt.Scale(range=COLOURS), legend=None))
+    base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=colour_scale(rows["model"]), legend=None))
     tooltip = ["model", alt.Tooltip("score", format=".1f"), alt.Tooltip("params", format=","), "seeds", "failures"]
-    points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip)
+    shape = alt.Shape("model:N", scale=shape_scale(rows["model"]), legend=None)
+    points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip, shape=shape)
     bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
-    labels = base.mark_text(align="left", dx=8, fontSize=12).encode(text="model", color=LABEL)
+    labels = base.mark_text(align="left", dx=8, fontSize=12).encode(text="model", color=alt.value(LABEL))
     return alt.layer(bars, points, labels).properties(height=360)
 
 

@@ -9,13 +9,7 @@ from typing import NoReturn
 
 from db.store import Store
 
-APP = Path(__file__).resolve().parent / "app.py"
-OPTIONS = (
-    "--server.headless=true",
-    "--browser.gatherUsageStats=false",
-    "--client.toolbarMode=minimal",
-    "--theme.primaryColor=#0072B2",
-)
+APP = Path(__file__).resolve().parent / "asgi.py"
 
 
 class AppError(Exception):
@@ -37,7 +31,7 @@ def serve(store: Store, *, host: str, port: int) -> NoReturn:
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}", f"--server.address={host}"]
     environment = os.environ | {"BENCH_DB": store.url.render_as_string(hide_password=False)}
     # In place of this process, so that what stops the one stops the other.
-    os.execve(sys.executable, [*command, *OPTIONS], environment)  # noqa: S606
+    os.execve(sys.executable, command, environment)  # noqa: S606
 
 
 def _check_port(host: str, port: int) -> None:

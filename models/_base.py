@@ -19,6 +19,10 @@ class Paper(NamedTuple):
     url: str
 
 
+LATER = {"later": True}
+"""Of a setting that was added when results had been recorded: at its default it is no part of what a run is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The settings of an architecture. Subclasses add fields whose defaults work, and refuse conflicts when built."""
@@ -36,6 +40,15 @@ class ModelConfig:
     def require_one_of(self, name: str, *legal: object) -> None:
         if getattr(self, name) not in legal:
             raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, legal))}")
+
+
+class GainBounds(NamedTuple):
+    """Bounds on the singular values of ∂u_T/∂u_0, the state after T steps by the initial one. None: there is none."""
+
+    sigma: float
+    lower: float | None
+    upper: float | None
+    note: str
 
 
 class SequenceModel(nn.Module):
@@ -62,6 +75,7 @@ class SequenceModel(nn.Module):
 
     def __init__(self, config: ModelConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__()
+        self.input_size = input_size
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """The output at every step, (B, T, H). What stands at or after a sequence's length has no meaning."""
@@ -82,6 +96,10 @@ class SequenceModel(nn.Module):
     @classmethod
     def is_recurrent(cls) -> bool:
         return cls.step is not SequenceModel.step
+
+    def gain_bounds(self, steps: int) -> GainBounds | None:
+        """How much so many steps can stretch and shrink a change of the state, where a theorem says so."""
+        return None
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

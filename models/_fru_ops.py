@@ -18,10 +18,24 @@ from models._fru_chunks import Recurrence, saved_tensors
 READ_OUT = 32
 """Steps whose outputs are computed at once."""
 
+in_float32 = torch.autocast("cpu", enabled=False)
+"""The kernel reads float32 from memory: within an operator, autocast must not make the matrix products bfloat16."""
+
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of x, gain, weight_kSR, bias_R, weight_SZ, bias_S
 
 
+def last_summaries(x_BTD: Tensor, *operands: Tensor | None) -> Tensor:
+    """u at each sequence's last step, (B, k, S); the operands are those of `summaries`."""
+    return summaries(x_BTD, *operands)[0][..., : len(x_BTD)].permute(2, 0, 1)
+
+
+def every_output(x_BTD: Tensor, *operands: Tensor | None) -> Tensor:
+    """y at every step, (B, T, H); the operands are those of `outputs`."""
+    return outputs(x_BTD, *operands)[0]
+
+
 @torch.library.custom_op("fru::summaries", mutates_args=())
+@in_float32
 def summaries(
     x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor, weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor,
     bias_S: Tensor, lengths_B: Tensor | None,
@@ -39,6 +53,7 @@ def summaries(
 
 
 @torch.library.custom_op("fru::summaries_backward", mutates_args=())
+@in_float32
 def summaries_backward(
     du_kSP: Tensor, phi_TSP: Tensor, kept: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, lengths_B: Tensor | None, with_input: bool,
@@ -54,6 +69,7 @@ def summaries_backward(
 
 
 @torch.library.custom_op("fru::outputs", mutates_args=())
+@in_float32
 def outputs(
     x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor, weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor,
     bias_S: Tensor, weight_kSH: Tensor, bias_H: Tensor, lengths_B: Tensor | None,
@@ -78,6 +94,7 @@ def outputs(
 
 
 @torch.library.custom_op("fru::outputs_backward", mutates_args=())
+@in_float32
 def outputs_backward(
     dy_BTH: Tensor, y_BTH: Tensor, phi_TSP: Tensor, kept: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, weight_kSH: Tensor, lengths_B: Tensor | None,

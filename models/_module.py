@@ -26,7 +26,10 @@ class SequenceModule(LightningModule):
         super().__init__()
         self.network, self.spec, self.training_config = network, spec, training
         self.metric: Metric = build_metric(spec)
-        self.mean_loss = MeanMetric()
+        # NaN stays NaN, and nobody waits for the device to be looked through for it.
+        self.mean_loss = MeanMetric(nan_strategy="disable")
+        self.predictions: list[Tensor] = []
+        """Of the last test, batch by batch."""
         self.register_buffer("train_loss_sum", torch.zeros(()), persistent=False)
         self.train_loss_sum: Tensor
         self.train_batches = 0
@@ -52,26 +55,29 @@ class SequenceModule(LightningModule):
     def validation_step(self, batch: Samples) -> None:
         self.evaluate(batch)
 
-    def test_step(self, batch: Samples) -> None:
-        self.evaluate(batch)
+    def on_test_epoch_start(self) -> None:
+        self.predictions = []
 
-    def evaluate(self, batch: Samples) -> None:
+    def test_step(self, batch: Samples) -> None:
+        self.predictions.append(predicted(self.spec, self.evaluate(batch), batch.y).cpu())
+
+    def evaluate(self, batch: Samples) -> Tensor:
         outputs = self(batch)
         weight = (batch.y != IGNORED).sum() if isinstance(self.spec.output, TokenPerStep) else len(batch.y)
         self.mean_loss.update(self.loss(outputs, batch.y), weight)
-        self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, self.scored(batch.y))
+        self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, scored(self.spec, batch.y))
+        return outputs
 
-    def scored(self, y: Tensor) -> Tensor:
-        """The targets with those that the metric leaves out masked."""
-        if isinstance(self.spec.output, TokenPerStep) and self.spec.output.unscored is not None:
-            return y.masked_fill(y == self.spec.output.unscored, IGNORED)
-        return y
+    def mean_train_loss(self) -> Tensor:
+        """Over the batches since the last call."""
+        mean = self.train_loss_sum / self.train_batches
+        self.train_loss_sum.zero_()
+        self.train_batches = 0
+        return mean
 
     def on_validation_epoch_end(self) -> None:
         if self.train_batches:
-            self.log("train/loss", self.train_loss_sum / self.train_batches, sync_dist=True)
-            self.train_loss_sum.zero_()
-            self.train_batches = 0
+            self.log("train/loss", self.mean_train_loss(), sync_dist=True)
         self.log_evaluation("validation")
 
     def on_test_epoch_end(self) -> None:
@@ -87,6 +93,24 @@ class SequenceModule(LightningModule):
         total_steps = self.training_config.max_steps or int(self.trainer.estimated_stepping_batches)
         optimizer, schedule = build_optimizer(self.network, groups, self.training_config, total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def scored(spec: TaskSpec, y: Tensor) -> Tensor:
+    """The targets with those that the metric leaves out masked."""
+    if isinstance(spec.output, TokenPerStep) and spec.output.unscored is not None:
+        return y.masked_fill(y == spec.output.unscored, IGNORED)
+    return y
+
+
+def predicted(spec: TaskSpec, outputs: Tensor, y: Tensor) -> Tensor:
+    """What a network says: classes (B,), values (B, width), or tokens (B, T) with `IGNORED` where no metric looks."""
+    match spec.output:
+        case Label():
+            return outputs.argmax(-1).int()
+        case Value():
+            return outputs.float()
+        case TokenPerStep():
+            return outputs.argmax(-1).int().masked_fill(scored(spec, y) == IGNORED, IGNORED)
 
 
 def build_metric(spec: TaskSpec) -> Metric:

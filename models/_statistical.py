@@ -48,7 +48,7 @@ class StatisticalRecurrence(SequenceModel):
 
     def __init__(self, config: StatisticalConfig, *, input_size: int, seq_len: int, num_summaries: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
-        self.input_size, self.output_size = input_size, config.output_size
+        self.output_size = config.output_size
         self.num_summaries, self.stat_size = num_summaries, config.stat_size
         summary_size = num_summaries * config.stat_size
         self.recur_feats = nn.Linear(summary_size, config.recur_size)

@@ -7,14 +7,14 @@ linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling
 Shapes: B batch, T time, D input, H output of a mixer, W width of the residual stream, V output vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
-from models._base import ModelConfig, SequenceModel, final_step
+from models._base import LATER, ModelConfig, SequenceModel, final_step
 from models._linear import Linear
 
 MAX_EMBED_SIZE = 128  # what the FRU paper uses for 10,000 words; a small vocabulary needs no more than a number a token
@@ -51,11 +51,14 @@ class Plain(Wrapper):
     class Config(ModelConfig):
         depth: int = 1
         embed_size: int | None = None
+        dropout: float = field(default=0.0, metadata=LATER)
+        """Of what enters each layer and the readout, as in the FRU paper's IMDB."""
 
         def __post_init__(self) -> None:
             self.require_positive("depth")
             if self.embed_size is not None:
                 self.require_positive("embed_size")
+            require_share("dropout", self.dropout)
 
         @classmethod
         def at_width(cls, width: int) -> Self:
@@ -69,6 +72,7 @@ class Plain(Wrapper):
             layers.append(model(model_config, input_size=size, seq_len=spec.seq_len))
             size = layers[-1].output_size
         self.core = nn.ModuleList(layers)
+        self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         self.every_step = isinstance(spec.output, TokenPerStep)
         self.readout = build_readout(spec, size, self.embedding)
 
@@ -82,11 +86,11 @@ class Plain(Wrapper):
         return spec.input.width
 
     def forward(self, x: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        h_BTD = x if self.embedding is None else self.embedding(x)
+        h_BTD = self.drop(x if self.embedding is None else self.embedding(x))
         for layer in self.core[:-1]:
-            h_BTD = layer(h_BTD, lengths_B)
+            h_BTD = self.drop(layer(h_BTD, lengths_B))
         top = cast(SequenceModel, self.core[-1])
-        return self.readout(top(h_BTD, lengths_B) if self.every_step else top.last(h_BTD, lengths_B))
+        return self.readout(self.drop(top(h_BTD, lengths_B) if self.every_step else top.last(h_BTD, lengths_B)))
 
 
 class Residual(Wrapper):
@@ -104,8 +108,7 @@ class Residual(Wrapper):
 
         def __post_init__(self) -> None:
             self.require_positive("width", "depth")
-            if not 0 <= self.dropout < 1:
-                raise ValueError(f"dropout={self.dropout} must be in [0, 1)")
+            require_share("dropout", self.dropout)
 
         @classmethod
         def at_width(cls, width: int) -> Self:
@@ -154,6 +157,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
         return h_BTW + self.gated(self.mixer(self.norm(h_BTW), lengths_B))
+
+
+def require_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}={value} must be in [0, 1)")
 
 
 class TiedReadout(nn.Module):

@@ -43,7 +43,7 @@ class CoRNN(StepwiseRecurrence):
 
     def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
-        self.config, self.output_size, self.input_size = config, config.hidden_size, input_size
+        self.config, self.output_size = config, config.hidden_size
         self.linear = nn.Linear(input_size + 2 * config.hidden_size, config.hidden_size)  # V, W, 𝒲 side by side
 
     def drive(self, x_D: Tensor) -> Tensor:

@@ -17,13 +17,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._base import Paper
+from models._base import GainBounds, Paper
 from models._statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models._wrappers import Plain
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 Backend = Literal["auto", "eager", "fused"]
-HAS_NUMBA = find_spec("numba") is not None
+PACKAGES = {"cpu": "numba", "cuda": "triton"}
+"""Device → what compiles its fused kernel."""
+HAS_KERNEL = {device: find_spec(package) is not None for device, package in PACKAGES.items()}
+LARGEST_EXPONENT = 700  # e to more is no float64
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
 
@@ -54,7 +58,7 @@ class FRU(StatisticalRecurrence):
         freqs: tuple[float, ...] | None = None
         """The frequencies themselves, in place of 0 and `num_freqs − 1` log-spaced ones."""
         backend: Backend = "auto"
-        """How it is computed: step by step in torch, by the fused CPU kernel, or by whichever suits the input."""
+        """How it is computed: step by step in torch, by the fused kernel, or by whichever suits the input."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -97,26 +101,23 @@ class FRU(StatisticalRecurrence):
         self.freqs_k: Tensor
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or not self.fuses(x_BTD):
+        kernel = self.kernel(x_BTD) if state is None else None
+        if kernel is None:
             return super().forward(x_BTD, lengths_B, state)
-        from models import _fru_ops
-
         self.check(x_BTD, lengths_B)
         weight_kSH = self.by_frequency(self.output.weight)
-        return _fru_ops.outputs(*self.operands(x_BTD), weight_kSH, self.output.bias, lengths_B)[0]
+        return kernel.every_output(*self.operands(x_BTD), weight_kSH, self.output.bias, lengths_B)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or not self.fuses(x_BTD):
+        kernel = self.kernel(x_BTD) if state is None else None
+        if kernel is None:
             return super().last(x_BTD, lengths_B, state)
-        from models import _fru_ops
-
         self.check(x_BTD, lengths_B)
-        u_kSP = _fru_ops.summaries(*self.operands(x_BTD), lengths_B)[0]
-        return self.read_out(u_kSP[..., : len(x_BTD)].permute(2, 0, 1))
+        return self.read_out(kernel.last_summaries(*self.operands(x_BTD), lengths_B))
 
     def operands(self, x_BTD: Tensor) -> tuple[Tensor, ...]:
         """x, gain, keep, weight_kSR, bias_R, weight_SZ, bias_S, as the fused operators want them."""
-        gain_Tk = self.gain(torch.arange(x_BTD.shape[1]))
+        gain_Tk = self.gain(torch.arange(x_BTD.shape[1], device=x_BTD.device))
         weight_kSR = self.by_frequency(self.recur_feats.weight)
         return x_BTD, gain_Tk, self.decay(), weight_kSR, self.recur_feats.bias, self.stats.weight, self.stats.bias
 
@@ -124,22 +125,37 @@ class FRU(StatisticalRecurrence):
         """(H, k·S) to (k, S, H)."""
         return weight_HQ.T.unflatten(0, (self.num_summaries, self.stat_size)).contiguous()
 
-    def fuses(self, x_BTD: Tensor) -> bool:
-        """Whether the fused kernel computes this input.
+    def kernel(self, x_BTD: Tensor) -> ModuleType | None:
+        """The module of the fused kernel for this input; None where the loop computes it.
 
         Raises:
-            ValueError: it was asked for and can't.
+            ValueError: a kernel was asked for and there is none.
         """
-        can = HAS_NUMBA and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in (x_BTD, self.phase))
+        device = x_BTD.device.type
+        can = HAS_KERNEL.get(device, False) and self.takes(x_BTD)
         if self.backend == "fused" and not can:
+            missing = f", with {PACKAGES[device]} installed" if device in PACKAGES and not HAS_KERNEL[device] else ""
             raise ValueError(
-                f"backend='fused' needs numba ({'there' if HAS_NUMBA else 'not installed'}), float32 and the CPU; the "
-                f"input is {x_BTD.dtype} on {x_BTD.device}, the weights {self.phase.dtype} on {self.phase.device}"
+                f"backend='fused' needs float32 on the CPU or a CUDA device{missing}; the input is {x_BTD.dtype} on "
+                f"{device}, the weights {self.phase.dtype} on {self.phase.device}"
             )
-        return can and self.backend != "eager"
+        if not can or self.backend == "eager":
+            return None
+        if device == "cpu":
+            from models import _fru_ops  # numba takes a second to import
+
+            return _fru_ops
+        from models import _fru_cuda
+
+        return _fru_cuda
+
+    def takes(self, x_BTD: Tensor) -> bool:
+        """Whether input and weights have types that the kernel of the input's device computes with."""
+        types = (torch.float32,) if x_BTD.device.type == "cpu" else (torch.float32, torch.bfloat16, torch.float16)
+        return x_BTD.dtype in types and self.phase.dtype == torch.float32 and self.phase.device == x_BTD.device
 
     def facts(self) -> Mapping[str, str]:
-        return {"backend": "fused" if self.fuses(self.phase) else "eager"}
+        return {"backend": "eager" if self.kernel(self.phase) is None else "fused"}
 
     def decay(self) -> Tensor:
         """m, (k,): zero for the frequency 0 unless it is the only one."""
@@ -151,6 +167,25 @@ class FRU(StatisticalRecurrence):
         # In float64, and without whole turns: f·t/T reaches T, where float32 has no digits left for the phase.
         turns = (t.double()[..., None] * self.freqs_k.double() / self.seq_len).frac().to(self.phase.dtype)
         return torch.cos(2 * math.pi * (turns + self.phase)) / self.seq_len
+
+    def gain_bounds(self, steps: int) -> GainBounds:
+        """e^{−2σ} and e^{σ} over T steps, whatever T is (Zhang et al. 2018), and so in proportion over other lengths.
+
+        A step maps du to (M + (1/T) C_t D_φ W_h D_r W_r) du, with C_t the k cosines and the ReLUs' zeros and ones in D.
+        Its second part is at most σ/T long, σ = √k σ_max(W_h) σ_max(W_r), so a product of T such steps is at most
+        (1 + σ/T)^T ≤ e^σ and, where M is the identity, at least (1 − σ/T)^T ≥ e^{−2σ} from T = 2σ on. In the paper's
+        linear unit with one frequency the two maps are one, and σ = σ_max(W_h W_r).
+        """
+        with torch.no_grad():
+            maps = self.stats.weight[:, self.input_size :], self.recur_feats.weight
+            sigma = math.sqrt(self.num_summaries) * math.prod(torch.linalg.matrix_norm(w, 2).item() for w in maps)
+        share = steps / self.seq_len
+        upper = math.exp(min(sigma * share, LARGEST_EXPONENT))
+        if not bool(self.decay().all()):
+            return GainBounds(sigma, None, upper, "no lower bound: the frequency 0 does not accumulate")
+        if self.seq_len < 2 * sigma:
+            return GainBounds(sigma, None, upper, f"no lower bound: it holds from T = 2σ on, and T is {self.seq_len}")
+        return GainBounds(sigma, math.exp(-2 * sigma * share), upper, "")
 
     def load_authors_weights(self, arrays: Mapping[str, np.ndarray]) -> None:
         super().load_authors_weights(arrays)

@@ -49,7 +49,7 @@ class HiPPO(StepwiseRecurrence):
 
     def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
-        self.output_size, self.order, self.input_size = config.hidden_size, config.order, input_size
+        self.output_size, self.order = config.hidden_size, config.order
         self.gated = nn.Linear(input_size + config.hidden_size + config.order, 2 * config.hidden_size)
         self.function = nn.Linear(config.hidden_size, 1)
         system = computed((config.order, config.order + 1), lambda: legs_system(config.order))

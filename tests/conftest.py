@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +16,25 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from sqlalchemy import text
 
 from bench.__main__ import main
+from bench.rescore import respond
+from db.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
 QUICK = ("--set", "epochs=2", "--set", "hidden_size=8")
 DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20", "--set", "clip_norm=none")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="Where the contract of every architecture is tested: cpu, cuda.")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.config.getoption("--device"))
 
 
 @dataclass(frozen=True)
@@ -41,10 +55,11 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "board.sqlite"
-        self.env = {"BENCH_DB": str(self.db)}
+        # One thread: on two busy cores two processes of one thread each are faster than two that fight over both.
+        self.env = {"BENCH_DB": str(self.db), "BENCH_PUBLISHED": "", "OMP_NUM_THREADS": "1"}
 
-    def __call__(self, *words: str, code: int = 0) -> Done:
-        """Run a command and check its exit code."""
+    def __call__(self, *words: str, code: int | None = 0) -> Done:
+        """Run a command and check its exit code; None for any."""
         out, err = io.StringIO(), io.StringIO()
         argv = ["bench", *words]
         with ExitStack() as stack:
@@ -56,7 +71,7 @@ class Bench:
             stop = stack.enter_context(pytest.raises(SystemExit))
             main()
         done = Done(stop.value.code or 0, out.getvalue(), err.getvalue())
-        assert done.code == code, done
+        assert code is None or done.code == code, done
         return done
 
     def json(self, *words: str, code: int = 0) -> Any:
@@ -67,8 +82,7 @@ class Bench:
         return self(*words, code=2).stderr
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        # One thread: on two busy cores two processes of one thread each are faster than two that fight over both.
-        env = os.environ | self.env | {"OMP_NUM_THREADS": "1"}
+        env = os.environ | self.env
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [self.env.get("PYTHONPATH"), str(ROOT)]))
         command = [sys.executable, "-m", "bench", *words]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -96,6 +110,94 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bench("run", "--model", "gru", "--seed", "1", *QUICK)
     bench("run", "--model", "fru", *DIVERGING, code=1)
     return bench
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder: Path) -> Iterator[str]:
+    """A PostgreSQL server of our own, on a socket in a temporary folder."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
+    if not binaries:
+        pytest.skip("PostgreSQL is not installed")
+    folder = open_folder / "postgres"
+    folder.mkdir()
+    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    if user:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+    server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
+    data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
+    subprocess.run([binaries[-1] / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], **server)
+    control = [binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+    subprocess.run([*control, "-o", options, "start"], **server)
+    yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], **server)
+
+
+def _which(name: str) -> list[str]:
+    found = shutil.which(name)
+    return [found] if found else []
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "board.sqlite")
+    server = request.getfixturevalue("postgres")
+    store = Store(f"{server}&application_name=setup")
+    with store._engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    return server
+
+
+@pytest.fixture
+def rescored_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles are rescored in this process, which spares the seconds that importing torch takes."""
+    monkeypatch.setattr(
+        "bench.verify.run_limited", lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1))
+    )
+
+
+def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python as a user who may read the files but not write them."""
+    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*words, sys.executable, "-c", code, str(path)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="session")
+def small_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up database; see `tests.pages.small`. Tests only read it."""
+    from tests.pages import small
+
+    path = tmp_path_factory.mktemp("small") / "board.sqlite"
+    small(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "board.sqlite"
+    Store(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def large_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten thousand made-up runs; see `tests.pages.large`."""
+    from tests.pages import large
+
+    path = tmp_path_factory.mktemp("large") / "board.sqlite"
+    large(path)
+    return path
 
 
 @pytest.fixture

@@ -1,33 +1,19 @@
-"""The app: through Streamlit's AppTest, and once in a real browser."""
+"""The app's start, its shell, and what it says where there is nothing to show."""
 
-import re
-import shutil
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from db.store import Store
+from leaderboard_app.data import snapshot
 from tests.conftest import ROOT, Bench
+from tests.synthetic import fill
 
 APP = str(ROOT / "leaderboard_app" / "app.py")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Without these, Chromium asks for hosts of its maker's at every start.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -38,66 +24,101 @@ def restored_main() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
-def open_app(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setenv("BENCH_DB", str(bench.db))
-    app = AppTest.from_file(APP, default_timeout=60).run()
+def open_app(db: Path, monkeypatch: pytest.MonkeyPatch, **query: str | list[str]) -> AppTest:
+    """The first page at an address."""
+    monkeypatch.setenv("BENCH_DB", str(db))
+    app = AppTest.from_file(APP, default_timeout=120)
+    app.query_params.update(query)
+    app.run()
     assert not app.exception
     return app
 
 
-def test_the_table_agrees_with_the_command_line(shared_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = open_app(shared_bench, monkeypatch)
-    table = app.dataframe[0].value
-    rows = shared_bench.json("leaderboard")
-    assert list(table["architecture"]) == [row["model"] for row in rows]
-    assert list(table["score"]) == pytest.approx([row["score"] for row in rows])
-    assert list(table["parameters"]) == [row["params"] for row in rows]
-    assert list(table["seeds"]) == [2, 1]
-    assert list(table["status"]) == ["2 finished", "1 diverged"]
-
-
-def test_filters_and_the_chosen_run(shared_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = open_app(shared_bench, monkeypatch)
-    assert app.selectbox(key="task").options == ["digits"]
-    assert app.selectbox(key="tier").options == ["all", "no tier"]
-    app.selectbox(key="tier").select("no tier").run()
-    assert len(app.dataframe[0].value) == 2
-    newest, *_, oldest = app.selectbox(key="run").options
-    assert newest.startswith("fru · no tier · seed 0 · diverged")
-    assert any("diverged: " in warning.value for warning in app.warning)
-    app.selectbox(key="run").select(oldest).run()
-    assert not app.exception
-    assert not app.warning
-    assert "--model gru" in app.code[0].value
-
-
 def test_an_empty_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench("db", "upgrade")
-    app = open_app(bench, monkeypatch)
+    Store(str(bench.db))
+    app = open_app(bench.db, monkeypatch)
     assert "No runs yet" in app.info[0].value
     assert "python -m bench run --model fru" in app.info[0].value
+    assert not app.dataframe
 
 
 def test_no_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = open_app(bench, monkeypatch)
+    app = open_app(bench.db, monkeypatch)
     assert "there is no database at" in app.error[0].value
     assert not bench.db.exists()
 
 
-def test_new_runs_show_without_a_restart(shared_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tmp_path)
-    source, target = Store(str(shared_bench.db)), Store(str(bench.db))
-    with source._engine.connect() as old, target._engine.begin() as new:
-        rows = old.exec_driver_sql("SELECT * FROM runs").fetchall()
-        marks = ",".join("?" * len(rows[0]))
-        insert = f"INSERT INTO runs VALUES ({marks})"
-        new.exec_driver_sql(insert, tuple(rows[0]))
-    app = open_app(bench, monkeypatch)
-    assert list(app.dataframe[0].value["seeds"]) == [1]
-    with target._engine.begin() as new:
-        new.exec_driver_sql(insert, tuple(rows[1]))
+def test_a_fresh_users_run_is_seen_at_once(shared_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without a budget are in no suite; they are listed by task, the newest task first."""
+    app = open_app(shared_bench.db, monkeypatch)
+    assert app.query_params["suite"] == "by-task"
+    configurations, runs = (each.value for each in app.dataframe)
+    rows = shared_bench.json("leaderboard")
+    assert list(configurations["architecture"]) == [f"architecture?name={row['model']}" for row in rows]
+    assert list(configurations["score"]) == pytest.approx([row["score"] for row in rows])
+    assert list(configurations["parameters"]) == [row["params"] for row in rows]
+    assert list(configurations["seeds"]) == [2, 1]
+    assert list(configurations["status"]) == ["2 finished", "1 diverged"]
+    recorded = shared_bench.json("runs")
+    assert list(runs["run"]) == [f"run?id={run['run_id']}" for run in reversed(recorded)]
+    assert runs["status"][0].startswith("diverged: ")
+    assert any("Newest run: **fru**" in caption.value for caption in app.caption)
+
+
+def test_new_runs_show_without_a_restart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(bench.db))
+    fill(store, models=["fru", "gru"], seeds=1)
+    app = open_app(bench.db, monkeypatch, suite="by-task", task="digits")
+    assert list(app.dataframe[0].value["seeds"]) == [1, 1]
+    fill(store, models=["fru", "gru"], seeds=2)
     app.run()
-    assert list(app.dataframe[0].value["seeds"]) == [2]
+    assert list(app.dataframe[0].value["seeds"]) == [2, 2]
+    run = next(run for run in store.runs(task="digits", model="fru") if run.seed == 1)
+    store.add_event(run, "retracted", "trained on the test split")
+    app.run()
+    assert sorted(app.dataframe[0].value["seeds"]) == [1, 2]
+
+
+def test_what_was_read_is_not_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(bench.db))
+    first = fill(store, models=["fru"], seeds=1)
+    asked: list[int] = []
+    after = Store.attempts_after
+    monkeypatch.setattr(Store, "attempts_after", lambda self, row: asked.append(row) or after(self, row))
+    before = snapshot(store)
+    assert snapshot(store) is before
+    fill(store, models=["gru"], seeds=1)
+    later = snapshot(store)
+    assert asked == [0, first[-1].id]
+    assert [run.model for run in later.runs] == ["fru"] * 4 + ["gru"] * 4
+    assert later.runs[:4] == before.runs
+
+
+def test_a_database_in_the_place_of_another(bench: Bench, tmp_path: Path) -> None:
+    """As where a file is replaced every night: as many rows, none of them known."""
+    other = tmp_path / "other.sqlite"
+    for path, model in ((bench.db, "fru"), (other, "gru")):
+        store = Store(str(path))
+        fill(store, models=[model], seeds=1)
+        store._engine.dispose()  # the last connection's end puts everything into the one file
+    reader = Store(str(bench.db), read_only=True)
+    assert {run.model for run in snapshot(reader).runs} == {"fru"}
+    reader._engine.dispose()
+    other.replace(bench.db)
+    assert {run.model for run in snapshot(Store(str(bench.db), read_only=True)).runs} == {"gru"}
+
+
+def test_rows_that_become_visible_late(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two writers, the one with the lower row may commit last."""
+    store = Store(str(bench.db))
+    runs = fill(store, models=["fru"], seeds=1)
+    after = Store.attempts_after
+    hidden = lambda self, row: [run for run in after(self, row) if run.id != runs[2].id]  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "attempts_after", hidden)
+        assert len(snapshot(store).runs) == 3
+    fill(store, models=["gru"], seeds=1)
+    assert len(snapshot(store).runs) == 8
 
 
 def test_a_port_that_is_taken(shared_bench: Bench) -> None:
@@ -106,50 +127,3 @@ def test_a_port_that_is_taken(shared_bench: Bench) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert f"can't listen on 127.0.0.1:{port}" in shared_bench.refused("app", "--port", str(port))
-
-
-@pytest.fixture
-def served(shared_bench: Bench) -> Iterator[str]:
-    """The address of the app, started as a user starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = shared_bench.start("app", "--port", str(port))
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(address, process)
-        yield address
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-
-
-def wait_until_healthy(address: str, process: subprocess.Popen[str]) -> None:
-    for _ in range(300):
-        assert process.poll() is None, process.communicate()
-        try:
-            with urlopen(f"{address}/_stcore/health") as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"{address} did not answer")
-
-
-def test_in_a_browser(served: str, shared_bench: Bench, tmp_path: Path) -> None:
-    assert CHROMIUM, "the app is tested in Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(served)
-        expect(page.get_by_role("heading", name="Which sequence model remembers?")).to_be_visible(timeout=60_000)
-        expect(page.get_by_role("heading", name="Learning curves")).to_be_visible()
-        expect(page.get_by_text(re.compile("^diverged: "))).to_be_visible()
-        page.wait_for_selector("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
-        page.screenshot(path=tmp_path / "board.png", full_page=True)
-        assert page.locator("[data-testid=stException]").count() == 0
-        assert errors == []
-        browser.close()
-    assert (tmp_path / "board.png").stat().st_size > 20_000

@@ -237,6 +237,18 @@ def test_exports_with_any_batch_size() -> None:
     torch.testing.assert_close(program.module()(x_BTD), model(x_BTD))
 
 
+@pytest.mark.parametrize("which", ["last", "all"])
+def test_autocast_leaves_the_kernel_in_float32(which: str) -> None:
+    model, x_BTD = make(), torch.randn(33, 20, 2)
+    exact = results(model, x_BTD, None, which)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = results(model, x_BTD, None, which)
+    if which == "all":
+        assert all(torch.equal(a, b) for a, b in zip(exact, mixed, strict=True))
+    else:  # the readout of the last step is torch's
+        assert all((a - b).norm() <= 0.05 * a.norm() for a, b in zip(exact, mixed, strict=True))
+
+
 def test_same_bits_again() -> None:
     model, x_BTD = make(1, 300, **vars(FRU.Config(backend="fused"))), torch.randn(130, 300, 1)
     for which in ("last", "all"):

@@ -17,6 +17,7 @@ def one_thread():
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", model_names())
-def test_contract(name, check):
-    finding = CHECKS[check].run(find_model(name).cls)
+def test_contract(name, check, device):
+    with device:  # of every tensor that doesn't say another
+        finding = CHECKS[check].run(find_model(name).cls)
     assert finding is None, f"{name} fails {check}: {finding.problem} To mend: {finding.mend}"

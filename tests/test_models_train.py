@@ -28,7 +28,7 @@ def one_thread():
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", model_names())
-def test_trains(name, task, tmp_path):
+def test_trains(name, task, tmp_path, device):
     if reason := task.missing():
         pytest.skip(reason)
     model = find_model(name).cls
@@ -36,7 +36,7 @@ def test_trains(name, task, tmp_path):
     network = build(model, model.wrapper, Settings.at_width(model, model.wrapper, 8), task.spec)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     trainer = Trainer(
-        accelerator="cpu",
+        accelerator=device.type,
         max_steps=STEPS,
         limit_val_batches=1,
         logger=False,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_model
@@ -32,12 +33,13 @@ def gru(seed: int = 0, task: FoundTask | None = None, **flags: Any) -> RunReques
     return build_request(find_model("gru"), task or find_task("digits"), SettingFlags(**flags), seed)
 
 
-def results(bench: Bench) -> dict[str, Any]:
+def results(bench: Bench, seed: int = 0) -> dict[str, Any]:
     """The one run's record, without what differs between two times or places."""
-    (run,) = bench.json("runs")
+    (run,) = [run for run in bench.json("runs") if run["seed"] == seed]
     record = bench.json("show", run["run_id"])
+    record["facts"].pop("step_seconds", None)
     dropped = {"attempt", "started_at", "finished_at", "train_seconds", "wall_seconds", "samples_per_second",
-               "peak_memory_host", "environment"}  # fmt: skip
+               "peak_memory_host", "environment", "events"}  # fmt: skip
     return {name: value for name, value in record.items() if name not in dropped}
 
 
@@ -50,6 +52,18 @@ def test_equal_requests_are_one_run_and_different_ones_are_not() -> None:
     changes: list[dict[str, Any]] = [{"seed": 1}, {"epochs": 3}, {"budget": "10k"}, {"wrapper": "residual"}]
     others = [lstm, *(gru(**change) for change in [*changes, {"precision": "64"}, {"assignments": ["hidden_size=9"]}])]
     assert len({gru().run_id, *(other.run_id for other in others)}) == 1 + len(others)
+
+
+def test_a_setting_that_came_later_leaves_recorded_runs_what_they_are() -> None:
+    """The plain wrapper's `dropout`: runs were recorded before it existed."""
+    before = gru(budget="10k")
+    assert "dropout" not in before.settings.to_dict()["wrapper"]
+    given = gru(budget="10k", assignments=["dropout=0"])
+    assert (given.run_id, given.sources, given.command) == (before.run_id, before.sources, before.command)
+    other = gru(budget="10k", assignments=["dropout=0.1"])
+    assert other.run_id != before.run_id
+    assert other.settings.to_dict()["wrapper"]["dropout"] == 0.1
+    assert other.command.endswith("--set dropout=0.1")
 
 
 def test_an_edited_file_is_another_model(write_model: Writer) -> None:
@@ -156,6 +170,29 @@ def test_the_kept_weights_are_the_evaluated_ones(bench: Bench) -> None:
     assert accuracy == pytest.approx(record["metric"]["value"], abs=1e-6)
 
 
+def kept_accuracy(bench: Bench) -> float:
+    """Of the predictions that the one run left."""
+    (path,) = bench.folder.glob("board-artifacts/*/predictions.npz")
+    with np.load(path, allow_pickle=False) as predictions:
+        return float((predictions["test"] == Digits().split("test").y.numpy()).mean())
+
+
+def test_the_kept_predictions_are_those_that_were_scored(bench: Bench) -> None:
+    bench("run", "--model", "gru", *QUICK)
+    assert kept_accuracy(bench) == pytest.approx(results(bench)["metric"]["value"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("task", "splits"), [("parity-40", {"test", "test-2x", "test-4x"}), ("copy-100", {"test"})])
+def test_every_test_split_leaves_its_predictions(bench: Bench, task: str, splits: set[str]) -> None:
+    bench("run", "--model", "gru", "--task", task, *SIZES, "--set", "hidden_size=4", "--set", "max_steps=2")
+    (path,) = bench.folder.glob("board-artifacts/*/predictions.npz")
+    with np.load(path, allow_pickle=False) as predictions:
+        assert set(predictions) == splits
+        answers = {"parity-40": 10_000, "copy-100": 100_000}[task]  # of copy, the ten symbols of each sample
+        assert {predictions[name].shape for name in splits} == {(answers,)}
+        assert {predictions[name].dtype.name for name in splits} == {"uint8"}
+
+
 def test_training_stops_at_max_steps_with_an_evaluation_there(bench: Bench) -> None:
     bench("run", "--model", "gru", "--set", "hidden_size=8", "--set", "max_steps=25")
     record = results(bench)
@@ -191,10 +228,35 @@ def test_two_devices_share_the_batch(bench: Bench) -> None:
     stdout, stderr = process.communicate(timeout=240)
     run = json.loads(stdout)
     assert (process.returncode, run["status"], run["steps"]) == (0, "finished", 2 * 17), stderr
+    assert kept_accuracy(bench) == pytest.approx(run["metric"]["value"], abs=1e-6)
     assert len(bench.json("runs")) == 1
     assert "batch_size=3 can't be shared by 2 devices" in bench.fresh(
         "run", "--model", "gru", *QUICK, "--devices", "2", "--accelerator", "cpu", "--set", "batch_size=3", code=2
     ).stderr  # fmt: skip
+
+
+SLOW_TO_TELL = """
+        class SlowToTellError(Exception):
+            def __str__(self):
+                time.sleep(15 * (os.environ["LOCAL_RANK"] == "0"))
+                return "mine"
+        raise SlowToTellError
+"""
+
+
+@pytest.mark.slow
+def test_a_failure_on_two_devices_is_recorded_however_long_that_takes(
+    bench: Bench, write_model: Callable[[str, str], Path]
+) -> None:
+    path = str(write_model("mine", SLOW_TO_TELL))
+    done = bench.fresh("run", "--model", path, "--devices", "2", "--accelerator", "cpu", "--json", code=1)
+    assert json.loads(done.stdout)["reason"] == "SlowToTellError: mine"
+
+
+def test_a_share_of_a_slurm_job_is_no_share_of_a_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "2", "NNODES": "2", "JOB_NAME": "tune", "PROCID": "1", "JOB_ID": "7"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert bench.json("run", "--model", "gru", *QUICK)["status"] == "finished"
 
 
 # What ends a run

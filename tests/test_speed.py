@@ -21,9 +21,16 @@ def test_report() -> None:
     for key in ("forward", "train_step"):
         ratio = report["measured"]["gru"][key]["median"] / report["measured"]["rnn"][key]["median"]
         assert report["ratios"]["gru"][key] == pytest.approx(ratio)
+    assert report["measured"]["gru"]["step"] > 0
     console = Console(width=200, record=True)
     console.print(table(report))
-    assert "gru" in console.export_text()
+    text = console.export_text()
+    assert "gru" in text
+    assert f"{report['measured']['gru']['step']:.3f} ms" in text
+
+
+def test_what_keeps_no_state_has_no_step() -> None:
+    assert measure(["tcn"], SETUP)["measured"]["tcn"]["step"] is None
 
 
 def test_chart(tmp_path: Path) -> None:

@@ -5,21 +5,25 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.exc import DetachedInstanceError
 
+from db import migrate
+from db.engine import connect, database_url
 from db.errors import StoreError
+from db.record import Record
 from db.schema import Base, CurvePoint, Run
-from db.store import Store
+from db.store import UNLISTED, Store, Submission, new_event
+from tests.conftest import as_nobody
 
 ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -37,51 +41,6 @@ def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
         "environment": {}, "source_hash": "x", "command": "c", "started_at": NOON, "finished_at": NOON,
     }  # fmt: skip
     return Run(**values | changes)
-
-
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A folder that other users may enter; pytest's own are closed to them."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def postgres(open_folder: Path) -> Iterator[str]:
-    """A PostgreSQL server of our own, on a socket in a temporary folder."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(found).parent for found in _which("initdb")]
-    if not binaries:
-        pytest.skip("PostgreSQL is not installed")
-    folder = open_folder / "postgres"
-    folder.mkdir()
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    if user:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-    server = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **user}
-    data, options = folder / "data", f"-c listen_addresses='' -k {folder}"
-    subprocess.run([binaries[-1] / "initdb", "-D", data, "-U", "postgres", "-A", "trust"], **server)
-    control = [binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **server)
-    yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **server)
-
-
-def _which(name: str) -> list[str]:
-    found = shutil.which(name)
-    return [found] if found else []
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "board.sqlite")
-    server = request.getfixturevalue("postgres")
-    store = Store(f"{server}&application_name=setup")
-    with store._engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    return server
 
 
 def test_a_run_comes_back_as_it_went_in(url: str) -> None:
@@ -122,6 +81,13 @@ def test_a_run_has_one_result_and_the_first_stays(url: str) -> None:
     assert [run.attempt for run in store.runs()] == [2]
 
 
+def test_an_attempt_that_was_recorded_is_not_recorded_again(url: str) -> None:
+    store = Store(url)
+    first = store.record(make_run(status="interrupted", metric_value=None))
+    assert store.record(make_run(status="interrupted", metric_value=None)).id == first.id
+    assert store.attempts(first.run_id) == 1
+
+
 def test_a_run_and_its_curves_are_recorded_together_or_not_at_all(url: str) -> None:
     store = Store(url)
     point = {"name": "train/loss", "epoch": 1, "step": 1, "value": 1.0}
@@ -145,6 +111,84 @@ def test_events_say_which_runs_count_and_how_far_they_are_verified(url: str) -> 
     assert standing.withdrawn == {wrong.run_id, old.run_id}
     assert standing.rungs == {good.run_id: "reproduced"}
     assert plain.run_id not in standing.rungs
+
+
+def corrected(first: Run, **changes: Any) -> Submission:
+    """A correction of a recorded run."""
+    run = make_run(first.run_id, attempt=first.attempt + 1, corrects=first.attempt, **changes)
+    curves, events = [CurvePoint(name="lr", epoch=1, step=1, value=1.0)], [new_event("imported", "a bundle")]
+    correction = new_event("superseded", "the data were wrong", {"by": first.run_id})
+    return Submission(record=Record(run, curves, events), corrected=first, correction=correction)
+
+
+def test_a_correction_takes_the_place_of_a_result_once(url: str) -> None:
+    store = Store(url)
+    first = store.record(make_run())
+    store.add_event(first, "verified", "by the host", {"rung": "reproduced"})
+    store.record_together([corrected(first, metric_value=0.4)])
+    for other in (corrected(first, metric_value=0.9), Submission(record=Record(make_run(attempt=9)))):
+        with pytest.raises(StoreError, match="was recorded meanwhile"):
+            store.record_together([other])
+    (run,) = store.runs()
+    assert (run.metric_value, run.attempt, store.result(run.run_id).metric_value) == (0.4, 2, 0.4)  # type: ignore[union-attr]
+    assert [point.name for point in store.curves(run)] == ["lr"]
+    standing = store.standing()
+    assert (standing.withdrawn, standing.rungs) == (frozenset(), {}), "what was said of the old row is not of the new"
+    assert [event.kind for event in store.events(run.run_id)] == ["verified", "imported", "superseded"]
+    store.add_event(run, "retracted", "wrong too")
+    assert store.standing().withdrawn == {run.run_id}
+    store.record_together([corrected(run, metric_value=0.3)])
+    assert (store.runs()[0].metric_value, store.standing().withdrawn) == (0.3, frozenset())
+
+
+def test_submissions_are_recorded_together_or_not_at_all(url: str) -> None:
+    store = Store(url)
+    here = store.record(make_run("a" * 16))
+    fresh = Submission(record=Record(make_run("b" * 16), events=[new_event("imported", "a bundle")]))
+    taken = Submission(record=Record(make_run("a" * 16, attempt=2)))
+    with pytest.raises(StoreError, match="Nothing was changed"):
+        store.record_together([fresh, taken])
+    assert [run.run_id for run in store.runs()] == [here.run_id]
+    assert store.events() == []
+
+
+def test_an_older_database_keeps_its_results(url: str) -> None:
+    engine = connect(database_url(url), read_only=False)
+    with engine.begin() as connection:
+        command.upgrade(migrate._config(connection), "0001")
+    run = make_run()
+    values = {column.name: getattr(run, column.key) for column in Run.__table__.columns}
+    del values["id"], values["corrects"]
+    with engine.begin() as connection:
+        connection.execute(insert(Run.__table__).values(**values))  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match=r"older schema \(0001\)"):
+        Store(url, read_only=True)
+    (kept,) = Store(url).runs()
+    assert (kept.metric_value, kept.corrects) == (0.5, None)
+
+
+def test_a_version_for_every_content(url: str) -> None:
+    store, reader = Store(url), Store(url, read_only=True)
+    versions = [reader.version()]
+    for attempt, status in enumerate(("interrupted", "finished"), 1):
+        run = store.record(make_run(attempt=attempt, status=status))
+        versions.append(reader.version())
+    store.add_event(run, "retracted", "for a test")
+    versions.append(reader.version())
+    assert len(set(versions)) == 4
+    assert reader.version() == versions[-1]
+
+
+def test_attempts_are_read_from_a_row_on_without_their_long_columns(url: str) -> None:
+    store = Store(url)
+    first, second = store.record(make_run(status="interrupted")), store.record(make_run(attempt=2))
+    assert [run.attempt for run in store.attempts_after(0)] == [1, 2]
+    (run,) = store.attempts_after(first.id)
+    assert (run.id, run.config, run.params_core) == (second.id, {"model": {"size": 3}}, 6)
+    for column in UNLISTED:
+        with pytest.raises(DetachedInstanceError):
+            getattr(run, column.key)
+    assert store.attempts_after(second.id) == []
 
 
 def test_a_number_that_json_lacks_is_refused(url: str) -> None:
@@ -246,11 +290,3 @@ def test_a_read_only_database_can_be_browsed_and_not_written(open_folder: Path, 
 
 WRITE = "import sys; from db.store import Store; Store(sys.argv[1])"
 READ = "import sys; from db.store import Store; print(len(Store(sys.argv[1], read_only=True).runs()))"
-
-
-def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python as a user who may read the files but not write them."""
-    words = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*words, sys.executable, "-c", code, str(path)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)

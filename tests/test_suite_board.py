@@ -61,3 +61,27 @@ def test_no_runs_of_the_suite(shared_bench: Bench) -> None:
     assert (
         "No runs of quick-v1 at 10k yet" in shared_bench("leaderboard", "--suite", "quick-v1", "--budget", "10k").stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "counts"),
+    [({"max_steps": "flag"}, True), ({"lr": "preset"}, True), ({"size": "flag"}, True), ({"lr": "flag"}, False)],
+)
+def test_training_by_hand_does_not_count(bench: Bench, source: dict[str, str], counts: bool) -> None:
+    """A learning rate is for defaults and tuning to say; a setting of the architecture makes another entry."""
+    store = Store(str(bench.db))
+    training = {**QUICK.tasks["digits"], "lr": 0.1}
+    run = store.record(
+        make_run(budget="10k", config={"model": {"size": 3}, "training": training}, config_source=source)
+    )
+    assert QUICK.includes(run) == counts
+
+
+def test_two_tunings_of_a_cell_are_refused_with_advice(bench: Bench) -> None:
+    store = Store(str(bench.db))
+    for lr in (0.1, 0.2):
+        config = {"training": {**QUICK.tasks["digits"], "lr": lr}}
+        store.record(make_run(f"{next(IDS):016x}", budget="10k", config=config, config_source={"lr": "preset"}))
+    message = bench.refused("leaderboard", "--suite", "quick-v1", "--budget", "10k")
+    assert "fru plain 10k preset on digits has two results for seed 0" in message
+    assert "retract" in message

@@ -19,6 +19,7 @@ from datamodules import _cifar
 from datamodules._archive_task import FromArchive
 from datamodules._archives import members
 from datamodules._files import DataError
+from datamodules._fru_paper import IMDBAsPublished
 from datamodules.imdb import IMDB, number_words, words
 from datamodules.ncifar import NCIFAR
 from datamodules.scifar import SCIFAR
@@ -151,6 +152,16 @@ def test_imdb_is_read_and_numbered(serve: Serve, tmp_path: Path, monkeypatch: py
     assert batch.lengths is not None
     assert bytes(batch.x[0, : batch.lengths[0]].tolist()).decode() == "A joy café"
     assert min(int(byte.split(name).lengths.min()) for name in byte.split_names) >= 1  # type: ignore[union-attr]
+    assert everything_is_in_the_cache(tmp_path)
+
+
+def test_imdb_as_published_keeps_its_halves(serve: Serve, tmp_path: Path) -> None:
+    serve(IMDBAsPublished, tar_of({name: text.encode() for name, text in REVIEWS.items()}))
+    task = IMDBAsPublished()
+    assert [len(task.split(name).y) for name in task.split_names] == [4, 2]
+    batch = next(iter(task.test_dataloader()))
+    assert (batch.y.tolist(), batch.lengths, batch.x.shape) == ([1, 0], None, (2, 300))
+    assert batch.x[1, 0] > 1  # "dull" has a number, which only a review that `imdb` may hold out gives it
     assert everything_is_in_the_cache(tmp_path)
 
 

@@ -1,10 +1,12 @@
 """What every task promises: a specification, batches that fit it, a tiny variant that a GRU can be trained on."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bench.registry import family_names, find_family, find_task, task_names
 from datamodules._base import Samples, SequenceDataModule
@@ -48,6 +50,32 @@ def test_the_specification_is_complete(name: str) -> None:
         assert text.strip()
     assert spec.seq_len > 1
     assert spec.solved == 1 if spec.higher_is_better else 0 < spec.solved < spec.chance
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_stays_on_the_device_that_holds_it(name: str) -> None:
+    """Tensors that only pretend to be on a GPU refuse to be mixed with others, as those of a real one do."""
+    task = tiny(name)
+    batch = task.split("train").gather(torch.arange(3))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_gpu = Samples(*(None if part is None else torch.empty_like(part, device="cuda") for part in batch))
+        decoded = task.decode(on_gpu)
+    assert {part.device.type for part in decoded if part is not None} == {"cuda"}
+
+
+@pytest.mark.parametrize(("device", "free", "moved"), [("cuda", 4e6, True), ("cuda", 4e3, False), ("cpu", 4e6, False)])
+def test_a_split_is_held_by_the_gpu_that_trains_where_it_fits(
+    monkeypatch: pytest.MonkeyPatch, device: str, free: float, moved: bool
+) -> None:
+    task = tiny("digits")
+    split = task.split("train")
+    assert 1e3 < split.x.nbytes < 1e6
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    task.trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
+    on_gpu = Samples(split.x.clone(), split.y.clone())
+    monkeypatch.setattr(Samples, "to", lambda self, device: on_gpu)
+    assert (task.train_dataloader().samples is on_gpu) is moved
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,7 @@ from datamodules._base import Samples, SequenceDataModule
 from datamodules._generated import GeneratedTask
 from datamodules._mixtures import regress_on_seven
 from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
-from models._module import SequenceModule
+from models._module import SequenceModule, scored
 from models._training import Training
 
 SLICE = 20  # samples scored at a time: the logits of 8,192 tokens are large
@@ -58,7 +58,7 @@ def score(task: SequenceDataModule, batch: Samples, predict: Predict) -> tuple[f
     if task.spec.metric == "mse":
         errors_B = ((predict(batch.x, batch.lengths) - batch.y) ** 2).mean(1)
         return value, float(errors_B.std()) / sqrt(len(errors_B))
-    count = int((module.scored(batch.y) != IGNORED).sum())
+    count = int((scored(task.spec, batch.y) != IGNORED).sum())
     return value, sqrt(task.spec.chance * (1 - task.spec.chance) / count)
 
 

@@ -1,7 +1,6 @@
 """Tuning: what a trial may see, what a study keeps through every kind of stop, and that its winner can be used."""
 
 import signal
-import sqlite3
 import time
 import tomllib
 from collections.abc import Callable
@@ -14,25 +13,20 @@ import pytest
 import bench.attempt
 import bench.presets
 import bench.suites
+from bench.owner import Unset
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
 from bench.request import TUNING_SEEDS, SettingFlags, build_request
-from bench.studies import Studies
 from bench.suites import Suite
-from bench.tune import Unset
 from bench.tuning import Tuning
 from datamodules.digits import Digits
 from models._training import Training
 from tests.conftest import Bench
+from tests.trials import states, trials_of
 
 SMALL = ("--task", "digits", "--set", "max_steps=20", "--set", "hidden_size=4")
 GRU = ("tune", "--model", "gru", *SMALL)
 RANDOM = ("--sampler", "random", "--pruner", "none")
 Writer = Callable[[str, str], Path]
-
-
-def trials_of(bench: Bench) -> list[optuna.trial.FrozenTrial]:
-    (study,) = Studies(str(bench.db)).all()
-    return study.trials
 
 
 def proposals(bench: Bench) -> list[dict[str, Any]]:
@@ -199,20 +193,11 @@ def test_after_control_c_a_study_goes_on_as_if_it_had_not_been(
     whole.folder.mkdir()
     done = stopped.json(*words, code=130)
     assert done["trials"]["finished"] in (1, 2)
-    assert [t.user_attrs["reason"] for t in trials_of(stopped) if t.state.name == "FAIL"] == ["interrupted"]
+    assert [t.user_attrs["retries"] for t in trials_of(stopped) if t.state.name == "WAITING"] == [["interrupted"]]
     assert stopped.json(*words, "--resume")["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
     assert whole.json(*words)["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
     assert proposals(stopped) == proposals(whole)
-
-
-def states(bench: Bench) -> list[str]:
-    path = bench.folder / "board-studies.sqlite"
-    if not path.exists():
-        return []
-    try:
-        return [state for (state,) in sqlite3.connect(path).execute("SELECT state FROM trials ORDER BY number")]
-    except sqlite3.OperationalError:  # the tables are being made
-        return []
+    assert len(trials_of(stopped)) == 4, "a trial tried again is the same trial"
 
 
 def test_a_killed_command_is_resumed_to_the_exact_number(bench: Bench, write_model: Writer) -> None:
@@ -227,13 +212,13 @@ def test_a_killed_command_is_resumed_to_the_exact_number(bench: Bench, write_mod
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert states(bench) == ["COMPLETE", "RUNNING"]
+    params = trials_of(bench)[1].params
     marker.touch()
     assert "Add --resume" in bench.refused(*words)
     assert bench.json(*words, "--resume")["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
-    assert states(bench) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    killed, again = trials_of(bench)[1:3]
-    assert killed.user_attrs["reason"] == "killed"
-    assert killed.params.items() <= again.params.items()
+    assert states(bench) == ["COMPLETE"] * 4
+    assert [trial.user_attrs.get("retries") for trial in trials_of(bench)] == [None, ["killed"], None, None]
+    assert params.items() <= trials_of(bench)[1].params.items()
 
 
 def test_no_trial_begins_after_the_timeout(bench: Bench) -> None:

@@ -2,7 +2,22 @@
 
 import typer
 
-from bench.cli import board, compare, contribute, data, database, listing, run, speed, suite, tune
+from bench.cli import (
+    board,
+    compare,
+    contribute,
+    data,
+    database,
+    listing,
+    probe,
+    reproduce,
+    results,
+    run,
+    speed,
+    submit,
+    suite,
+    tune,
+)
 
 app = typer.Typer(
     name="bench",
@@ -26,7 +41,14 @@ app.command("check")(contribute.check)
 app.command("runs")(board.runs)
 app.command("leaderboard")(board.leaderboard)
 app.command("show")(board.show)
+app.command("bundle", epilog=submit.EPILOG)(submit.bundle)
+app.command("verify")(submit.verify)
+app.command("import")(submit.import_)
+app.command("retract")(submit.retract)
 app.command("app")(board.serve)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)
+app.command("probe", epilog=probe.EPILOG)(probe.probe)
+app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
+app.command("results", epilog=results.EPILOG)(results.results)
 app.add_typer(database.app, name="db")

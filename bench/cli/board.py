@@ -2,12 +2,17 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import Csv, Db, Json, ModelFilter, TaskFilter
-from bench.cli.output import Cells, field, number, print_json, print_rows
+from bench.cli.database import open_store
+from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
+from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
+
+if TYPE_CHECKING:
+    from db.schema import Run
+    from db.store import Store
 
 ROW_COLUMNS: Cells = {
     "task": field("task"),
@@ -20,9 +25,26 @@ ROW_COLUMNS: Cells = {
     "budget": field("budget"),
     "seeds": lambda row: str(len(row["seeds"])),
     "failed": field("failures"),
+    "verified": field("verification"),
     "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
 }
 """Of a `bench.ranking.Row`."""
+SUITE_COLUMNS: Cells = {
+    "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
+    "model": field("model"),
+    "score": number("score", ".1f"),
+    "from": number("score_low", ".1f"),
+    "to": number("score_high", ".1f"),
+    "params": number("params", ",.0f"),
+    "done": lambda row: f"{row['tasks_done']} of {row['tasks_total']}",
+    "seeds": field("seeds"),
+    "failed": field("failures"),
+    "on front": number("p_front", ".2f"),
+    "verified": field("verification"),
+    "tuning": field("tuning"),
+    "settings": field("settings"),
+}
+"""Of a `bench.ranking.SuiteRow`."""
 EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 
 
@@ -57,27 +79,33 @@ def leaderboard(
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    as_latex: Latex = False,
 ) -> None:
     """Order architectures by score within each task; with --suite, rank them over its tasks.
 
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     """
-    from bench.ranking import leaderboard as ranked
+    from bench.board import task_rows
     from db.store import Store
 
     if suite is not None:
-        _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv)
+        _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
         return
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
-    recorded = Store(db, read_only=True).runs(task=task)
-    table = [row for row in ranked(recorded) if budget in (None, row.budget)]
-    print_rows([asdict(row) for row in table], ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+    rows = [asdict(row) for row in task_rows(Store(db, read_only=True), task) if budget in (None, row.budget)]
+    if as_latex:
+        print_latex(rows, ROW_COLUMNS)
+    else:
+        print_rows(rows, ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
 
 
-def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool) -> None:
+def _rank(
+    name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool, as_latex: bool
+) -> None:
     from bench.board import suite_board
+    from bench.board_formats import board_csv, board_latex
     from bench.errors import RequestError
     from bench.suites import find_suite
     from db.store import Store
@@ -86,22 +114,13 @@ def _rank(name: str, task: str | None, budget: str | None, db: str | None, *, as
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
     board = suite_board(Store(db, read_only=True), suite, budget)
-    columns = {
-        "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
-        "model": field("model"),
-        "score": number("score", ".1f"),
-        "from": number("score_low", ".1f"),
-        "to": number("score_high", ".1f"),
-        "params": number("params", ",.0f"),
-        "done": lambda row: f"{row['tasks_done']} of {row['tasks_total']}",
-        "seeds": field("seeds"),
-        "failed": field("failures"),
-        "on front": number("p_front", ".2f"),
-        "tuning": field("tuning"),
-        "settings": field("settings"),
-    }
-    empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
-    print_rows([asdict(row) for row in board.rows], columns, as_json=as_json, as_csv=as_csv, empty=empty)
+    if as_csv:
+        print(board_csv(board.rows, list(suite.tasks)), end="")
+    elif as_latex:
+        print(board_latex(board.rows), end="")
+    else:
+        empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
+        print_rows([asdict(row) for row in board.rows], SUITE_COLUMNS, as_json=as_json, as_csv=False, empty=empty)
 
 
 def show(
@@ -110,21 +129,32 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one run: result, settings, provenance and the command that repeats it."""
-    from bench.errors import RequestError
     from bench.report import full
     from db.store import Store
 
     store = Store(db, read_only=True)
-    found = store.find(run)
-    if len(found) != 1:
-        ids = ", ".join(each.run_id for each in found[:8])
-        given = f"{len(found)} runs begin with {run!r}: {ids}" if found else f"no run begins with {run!r}"
-        raise RequestError(f"{given}. `bench runs` lists them.")
-    document = full(found[0], store.curves(found[0]))
+    found = one_run(run, store)
+    document = full(found, store.curves(found), store.events(found.run_id))
     if as_json:
         print_json(document)
     else:
         _print_record(document)
+
+
+def one_run(prefix: str, store: "Store") -> "Run":
+    """The run whose id begins so.
+
+    Raises:
+        RequestError: there is none, or there are several.
+    """
+    from bench.errors import RequestError
+
+    found = store.find(prefix)
+    if len(found) != 1:
+        ids = ", ".join(each.run_id for each in found[:8])
+        given = f"{len(found)} runs begin with {prefix!r}: {ids}" if found else f"no run begins with {prefix!r}"
+        raise RequestError(f"{given}. `bench runs` lists them.")
+    return found[0]
 
 
 def serve(
@@ -132,11 +162,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     db: Db = None,
 ) -> None:
-    """Serve the leaderboard in the browser."""
+    """Serve the leaderboard in the browser; a database that can't be written, as it is."""
+    from db.errors import ReadOnlyError
     from db.store import Store
     from leaderboard_app.server import serve as serve_app
 
-    serve_app(Store(db), host=host, port=port)
+    try:
+        store = open_store(db)
+    except ReadOnlyError:
+        store = Store(db, read_only=True)
+    serve_app(store, host=host, port=port)
 
 
 def _print_record(document: dict[str, Any]) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.board import ROW_COLUMNS
+from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
-from bench.cli.tune import show_trial
+from bench.cli.watch import watching
 from bench.errors import require
 
 if TYPE_CHECKING:
@@ -55,14 +56,12 @@ def compare(
         suite=suite, model=find_model_or_file(model), budget=budget or suite.tiers[0],
         trials=trials or suite.trials, seeds=seeds or suite.seeds,
     )  # fmt: skip
-    board = Store(db)
+    board = open_store(db)
     with ExitStack() as stack:
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
         store = Store(place)
         execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-        interrupted = carry_out(
-            comparison, Studies(place), store, execution, on_trial=show_trial, on_cell=announce
-        )  # fmt: skip
+        interrupted = carry_out(comparison, Studies(place), store, execution, watching=watching, on_cell=announce)
         own = store.runs(model=comparison.model.name)
         rows = stand(comparison, own, board.runs())
     if as_json:

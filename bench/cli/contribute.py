@@ -1,11 +1,16 @@
 """Contributing an architecture: `bench new-model` and `bench check`."""
 
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import Json
+from bench.cli.options import Json, seconds
 from bench.cli.output import print_json, stderr
+
+if TYPE_CHECKING:
+    from bench.contract import Finding
 
 
 def new_model(name: Annotated[str, typer.Argument(help="The model's name, such as my-rnn.")]) -> None:
@@ -19,22 +24,53 @@ def new_model(name: Annotated[str, typer.Argument(help="The model's name, such a
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")], as_json: Json = False
+    model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Run a stranger's file behind walls (bubblewrap).")
+    ] = False,
+    time_limit: Annotated[str, typer.Option(help="With --sandbox: kill it after this long: 90s, 30m.")] = "10m",
+    as_json: Json = False,
 ) -> int:
-    """Check a model against the contract, and say how to mend what fails. Exit code 1 if anything does."""
-    from dataclasses import asdict
+    """Check a model against the contract, and say how to mend what fails. Exit code 1 if anything does.
 
+    With --sandbox the file has no network, no files and no test labels. It also trains for a moment, and what it
+    predicts is graded outside.
+    """
+    if sandbox:
+        return _check_stranger(model, time_limit, as_json=as_json)
     from bench.contract import check_model
     from bench.registry import find_model_or_file
 
-    findings = []
+    findings: dict[str, Finding | None] = {}
     for name, finding in check_model(find_model_or_file(model).cls):
-        stderr.print(f"  {'ok    ' if finding is None else 'FAILED'}  {name}", markup=False)
-        if finding is not None:
-            findings.append(asdict(finding))
-            stderr.print(f"          {finding.problem}\n          {finding.mend}", markup=False)
+        findings[name] = finding
+        _tell(name, finding)
+    failed = [asdict(finding) for finding in findings.values() if finding]
     if as_json:
-        print_json({"model": model, "passed": not findings, "findings": findings})
-    elif not findings:
+        print_json({"model": model, "passed": not failed, "findings": failed})
+    elif not failed:
         print(f"{model} keeps the contract.")
-    return 1 if findings else 0
+    return 1 if failed else 0
+
+
+def _check_stranger(model: str, time_limit: str, *, as_json: bool) -> int:
+    from bench.stranger import check_stranger
+
+    verdict = check_stranger(Path(model), seconds(time_limit))
+    for name, finding in verdict.findings.items():
+        _tell(name, finding)
+    if verdict.problem:
+        stderr.print(f"  {verdict.problem}. The last that it printed:\n{verdict.log}", markup=False)
+    if as_json:
+        failed = [asdict(finding) for finding in verdict.findings.values() if finding]
+        print_json({"model": model, "passed": verdict.passed, "findings": failed, "problem": verdict.problem,
+                    "metric": {"name": verdict.metric, "value": verdict.value}})  # fmt: skip
+    elif verdict.passed:
+        print(f"{model} says that it keeps the contract. Graded outside: test {verdict.metric} {verdict.value:.4f}.")
+    return 0 if verdict.passed else 1
+
+
+def _tell(name: str, finding: "Finding | None") -> None:
+    stderr.print(f"  {'ok    ' if finding is None else 'FAILED'}  {name}", markup=False)
+    if finding is not None:
+        stderr.print(f"          {finding.problem}\n          {finding.mend}", markup=False)

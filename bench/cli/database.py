@@ -1,22 +1,83 @@
 """`bench db`."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from bench.cli.options import Db
-from bench.cli.output import stderr
+from bench.cli.options import Db, Json, ModelFilter
+from bench.cli.output import left_out, print_json, stderr
+
+if TYPE_CHECKING:
+    from bench.published import FileOutcome
+    from db.store import Store
 
 app = typer.Typer(help="The results database.", no_args_is_help=True)
 
 
-@app.callback()
-def commands() -> None:
-    """The results database."""
+def open_store(db: str | None) -> "Store":
+    """The database for a command that writes: up to date, with the published results in it. Damaged files are named."""
+    from bench import published
+
+    store, outcomes = published.open_store(db)
+    for outcome in outcomes:
+        if outcome.problem:
+            left_out(outcome.problem)
+    if added := sum(outcome.added for outcome in outcomes):
+        stderr.print(f"{added} published runs were added to {store}.", markup=False)
+    return store
 
 
 @app.command()
 def upgrade(db: Db = None) -> None:
     """Create the database or bring its schema up to date. Other commands that write do this by themselves."""
-    from db.store import Store
+    store = open_store(db)
+    stderr.print(f"{store}: {'brought up to date' if store.was_upgraded else 'is up to date'}.", markup=False)
 
-    store = Store(db)
-    stderr.print(f"{store}: {'brought up to date' if store.was_upgraded else 'is up to date'}.")
+
+@app.command("import")
+def import_(
+    places: Annotated[list[Path], typer.Argument(help="Files that `bench db export` wrote, or folders of them.")],
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Add the results of text files; those that are there already are left alone. Exit code 2 if a file is damaged."""
+    from bench.published import import_files
+
+    outcomes = []
+    for outcome in import_files(open_store(db), places):
+        outcomes.append(outcome)
+        _tell(outcome)
+    added, damaged = sum(outcome.added for outcome in outcomes), [each for each in outcomes if each.problem]
+    if as_json:
+        print_json({"files": len(outcomes), "added": added,
+                    "damaged": [{"file": str(each.path), "problem": each.problem} for each in damaged]})  # fmt: skip
+    else:
+        print(f"{len(outcomes)} files: {added} runs added, {len(damaged)} files damaged.")
+    return 2 if damaged else 0
+
+
+@app.command()
+def export(
+    folder: Annotated[Path | None, typer.Argument(help="Where to.", show_default="db/published")] = None,
+    model: ModelFilter = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Write the results of every suite as text, a file for each entry, and the rankings that follow from them."""
+    from bench.export import export as write
+    from bench.published import PUBLISHED
+
+    folder = folder or PUBLISHED
+    paths = [str(path) for path in write(open_store(db), folder, model=model)]
+    if as_json:
+        print_json(paths)
+    else:
+        print(f"{len(paths)} entries in {folder}. `git diff` shows what is new.")
+
+
+def _tell(outcome: "FileOutcome") -> None:
+    if outcome.problem:
+        left_out(outcome.problem)
+    elif outcome.added:
+        stderr.print(f"{outcome.path}: {outcome.added} runs added", markup=False)

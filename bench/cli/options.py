@@ -20,6 +20,7 @@ DataDir = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
+Latex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table on stdout.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="A name that `bench models` lists, or a path to a .py file.")]
 TaskFilter = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]

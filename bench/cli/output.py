@@ -1,14 +1,14 @@
 """Printing rows: a table for people, JSON or CSV for programs. Results go to stdout, all else to stderr."""
 
-import csv
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from bench.tables import csv_text, latex_table
 
 Cells = Mapping[str, Callable[[Any], str]]
 
@@ -37,13 +37,16 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool,
     if as_json:
         print_json(rows)
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([cell(row) for cell in columns.values()] for row in rows)
+        print(csv_text(list(columns), ([cell(row) for cell in columns.values()] for row in rows)), end="")
     elif rows:
         print_table(rows, columns)
     else:
         stderr.print(empty)
+
+
+def print_latex(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
+    texts = ([cell(row) for cell in columns.values()] for row in rows)
+    print(latex_table(list(columns), texts, "l" * len(columns)), end="")
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Cells) -> None:

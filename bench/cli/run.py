@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bench.cli.database import open_store
 from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
 
@@ -56,7 +57,6 @@ def run(
     from bench.request import Execution, SettingFlags, build_request
     from bench.run import is_helper_process
     from bench.run import run as carry_out
-    from db.store import Store
 
     flags = SettingFlags(
         assignments=assignments or [], epochs=epochs, precision=precision, budget=budget, wrapper=wrapper
@@ -64,7 +64,7 @@ def run(
     request = build_request(find_model_or_file(model), find_task(task), flags, seed)
     if preset:
         request = build_request(request.model, request.task, replace(flags, preset=load(request)), seed)
-    store = Store(db)
+    store = open_store(db)
     execution = Execution(
         accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume
     )

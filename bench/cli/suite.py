@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.database import open_store
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 
@@ -45,9 +46,8 @@ def suite(
     from bench.report import summary
     from bench.request import Execution
     from bench.suites import find_suite
-    from db.store import Store
 
-    limit, found, store = seconds(time_limit), find_suite(name), Store(db)
+    limit, found, store = seconds(time_limit), find_suite(name), open_store(db)
     tier = budget or found.tiers[0]
     firsts, impossible = first_cells(found, find_models(models, left_out), tier, preset=preset)
     cells = with_seeds(firsts, seed_count or found.seeds)

@@ -1,20 +1,19 @@
 """`bench tune` and `bench studies`."""
 
-import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, number, print_json, print_rows, stderr
+from bench.cli.watch import watching
 from bench.errors import RequestError, require
 
 if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
-
-    from bench.request import Execution
-    from bench.studies import Studies
+    from bench.cluster import Pool
+    from bench.tune import Session
     from bench.tuning import Tuning
 
 EPILOG = """Examples:
@@ -24,6 +23,8 @@ EPILOG = """Examples:
   python -m bench tune --model lstm --task adding-200 --objectives metric,params --max-params 20000 --trials 50
 
   python -m bench tune --suite quick-v1 --models all --budget 10k --save-preset
+
+  python -m bench tune --model fru --task adding-200 --trials 50 --workers 8 --gpus-per-trial 0.5
 """
 
 
@@ -52,6 +53,14 @@ def tune(
     save_preset: Annotated[
         bool, typer.Option("--save-preset", help="Write the best to models/presets, for `run --preset`.")
     ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Trials at a time; several need Ray.")] = 1,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="A worker's share of a GPU: 1, 0.5, 0.", show_default="1 where there are GPUs"),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, or host:port.")
+    ] = None,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
     data_dir: DataDir = None,
     db: Db = None,
@@ -64,7 +73,7 @@ def tune(
     require("optuna", "tune")
     from bench.request import Execution
     from bench.studies import Studies
-    from bench.tune import refuse_begun
+    from bench.tune import Session, refuse_begun
 
     options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
     if suite is None:
@@ -78,8 +87,11 @@ def tune(
     kept, limit = Studies(db), seconds(timeout)
     if not resume:
         refuse_begun(tunings, kept)
-    execution = Execution(accelerator=accelerator, data_dir=data_dir)
-    documents, interrupted = _carry_out(tunings, kept, execution, limit, save_preset)
+    execution = Execution(accelerator=accelerator, data_dir=data_dir and str(Path(data_dir).absolute()))
+    with watching() as watcher, _pool(workers, gpus_per_trial, ray_address) as pool:
+        session = Session(tunings, kept, execution, watcher, timeout=limit, pool=pool)
+        interrupted = session.carry_out()
+    documents = _documents(session, save_preset=save_preset, interrupted=interrupted)
     if as_json:
         print_json(documents if suite else documents[0])
     else:
@@ -139,47 +151,36 @@ def _check_presets(tunings: list["Tuning"]) -> None:
             raise RequestError("--save-preset needs one best configuration: give it with one objective.")
 
 
-def _carry_out(
-    tunings: list["Tuning"], studies: "Studies", execution: "Execution", timeout: float, save_preset: bool
-) -> tuple[list[dict[str, Any]], bool]:
-    """A document for each study, up to one that was interrupted."""
+def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractContextManager[Pool | None]":
+    """Workers on a Ray cluster, or none where this process is enough."""
+    if workers == 1 and gpus is None and address is None:
+        return nullcontext()
+    require("ray", "cluster")
+    from bench.cluster import connected
+
+    stderr.print(f"Starting {workers} workers with Ray.")
+    return connected(workers, gpus, address)
+
+
+def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> list[dict[str, Any]]:
+    """What was found by each study that was begun."""
     from bench.outcome import best_settings, report, settled
     from bench.presets import save, spent
-    from bench.tune import tune
 
-    deadline, documents = time.monotonic() + timeout, []
-    for tuning in tunings:
-        study, interrupted = tune(tuning, studies, execution, timeout=deadline - time.monotonic(), listener=show_trial)
-        documents.append(report(tuning, study))
-        if interrupted:
-            return documents, True
-        count = len(settled(study))
+    documents = []
+    for owner in session.owners:
+        tuning, count = owner.tuning, len(settled(owner.study))
+        documents.append(report(tuning, owner.study, owner.folder))
+        if count < tuning.trials and interrupted:
+            continue
         if count < tuning.trials:
             stderr.print(f"{tuning.name}: the time is over after {count} of {tuning.trials} trials; --resume goes on.")
         if save_preset and documents[-1]["best"]:
-            path = save(tuning.base, spent(count, tuning.base), best_settings(tuning, study))
+            path = save(tuning.base, spent(count, tuning.base), best_settings(tuning, owner.study))
             stderr.print(f"Wrote {path}", markup=False)
-    return documents, False
-
-
-def show_trial(tuning: "Tuning", study: "Study", trial: "FrozenTrial") -> None:
-    """A line for a trial that has ended, where somebody watches."""
-    from bench.outcome import STATES, best_trials, settled
-
-    if not stderr.is_terminal:
-        return
-    best = best_trials(study)
-    value = f"{trial.value:.4f}" if trial.values and not tuning.has_front else trial.user_attrs.get("reason", "")
-    chosen = " ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
-    stderr.print(
-        f"{tuning.base.model.name} · {tuning.base.spec.name}  {len(settled(study)):>3} of {tuning.trials}  "
-        f"{STATES[trial.state]:8} {value}  best {f'{best[0].values[0]:.4f}' if best else '–'}  {chosen}",
-        markup=False, soft_wrap=False, overflow="ellipsis", no_wrap=True,
-    )  # fmt: skip
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if session.unopened and not interrupted:
+        stderr.print(f"{len(session.unopened)} studies were not begun; --resume goes on.")
+    return documents
 
 
 def _show(document: dict[str, Any]) -> None:
@@ -197,7 +198,7 @@ def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
     from bench.outcome import overview
     from bench.studies import Studies
 
-    kept = Studies(db)
+    kept = Studies(db, read_only=True)
     columns = {
         "finished": lambda row: str(row["trials"]["finished"]),
         "pruned": lambda row: str(row["trials"]["pruned"]),

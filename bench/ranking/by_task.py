@@ -1,13 +1,13 @@
 """The rows of one task: a configuration of an architecture, with all of its seeds."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
 from bench.ranking.utility import score
-from db.schema import OPEN, Run
+from db.schema import LADDER, OPEN, Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +32,24 @@ class Row:
     seeds: tuple[int, ...]
     failures: int
     statuses: dict[str, int]
+    verification: str
+    """The lowest rung of any of its runs."""
     run_ids: tuple[str, ...]
 
 
-def leaderboard(runs: Iterable[Run]) -> list[Row]:
+def leaderboard(runs: Iterable[Run], verification: Mapping[str, str] | None = None) -> list[Row]:
     """A row for each task, architecture, wrapper, budget and configuration, best first within a task.
 
-    Interrupted runs have no result yet and are left out.
+    Interrupted runs have no result yet and are left out; so are runs by a paper's protocol, which can't be compared.
+
+    Args:
+        verification: run_id → its rung, where that is higher than "self-reported".
     """
     groups: defaultdict[Any, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.status != OPEN:
+        if run.status != OPEN and run.protocol > 0:
             groups[run.task, run.task_version, run.protocol, run.model, run.wrapper, run.budget, _key(run)].append(run)
-    rows = [_row(group) for group in groups.values()]
+    rows = [_row(group, verification or {}) for group in groups.values()]
     return sorted(rows, key=lambda row: (row.task, -row.score, row.params, row.model))
 
 
@@ -52,7 +57,7 @@ def _key(run: Run) -> str:
     return repr(sorted((part, sorted(values.items())) for part, values in run.config.items()))
 
 
-def _row(runs: Sequence[Run]) -> Row:
+def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
     first = runs[0]
     scores = [score(run) for run in runs]
     values = [run.metric_value for run in runs if run.metric_value is not None]
@@ -74,6 +79,7 @@ def _row(runs: Sequence[Run]) -> Row:
         seeds=tuple(sorted(run.seed for run in runs)),
         failures=len(runs) - statuses["finished"],
         statuses={status: count for status, count in statuses.items() if count},
+        verification=min((verification.get(run.run_id, LADDER[0]) for run in runs), key=LADDER.index),
         run_ids=tuple(run.run_id for run in runs),
     )
 

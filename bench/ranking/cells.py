@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.hardware import hardware
 from bench.ranking.utility import score
 from db.schema import LADDER, OPEN, Run
 
@@ -49,22 +50,33 @@ class Result(NamedTuple):
     embedding: int
     readout: int
     state_bytes: int | None
+    hardware: str
+    seconds: float
+    """Of training."""
+    speed: float | None
+    """Samples per second of training."""
 
 
 def results(runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str]) -> tuple[Result, ...]:
     """The results that count: ended runs of the suite's tasks in a parameter tier."""
     wanted = set(tasks)
     return tuple(
-        _result(run, run.budget, LADDER.index(verification.get(run.run_id, LADDER[0])))
+        _result(run, LADDER.index(verification.get(run.run_id, LADDER[0])))
         for run in runs
         if run.budget is not None and run.task in wanted and run.status != OPEN
     )
 
 
-def _result(run: Run, tier: str, rung: int) -> Result:
+def entry_key(run: Run) -> EntryKey:
+    """The entry that a run in a parameter tier belongs to."""
+    assert run.budget is not None
     tuning = "preset" if "preset" in run.config_source.values() else "defaults"
+    return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, run.config_source))
+
+
+def _result(run: Run, rung: int) -> Result:
     return Result(
-        entry=EntryKey(run.model, run.wrapper, tier, tuning, _by_hand(run.config, run.config_source)),
+        entry=entry_key(run),
         task=run.task,
         seed=run.seed,
         score=score(run),
@@ -75,6 +87,9 @@ def _result(run: Run, tier: str, rung: int) -> Result:
         embedding=run.params_embedding,
         readout=run.params_readout,
         state_bytes=run.state_bytes,
+        hardware=hardware(run.environment),
+        seconds=run.train_seconds,
+        speed=run.samples_per_second,
     )
 
 

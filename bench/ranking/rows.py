@@ -47,6 +47,12 @@ class SuiteRow:
     params_readout: float
     state_bytes: float | None
     """None where the model carries no state."""
+    hardware: tuple[str, ...]
+    """What its runs were trained on. Where that is more than one thing, the two below are None."""
+    train_seconds: float | None
+    """Training of one seed of the suite, of seeds that finished; None while a task has none."""
+    samples_per_second: float | None
+    """Of training: geometric mean over tasks."""
     tasks_done: int
     """Tasks with at least five seeds."""
     tasks_total: int

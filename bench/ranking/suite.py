@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.ranking.budget_auc import budget_auc
 from bench.ranking.cells import BoolArray, Cells, EntryKey, FloatArray, Result, cells, results
+from bench.ranking.contest import Contest, InTier, hardware_of, samples_per_second, training_seconds
 from bench.ranking.interval import standard_error, t_interval, task_interval
 from bench.ranking.pareto import front_probability
 from bench.ranking.rows import Board, SuiteRow, TaskScore
@@ -27,7 +28,14 @@ TIERS = {"10k", "100k", "1M"}
 def rank_suite(
     runs: Iterable[Run], tasks: Sequence[str], tier: str, verification: Mapping[str, str] | None = None
 ) -> Board:
-    """Rank the entries of a tier over the tasks of a suite.
+    """Rank the entries of a tier over the tasks of a suite: `rank` among those of equal parameters."""
+    return rank(runs, tasks, InTier(tier), verification)
+
+
+def rank(
+    runs: Iterable[Run], tasks: Sequence[str], contest: Contest, verification: Mapping[str, str] | None = None
+) -> Board:
+    """Rank the entries that a contest admits over the tasks of a suite.
 
     Equal tables are ranked once: the answer is cached by content.
 
@@ -42,23 +50,24 @@ def rank_suite(
     if not tasks:
         raise ValueError("a suite needs at least one task, got none")
     names = tuple(sorted(set(tasks)))
-    return _board(results(runs, names, verification or {}), names, tier)
+    return _board(results(runs, names, verification or {}), names, contest)
 
 
 @lru_cache(maxsize=64)
-def _board(table: tuple[Result, ...], tasks: tuple[str, ...], tier: str) -> Board:
+def _board(table: tuple[Result, ...], tasks: tuple[str, ...], contest: Contest) -> Board:
     everything = cells(table, tasks)
     complete = everything.where(np.all(everything.count >= LEAST_SEEDS, axis=1))
-    ranked = complete.where(_in_tier(complete, tier))
+    ranked = complete.where(_admitted(complete, contest))
     compared = _Compared.of(complete, ranked)
     return Board(
-        rows=tuple(sorted(_rows(everything.where(_in_tier(everything, tier)), tasks, compared), key=_order)),
+        rows=tuple(sorted(_rows(everything.where(_admitted(everything, contest)), tasks, compared), key=_order)),
         smallest_difference=smallest_difference(ranked.variance, ranked.count),
     )
 
 
-def _in_tier(table: Cells, tier: str) -> BoolArray:
-    return np.array([entry.tier == tier for entry in table.entries], dtype=bool)
+def _admitted(table: Cells, contest: Contest) -> BoolArray:
+    pairs = zip(table.entries, table.results, strict=True)
+    return np.array([contest.admits(entry, own, table.values.shape[1]) for entry, own in pairs], dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +119,7 @@ def _row(listed: Cells, e: int, tasks: Sequence[str], scores: list[float | None]
     entry, table, count_T = listed.entries[e], listed.results[e], listed.count[e]
     low, high = compared.rank.get(entry, (None, None))
     has_state = all(result.state_bytes is not None for result in table)
+    speeds = samples_per_second(table)
     return SuiteRow(
         rank_low=low,
         rank_high=high,
@@ -128,6 +138,9 @@ def _row(listed: Cells, e: int, tasks: Sequence[str], scores: list[float | None]
         params_embedding=fmean(_by_task(table, "embedding")),
         params_readout=_geometric_mean(table, "readout"),
         state_bytes=_geometric_mean(table, "state_bytes") if has_state else None,
+        hardware=hardware_of(table),
+        train_seconds=training_seconds(table, len(tasks)),
+        samples_per_second=math.exp(fmean(map(math.log, speeds))) if speeds else None,
         tasks_done=int((count_T >= LEAST_SEEDS).sum()),
         tasks_total=len(tasks),
         seeds=int(count_T.min()),

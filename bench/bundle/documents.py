@@ -1,0 +1,53 @@
+"""JSON of strangers."""
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from bench.bundle.errors import BundleError
+
+T = TypeVar("T")
+
+
+def parse(content: bytes, kind: type[T], where: str) -> T:
+    """A JSON document as a value of a strict type.
+
+    Raises:
+        BundleError: the first thing that is wrong, and where.
+    """
+    return validate(load(content, where), kind, where)
+
+
+def load(content: bytes, where: str) -> Any:
+    """What JSON says; a name given twice, NaN and Infinity are refused.
+
+    Raises:
+        BundleError: it is not JSON, or nested or written so that Python's parser gives up.
+    """
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BundleError(f"{where}: nested too deeply") from None
+    except ValueError as error:  # not UTF-8, not JSON, a number of too many digits
+        raise BundleError(f"{where}: {error}") from None
+
+
+def validate(document: Any, kind: type[T], where: str) -> T:
+    """Raises BundleError: a document is not of a strict type."""
+    try:
+        return TypeAdapter(kind).validate_python(document, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise BundleError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a name is given twice")
+    return document
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")

@@ -1,0 +1,66 @@
+"""Between a row of the database and what a bundle says of the run."""
+
+from typing import TYPE_CHECKING, Any
+
+from bench.bundle.read import Claim
+from bench.bundle.schema import SCHEMA, Params, RunFacts
+from bench.text import one_line
+from db.schema import Run
+
+if TYPE_CHECKING:
+    from bench.request import RunRequest
+
+SAME = (
+    "run_id", "protocol", "model", "wrapper", "task", "task_version", "seed", "budget", "status", "best_epoch",
+    "epochs", "steps", "state_bytes", "samples_per_second", "train_seconds", "wall_seconds", "peak_memory_host",
+    "peak_memory_device", "source_hash",
+)  # fmt: skip
+"""What both have in the same form."""
+
+
+def record_of(run: Run) -> dict[str, Any]:
+    """The document of a `Record`."""
+    return {
+        "schema": SCHEMA,
+        **{name: getattr(run, name) for name in SAME},
+        "config_source": run.config_source,
+        "reason": None if run.reason is None else one_line(run.reason),
+        "metrics": {
+            split: {"name": run.metric_name, "value": values[run.metric_name], "loss": values["loss"]}
+            for split, values in run.metrics.items()
+        },
+        "params": {part: getattr(run, f"params_{part}") for part in Params.model_fields},
+        "facts": _facts(run),
+        "started_at": run.started_at.isoformat(),
+        "finished_at": run.finished_at.isoformat(),
+    }
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Those that a bundle holds; a run that failed early lacks some of the first three."""
+    known = {name: run.facts[name] for name in RunFacts.model_fields if name in run.facts}
+    return {"splits": {}, "task": {}, "model": {}} | known
+
+
+def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:
+    """The row of a claim that is believed. What follows from the request is taken from there."""
+    record, spec = claim.record, request.spec
+    predictions = {"predictions": claim.fingerprints} if record.finished else {}
+    return Run(
+        **{name: getattr(record, name) for name in SAME},
+        attempt=attempt,
+        config=request.settings.to_dict(),
+        config_source=dict(request.sources),
+        reason=record.reason,
+        metric_name=spec.metric,
+        metric_value=record.metrics["test"].value if record.finished else None,
+        chance=spec.chance,
+        solved=spec.solved,
+        metrics={split: {"loss": metric.loss, metric.name: metric.value} for split, metric in record.metrics.items()},
+        **{f"params_{part}": count for part, count in record.params.model_dump().items()},
+        facts=record.facts.model_dump(exclude_unset=True) | predictions,
+        environment=claim.environment,
+        command=request.command,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+    )

@@ -1,0 +1,62 @@
+"""`bench results`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.database import open_store
+from bench.cli.options import Db
+from bench.cli.output import stderr
+
+if TYPE_CHECKING:
+    from db.store import Store
+
+EPILOG = """Examples:
+
+  python -m bench results --figures     (`make results` does this with the published results alone)
+
+  python -m bench results --check
+"""
+
+
+def results(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Markdown files.", show_default="README.md and docs/*.md")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a file would change.")] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Draw the figures too; board.png needs a browser.")
+    ] = False,
+    db: Db = None,
+) -> int:
+    """Write the tables of the documentation again, from the database: what stands between its markers."""
+    from bench import ROOT
+    from bench.results.markers import documents, filled
+    from bench.results.tables import FIGURE, render
+
+    store, drawn = open_store(db), list[list[str]]()
+
+    def content(words: list[str]) -> str:
+        drawn.extend([words[1:]] * (words[0] == FIGURE))
+        return render(store, words)
+
+    texts = {path: filled(path, content) for path in files or documents(ROOT)}
+    changed = [path for path, text in texts.items() if text != path.read_text()]
+    for path in changed:
+        stderr.print(f"{path}: {'would change' if check else 'written'}", markup=False)
+        if not check:
+            path.write_text(texts[path])
+    if figures and not check:
+        _draw(store, drawn, ROOT / "docs")
+    return 1 if check and changed else 0
+
+
+def _draw(store: "Store", wanted: list[list[str]], folder: Path) -> None:
+    from bench.results.figures import draw, has_data
+    from bench.results.picture import take
+
+    for figure, task in wanted:
+        if has_data(store, figure, task):
+            draw(store, figure, task, folder)
+    take(store, folder / "board.png")

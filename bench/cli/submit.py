@@ -1,0 +1,194 @@
+"""Submitting results and taking them in: `bench bundle`, `verify`, `import` and `retract`."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.board import one_run
+from bench.cli.options import DataDir, Db, Json, seconds
+from bench.cli.output import print_json, stderr
+from bench.errors import RequestError
+
+if TYPE_CHECKING:
+    from bench.request import RunRequest
+    from bench.submissions import Sent
+    from bench.verdict import Finding, Verdict
+    from bench.verify import Host
+    from db.schema import Run
+    from db.store import Store
+
+EPILOG = """Example:
+
+  python -m bench bundle 1f6a 52c0 9b1e -o my.zip --check
+"""
+MARKS = {True: "ok", False: "FAILED", None: "note"}
+
+File = Annotated[Path, typer.Argument(help="A bundle.", metavar="FILE")]
+Again = Annotated[bool, typer.Option("--reproduce", help="Train again on fresh seeds, and compare.")]
+FreshSeeds = Annotated[int, typer.Option("--seeds", min=1, help="With --reproduce: fresh seeds of each cell.")]
+TimeLimit = Annotated[str, typer.Option(help="For rescoring: 90s, 30m, 2h.")]
+Accelerator = Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")]
+
+
+def bundle(
+    runs: Annotated[list[str], typer.Argument(help="Runs, by their ids or first characters.", metavar="RUN…")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Verify it, as a host does.")] = False,
+    data_dir: DataDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Pack runs with all that is needed to check them: record, curves, predictions, weights, settings, environment.
+
+    With --check and without -o, RUN is a bundle that was written before.
+    """
+    from db.store import Store
+
+    if output is None and (not check or len(runs) > 1):
+        raise RequestError("-o FILE says where the bundle goes, such as -o my.zip.")
+    if output is not None:
+        _write(runs, output, Store(db))
+    if check:
+        return verify(output or Path(runs[0]), data_dir=data_dir, db=db, as_json=as_json)
+    if as_json:
+        print_json({"bundle": str(output)})
+    else:
+        print(f"Next:  {shlex.join(['python', '-m', 'bench', 'verify', str(output)])}")
+    return 0
+
+
+def verify(
+    file: File,
+    reproduce: Again = False,
+    fresh: FreshSeeds = 3,
+    time_limit: TimeLimit = "1h",
+    accelerator: Accelerator = "auto",
+    data_dir: DataDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Say line by line whether a bundle is true, and record nothing of it. Exit code 1 if it is rejected.
+
+    Metrics are recomputed from its predictions and from its weights, on the public test split and, where the task is
+    generated, on one drawn from this host's secret. Nothing that came with the bundle is run, unpickled or unpacked.
+    """
+    from bench.verify import Host
+    from db.store import Store
+
+    host = Host(store=Store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
+    verdict, _ = _judge(file, host, fresh if reproduce else 0)
+    if as_json:
+        print_json(verdict.document())
+    else:
+        _show(verdict)
+    return 0 if verdict.accepted else 1
+
+
+def import_(
+    file: File,
+    reproduce: Again = False,
+    fresh: FreshSeeds = 3,
+    correction: Annotated[
+        str | None, typer.Option(metavar="REASON", help="The runs take the place of earlier ones, for this reason.")
+    ] = None,
+    time_limit: TimeLimit = "1h",
+    accelerator: Accelerator = "auto",
+    data_dir: DataDir = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> int:
+    """Verify a bundle and, where it is accepted, record its runs with how far they are verified.
+
+    Importing it again changes nothing.
+    """
+    from bench.submissions import take_in
+    from bench.verify import Host
+    from db.store import Store
+
+    host = Host(store=Store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
+    verdict, sent = _judge(file, host, fresh if reproduce else 0)
+    intake = take_in(sent, host.store, correction=correction) if sent and verdict.accepted else None
+    if as_json:
+        print_json(verdict.document() | {"intake": intake and asdict(intake)})
+        return 0 if intake else 1
+    _show(verdict)
+    if intake:
+        for what, run_ids in asdict(intake).items():
+            print(f"{what:9} {len(run_ids)}  {' '.join(run_ids)}")
+    return 0 if intake else 1
+
+
+def retract(
+    run: Annotated[str, typer.Argument(help="A run's id, or its first characters.")],
+    reason: Annotated[str, typer.Option(help="Why. It stays with the run.")],
+    db: Db = None,
+) -> None:
+    """Say that a run no longer counts. Its row stays, with the reason."""
+    from db.store import Store
+
+    store = Store(db)
+    found = one_run(run, store)
+    if not reason.strip():
+        raise RequestError("--reason says why the run no longer counts.")
+    store.add_event(found, "retracted", reason)
+    print(f"Run {found.run_id} no longer counts.")
+
+
+def _write(prefixes: list[str], output: Path, store: "Store") -> None:
+    from bench.bundle.write import write_bundle
+    from bench.files import write_whole
+
+    runs = list({found.run_id: found for found in (one_run(prefix, store) for prefix in prefixes)}.values())
+    data = write_bundle(runs, store)
+    try:
+        write_whole(output, data)
+    except OSError as error:
+        raise RequestError(f"{output} can't be written: {error.strerror}.") from error
+    stderr.print(f"Wrote {output}: {len(runs)} runs, {len(data):,} bytes.", markup=False)
+    for left in _left_out(runs, store):
+        stderr.print(f"It lacks seed {left.seed} of {left.model} on {left.task}, run {left.run_id}.", markup=False)
+
+
+def _left_out(runs: list["Run"], store: "Store") -> list["Run"]:
+    """The other recorded seeds of the same cells: a submission has all of them, so that none is chosen."""
+    from bench.ranking import leaderboard
+
+    chosen = {run.run_id for run in runs}
+    cells = [set(row.run_ids) for row in leaderboard(store.runs())]
+    missing = {run_id for cell in cells if cell & chosen for run_id in cell - chosen}
+    return [run for run in store.runs() if run.run_id in missing]
+
+
+def _judge(file: Path, host: "Host", fresh: int) -> tuple["Verdict", "Sent | None"]:
+    """The verdict on a file, and what was sent where its structure allows to speak of that."""
+    from bench.bundle import BundleError
+    from bench.submissions import judge, read_file
+    from bench.verdict import Verdict
+
+    try:
+        sent = judge(read_file(file), host, fresh=fresh, listener=_announce)
+    except BundleError as error:
+        return Verdict(problem=str(error)), None
+    return sent.verdict, sent
+
+
+def _announce(request: "RunRequest") -> None:
+    stderr.print(f"training {request.model.name} on {request.spec.name} again, seed {request.seed}", markup=False)
+
+
+def _show(verdict: "Verdict") -> None:
+    print(f"bundle {verdict.identity}" if verdict.problem is None else f"  FAILED  structure: {verdict.problem}")
+    for run in verdict.runs:
+        print(f"{run.record.label} (run {run.record.run_id}): {run.rung}")
+        for finding in run.findings:
+            _show_finding(finding)
+    for finding in verdict.reproductions:
+        _show_finding(finding)
+    print(f"verdict: {'accepted' if verdict.accepted else 'rejected'}")
+
+
+def _show_finding(finding: "Finding") -> None:
+    print(f"  {MARKS[finding.passed]:7} {finding.check}: {finding.detail}")

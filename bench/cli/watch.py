@@ -1,0 +1,157 @@
+"""Tuning while it goes on: a live table on a terminal, a line now and then elsewhere."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from bench.cli.output import stderr
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from bench.owner import Owner
+    from bench.tune import Running, Session
+
+SHOWN = 10  # of the trials that have ended
+SECONDS_BETWEEN_DRAWINGS = 0.25
+SECONDS_BETWEEN_LINES = 30
+COLUMNS = ("study", "trial", "state", "metric", "best", "steps", "time", "where", "settings")
+
+
+class Watch:
+    """Shows a `Session` on stderr."""
+
+    def __init__(self, live: Live | None) -> None:
+        self._live = live
+        self._rows: deque[tuple[str, ...]] = deque(maxlen=SHOWN)
+        self._shown_at = time.monotonic()
+
+    def turn(self, session: "Session") -> None:
+        now = time.monotonic()
+        if self._live and now - self._shown_at > SECONDS_BETWEEN_DRAWINGS:
+            self._draw(self._live, session)
+        elif not self._live and now - self._shown_at > SECONDS_BETWEEN_LINES:
+            self._say(f"{_summary(session)}{_under_way(session)}")
+
+    def ended(self, session: "Session", owner: "Owner", trial: "FrozenTrial") -> None:
+        self._rows.append(_ended_row(owner, trial))
+        if self._live:
+            self._draw(self._live, session)
+        else:
+            self._say(f"{_name(owner)}, trial {trial.number}: {_ended_text(owner, trial)}; {_summary(session)}")
+
+    def again(self, running: "Running", reason: str) -> None:
+        self._say(f"{_name(running.owner)}, trial {running.proposal.trial.number} is tried again: {reason}")
+
+    def _say(self, text: str) -> None:
+        self._shown_at = time.monotonic()
+        stderr.print(text, markup=False)
+
+    def _draw(self, live: Live, session: "Session") -> None:
+        self._shown_at = time.monotonic()
+        table = Table(*COLUMNS, box=None, pad_edge=False, header_style="bold", expand=True)
+        for row in (*self._rows, *map(_running_row, session.running.values())):
+            table.add_row(*map(escape, row))
+        for column in table.columns:
+            column.no_wrap = True
+        live.update(Group(table, escape(_summary(session))), refresh=True)
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Somebody to show tuning to."""
+    if not stderr.is_terminal:
+        yield Watch(None)
+        return
+    with Live(console=stderr, auto_refresh=False, redirect_stdout=False) as live:
+        yield Watch(live)
+
+
+def _running_row(running: "Running") -> tuple[str, ...]:
+    owner, trial = running.owner, running.proposal.trial
+    return (
+        _name(owner), str(trial.number), "running", _value(running.value), _value(owner.best),
+        f"{running.step}/{owner.tuning.steps}", _duration(time.monotonic() - running.began), running.place or "",
+        _settings(trial.params),
+    )  # fmt: skip
+
+
+def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
+    from bench.outcome import STATES
+
+    return (
+        _name(owner), str(trial.number), STATES[trial.state], _value(_last(trial)), _value(owner.best),
+        str(trial.user_attrs.get("steps", "")), _lasted(trial), trial.user_attrs.get("place") or "",
+        trial.user_attrs.get("reason") or _settings(trial.params),
+    )  # fmt: skip
+
+
+def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
+    from bench.outcome import STATES
+
+    metric = owner.tuning.base.spec.metric
+    if "reason" in trial.user_attrs:
+        return trial.user_attrs["reason"]
+    return f"{STATES[trial.state]}, {metric} {_value(_last(trial))} in {_lasted(trial)}"
+
+
+def _summary(session: "Session") -> str:
+    """How far all of it is."""
+    words = [f"{session.done} of {session.count} trials have ended"]
+    if len(session.owners) == 1:
+        words.append(f"best {session.owners[0].tuning.base.spec.metric} {_value(session.owners[0].best)}")
+    if session.pool and session.pool.started < session.pool.workers:
+        words.append(
+            f"{session.pool.started} of {session.pool.workers} workers have started "
+            f"(each takes a processor and {session.pool.gpus:g} GPUs)"
+        )
+    if session.ended and session.began:
+        seconds = (time.monotonic() - session.began) / session.ended * (session.count - session.done)
+        words.append(f"about {_duration(seconds)} left")
+    return ", ".join(words)
+
+
+def _under_way(session: "Session") -> str:
+    """Each running trial in a few words."""
+    texts = [
+        f"{_name(running.owner)} trial {running.proposal.trial.number} at step {running.step} of "
+        f"{running.owner.tuning.steps}{f', {_value(running.value)}' if running.value is not None else ''}"
+        for running in session.running.values()
+    ]
+    return f"; running: {'; '.join(texts)}" if texts else ""
+
+
+def _name(owner: "Owner") -> str:
+    return f"{owner.tuning.base.model.name} · {owner.tuning.base.spec.name}"
+
+
+def _last(trial: "FrozenTrial") -> float | None:
+    """The value that the trial got, or the last one that it reported."""
+    reported = trial.intermediate_values
+    return trial.values[0] if trial.values else reported[max(reported)] if reported else None
+
+
+def _value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _lasted(trial: "FrozenTrial") -> str:
+    return _duration(trial.duration.total_seconds()) if trial.duration else "–"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    short = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in params.items()}
+    return " ".join(f"{name}={value}" for name, value in short.items())

@@ -1,0 +1,139 @@
+"""Writing results as text, and the ranking that follows from them, so that `git diff` shows a reviewer what changes."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.board import suite_board
+from bench.files import write_whole
+from bench.published import RANKING, import_files, read_file
+from bench.ranking.cells import EntryKey, entry_key
+from bench.reproduce import fru_paper
+from bench.suites import SUITES
+from db.record import DamagedError, Record, to_text
+from db.schema import OPEN, CurvePoint, Event, Run
+from db.store import Store
+
+MOST_POINTS = 20  # of a learning curve: enough to see it, and a diff of it can be read
+CURVE_DIGITS = 4
+DECIMALS = 6  # of the numbers of a ranking
+
+
+def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
+    """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
+
+    The cells of a paper that `bench reproduce` ran at its length have files too. Left out are runs that have not
+    ended, all others that belong to no suite or tier, and those of a model file by its path.
+
+    Returns:
+        The files of the entries and cells.
+
+    Raises:
+        DamagedError: a file that is there can't be read.
+    """
+    paths = []
+    for file, runs in (*_entries(store, model), *_cells(store, model)):
+        path = folder / file
+        records = {record.run.run_id: record for record in read_file(path)} if path.exists() else {}
+        for run in runs:
+            records[run.run_id] = _merged(_record(store, run), records.get(run.run_id))
+        write_whole(
+            path, to_text(sorted(records.values(), key=lambda record: (record.run.task, record.run.seed))).encode()
+        )
+        paths.append(path)
+    for stale in folder.rglob(RANKING):
+        stale.unlink()
+    for place, ranking in rankings(folder).items():
+        write_whole(
+            folder / place / RANKING, (json.dumps(_rounded_off(ranking), indent=1, allow_nan=False) + "\n").encode()
+        )
+    return paths
+
+
+def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
+    """The file of each entry of a suite, and its runs."""
+    ended = [run for run in store.runs(model=model) if run.status != OPEN and "@" not in run.model]
+    for suite in SUITES.values():
+        groups = defaultdict(list)
+        for run in ended:
+            if suite.includes(run) and run.budget in suite.tiers:
+                groups[entry_key(run)].append(run)
+        for entry, runs in sorted(groups.items()):
+            yield Path(suite.name, entry.tier, f"{_file_stem(entry)}.json"), runs
+
+
+def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
+    """The file of each cell of the FRU paper, by each protocol, and its runs."""
+    for cell in fru_paper.cells():
+        for protocol in fru_paper.PROTOCOLS:
+            runs = fru_paper.recorded(cell, protocol, store)
+            if runs and model in (None, cell.model):
+                yield Path(fru_paper.NAME, cell.task, f"{cell.stem}-{protocol}.json"), runs
+
+
+def _file_stem(entry: EntryKey) -> str:
+    by_hand = hashlib.sha256(entry.settings.encode()).hexdigest()[:8]
+    return "-".join([entry.model, entry.wrapper, entry.tuning] + [by_hand] * bool(entry.settings))
+
+
+def _record(store: Store, run: Run) -> Record:
+    events = [event for event in store.events(run.run_id) if not _is_mark(event)]
+    return Record(run, _thinned(store.curves(run)), events)
+
+
+def _merged(record: Record, there: Record | None) -> Record:
+    """A record with the events that its file has besides, a retraction by somebody else say."""
+    events = {(event.at, event.kind): event for each in (there, record) if each for event in each.events}
+    return replace(record, events=[events[key] for key in sorted(events)])
+
+
+def _is_mark(event: Event) -> bool:
+    """Whether it says only that this database read a file: no news for others."""
+    return event.kind == "imported" and "file" in event.data
+
+
+def _thinned(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    curves: defaultdict[str, list[CurvePoint]] = defaultdict(list)
+    for point in points:
+        curves[point.name].append(point)
+    return [_rounded(curve[index]) for curve in curves.values() for index in _spread(len(curve))]
+
+
+def _spread(count: int) -> list[int]:
+    """Indices of at most MOST_POINTS of so many, evenly, with both ends."""
+    most = min(count, MOST_POINTS)
+    return [round(part * (count - 1) / max(1, most - 1)) for part in range(most)]
+
+
+def _rounded(point: CurvePoint) -> CurvePoint:
+    value = None if point.value is None else float(f"{point.value:.{CURVE_DIGITS}g}")
+    return CurvePoint(name=point.name, epoch=point.epoch, step=point.step, value=value)
+
+
+def _rounded_off(value: Any) -> Any:
+    """Without the last digits, in which machines differ."""
+    if isinstance(value, dict):
+        return {name: _rounded_off(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded_off(part) for part in value]
+    return round(value, DECIMALS) if isinstance(value, float) else value
+
+
+def rankings(folder: Path) -> dict[str, dict[str, Any]]:
+    """`<suite>/<tier>` → the board that follows from a folder's files.
+
+    Raises:
+        DamagedError: a file can't be read.
+    """
+    with TemporaryDirectory(prefix="bench-") as scratch:
+        store = Store(str(Path(scratch) / "board.sqlite"))
+        for outcome in import_files(store, [folder]):
+            if outcome.problem:
+                raise DamagedError(outcome.problem)
+        boards = {(s.name, tier): suite_board(store, s, tier) for s in SUITES.values() for tier in s.tiers}
+    return {f"{suite}/{tier}": asdict(board) for (suite, tier), board in boards.items() if board.rows}

@@ -1,0 +1,22 @@
+"""What a run was trained on, in a few words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+UNKNOWN = "unknown"
+
+
+def hardware(environment: Mapping[str, Any]) -> str:
+    """The GPUs, or the processor and its threads: times can be compared where these words are equal.
+
+    Args:
+        environment: as a run records it.
+    """
+    execution = environment.get("execution", {})
+    if environment.get("gpu") and execution.get("accelerator") != "cpu":
+        devices = str(execution.get("devices", "1"))
+        return f"{environment['gpu']}" if devices == "1" else f"{environment['gpu']} × {devices}"
+    if not environment.get("cpu"):
+        return UNKNOWN
+    threads = environment.get("threads")
+    return f"{environment['cpu']}, {threads} thread{'s' * (threads != 1)}"

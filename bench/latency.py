@@ -1,0 +1,43 @@
+"""How long a recurrent network takes from an input to its output when a sequence arrives step by step."""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import torch
+
+from bench.network import has_state
+from models._base import SequenceModel
+
+TURNS, STEPS = 5, 20
+WARM_UP = 3  # what is compiled or allocated at a first call is not what a stream pays
+
+
+def step_seconds(mixers: Sequence[SequenceModel], device: torch.device) -> float | None:
+    """Seconds for one step of one sequence, all mixers together: the median of a few turns.
+
+    None where a mixer keeps no state, or where its `step` fails: that is for `bench check` to report, and no reason to
+    lose what was trained.
+    """
+    if not has_state(mixers):
+        return None
+    try:
+        return sum(_one(mixer, device) for mixer in mixers)
+    except Exception:
+        return None
+
+
+@torch.no_grad()
+def _one(mixer: SequenceModel, device: torch.device) -> float:
+    x_BD = torch.zeros(1, mixer.input_size, device=device)
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    turns = []
+    for _ in range(WARM_UP + TURNS):
+        state = mixer.initial_state(1)
+        synchronize()
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            _, state = mixer.step(x_BD, state)
+        synchronize()
+        turns.append((time.perf_counter() - start) / STEPS)
+    return statistics.median(turns[WARM_UP:])

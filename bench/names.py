@@ -1,0 +1,19 @@
+"""The names of architectures and task families: the stems of their files, with `_` read as `-`. Nothing is imported."""
+
+from pathlib import Path
+
+from bench import ROOT
+
+
+def stems(folder: str) -> dict[str, Path]:
+    """Name → file."""
+    return {dashed(path.stem): path for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_")}
+
+
+def dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def families_of(task: str) -> list[str]:
+    """The families that may have a variant of that name, the longest name first."""
+    return sorted((name for name in stems("datamodules") if task == name or task.startswith(f"{name}-")), key=len)[::-1]

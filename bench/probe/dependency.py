@@ -1,0 +1,38 @@
+"""Dependency length: the longest variant of a task family that an architecture still solves, in the same training."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from bench.ranking import score
+from bench.registry import FoundTask
+from bench.request import RunRequest
+from db.schema import Run
+
+THRESHOLD = 0.9  # of the way from the trivial predictor to a solved task
+
+
+def ladder(task: FoundTask) -> list[FoundTask]:
+    """The family's variants, shortest first."""
+    variants = [FoundTask(task.cls, name) for name in task.cls.variants]
+    return sorted(variants, key=lambda variant: variant.build().spec.seq_len)
+
+
+def rung(requests: Sequence[RunRequest], runs: Sequence[Run]) -> dict[str, Any]:
+    """One variant: the mean utility over its seeds."""
+    mean = fmean(score(run) for run in runs) / 100
+    spec = requests[0].spec
+    return {
+        "task": spec.name,
+        "length": spec.seq_len,
+        "utility": mean,
+        "solved": mean >= THRESHOLD,
+        "run_ids": [run.run_id for run in runs],
+    }
+
+
+def ends(rungs: Sequence[dict[str, Any]]) -> dict[str, int | None]:
+    """Where the search ended: the rungs are solved up to the last one at most."""
+    solved = [each["length"] for each in rungs if each["solved"]]
+    unsolved = [each["length"] for each in rungs if not each["solved"]]
+    return {"longest_solved": max(solved, default=None), "first_unsolved": min(unsolved, default=None)}

@@ -1,0 +1,229 @@
+"""Carrying out probes: the runs they need, made where there are none, and the events that keep what was found."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model
+
+from bench.cells import CellListener, carry_out
+from bench.errors import RequestError
+from bench.network import build
+from bench.presets import load
+from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, dependency
+from bench.probe.extrapolation import extrapolate
+from bench.probe.gradient_flow import measure
+from bench.registry import FoundModel, FoundTask, find_task
+from bench.request import Execution, RunRequest, SettingFlags, build_request, word
+from bench.suites import Suite
+from datamodules._base import Samples, SequenceDataModule
+from datamodules._generated import GeneratedTask
+from datamodules._spec import TaskSpec
+from db.schema import Run
+from db.store import Store
+from models._wrappers import Wrapper
+
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
+FLOW_SAMPLES = 4
+EXTRAPOLATED_SAMPLES = 500
+REASONS = {
+    GRADIENT_FLOW: "gradients over time",
+    DEPENDENCY_LENGTH: "the longest variant that is solved",
+    LENGTH_EXTRAPOLATION: "longer sequences than trained on",
+}
+
+Teller = Callable[[str], None]
+
+
+class LeftOutError(Exception):
+    """A probe that does not apply to this model and task, or can't be made here. The message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing:
+    """What is probed: a model's run of seed 0 on a task, and runs like it on the family's other variants."""
+
+    model: FoundModel
+    task: FoundTask
+    flags: SettingFlags
+    use_preset: bool
+    seeds: int
+    lengths: tuple[int, ...] | None
+    """Of gradient flow; LENGTHS unless given, or the task's own where it has one length only."""
+
+    @property
+    def run(self) -> RunRequest:
+        return self.request(self.task)
+
+    def request(self, task: FoundTask) -> RunRequest:
+        """The run of seed 0 on a variant; with a preset, which is the probed task's on the others too.
+
+        Raises:
+            RequestError: the settings are not legal, the model does not fit, or has no preset.
+        """
+        flags = self.flags
+        if self.use_preset:
+            flags = replace(flags, preset=load(build_request(self.model, self.task, flags, seed=0)))
+        return build_request(self.model, task, flags, seed=0)
+
+
+def as_in(suite: Suite, task: FoundTask, flags: SettingFlags) -> SettingFlags:
+    """The flags over the training that a suite gives to a task of the family, where it has one."""
+    trained = [training for name, training in suite.tasks.items() if find_task(name).cls is task.cls]
+    words = [f"{name}={word(value)}" for training in trained[:1] for name, value in training.items()]
+    return replace(flags, assignments=[*words, *flags.assignments])
+
+
+class Prober:
+    """Makes probes, one method each, which returns the event's data.
+
+    Args:
+        tell: hears what is being measured.
+    """
+
+    def __init__(
+        self, probing: Probing, store: Store, execution: Execution, on_cell: CellListener, tell: Teller
+    ) -> None:
+        self.probing, self.store, self.execution = probing, store, execution
+        self.on_cell, self.tell = on_cell, tell
+
+    def make(self, probe: str) -> dict[str, Any]:
+        """
+        Raises:
+            LeftOutError: it does not apply.
+            RequestError: the request is wrong.
+            KeyboardInterrupt: a run was interrupted.
+        """
+        find = {
+            GRADIENT_FLOW: self.gradient_flow,
+            DEPENDENCY_LENGTH: self.dependency_length,
+            LENGTH_EXTRAPOLATION: self.length_extrapolation,
+        }[probe]
+        return find()
+
+    def recorded(self, requests: Sequence[RunRequest]) -> list[Run]:
+        """The runs, made where there are none."""
+        if carry_out(list(requests), self.store, self.execution, time_limit=float("inf"), listener=self.on_cell):
+            raise KeyboardInterrupt
+        runs = [self.store.result(request.run_id) for request in requests]
+        if None in runs:
+            raise LeftOutError("a run is being carried out by another process; wait for it to end")
+        return [run for run in runs if run is not None]
+
+    def gradient_flow(self) -> dict[str, Any]:
+        request = self.probing.run
+        task = request.task.build(data_dir=self.execution.data_dir, with_tests=False)
+        lengths = self._lengths(task)
+        (run,) = self.recorded([request])
+        states = ["initialisation"] + ["trained"] * (self._missing_weights(run) is None)
+        question = {
+            "probe": GRADIENT_FLOW, "task": request.spec.name, "trained_at": request.spec.seq_len,
+            "samples": FLOW_SAMPLES, "lengths": lengths, "states": states,
+        }  # fmt: skip
+        if known := self._known(run, question):
+            return known
+        measured = []
+        for state in states:
+            for length in lengths:
+                self.tell(f"gradient flow of {run.model} on {run.task}, {state}, T = {length:,}")
+                spec, samples = _drawn(task, FLOW_SAMPLES, length)
+                network = self._trained(request) if state == "trained" else _untrained(request, spec)
+                measured.append({"when": state, **measure(network, spec, samples)})
+        return self._keep(run, question | {"measured": measured})
+
+    def length_extrapolation(self) -> dict[str, Any]:
+        request = self.probing.run
+        task = _resizable(request.task.build(with_tests=False))
+        (run,) = self.recorded([request])
+        if reason := self._missing_weights(run):
+            raise LeftOutError(reason)
+        question = {
+            "probe": LENGTH_EXTRAPOLATION, "task": run.task, "trained_at": request.spec.seq_len,
+            "samples": EXTRAPOLATED_SAMPLES, "metric": request.spec.metric,
+        }  # fmt: skip
+        if known := self._known(run, question):
+            return known
+        self.tell(f"length extrapolation of {run.model} on {run.task}")
+        lengths = extrapolate(self._trained(request), task, EXTRAPOLATED_SAMPLES)
+        return self._keep(run, question | {"lengths": lengths})
+
+    def dependency_length(self) -> dict[str, Any]:
+        probing = self.probing
+        _resizable(probing.task.build(with_tests=False))
+        rungs: list[dict[str, Any]] = []
+        for variant in dependency.ladder(probing.task):
+            first = probing.request(variant)
+            requests = [replace(first, seed=seed) for seed in range(probing.seeds)]
+            rungs.append(dependency.rung(requests, self.recorded(requests)))
+            if not rungs[-1]["solved"]:
+                break
+        (run,) = self.recorded([probing.run])
+        question = {
+            "probe": DEPENDENCY_LENGTH, "family": probing.task.family, "threshold": dependency.THRESHOLD,
+            "seeds": list(range(probing.seeds)), "training": probing.run.settings.training.length, "rungs": rungs,
+        }  # fmt: skip
+        return self._known(run, question) or self._keep(run, question | dependency.ends(rungs))
+
+    def _lengths(self, task: SequenceDataModule) -> list[int]:
+        """Raises RequestError: the task can't be drawn at a length that was asked for."""
+        given = self.probing.lengths
+        if not _is_resizable(task):
+            if given not in (None, (task.spec.seq_len,)):
+                raise RequestError(f"{task.spec.name} has {task.spec.seq_len} steps, no others: leave --lengths out.")
+            return [task.spec.seq_len]
+        for length in given or ():
+            try:
+                _resizable(task).resized(length)
+            except ValueError as error:
+                raise RequestError(f"--lengths for {task.spec.name}: {error}.") from error
+        return list(given or LENGTHS)
+
+    def _missing_weights(self, run: Run) -> str | None:
+        if run.status != "finished":
+            return f"run {run.run_id} has no trained network: {run.status}, {run.reason}"
+        if not self._weights(run.run_id).exists():
+            return f"the weights of run {run.run_id} are not on this machine: it was recorded elsewhere"
+        return None
+
+    def _weights(self, run_id: str) -> Path:
+        return self.store.artifacts / run_id / "weights.safetensors"
+
+    def _trained(self, request: RunRequest) -> Wrapper:
+        network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+        load_model(network, str(self._weights(request.run_id)))
+        return network
+
+    def _known(self, run: Run, question: dict[str, Any]) -> dict[str, Any] | None:
+        """The latest answer to the same question about the run."""
+        answers = [event.data for event in self.store.events(run.run_id) if event.kind == "probe"]
+        return next((data for data in reversed(answers) if question.items() <= data.items()), None)
+
+    def _keep(self, run: Run, data: dict[str, Any]) -> dict[str, Any]:
+        return self.store.add_event(run, "probe", REASONS[data["probe"]], data).data
+
+
+def _untrained(request: RunRequest, spec: TaskSpec) -> Wrapper:
+    """As the run's network began, but built for the length of `spec`."""
+    torch.manual_seed(request.seed)
+    return build(request.model.cls, request.wrapper, request.settings, spec)
+
+
+def _is_resizable(task: SequenceDataModule) -> bool:
+    return isinstance(task, GeneratedTask) and task.resized(task.spec.seq_len) is not None
+
+
+def _resizable(task: SequenceDataModule) -> GeneratedTask:
+    """Raises LeftOutError: the task's length can't be chosen."""
+    if not _is_resizable(task):
+        raise LeftOutError(f"{task.spec.name} has sequences of {task.spec.seq_len} steps only")
+    assert isinstance(task, GeneratedTask)
+    return task
+
+
+def _drawn(task: SequenceDataModule, count: int, length: int) -> tuple[TaskSpec, Samples]:
+    """Fresh samples, or the first to validate on where a task can't be drawn at will."""
+    if _is_resizable(task):
+        return _resizable(task).fresh(count, length)
+    return task.spec, task.decode(task.split("validation").gather(torch.arange(count)))

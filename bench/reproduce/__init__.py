@@ -1,0 +1,1 @@
+"""Papers' protocols, run by this harness: the settings as data, the runs, and published beside measured."""

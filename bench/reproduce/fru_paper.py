@@ -1,0 +1,195 @@
+"""The protocol of the FRU paper (Zhang et al. 2018), from the configurations that its authors published.
+
+`fru_paper.csv` has their cells: task, architecture, training and sizes (github.com/limbo018/FRU, `test/*/*.json`; an
+empty clip is none). `fru_paper_published.csv` has what the paper reports, each number with the place where it was read;
+a number that nobody has read is not there. docs/reproduce.md says how each protocol trains and what differs.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench import FRU_PAPER_PROTOCOL
+from bench.errors import unknown
+from bench.registry import FoundTask, find_model, find_task
+from bench.request import RunRequest, SettingFlags, build_request
+from datamodules._files import DataError
+from datamodules._fru_paper import FOUND, SUFFIX
+from db.schema import Run
+from db.store import Store
+
+NAME = "fru-paper"
+TITLE = "Zhang, Lin, Song & Dhillon, Learning Long Term Dependencies via Fourier Recurrent Units, ICML 2018"
+URL = "https://arxiv.org/abs/1803.06585"
+CODE = "https://github.com/limbo018/FRU"
+TRIES = "The authors write that where a model did not converge they tried three times and reported the best."
+UNREAD = "not read: the paper's text could not be had where this was written"
+PROTOCOLS = ("ours", "authors")
+MOST_SEEDS = 20  # of a cell that are looked for
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One of the paper's configurations."""
+
+    row: dict[str, str]
+    """As the file has it."""
+
+    @property
+    def task(self) -> str:
+        return self.row["task"]
+
+    @property
+    def model(self) -> str:
+        return self.row["model"]
+
+    @property
+    def name(self) -> str:
+        """As the paper writes it: FRU with its frequencies and statistics."""
+        sizes = f"({self.row['num_freqs']},{self.row['stat_size']})" if self.model == "fru" else ""
+        return f"{self.model.upper()}{sizes}"
+
+    @property
+    def stem(self) -> str:
+        """Its name in that of a file: fru-60-10."""
+        return "-".join([self.model, *([self.row["num_freqs"], self.row["stat_size"]] if self.model == "fru" else [])])
+
+    @property
+    def epochs(self) -> int:
+        return int(self.row["epochs"])
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What differs from the harness's defaults, by its names."""
+        row = self.row
+        training = {
+            "lr": float(row["learning_rate"]),
+            "lr_schedule": "staircase",
+            "lr_decay": float(row["lr_decay_per_1000_steps"]),
+            "clip_norm": float(row["clip_grad_norm"]) if row["clip_grad_norm"] else None,
+            "batch_size": int(row["batch"]),
+            "epochs": self.epochs,
+            "patience": None,
+        }
+        around = {"embed_size": int(row["units"]), "dropout": round(1 - float(row["dropout_keep"]), 6)}
+        return training | (around if self.task == "imdb" else {}) | self._sizes()
+
+    def _sizes(self) -> dict[str, Any]:
+        row, units = self.row, int(self.row["units"])
+        if self.model in ("lstm", "rnn"):
+            return {"hidden_size": units}
+        sizes = {"output_size": units, "recur_size": int(row["recur_size"]), "stat_size": int(row["stat_size"])}
+        if self.model == "sru":
+            return sizes | {"decays": [float(word) for word in row["decays"].split("|")]}
+        highest = {"max_freq": float(row["max_freq"])} if float(row["max_freq"]) > 0 else {}
+        return sizes | {"num_freqs": int(row["num_freqs"])} | highest
+
+    def published(self) -> dict[str, Any]:
+        """What the paper reports: `value` and `params`, null where nobody has read them, with `source` or `reason`."""
+        with (FOLDER / "fru_paper_published.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                if (row["task"], row["cell"]) == (self.task, self.name):
+                    value = float(row["value"]) if row["value"] else None
+                    params = int(row["params"]) if row["params"] else None
+                    return {"value": value, "params": params, "source": row["source"], "reason": None}
+        return {"value": None, "params": None, "source": None, "reason": UNREAD}
+
+    def params_by_authors_code(self, inputs: int, outputs: int, vocabulary: int) -> int:
+        """Trainable numbers as the shapes in their code have them, readout and embedding with it.
+
+        Their LSTM and RNN have one bias a gate, torch's have two.
+        """
+        row, units = self.row, int(self.row["units"])
+        inputs = units if vocabulary else inputs
+        gates = {"lstm": 4, "rnn": 1}.get(self.model)
+        if gates:
+            core = gates * units * (inputs + units + 1)
+        else:
+            summaries = int(row["num_freqs"]) if self.model == "fru" else len(row["decays"].split("|"))
+            recur, stats = int(row["recur_size"]), int(row["stat_size"])
+            phases = summaries if self.model == "fru" else 0
+            core = (recur + units) * (summaries * stats + 1) + stats * (inputs + recur + 1) + phases
+        return core + outputs * (units + 1) + vocabulary * units
+
+
+def cells() -> list[Cell]:
+    with (FOLDER / "fru_paper.csv").open(newline="") as file:
+        return [Cell(row) for row in csv.DictReader(file)]
+
+
+def chosen(tasks: Sequence[str], models: Sequence[str]) -> list[Cell]:
+    """The cells of some tasks and architectures; of all where none is named.
+
+    Raises:
+        RequestError: the paper has no such task or architecture.
+    """
+    every = cells()
+    for what, names, legal in (
+        ("task of the paper", tasks, {cell.task for cell in every}),
+        ("model of the paper", models, {cell.model for cell in every}),
+    ):
+        for name in names:
+            if name not in legal:
+                raise unknown(what, name, legal)
+    return [cell for cell in every if cell.task in (tasks or [cell.task]) and cell.model in (models or [cell.model])]
+
+
+class AuthorsRequest(RunRequest):
+    """A run by the authors' protocol. It has a task and a protocol number of its own, so no board can mix it in."""
+
+    protocol = FRU_PAPER_PROTOCOL
+
+    @property
+    def command(self) -> str:
+        """The command that makes this run, with the seeds before it and the model's other cells."""
+        words = f"python -m bench reproduce {NAME} --only {_task(self)} --models {self.model.name} --protocol authors"
+        epochs = f" --epochs {self.settings.training.epochs}" if self.sources["epochs"] == "flag" else ""
+        return f"{words} --seeds {self.seed + 1}{epochs}"
+
+
+def requests(cell: Cell, protocol: str, seeds: int, epochs: int | None) -> list[RunRequest]:
+    """The runs of a cell.
+
+    Args:
+        protocol: "ours" or "authors".
+        epochs: in place of the paper's.
+    """
+    task = find_task(cell.task) if protocol == "ours" else FoundTask(FOUND[cell.task], f"{cell.task}{SUFFIX}")
+    flags = SettingFlags(preset=cell.settings, epochs=epochs, wrapper="plain")
+    first = build_request(find_model(cell.model), task, flags, seed=0)
+    kind = RunRequest if protocol == "ours" else AuthorsRequest
+    return [kind(**vars(first) | {"seed": seed}) for seed in range(seeds)]
+
+
+def recorded(cell: Cell, protocol: str, store: Store) -> list[Run]:
+    """The runs of a cell at the paper's length that have ended, seeds 0, 1, …"""
+    runs = [store.result(request.run_id) for request in requests(cell, protocol, MOST_SEEDS, None)]
+    return [run for run in runs if run is not None]
+
+
+def available(
+    runs: Sequence[RunRequest], store: Store, data_dir: str | None
+) -> tuple[list[RunRequest], dict[str, str]]:
+    """The runs that are not recorded and whose data can be had; and task → why its data can't be."""
+    todo = [run for run in runs if store.result(run.run_id) is None]
+    reasons: dict[str, str] = {}
+    for run in {run.spec.name: run for run in todo}.values():
+        if _task(run) not in reasons and (reason := _unavailable(run, data_dir)):
+            reasons[_task(run)] = reason
+    return [run for run in todo if _task(run) not in reasons], reasons
+
+
+def _task(run: RunRequest) -> str:
+    return run.spec.name.removesuffix(SUFFIX)
+
+
+def _unavailable(run: RunRequest, data_dir: str | None) -> str | None:
+    try:
+        run.task.build(data_dir=data_dir).prepare_data()
+    except DataError as error:
+        return str(error)
+    return None

@@ -1,0 +1,216 @@
+"""The tables that documents show, each a function from the store to Markdown."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from bench.board import suite_board
+from bench.errors import RequestError, unknown
+from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
+from bench.ranking import SuiteRow
+from bench.reproduce.fru_paper import Cell, cells, recorded
+from bench.results.figures import file_name, has_data
+from bench.results.source import counted, name_of, probes
+from bench.suites import Suite, find_suite
+from db.schema import Run
+from db.store import Store
+
+NONE = "–"
+
+Row = Mapping[str, str]
+
+
+def render(store: Store, words: Sequence[str]) -> str:
+    """The table of a marker's words: its name and its arguments.
+
+    Raises:
+        RequestError: there is no such table, or it takes other arguments.
+    """
+    name, *arguments = words
+    if name not in TABLES:
+        raise unknown("table", name, TABLES)
+    table, wanted = TABLES[name]
+    if len(arguments) != len(wanted):
+        raise RequestError(f"{name} takes {' '.join(wanted) or 'nothing'}; got {' '.join(arguments) or 'nothing'}.")
+    return table(store, *arguments)
+
+
+def board(store: Store, suite: str, tier: str) -> str:
+    """The ranked entries of a suite's tier."""
+    rows = [
+        {
+            "rank": NONE if row.rank_low is None else f"{row.rank_low}–{row.rank_high}",
+            "architecture": _entry(row),
+            "score": _number(row.score, ".1f"),
+            "95%": NONE if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}",
+            "parameters": f"{row.params:,.0f}",
+            "tasks": f"{row.tasks_done} of {row.tasks_total}",
+            "seeds": str(row.seeds),
+            "failed": str(row.failures),
+        }
+        for row in _board(store, suite, tier)
+    ]
+    return _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+
+
+def scores(store: Store, suite: str, tier: str) -> str:
+    """Mean score and standard deviation over seeds, an entry a row, a task a column."""
+    rows = [
+        {"architecture": _entry(row)} | {each.task: _score(each) for each in row.tasks}
+        for row in _board(store, suite, tier)
+    ]
+    return _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+
+
+def times(store: Store, suite: str, tier: str) -> str:
+    """Seconds of training, the mean over seeds, of the runs that finished, whatever machines made them."""
+    found = find_suite(suite)
+    seconds: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in counted(store):
+        if found.includes(run) and run.budget == tier and run.status == "finished":
+            seconds[f"{run.model} ({run.wrapper})"][run.task].append(run.train_seconds)
+    rows = [
+        {"architecture": name} | {task: _number(fmean(by[task]) if by[task] else None, ",.0f") for task in found.tasks}
+        for name, by in sorted(seconds.items())
+    ]
+    return _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+
+
+def fru_paper(store: Store) -> str:
+    """Published beside measured, of the cells that were run at the paper's length."""
+    rows = []
+    for cell in cells():
+        by_protocol = {protocol: _of_cell(store, cell, protocol) for protocol in ("authors", "ours")}
+        if any(by_protocol.values()):
+            published = cell.published()
+            rows.append({
+                "task": cell.task,
+                "architecture": cell.name,
+                "metric": next(run for runs in by_protocol.values() for run in runs).metric_name,
+                "published": _number(published["value"], ".4g"),
+                "authors' protocol": _spread(by_protocol["authors"]),
+                "our protocol": _spread(by_protocol["ours"]),
+                "parameters": f"{next(run for runs in by_protocol.values() for run in runs).params_total:,}",
+            })  # fmt: skip
+    return _table(rows, "python -m bench reproduce fru-paper")
+
+
+def gradient_flow(store: Store, task: str) -> str:
+    """Norms at both ends of the sequence, at the shortest and the longest length that were measured."""
+    rows = []
+    for run, data in probes(store, GRADIENT_FLOW):
+        if data["task"] == task:
+            ends = {min(data["lengths"]), max(data["lengths"])}
+            rows += [_flow_row(run, each) for each in data["measured"] if each["length"] in ends]
+    return _table(rows, f"python -m bench probe --model fru --task {task}")
+
+
+def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
+    gain, bounds = measured["state_gain"], measured["bounds"] or {}
+    return {
+        "architecture": name_of(run),
+        "when": measured["when"],
+        "T": f"{measured['length']:,}",
+        "‖∂loss/∂x‖, last step": _number(measured["input"][0], ".2g"),
+        "first step": _number(measured["input"][-1], ".2g"),
+        "‖∂loss/∂u₀‖": _number(measured["initial_state"], ".2g"),
+        "gain": NONE if gain is None else f"{_number(gain['low'], '.2g')} to {_number(gain['high'], '.2g')}",
+        "bounds": f"{_number(bounds.get('lower'), '.2g')} to {_number(bounds.get('upper'), '.2g')}" if bounds else NONE,
+    }
+
+
+def dependency_length(store: Store, family: str) -> str:
+    """The longest variant that is solved, and the first that is not."""
+    rows = [
+        {
+            "architecture": name_of(run),
+            "solved up to T": _number(data["longest_solved"], ","),
+            "not solved at T": _number(data["first_unsolved"], ","),
+            "training": data["training"],
+            "seeds": str(len(data["seeds"])),
+        }
+        for run, data in probes(store, DEPENDENCY_LENGTH)
+        if data["family"] == family
+    ]
+    return _table(rows, f"python -m bench probe --model fru --task {family}")
+
+
+def length_extrapolation(store: Store, task: str) -> str:
+    """Utility at T, 2T and 4T."""
+    rows = [
+        {"architecture": name_of(run)}
+        | {f"T = {each['length']:,}": f"{each['utility']:.3f}" for each in data["lengths"]}
+        for run, data in probes(store, LENGTH_EXTRAPOLATION)
+        if data["task"] == task
+    ]
+    return _table(rows, f"python -m bench probe --model fru --task {task}")
+
+
+def figure(store: Store, name: str, task: str) -> str:
+    """A link to a figure, which `bench results --figures` draws."""
+    if not has_data(store, name, task):
+        return _table([], f"python -m bench probe --model fru --task {task}")
+    return f"![{name} on {task}]({file_name(name, task)})"
+
+
+Table = Callable[..., str]
+FIGURE = "figure"
+TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
+    "board": (board, ("SUITE", "TIER")),
+    "scores": (scores, ("SUITE", "TIER")),
+    "times": (times, ("SUITE", "TIER")),
+    "fru-paper": (fru_paper, ()),
+    GRADIENT_FLOW: (gradient_flow, ("TASK",)),
+    DEPENDENCY_LENGTH: (dependency_length, ("FAMILY",)),
+    LENGTH_EXTRAPOLATION: (length_extrapolation, ("TASK",)),
+    FIGURE: (figure, ("NAME", "TASK")),
+}
+"""Name → the table and what it takes."""
+
+
+def _board(store: Store, name: str, tier: str) -> tuple[SuiteRow, ...]:
+    suite: Suite = find_suite(name)
+    if tier not in suite.tiers:
+        raise unknown("tier", tier, suite.tiers)
+    return suite_board(store, suite, tier).rows
+
+
+def _entry(row: SuiteRow) -> str:
+    words = [row.settings] * bool(row.settings) + ["tuned"] * (row.tuning == "preset")
+    return f"{row.model} ({', '.join([row.wrapper, *words])})"
+
+
+def _score(each: Any) -> str:
+    if each.score is None:
+        return NONE
+    return f"{each.score:.1f}" if each.std is None else f"{each.score:.1f} ± {each.std:.1f}"
+
+
+def _of_cell(store: Store, cell: Cell, protocol: str) -> list[Run]:
+    withdrawn = store.standing().withdrawn
+    return [run for run in recorded(cell, protocol, store) if run.run_id not in withdrawn]
+
+
+def _spread(runs: Sequence[Run]) -> str:
+    """Mean, standard deviation and count of the runs that finished; how many did not."""
+    values = [run.metric_value for run in runs if run.metric_value is not None]
+    failed = f", {len(runs) - len(values)} failed" if len(values) < len(runs) else ""
+    if not values:
+        return f"{NONE}{failed}"
+    deviation = f" ± {stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{fmean(values):.4g}{deviation} ({len(values)} seed{'s' * (len(values) > 1)}{failed})"
+
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None else format(value, form)
+
+
+def _table(rows: Iterable[Row], command: str) -> str:
+    """Markdown; without rows, the command that makes some."""
+    rows = list(rows)
+    if not rows:
+        return f"*No runs yet:* `{command}`"
+    heading = list(rows[0])
+    lines = [heading, ["---"] * len(heading), *([row.get(name, NONE) for name in heading] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,202 @@
+"""How soon the board is on screen with 10,000 runs and 1,000 runs' curves, and how soon a filter answers.
+
+    python -m benchmarks.board_speed
+
+Fills a database through the store, serves it as `python -m bench app` does, and looks at it in headless Chromium. A
+new visitor's browser has nothing cached; that of one who returns has the app's own files. Prints seconds on the clock
+and of processor time, for which other programs on the machine matter less.
+"""
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from urllib.request import urlopen
+
+import psutil
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+from bench.registry import model_names
+from bench.suites import SUITES
+from db.store import Store
+from tests.synthetic import fill
+
+MODELS, RUNS, CURVES = 36, 10_000, 1_000
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WAIT = 60_000  # milliseconds
+SCREEN: ViewportSize = {"width": 1280, "height": 900}
+
+
+def make_database(path: Path) -> int:
+    """Every cell of every suite and tier for 36 models, and runs without a tier up to 10,000."""
+    store = Store(str(path))
+    names = model_names()
+    models = [*names, *(f"model-{index}" for index in range(MODELS - len(names)))]
+    count = 0
+    for suite in SUITES.values():
+        left = max(0, CURVES - count)
+        count += len(fill(store, models=models, suite=suite.name, tiers=suite.tiers, curves=left))
+    extra = RUNS - count
+    count += len(fill(store, models=["fru"], suite="quick-v1", seeds=extra // 4, budget=None, machine=1))
+    return count
+
+
+@contextmanager
+def served(path: Path) -> Iterator[tuple[str, psutil.Process]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "bench", "app", "--port", str(port), "--db", str(path)]
+    address = f"http://127.0.0.1:{port}"
+    started = time.perf_counter()
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # noqa: S603
+        while True:
+            try:
+                urlopen(f"{address}/_stcore/health").close()  # noqa: S310
+                break
+            except OSError:
+                assert process.poll() is None, process.stderr and process.stderr.read()
+                time.sleep(0.05)
+        print(f"serving after {time.perf_counter() - started:.1f} s")
+        yield address, psutil.Process(process.pid)
+        process.terminate()
+
+
+class Took(NamedTuple):
+    """Seconds."""
+
+    clock: float
+    server: float
+    """Of processor time, as the next."""
+    all: float
+    """Of the server and the browser; of processes that lived on."""
+
+
+class Clock:
+    def __init__(self, server: psutil.Process) -> None:
+        self.server = server
+
+    def time(self, work: Callable[[], object]) -> Took:
+        before, started = self._busy(), time.perf_counter()
+        work()
+        took, after = time.perf_counter() - started, self._busy()
+        used = {pid: after[pid] - before.get(pid, 0) for pid in after}
+        return Took(took, used[self.server.pid], sum(used.values()))
+
+    def _busy(self) -> dict[int, float]:
+        times = {}
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                times[process.pid] = sum(process.cpu_times()[:2])
+        return times
+
+
+def first_view(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", name="scores highest")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_test_id("stDataFrame").locator("canvas").first).to_be_visible(timeout=WAIT)
+
+
+def first_views(browser: Browser, address: str, clock: Clock, turns: int) -> list[Took]:
+    """Each in a browser context of its own, as of a new visitor."""
+    times = []
+    for _ in range(turns):
+        page = browser.new_context(viewport=SCREEN).new_page()
+        times.append(clock.time(lambda: first_view(page, address)))  # noqa: B023
+        page.context.close()
+    return times
+
+
+def further_views(browser: Browser, address: str, clock: Clock, turns: int) -> list[Took]:
+    """New sessions of the app in one browser context."""
+    context = browser.new_context(viewport=SCREEN)
+    times = []
+    for _ in range(turns + 1):
+        page = context.new_page()
+        times.append(clock.time(lambda: first_view(page, address)))  # noqa: B023
+        page.close()
+    context.close()
+    return times[1:]
+
+
+def filters(browser: Browser, address: str, clock: Clock, turns: int) -> dict[str, list[Took]]:
+    """A search, a filter and a change of tier, on a page whose charts are drawn."""
+    page = browser.new_page(viewport=SCREEN)
+    first_view(page, address)
+    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible(timeout=WAIT)
+    page.wait_for_timeout(3_000)
+    times: dict[str, list[Took]] = {"search": [], "filter": [], "tier": []}
+    for _ in range(turns):
+        times["search"].append(clock.time(lambda: search(page)))
+        page.get_by_role("searchbox").first.fill("")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(" of 36 entries")).to_be_hidden(timeout=WAIT)
+        page.get_by_role("button", name="Filters").click()
+        page.wait_for_timeout(1_000)
+        times["filter"].append(clock.time(lambda: causal(page)))
+        page.get_by_role("button", name="Clear", exact=True).click()
+        expect(page.get_by_text(" of 36 entries")).to_be_hidden(timeout=WAIT)
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(1_000)
+        for tier in ("100k", "10k"):
+            times["tier"].append(clock.time(lambda: choose(page, tier)))  # noqa: B023
+            page.wait_for_timeout(1_000)
+    return times
+
+
+def search(page: Page) -> None:
+    page.get_by_role("searchbox").first.fill("gated")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(" of 36 entries")).to_be_visible(timeout=WAIT)
+
+
+def causal(page: Page) -> None:
+    page.get_by_role("radio", name="causal", exact=True).click()
+    expect(page.get_by_text(" of 36 entries")).to_be_visible(timeout=WAIT)
+
+
+def choose(page: Page, tier: str) -> None:
+    page.get_by_role("radio", name=tier, exact=True).click()
+    expect(page.get_by_role("heading", name=f"highest at {tier}")).to_be_visible(timeout=WAIT)
+
+
+def shown(name: str, times: list[Took]) -> None:
+    clock, server, everything = map(statistics.median, zip(*times, strict=True))
+    worst = max(each.clock for each in times)
+    print(f"{name:30} median {clock:.2f} s, worst of {len(times)} {worst:.2f} s; ", end="")
+    print(f"processors: server {server:.2f} s, with Chromium {everything:.2f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="A database to fill, or one that was filled before.")
+    options = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        path = options.keep or Path(folder) / "board.sqlite"
+        if not path.exists():
+            started = time.perf_counter()
+            print(f"recorded {make_database(path):,} runs in {time.perf_counter() - started:.0f} s")
+        with served(path) as (address, server), sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            clock = Clock(server)
+            shown("first visitor after the start", first_views(browser, address, clock, 1))
+            shown("first view of a new visitor", first_views(browser, address, clock, options.turns))
+            shown("first view of who returns", further_views(browser, address, clock, options.turns))
+            for name, times in filters(browser, address, clock, options.turns).items():
+                shown(name, times)
+            browser.close()
+        print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""How long a sequence may be: the longest variant that is learned, and longer sequences than were trained on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from leaderboard_app.figures import NONE, count_text, metric_text
+from leaderboard_app.marks import COLOURS, LABEL
+from leaderboard_app.tables import link, table
+from leaderboard_app.text import plain
+
+HEIGHT = 240
+
+
+def show_dependency(data: Mapping[str, Any]) -> None:
+    """The variants that were tried, and the length up to which they are solved."""
+    rungs, longest, failed = data["rungs"], data["longest_solved"], data["first_unsolved"]
+    solved = "no variant, not even the shortest" if longest is None else f"**up to {count_text(longest)} steps**"
+    end = "" if failed is None else f"; not at {count_text(failed)}"
+    trained = plain(f"{data['family']}, {data['training']}, seeds {', '.join(map(str, data['seeds']))}")
+    st.markdown(f"Solved: {solved}{end} ({trained}).")
+    points = pd.DataFrame([{"length": rung["length"], "value": rung["utility"]} for rung in rungs])
+    described = "Way to a solved task against the number of steps"
+    st.altair_chart(_chart(points, "way to a solved task", data["threshold"]), width="stretch", alt=described)
+    rows = [
+        {
+            "task": link(rung["task"], "task", name=rung["task"]),
+            "steps": count_text(rung["length"]),
+            "way to a solved task": f"{rung['utility']:.2f}",
+            "solved": "yes" if rung["solved"] else "no",
+            "runs": ", ".join(link(str(each)[:8], "run", id=str(each)) for each in rung.get("run_ids", ())) or NONE,
+        }
+        for rung in rungs
+    ]
+    table(rows, alt=described)
+
+
+def show_extrapolation(data: Mapping[str, Any]) -> None:
+    """The metric at multiples of the training length."""
+    metric, lengths = data["metric"], data["lengths"]
+    points = pd.DataFrame([{"length": each["length"], "value": each["value"]} for each in lengths])
+    described = f"{metric} against the number of steps, trained at {count_text(data['trained_at'])}"
+    st.altair_chart(_chart(points.dropna(), metric), width="stretch", alt=described)
+    rows = [
+        {
+            "steps": f"{count_text(each['length'])} ({each['factor']} × the training length)",
+            plain(metric): metric_text(metric, each["value"]),
+            "way to a solved task": NONE if each["utility"] is None else f"{each['utility']:.2f}",
+        }
+        for each in lengths
+    ]
+    table(rows, alt=described)
+
+
+def _chart(points: pd.DataFrame, title: str, threshold: float | None = None) -> alt.LayerChart | alt.FacetChart:
+    x = alt.X("length:Q", title="steps of a sequence", scale=alt.Scale(type="log", nice=False, padding=15))
+    base = alt.Chart(points).encode(x=x, y=alt.Y("value:Q", title=title), tooltip=["length", "value"])
+    line = base.mark_line(point=alt.OverlayMarkDef(size=60), color=COLOURS[0], strokeWidth=2)
+    layers = [line]
+    if threshold is not None:
+        level = alt.Chart(pd.DataFrame({"value": [threshold]}))
+        layers.insert(0, level.mark_rule(strokeDash=[5, 4], color=LABEL).encode(y="value:Q"))
+    return alt.layer(*layers).properties(height=HEIGHT)

@@ -1,0 +1,123 @@
+"""What the reader may choose. Every widget is bound to a query parameter, so that the address reproduces the view."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from bench.catalogue import ModelFacts
+from bench.ranking import SuiteRow
+from db.schema import LADDER
+from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, described
+from leaderboard_app.board.table import EXTRA
+from leaderboard_app.board.words import duration
+
+BY_TASK = "by-task"
+PARAMETERS, TIME = "parameters", "training time"
+LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
+UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
+"""What the widgets that hide rows hold, besides that of the years, when they hide none."""
+
+
+def start(key: str, default: Any, legal: Collection[Any]) -> None:
+    """Give a bound widget that is drawn without a default its first value, which then stands in the address too.
+
+    What equals a widget's own default is left out of the address; but these defaults depend on what the database holds.
+    """
+    given = st.session_state.get(key, st.query_params.get(key))
+    if given not in legal:
+        given = default
+        if key not in st.session_state:  # so that the widget, which is not bound yet, finds it there
+            st.query_params[key] = default
+    elif key in st.query_params:
+        return
+    st.session_state[key] = given
+
+
+def suite_or_tasks(names: Sequence[str], default: str) -> str:
+    legal = [*names, BY_TASK]
+    start("suite", default, legal)
+    chosen = st.segmented_control(
+        "Suite", legal, key="suite", bind="query-params",
+        help="A list of tasks and the training that every model gets on them. by-task shows every run, task by task.",
+    )  # fmt: skip
+    return chosen or default
+
+
+def order() -> str:
+    return st.segmented_control(
+        "At equal", [PARAMETERS, TIME], key="equal", default=PARAMETERS, required=True, bind="query-params",
+        help="What the compared entries have in common.",
+    )  # fmt: skip
+
+
+def tier(legal: Sequence[str], default: str) -> str:
+    start("tier", default, legal)
+    return st.segmented_control("Parameters", legal, key="tier", bind="query-params") or default
+
+
+def machine(legal: Sequence[str]) -> str:
+    start("machine", legal[0], legal)
+    chosen = st.selectbox("Trained on", legal, index=None, key="machine", bind="query-params", width=300)
+    return chosen or legal[0]
+
+
+def limit(seconds: Sequence[float]) -> int:
+    """A time within which at least one of the entries was trained; at first, about half of them."""
+    longest = next((each for each in LIMITS if each >= max(seconds)), LIMITS[-1])
+    legal = {duration(each): each for each in LIMITS if min(seconds) <= each <= longest} or {duration(longest): longest}
+    middle = sorted(seconds)[len(seconds) // 2]
+    default = next((text for text, each in legal.items() if each >= middle), duration(longest))
+    start("within", default, legal)
+    return legal[
+        st.selectbox("Within", list(legal), index=None, key="within", bind="query-params", width=110) or default
+    ]
+
+
+def search() -> str:
+    return st.text_input(
+        "Search",
+        key="q",
+        type="search",
+        placeholder="Search: name, family, paper",
+        bind="query-params",
+        live=True,
+        label_visibility="collapsed",
+        width=250,
+    )
+
+
+def filters(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts], query: str) -> Filters:
+    """What else the reader asks of the rows."""
+    seen = [described(facts.get(row.model)) for row in rows]
+    families = sorted({family for family, _, _ in seen})
+    years = sorted({year for _, _, year in seen if year is not None})
+    machines = sorted({name for row in rows for name in row.hardware})
+    with st.popover("Filters", icon=":material/filter_list:"):
+        asked = Filters(
+            search=query or "",
+            families=tuple(st.multiselect("Family", families, key="family", bind="query-params")),
+            causal=st.segmented_control("Causal", [CAUSAL, NOT_CAUSAL], key="causal", bind="query-params"),
+            years=_years(years),
+            verification=tuple(st.multiselect("Verification", LADDER, key="verification", bind="query-params")),
+            hardware=tuple(st.multiselect("Trained on nothing but", machines, key="hardware", bind="query-params")),
+        )
+        blank = {**UNFILTERED} | ({"years": (years[0], years[-1])} if len(years) > 1 else {})
+        st.button("Clear", on_click=st.session_state.update, args=[blank], icon=":material/filter_list_off:")
+    return asked
+
+
+def _years(years: Sequence[int]) -> tuple[int, int] | None:
+    """None where all years are asked for, so that models without a year are shown as well."""
+    if len(years) < 2:
+        return None
+    whole = years[0], years[-1]
+    chosen = st.slider("Paper from – to", *whole, value=whole, key="years", bind="query-params")
+    return None if chosen == whole else chosen
+
+
+def columns(tasks: Sequence[str]) -> list[str]:
+    """The columns that the reader switched on."""
+    with st.popover("Columns", icon=":material/view_column:"):
+        own = st.toggle("Each task's score", key="tasks", bind="query-params")
+        return [*(tasks if own else ()), *st.multiselect("More", EXTRA, key="columns", bind="query-params")]

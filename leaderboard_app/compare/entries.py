@@ -1,0 +1,42 @@
+"""The entries of a suite that can be set side by side, and the words that name them in an address."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.ranking import EntryKey
+from bench.ranking.cells import Cells, cells, results
+from bench.suites import Suite
+from db.schema import OPEN, Run
+from db.standing import Standing
+
+
+@dataclass(frozen=True, eq=False)
+class Contestants:
+    """Every entry of a suite, of all tiers, with its runs."""
+
+    table: Cells
+    tasks: tuple[str, ...]
+    """In the order of the table's columns."""
+    runs: dict[tuple[EntryKey, str], list[Run]]
+    """Of an entry on a task, by seed."""
+
+    @property
+    def by_words(self) -> dict[str, int]:
+        """An entry's words in an address → its index in the table; `leaderboard_app.links.entry_id` makes them too."""
+        return {" ".join(entry).strip(): index for index, entry in enumerate(self.table.entries)}
+
+
+def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
+    """Raises ValueError: a seed has two results in a cell."""
+    tasks = tuple(sorted(suite.tasks))
+    counted = [run for run in runs if _counts(run, suite) and run.run_id not in standing.withdrawn]
+    table, groups = results(counted, tasks, standing.rungs), defaultdict(list)
+    for result, run in zip(table, counted, strict=True):
+        groups[result.entry, result.task].append(run)
+    by_seed = {key: sorted(group, key=lambda run: run.seed) for key, group in groups.items()}
+    return Contestants(cells(table, tasks), tasks, by_seed)
+
+
+def _counts(run: Run, suite: Suite) -> bool:
+    return run.budget is not None and run.status != OPEN and suite.includes(run)

@@ -1,0 +1,56 @@
+"""One architecture: what it is, where it stands, what it costs, how to run it. The address is `architecture?name=…`."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from db.schema import Run
+from db.store import Store
+from leaderboard_app.address import choose
+from leaderboard_app.architecture import card, commands, cost, names, probes, scores, tuned
+from leaderboard_app.data import Snapshot, open_store, snapshot
+from leaderboard_app.text import plain
+
+
+def render(store: Store) -> None:
+    seen = snapshot(store)
+    with st.spinner("Reading the models …"):
+        known = names.known(seen.runs)
+    name = choose("Architecture", known, "name", what="architecture", placeholder="Choose an architecture")
+    if name is None:
+        st.title("Architectures", anchor=False)
+        names.show(seen.runs)
+        return
+    st.title(plain(name), anchor=False)
+    found = card.find(name)
+    if found:
+        card.show(found)
+    runs = seen.once(("model", name), lambda: _counted(store, name, seen))
+    if runs:
+        _results(store, name, runs)
+    else:
+        st.info("**No results of it yet.** What makes some is at the end of this page.")
+    st.header("Tuned settings", anchor=False)
+    tuned.show(found, runs)
+    st.header("Probes", anchor=False)
+    probes.show(seen.once("events", store.events), runs, found)
+    if found:
+        st.header("Run it", anchor=False)
+        commands.show(found)
+
+
+def _counted(store: Store, name: str, seen: Snapshot) -> list[Run]:
+    """Its runs with all their columns, without those that no longer count."""
+    return [run for run in store.runs(model=name) if run.run_id not in seen.standing.withdrawn]
+
+
+def _results(store: Store, name: str, runs: Sequence[Run]) -> None:
+    st.header("Scores", anchor=False)
+    scores.show_suites(store, name, runs)
+    st.subheader("Task by task", anchor=False)
+    scores.show_tasks(runs)
+    st.header("Size and speed", anchor=False)
+    cost.show(runs)
+
+
+render(open_store())

@@ -1,0 +1,71 @@
+"""Handing in a bundle: the structure is checked here; whether it is true, a maintainer's command finds out."""
+
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from bench import ROOT
+from bench.bundle import LARGEST_BUNDLE, Bundle, BundleError, read_bundle
+from db.store import Store
+from leaderboard_app.data import open_store
+from leaderboard_app.inbox import InboxError, keep
+from leaderboard_app.text import plain
+
+HOW_TO = """python -m bench run --model my-rnn --task digits --budget 10k --seed 0  # to 4
+python -m bench bundle RUN RUN RUN RUN RUN -o my.zip --check"""
+
+
+def render(store: Store) -> None:
+    st.title("Submit a result")
+    st.markdown(
+        "Run a registered architecture on seeds 0 to 4, pack the runs into a bundle, and drop it here. "
+        "A new architecture is a pull request of one file first. What you send is licensed under CC BY 4.0."
+    )
+    st.code(HOW_TO, language="shell")
+    upload = st.file_uploader("Bundle", type="zip", max_upload_size=LARGEST_BUNDLE >> 20, key="bundle")
+    if upload is not None:
+        _receive(upload.getvalue(), store)
+
+
+def _receive(data: bytes, store: Store) -> None:
+    try:
+        bundle = read_bundle(data)
+    except BundleError as error:
+        st.error(f"Refused: {plain(error)}", icon=":material/block:")
+        return
+    st.success(f"The structure is right. Bundle {bundle.identity}.", icon=":material/check:")
+    counts = {"parameters": st.column_config.NumberColumn(format="localized")}
+    st.dataframe(_claims(bundle), hide_index=True, column_config=counts, width="stretch")
+    try:
+        path = keep(data, bundle, store)
+    except InboxError as error:
+        st.error(plain(error), icon=":material/inbox:")
+        return
+    st.markdown("It waits for a maintainer, who finds out whether it is true, and takes it in, with:")
+    st.code(_commands(path), language="shell", wrap_lines=True)
+
+
+def _claims(bundle: Bundle) -> pd.DataFrame:
+    return pd.DataFrame([
+        {
+            "architecture": claim.record.model,
+            "task": claim.record.task,
+            "tier": claim.record.budget or "no tier",
+            "seed": claim.record.seed,
+            "status": claim.record.status,
+            "claimed": claim.record.metrics["test"].value if claim.record.finished else None,
+            "parameters": claim.record.params.total,
+        }
+        for claim in bundle.claims
+    ])  # fmt: skip
+
+
+def _commands(path: Path) -> str:
+    """For a shell in the project's folder."""
+    shown = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    return "\n".join(shlex.join(["python", "-m", "bench", command, shown]) for command in ("verify", "import"))
+
+
+render(open_store())

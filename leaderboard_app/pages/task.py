@@ -1,0 +1,86 @@
+"""One task: what it asks, what every architecture reached on it, and its facts. The address is `task?name=…`."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from bench.budget import TIERS
+from bench.suites import SUITES
+from bench.tasks import task_card
+from db.schema import Run
+from db.store import Store
+from leaderboard_app.address import choose, filtered
+from leaderboard_app.data import open_store, snapshot
+from leaderboard_app.task import card, lengths, names, results
+from leaderboard_app.text import plain
+
+ALL_TIERS, NO_TIER, ANY = "all", "no tier", "any training"
+
+
+def render(store: Store) -> None:
+    seen = snapshot(store)
+    name = choose("Task", names.known(seen.runs), "name", what="task", placeholder="Choose a task")
+    if name is None:
+        st.title("Tasks", anchor=False)
+        names.show(seen.runs)
+        return
+    st.title(plain(name), anchor=False)
+    runs = seen.once(("task", name), lambda: _counted(store, [name], seen.standing.withdrawn))
+    if name not in names.registered():
+        card.stored(runs)
+        _results(name, runs)
+        return
+    about = task_card(name)
+    st.caption(plain(about["summary"]))
+    card.definition(about)
+    chosen = _results(name, runs)
+    if chosen:
+        variants = about["variants"]
+        family = seen.once(("family", name), lambda: _counted(store, variants, seen.standing.withdrawn))
+        tiers = {run.budget for run in chosen}
+        lengths.show(lengths.points((run for run in family if run.budget in tiers), variants), _anchors(runs))
+    st.subheader("Facts", anchor=False)
+    card.show_facts(about, runs)
+
+
+def _counted(store: Store, tasks: Sequence[str], withdrawn: frozenset[str]) -> list[Run]:
+    """The runs of some tasks, with all their columns, without those that no longer count."""
+    return [run for task in tasks for run in store.runs(task=task) if run.run_id not in withdrawn]
+
+
+def _results(name: str, runs: Sequence[Run]) -> Sequence[Run]:
+    """Filters, dots and table; the runs that are shown."""
+    st.subheader("Results", anchor=False)
+    if not runs:
+        st.info("**No runs of this task yet.** The first one:")
+        st.code(f"python -m bench run --model fru --task {name}", language="shell")
+        return []
+    chosen = _filtered(runs)
+    if chosen:
+        results.show(chosen, _anchors(chosen))
+    else:
+        st.info("No run of this task was trained so in this tier. Choose another tier or training.")
+    return chosen
+
+
+def _filtered(runs: Sequence[Run]) -> list[Run]:
+    found = {run.budget or NO_TIER for run in runs}
+    tiers = [tier for tier in (*TIERS, NO_TIER) if tier in found]
+    suites = [suite for suite in SUITES.values() if any(suite.includes(run) for run in runs)]
+    with st.container(horizontal=True):
+        tier = filtered("Parameters", [ALL_TIERS, *tiers], "tier", what="parameter tier")
+        trained = filtered("Trained as in", [*(suite.name for suite in suites), ANY], "training", what="training")
+    as_in = [suite for suite in suites if suite.name == trained]
+    return [
+        run
+        for run in runs
+        if tier in (ALL_TIERS, run.budget or NO_TIER) and all(suite.includes(run) for suite in as_in)
+    ]
+
+
+def _anchors(runs: Sequence[Run]) -> results.Anchors:
+    newest = runs[-1]
+    return results.Anchors(newest.metric_name, newest.chance, newest.solved)
+
+
+render(open_store())

@@ -1,0 +1,37 @@
+"""The command that repeats a run. It is stored text, and a run may come from somebody else."""
+
+import re
+import shlex
+
+import streamlit as st
+
+from db.schema import Run
+
+BENCH_RUN = ["python", "-m", "bench", "run"]
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def show(run: Run) -> None:
+    if not is_plain(run.command):
+        st.warning(
+            "This is not a command that bench writes. Read it before you run it.", icon=":material/security:"
+        )  # fmt: skip
+        st.code(run.command, language=None, wrap_lines=True)
+        return
+    st.code("\n".join([*_checkout(run), run.command]), language="shell", wrap_lines=True)
+    st.caption("Where the run is recorded already it is returned, not repeated: give another `--db` to train it again.")
+
+
+def is_plain(command: str) -> bool:
+    """Whether it is one `bench run`, with nothing in it that a shell would take for more than words."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return False
+    return words[: len(BENCH_RUN)] == BENCH_RUN and shlex.join(words) == command
+
+
+def _checkout(run: Run) -> list[str]:
+    """The code that it ran with, where that was a commit and nothing else."""
+    commit = str(run.environment.get("git_commit"))
+    return [f"git checkout {commit}"] if COMMIT.fullmatch(commit) and run.environment.get("git_dirty") is False else []

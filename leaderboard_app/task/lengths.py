@@ -1,0 +1,97 @@
+"""A task's metric against the length of its sequences: trained at each length, and tested on longer ones."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from db.schema import Run
+from leaderboard_app.curves import value_axis
+from leaderboard_app.figures import count_text, metric_text
+from leaderboard_app.marks import colour_scale, shape_scale
+from leaderboard_app.tables import table
+from leaderboard_app.task.results import Anchors, Chart
+from leaderboard_app.text import plain
+
+LONGER = re.compile(r"test-(\d+)x")
+TRAINED, TESTED = "trained at this length", "trained shorter, tested here"
+
+
+class Point(NamedTuple):
+    """The mean over seeds of an architecture at one length."""
+
+    model: str
+    tier: str
+    trained_at: int
+    length: int
+    value: float
+    seeds: int
+
+
+def points(runs: Iterable[Run], lengths: Mapping[str, int]) -> list[Point]:
+    """Means over the runs that finished, for each architecture and tier.
+
+    Args:
+        runs: of the variants of one family.
+        lengths: variant → the steps of its sequences.
+    """
+    cells: defaultdict[tuple[str, str, int, int], list[float]] = defaultdict(list)
+    for run in runs:
+        trained_at = lengths[run.task]
+        for length, value in _measured(run, trained_at):
+            cells[run.model, run.budget or "no tier", trained_at, length].append(value)
+    return [Point(*key, fmean(values), len(values)) for key, values in sorted(cells.items())]
+
+
+def _measured(run: Run, trained_at: int) -> Iterator[tuple[int, float]]:
+    if run.metric_value is not None:
+        yield trained_at, run.metric_value
+    for split, values in run.metrics.items():
+        longer = LONGER.fullmatch(split)
+        if longer and run.metric_name in values:
+            yield trained_at * int(longer[1]), values[run.metric_name]
+
+
+def show(found: Sequence[Point], anchors: Anchors) -> None:
+    if len({point.length for point in found}) < 2:
+        return
+    st.subheader("Against the length of the sequences", anchor=False)
+    described = f"{anchors.metric} on the test split against the number of steps, mean over seeds"
+    st.altair_chart(_chart(found, anchors), width="stretch", alt=described)
+    with st.expander("Against the length, as a table"):
+        table([_row(point, anchors.metric) for point in found], alt=described)
+
+
+def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
+    frame = pd.DataFrame(found)
+    frame["how"] = [TRAINED if point.length == point.trained_at else TESTED for point in found]
+    legend = alt.Legend(orient="bottom", title=None, columns=4, labelLimit=150)
+    base = alt.Chart(frame).encode(
+        x=alt.X("length:Q", title="steps of a sequence", scale=alt.Scale(type="log", nice=False, padding=20)),
+        y=value_axis(anchors.metric),
+        color=alt.Color("model:N", scale=colour_scale(frame["model"]), legend=legend),
+        shape=alt.Shape("model:N", scale=shape_scale(frame["model"]), legend=legend),
+        tooltip=["model", "tier", "length", "trained_at", "seeds", alt.Tooltip("value", format=".4g")],
+    )
+    trained = base.transform_filter(alt.datum.how == TRAINED).mark_line(strokeWidth=2).encode(detail="tier")
+    longer = base.mark_line(strokeDash=[4, 4], strokeWidth=1.5).encode(detail=["tier", "trained_at"])
+    marks = base.mark_point(size=70, filled=True).encode(
+        opacity=alt.condition(alt.datum.how == TRAINED, alt.value(1), alt.value(0.6))
+    )
+    return alt.layer(longer, trained, marks).properties(height=340)
+
+
+def _row(point: Point, metric: str) -> dict[str, str]:
+    return {
+        "architecture": plain(point.model),
+        "tier": plain(point.tier),
+        "trained at": count_text(point.trained_at),
+        "tested at": count_text(point.length),
+        metric: metric_text(metric, point.value),
+        "seeds": count_text(point.seeds),
+    }

@@ -1,0 +1,258 @@
+"""What the board is made of: filters, sentences, charts, marks, addresses, escaped text."""
+
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from bench.catalogue import ModelFacts, model_facts
+from bench.ranking import Board
+from leaderboard_app.board import charts, words
+from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, matching
+from leaderboard_app.board.table import frame
+from leaderboard_app.links import entry_id, page_url
+from leaderboard_app.marks import COLOURS, SHAPES, UNKNOWN, mark
+from leaderboard_app.text import plain
+from models._base import Paper
+from tests.conftest import ROOT
+from tests.test_board_formats import ROW
+
+THEME = ROOT / "leaderboard_app" / ".streamlit" / "config.toml"
+HOSTILE = [
+    "<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](https://evil.example/pixel.png)", "**bold** _it_",
+    "`code` $x^2$ :red[x] :material/home:", "a\n# heading", "1. list", "~~gone~~ | table |", "&lt;b&gt;", "\\*", "- x",
+]  # fmt: skip
+FACTS = {
+    "fru": ModelFacts(family="statistical recurrence", causal=True, recurrent=True, wrapper="plain",
+                      paper=Paper("Learning Long Term Dependencies via Fourier Recurrent Units", 2018, "https://a")),
+    "bert": ModelFacts(family="attention", causal=False, recurrent=False, wrapper="residual",
+                       paper=Paper("Pre-training", 2019, "https://b")),
+}  # fmt: skip
+ROWS = [
+    replace(ROW, model="fru", verification="reproduced", hardware=("CPU",)),
+    replace(ROW, model="fru", wrapper="residual", settings="size=3", hardware=("CPU", "GPU")),
+    replace(ROW, model="bert", hardware=("GPU",)),
+    replace(ROW, model="mine@1234abcd", hardware=("GPU",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        (Filters(), [0, 1, 2, 3]),
+        (Filters(search="FRU"), [0, 1]),
+        (Filters(search="fourier size"), [1]),
+        (Filters(search="attention"), [2]),
+        (Filters(search="nothing like it"), []),
+        (Filters(families=("attention", "unknown")), [2, 3]),
+        (Filters(causal=CAUSAL), [0, 1]),
+        (Filters(causal=NOT_CAUSAL), [2]),
+        (Filters(years=(2019, 2020)), [2]),
+        (Filters(years=(2018, 2019)), [0, 1, 2]),
+        (Filters(verification=("reproduced", "rescored")), [0, 1, 2, 3]),
+        (Filters(verification=("reproduced",)), [0]),
+        (Filters(hardware=("GPU",)), [2, 3]),
+        (Filters(hardware=("GPU", "CPU")), [0, 1, 2, 3]),
+        (Filters(search="fru", hardware=("CPU",)), [0]),
+    ],
+)
+def test_filters(filters: Filters, kept: list[int]) -> None:
+    assert matching(ROWS, filters, FACTS) == [ROWS[index] for index in kept]
+
+
+def board(*ranks: tuple[int | None, int | None], **changes: Any) -> Board:
+    names = "abcdefghij"
+    rows = [
+        replace(ROW, model=names[i], tuning="defaults", rank_low=low, rank_high=high, **changes)
+        for i, (low, high) in enumerate(ranks)
+    ]
+    return Board(rows=tuple(rows), smallest_difference=3.21)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "said"),
+    [
+        ([(1, 1)], "No other entry is complete."),
+        ([(1, 1), (2, 2), (None, None)], "It is told apart from every other entry."),
+        ([(1, 2), (1, 2), (3, 3)], "It can't be told apart from b."),
+        ([(1, 3), (1, 3), (1, 3)], "It can't be told apart from b, c."),
+        # c is worse than b, and yet not told apart from a: its name is not among those that may be first.
+        ([(1, 3), (1, 2), (2, 3)], "It can't be told apart from 2 others."),
+        ([(1, 7)] * 7, "It can't be told apart from 6 others."),
+    ],
+)
+def test_the_headline_says_how_sure_the_first_place_is(ranks: Any, said: str) -> None:
+    headline = words.headline(board(*ranks), "at 10k parameters")
+    assert "**a** scores highest at 10k parameters: 75.0 of 100 (95% interval 70.0 to 80.0)" in headline
+    assert said in headline
+
+
+def test_the_headline_says_how_far_to_believe_it() -> None:
+    headline = words.headline(board((1, 1), failures=2, verification="self-reported"), "here")
+    assert "5 seeds a task; 2 of its runs failed; nobody else has verified it yet." in headline
+    headline = words.headline(board((1, 1), failures=0, verification="reproduced"), "here")
+    assert "none of its runs failed; the host trained it again and found the same." in headline
+    headline = words.headline(board((1, 1), score_low=None, score_high=None), "here")
+    assert "75.0 of 100\n" in headline
+
+
+def test_nothing_is_ranked() -> None:
+    assert "Nothing is ranked here yet" in words.headline(board((None, None)), "here")
+
+
+def test_what_could_be_told_apart() -> None:
+    assert words.detectable(board((1, 1), (2, 2))) == (
+        "Two entries must differ by about **3.2 points** to be told apart here."
+    )
+    assert "no difference" in words.detectable(replace(board((1, 1), (1, 2)), smallest_difference=None))
+    assert words.detectable(board((1, 1), (None, None))) == ""
+
+
+def test_intervals_and_times_in_words() -> None:
+    assert words.interval(ROW) == "70.0 – 80.0"
+    assert words.interval(replace(ROW, score_low=None, score_high=None)) == "no spread seen"
+    assert words.interval(replace(ROW, score_low=None, score_high=None, seeds=1)) == ""
+    shown = [words.duration(seconds) for seconds in (0.24, 45, 60, 90, 750, 12_600, 172_800, 864_000)]
+    assert shown == ["0.2 s", "45 s", "1 min", "1.5 min", "12 min", "3.5 h", "2 d", "10 d"]
+
+
+def test_ranks_sort_as_they_read() -> None:
+    ranks = [(1, 1), (1, 2), (2, 9), (2, 11), (10, 11), (None, None)]
+    shown = list(frame(board(*ranks).rows, FACTS)["rank"])
+    assert shown == sorted(shown)
+    assert [text.replace(" ", "") for text in shown] == ["1", "1–2", "2–9", "2–11", "10–11", "–"]
+
+
+def test_an_architecture_links_to_its_page_by_name() -> None:
+    table = frame([replace(ROWS[1], model="mine #1/2?&=<b>")], FACTS)
+    address, _, shown = table["architecture"][0].partition("#")
+    assert parse_qs(urlsplit(address).query) == {"name": ["mine #1/2?&=<b>"]}
+    assert "#" not in shown
+    names = [link.partition("#")[2] for link in frame(ROWS, FACTS)["architecture"]]
+    assert names[:3] == ["fru%20preset", "fru%20preset%20size%3D3%20in%20residual", "bert%20preset%20in%20plain"]
+
+
+def points(*values: tuple[float, float, bool]) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=["params", "score", "ranked"])
+
+
+def test_the_front_by_hand() -> None:
+    shown = points((30, 70, True), (10, 50, True), (20, 40, True), (20, 60, True), (5, 99, False), (40, 70, True))
+    assert charts.front(shown, "params")[["params", "score"]].to_numpy().tolist() == [[10, 50], [20, 60], [30, 70]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_front_is_what_nothing_dominates(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = [(float(p), float(s), True) for p, s in zip(rng.integers(1, 8, 20), rng.integers(0, 8, 20), strict=True)]
+    dominated = {
+        a for a in values for b in values if b[0] <= a[0] and b[1] >= a[1] and (b[0] < a[0] or b[1] > a[1])
+    }  # fmt: skip
+    found = {(p, s, True) for p, s in charts.front(points(*values), "params")[["params", "score"]].to_numpy()}
+    assert found == set(values) - dominated
+
+
+def test_a_chart_is_drawn_once() -> None:
+    rows = tuple(ROWS)
+    assert charts.intervals(rows) is charts.intervals(tuple(ROWS))
+    assert charts.intervals((replace(ROW, score=None),)) is None
+    assert charts.score_against(rows, charts.TIME) is None  # nobody's time is known
+
+
+def datasets(spec: charts.Spec) -> list[list[dict[str, Any]]]:
+    return list(spec["datasets"].values())
+
+
+def test_what_is_in_front() -> None:
+    rows = (replace(ROW, budget="10k"), replace(ROW, budget="100k"), replace(ROW, rank_low=None, rank_high=None))
+    spec = charts.score_against(rows, charts.PARAMETERS, "10k")
+    assert spec is not None
+    (shown,) = [points for points in datasets(spec) if len(points) == 3]
+    assert [point["in_front"] for point in shown] == [True, False, False]
+    spec = charts.score_against(rows, charts.PARAMETERS, None)
+    assert spec is not None
+    (shown,) = [points for points in datasets(spec) if len(points) == 3]
+    assert [point["in_front"] for point in shown] == [True, True, False]
+
+
+# Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as a reader sees it who lacks a kind of cones.
+BLINDNESS = {
+    "none": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+# Ottosson (2020), OKLab.
+TO_CONES = [
+    [0.4122214708, 0.5363325363, 0.0514459929],
+    [0.2119034982, 0.6806995451, 0.1073969566],
+    [0.0883024619, 0.2817188376, 0.6299787005],
+]
+TO_LAB = [
+    [0.2104542553, 0.7936177850, -0.0040720468],
+    [1.9779984951, -2.4285922050, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.8086757660],
+]
+
+
+def linear(colour: str) -> np.ndarray:
+    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_colours_keep_apart(kind: str) -> None:
+    seen = np.clip(np.array([linear(colour) for colour in (*COLOURS, UNKNOWN)]) @ np.array(BLINDNESS[kind]).T, 0, 1)
+    lab = np.cbrt(seen @ np.array(TO_CONES).T) @ np.array(TO_LAB).T
+    distance = np.linalg.norm(lab[:, None] - lab[None], axis=2) + np.eye(len(lab))
+    assert distance.min() > 0.1
+
+
+@pytest.mark.parametrize("page", re.findall(r'^backgroundColor = "(.*)"', THEME.read_text(), re.MULTILINE))
+def test_marks_stand_out_from_the_page(page: str) -> None:
+    luminance = [linear(colour) @ [0.2126, 0.7152, 0.0722] for colour in (page, *COLOURS, UNKNOWN)]
+    for colour in luminance[1:]:
+        low, high = sorted((luminance[0], colour))
+        assert (high + 0.05) / (low + 0.05) >= 3
+
+
+def test_there_are_two_themes() -> None:
+    assert len(re.findall("^backgroundColor", THEME.read_text(), re.MULTILINE)) == 2
+
+
+def test_each_architecture_has_a_mark_of_its_own() -> None:
+    marks = [mark(name) for name in model_facts()]
+    assert len(set(marks)) == len(marks)
+    assert {each.colour for each in marks} <= set(COLOURS)
+    assert {each.shape for each in marks} <= set(SHAPES)
+    assert mark("mine@1234abcd").colour == UNKNOWN
+    families: dict[str, set[str]] = {}
+    for name, facts in model_facts().items():
+        families.setdefault(facts.family, set()).add(mark(name).colour)
+    assert {len(colours) for colours in families.values()} == {1}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_plain_text_is_nothing_but_text(text: str) -> None:
+    """By the CommonMark parser, with the extensions that Streamlit has switched on too."""
+    (paragraph, inline, end) = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(plain(text))
+    assert (paragraph.type, end.type) == ("paragraph_open", "paragraph_close")
+    assert {token.type for token in inline.children or []} <= {"text", "text_special"}
+    assert "".join(token.content for token in inline.children or []) == text.replace("\n", " ")
+    # Directives, emoji codes and formulas are Streamlit's own: each begins with a mark that must be escaped.
+    assert not re.search(r"(?<!\\)[:$\[<!`*_]", plain(text))
+
+
+def test_addresses() -> None:
+    entries = ["fru plain 10k defaults", 'a&b=c#d plain 10k defaults x="1"']
+    path, query = page_url("compare", suite="quick-v1", entries=entries).split("?")
+    assert path == "compare"
+    assert parse_qs(query)["entries"] == entries
+    assert page_url("leaderboard", suite="by-task") == "./?suite=by-task"
+    assert page_url("studies") == "studies"
+    assert entry_id(ROW) == "fru plain 10k preset"

@@ -1,0 +1,177 @@
+"""The page of an architecture."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench.presets
+from bench.board import suite_board
+from bench.errors import RequestError
+from bench.registry import find_model, model_names
+from bench.suites import find_suite
+from db.store import Store
+from tests.pages import HOSTILE, assert_escaped, facts, one_run, open_page, probes, said
+from tests.synthetic import fill
+
+
+def table(app: Any, column: str) -> Any:
+    return next(each.value for each in app.table if column in each.value.columns)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_the_card_of_every_architecture(empty_db: Path, name: str) -> None:
+    app, cls = open_page("architecture", empty_db, name=name), find_model(name).cls
+    shown = facts(app)
+    assert cls.paper.title in shown["paper"]
+    assert cls.paper.url in shown["paper"]
+    assert str(cls.paper.year) in shown["paper"]
+    assert shown["family"] == cls.family
+    assert shown["causal"].startswith("yes" if cls.causal else "no")
+    assert shown["step by step"].startswith("yes" if cls.is_recurrent() else "no")
+    assert shown["time"].startswith("O(")
+    assert shown["state"] != "see its file"
+    assert any(f"--model {name} " in each.value for each in app.code)
+
+
+def test_its_equations_and_its_code(empty_db: Path) -> None:
+    app = open_page("architecture", empty_db, name="fru")
+    assert any("φ_t = σ(W_x x_t + W_h r_t + b_φ)" in each.value for each in app.code)
+    source = next(each.value for each in app.code if "class FRU" in each.value)
+    assert source == find_model("fru").path.read_text().strip()
+    assert find_model("fru").source_hash in said(app)
+
+
+def test_its_scores_are_those_of_the_boards(small_db: Path) -> None:
+    scores = table(open_page("architecture", small_db, name="fru"), "95% interval")
+    store = Store(str(small_db), read_only=True)
+    for tier, (_, shown) in zip(("10k", "100k"), scores.iterrows(), strict=True):
+        row = next(row for row in suite_board(store, find_suite("quick-v1"), tier).rows if row.model == "fru")
+        assert shown["score"] == f"{row.score:.1f}"
+        assert shown["95% interval"] == f"{row.score_low:.1f} to {row.score_high:.1f}"
+        assert shown["rank"] in (f"{row.rank_low}–{row.rank_high}", f"{row.rank_low}")
+        assert shown["parameters"] == f"{row.params:,.0f}"
+        assert shown["tasks"] == "4 of 4"
+        assert f"suite=quick-v1&tier={tier}" in shown["suite"]
+
+
+def test_its_tasks(small_db: Path) -> None:
+    frame = open_page("architecture", small_db, name="gru").dataframe[0].value
+    assert len(frame) == 8
+    assert "task?name=adding-200" in set(frame["task"])
+
+
+def test_its_cost_with_the_latency_of_a_step(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    machine = {"cpu": "A CPU", "threads": 2}
+    for seed, step in enumerate((1e-4, 3e-4, 2e-4)):
+        facts_ = {"step_seconds": step, "splits": {}}
+        changes = {"budget": "10k", "facts": facts_, "environment": machine, "state_bytes": 400}
+        store.record(one_run(f"{seed:016x}", seed=seed, **changes))
+    costs = table(open_page("architecture", tmp_path / "board.sqlite", name="fru"), "one step of a stream")
+    assert costs["one step of a stream"].tolist() == ["200 µs"]
+    assert costs["hardware"].tolist() == ["A CPU\\, 2 threads"]
+    assert costs["state of a sequence"].tolist() == ["400 B"]
+
+
+def test_tuned_settings_of_presets_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.presets, "FOLDER", tmp_path / "presets")
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "gru.toml").write_text('[plain.digits.10k."12 trials of 1000 steps"]\nlr = 0.01\n')
+    config = {"model": {}, "wrapper": {}, "training": {"lr": 0.03, "epochs": 2}}
+    Store(str(tmp_path / "board.sqlite")).record(one_run(model="gru", config=config, config_source={"lr": "preset"}))
+    tuned = table(open_page("architecture", tmp_path / "board.sqlite", name="gru"), "settings")
+    assert [each.replace("\\", "") for each in tuned["settings"]] == ["lr=0.01", "lr=0.03"]
+    assert tuned["from"][0] == "preset of 12 trials of 1000 steps"
+    assert "run?id=" in tuned["from"][1]
+    (tmp_path / "presets" / "gru.toml").write_text("not toml")
+    assert "is not TOML" in open_page("architecture", tmp_path / "board.sqlite", name="gru").warning[0].value
+
+
+def test_probes(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    (run, *_) = fill(store, models=("fru",))
+    for data in probes(run.run_id):
+        store.add_event(run, "probe", "", data)
+    app = open_page("architecture", tmp_path / "board.sqlite", name="fru")
+    page = said(app)
+    assert "Solved: **up to 120 steps**; not at 220 (copy, 3000 steps, seeds 0)" in page
+    assert "Theorem 3" in page
+    flow = table(app, "gradient, first input")
+    assert flow["gradient, first input"].tolist() == [f"{1e-2 * decay**119:.3g}" for decay in (0.9, 0.98)]
+    assert flow["bounds of theory"].tolist() == ["0.45 to 1.5"] * 2
+    rungs = next(each.value for each in app.table if "solved" in each.value.columns)
+    assert rungs["solved"].tolist() == ["yes", "no"]
+    longer = next(each.value for each in app.table if "accuracy" in each.value.columns)
+    assert longer["accuracy"].tolist() == ["0.9900", "0.6100"]
+    assert len(app.get("vega_lite_chart")) == 4
+
+
+@pytest.mark.parametrize("broken", [{}, {"measured": None}, {"measured": [{"when": "x"}]}, {"rungs": 3}])
+def test_a_probe_in_another_form_is_shown_as_stored(tmp_path: Path, broken: dict[str, Any]) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    run = store.record(one_run())
+    for kind in ("gradient-flow", "dependency-length", "length-extrapolation"):
+        store.add_event(run, "probe", "", {"probe": kind, **broken})
+    app = open_page("architecture", tmp_path / "board.sqlite", name="fru")
+    assert len([each for each in app.warning if "in another form" in each.value]) == 3
+    assert len(app.json) == 3
+
+
+def test_an_architecture_that_is_not_in_the_code(small_db: Path) -> None:
+    app = open_page("architecture", small_db, name="mine@1234abcd")
+    assert "not in this copy of the code" in app.info[0].value
+    assert len(app.dataframe[0].value) == 4
+    assert not any("python -m bench" in each.value for each in app.code)
+
+
+@pytest.mark.parametrize("name", ["{}", "{}.py", "../models/fru", "FRU", "fru.py", "models.fru"])
+def test_nothing_is_imported_for_a_name_from_the_database(tmp_path: Path, name: str) -> None:
+    target, mark = tmp_path / "evil.py", tmp_path / "imported"
+    target.write_text(f"import pathlib; pathlib.Path({str(mark)!r}).touch()")
+    name = name.format(target.with_suffix(""))
+    Store(str(tmp_path / "board.sqlite")).record(one_run(model=name))
+    app = open_page("architecture", tmp_path / "board.sqlite", name=name)
+    assert "not in this copy of the code" in app.info[0].value
+    assert not mark.exists()
+
+
+def test_a_broken_file_leaves_what_is_stored(small_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise RequestError(f"models/{name}.py does not import: SyntaxError: {HOSTILE}")
+
+    monkeypatch.setattr("leaderboard_app.architecture.card.find_model", broken)
+    monkeypatch.setattr("bench.registry.find_model", broken)
+    app = open_page("architecture", small_db, name="fru")
+    assert "does not import" in app.error[0].value
+    assert_escaped(app)
+    assert len(app.dataframe[0].value) == 8
+
+
+def test_hostile_text_is_only_text(small_db: Path) -> None:
+    app = open_page("architecture", small_db, name=HOSTILE)
+    assert_escaped(app)
+    assert not any(HOSTILE in each.value for each in app.code), "no command is made of foreign text"
+    assert_escaped(open_page("architecture", small_db))
+
+
+def test_a_name_that_does_not_exist(small_db: Path) -> None:
+    app = open_page("architecture", small_db, name="fruu")
+    assert "No architecture named 'fruu'. Did you mean 'fru'?" in app.error[0].value.replace("\\", "")
+    assert app.title[0].value == "Architectures"
+
+
+def test_without_a_name_every_architecture_is_listed(small_db: Path, empty_db: Path, large_db: Path) -> None:
+    for db in (small_db, empty_db, large_db):
+        listed = said(open_page("architecture", db))
+        assert all(f"[{name}](architecture?name={name})" in listed for name in model_names())
+    empty = open_page("architecture", empty_db, name="fru")
+    assert "No results of it yet" in empty.info[0].value
+
+
+def test_a_large_database(large_db: Path) -> None:
+    app = open_page("architecture", large_db, name="fru")
+    assert table(app, "95% interval")["suite"].str.extract(r"suite=([\w-]+)")[0].tolist() == [
+        "quick-v1", "quick-v1", "long-v1", "long-v1", "long-v1", "lra-v1",
+    ]  # fmt: skip
+    assert len(app.dataframe[0].value) == 4 * 2 + 10 * 3 + 5  # tasks × tiers of the three suites

@@ -1,0 +1,70 @@
+"""What a record says of the machine; the GPU's part with a driver that is played by a script."""
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+from bench.provenance import environment, gpu_joules
+
+UUID = "0123abcd"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A GPU as torch describes one; returns the folder for programs that comes first on the path."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=UUID))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def nvidia_smi(folder: Path, body: str) -> None:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+
+
+def test_what_the_driver_says(gpu: Path) -> None:
+    nvidia_smi(gpu, f'[ "$1" = --id=GPU-{UUID} ] && echo "580.1, 81559 MiB, 700.00 W, 1980 MHz, Enabled, Disabled"')
+    found = environment()
+    assert (found["gpu"], found["gpu_count"]) == ("Card 0", 2)
+    assert (found["gpu_driver"], found["gpu_memory"], found["gpu_power_limit"]) == ("580.1", "81559 MiB", "700.00 W")
+    assert (found["gpu_clock_limit"], found["gpu_ecc"], found["gpu_mig"]) == ("1980 MHz", "Enabled", "Disabled")
+
+
+def test_a_driver_that_does_not_answer(gpu: Path) -> None:
+    nvidia_smi(gpu, "exit 9")
+    found = environment()
+    assert found["gpu"] == "Card 0"
+    assert "gpu_driver" not in found
+
+
+def test_no_gpu() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert environment()["gpu"] is None
+    assert gpu_joules(torch.device("cpu")) is None
+
+
+def test_energy(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = ModuleType("pynvml")
+    nvml.__spec__ = SimpleNamespace()
+    nvml.NVMLError = type("NVMLError", (Exception,), {})
+    nvml.nvmlInit = lambda: None
+    nvml.nvmlDeviceGetHandleByUUID = lambda uuid: {f"GPU-{UUID}": "handle"}[uuid]
+    nvml.nvmlDeviceGetTotalEnergyConsumption = lambda handle: 12_500
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    assert gpu_joules(torch.device("cuda")) == 12.5
+    assert gpu_joules(torch.device("cpu")) is None
+
+    def refuse(handle: str) -> int:
+        raise nvml.NVMLError
+
+    nvml.nvmlDeviceGetTotalEnergyConsumption = refuse
+    assert gpu_joules(torch.device("cuda")) is None

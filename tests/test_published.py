@@ -1,0 +1,337 @@
+"""Results as text: `bench db export` and `import`, the first start, and the ranking that is stored beside."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import leaderboard_app.server
+from bench.export import RANKING, rankings
+from bench.published import PUBLISHED, entry_files
+from bench.registry import model_names
+from db.record import DamagedError, Record, from_text, to_text
+from db.schema import CurvePoint
+from db.store import Store
+from tests.conftest import Bench
+from tests.processes import ended, start_command
+from tests.published import moved, record_suite, suite_run
+from tests.test_store import NOON
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three entries of quick-v1 at 10k, one with a retracted and a verified run, as the command exports them."""
+    (tmp_path / "host").mkdir()
+    host = Bench(tmp_path / "host")
+    store = Store(str(host.db))
+    for model, metric in (("fru", 0.9), ("gru", 0.5), ("lstm", 0.3)):
+        runs = record_suite(store, model, metric)
+    store.add_event(runs[0], "retracted", "the seed was chosen")
+    store.add_event(runs[1], "verified", "by the host", {"rung": "rescored"})
+    host("db", "export", str(tmp_path / "published"))
+    return tmp_path / "published"
+
+
+@pytest.fixture
+def visitor(bench: Bench, folder: Path) -> Bench:
+    """A checkout with published results, before its first start."""
+    bench.env["BENCH_PUBLISHED"] = str(folder)
+    return bench
+
+
+def board(bench: Bench) -> Any:
+    return bench.json("leaderboard", "--suite", "quick-v1", "--budget", "10k")
+
+
+# The form
+
+
+def test_nothing_is_lost_on_the_way_to_text_and_back(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    points = [CurvePoint(name=name, epoch=1, step=step, value=value)
+              for name, step, value in (("lr", 3, 1 / 3), ("lr", 5, None), ("train/loss", 3, 1e-300))]  # fmt: skip
+    run = store.record(
+        suite_run(reason="ein Grund: Ärger\n\ud7ff", started_at=NOON + timedelta(microseconds=1)), points
+    )
+    event = store.add_event(run, "verified", "by the host", {"rung": "rescored", "at most": [1, {"x": None}]})
+    text = to_text([Record(run, store.curves(run), store.events())])
+    (record,) = from_text(text)
+    columns = [column.key for column in run.__table__.columns if column.key != "id"]
+    assert {name: getattr(record.run, name) for name in columns} == {name: getattr(run, name) for name in columns}
+    assert [(p.name, p.epoch, p.step, p.value) for p in record.curves] == [
+        ("lr", 1, 3, 1 / 3), ("lr", 1, 5, None), ("train/loss", 1, 3, 1e-300),
+    ]  # fmt: skip
+    assert [(e.kind, e.reason, e.data, e.at) for e in record.events] == [
+        ("verified", "by the host", event.data, event.at)
+    ]
+    assert to_text(from_text(text)) == text
+
+
+def change(path: tuple[str | int, ...], value: Any) -> Callable[[dict[str, Any]], None]:
+    def act(document: dict[str, Any]) -> None:
+        place: Any = document
+        for part in path[:-1]:
+            place = place[part]
+        if value is LEFT_OUT:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = value
+
+    return act
+
+
+LEFT_OUT = object()
+EVENT = {"kind": "verified", "reason": "", "data": {"rung": "rescored"}, "at": NOON.isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("act", "problem"),
+    [
+        (change(("format",), 2), "format 2, where this code knows 1"),
+        (change(("runs",), LEFT_OUT), "missing 'runs'"),
+        (change(("runs", 0, "seed"), 4), "is .* by its content: something of it was changed"),
+        (change(("runs", 0, "config", "training", "lr"), 1.0), "something of it was changed"),
+        (change(("runs", 0, "seed"), LEFT_OUT), "seed is missing or too much"),
+        (change(("runs", 0, "colour"), "red"), "colour is missing or too much"),
+        (change(("runs", 0, "steps"), "many"), "steps is 'many', where int is expected"),
+        (change(("runs", 0, "steps"), 2**31), "steps is more than the database holds"),
+        (change(("runs", 0, "steps"), True), "steps is True, where int is expected"),
+        (change(("runs", 0, "steps"), None), "steps is None, where int is expected"),
+        (change(("runs", 0, "reason"), "\0"), "a character that the database does not"),
+        (change(("runs", 0, "reason"), "\ud800"), "surrogates not allowed"),
+        (change(("runs", 0, "metrics"), []), "metrics is \\[\\], where dict is expected"),
+        (change(("runs", 0, "started_at"), "yesterday"), "Invalid isoformat string"),
+        (change(("runs", 0, "started_at"), "2026-01-01"), "has no time zone"),
+        (change(("runs", 0, "status"), "brilliant"), "status 'brilliant' .* is none of"),
+        (change(("runs", 0, "status"), "failed"), "is failed with the metric 0.5"),
+        (change(("runs", 0, "curves", "train/loss", "step"), [1]), "zip"),
+        (change(("runs", 0, "events"), [EVENT | {"kind": "praised"}]), "event 'praised' is none of"),
+        (change(("runs", 0, "events"), [EVENT | {"data": {"rung": "best"}}]), "rung 'best' is none of"),
+    ],
+)
+def test_a_damaged_document_is_refused(act: Callable[[dict[str, Any]], None], problem: str) -> None:
+    curve = [CurvePoint(name="train/loss", epoch=step, step=step, value=1.0) for step in (1, 2)]
+    document = json.loads(to_text([Record(suite_run(), curve)]))
+    act(document)
+    with pytest.raises(DamagedError, match=problem):
+        from_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1, "runs": [1]}', "{" * 10**5, "[" * 10**5, '{"format": NaN}'])
+def test_what_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(DamagedError):
+        from_text(text)
+
+
+def test_a_file_from_before_a_column_is_read() -> None:
+    document = json.loads(to_text([Record(suite_run(reason="as it was"))]))
+    del document["runs"][0]["reason"]
+    (record,) = from_text(json.dumps(document))
+    assert record.run.reason is None
+
+
+# Export
+
+
+def test_a_file_for_each_entry_and_a_line_for_each_fact(folder: Path) -> None:
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.json"))
+    assert names == [f"quick-v1/10k/{stem}.json" for stem in
+                     ("fru-plain-defaults", "gru-plain-defaults", "lstm-plain-defaults", "ranking")]  # fmt: skip
+    text = (folder / "quick-v1/10k/fru-plain-defaults.json").read_text()
+    assert '\n   "metric_value": 0.91,\n' in text
+    runs = json.loads(text)["runs"]
+    assert [(run["task"], run["seed"]) for run in runs[:6]] == [("adding-200", seed) for seed in range(5)] + [
+        ("copy-100", 0)
+    ]
+    curve = runs[0]["curves"]["train/loss"]
+    assert len(curve["step"]) == 20
+    assert (curve["step"][0], curve["step"][-1], curve["value"][0]) == (17, 850, 0.3333)
+
+
+def test_what_belongs_to_no_board_is_left_out(bench: Bench, tmp_path: Path) -> None:
+    store = Store(str(bench.db))
+    store.record(suite_run("gru"))
+    store.record(suite_run("gru", seed=1, status="diverged", metric_value=None, reason="a loss"))
+    store.record(suite_run("gru", seed=2, status="interrupted", metric_value=None))
+    store.record(suite_run("gru", seed=3, budget=None))
+    store.record(suite_run("gru", seed=4, config={"training": {"max_steps": 7}}))
+    store.record(suite_run("mine@0123abcd"))
+    store.record(suite_run("gru", seed=5, config_source={"size": "flag"},
+                           config={"model": {"size": 3}, "training": suite_run().config["training"]}))  # fmt: skip
+    (tuned, plain) = sorted(bench.json("db", "export", str(tmp_path / "out")), key=len, reverse=True)
+    assert [run.run.seed for run in from_text(Path(plain).read_text())] == [0, 1]
+    assert [run.run.seed for run in from_text(Path(tuned).read_text())] == [5]
+    assert Path(tuned).name.startswith("gru-plain-defaults-")
+
+
+def test_exporting_again_changes_nothing_and_drops_nothing(visitor: Bench, folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    visitor("db", "export", str(folder))
+    assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
+    other = Bench(visitor.folder)  # which knows nothing of what is published, and has one run more
+    other.db.unlink()
+    Store(str(other.db)).record(suite_run("fru", seed=5))
+    other("db", "export", str(folder))
+    records = from_text((folder / "quick-v1/10k/fru-plain-defaults.json").read_text())
+    assert len(records) == 21
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_retraction_in_a_file_outlives_an_export_that_does_not_know_it(bench: Bench, folder: Path) -> None:
+    record_suite(Store(str(bench.db)), "lstm", 0.3)
+    bench("db", "export", str(folder))
+    records = from_text((folder / "quick-v1/10k/lstm-plain-defaults.json").read_text())
+    assert [event.kind for record in records for event in record.events] == ["retracted", "verified"]
+
+
+def test_a_damaged_file_is_not_overwritten(visitor: Bench, folder: Path) -> None:
+    damaged = folder / "quick-v1/10k/fru-plain-defaults.json"
+    record_suite(Store(str(visitor.db)), "fru", 0.9)
+    damaged.write_text("half")
+    assert f"{damaged} is damaged" in visitor.refused("db", "export", str(folder))
+    assert damaged.read_text() == "half"
+
+
+# Import
+
+
+@pytest.mark.parametrize("words", [("db", "upgrade"), ("app",), ("suite", "--models", "gru", "--time-limit", "0s")])
+def test_the_first_start_fills_the_board(visitor: Bench, folder: Path, words: tuple[str, ...],
+                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(leaderboard_app.server, "serve", lambda store, **_: None)
+    assert "60 published runs were added" in visitor(*words).stderr
+    assert [(row["model"], row["rank_low"], row["verification"]) for row in board(visitor)] == [
+        ("fru", 1, "self-reported"), ("gru", 2, "self-reported"), ("lstm", None, "self-reported"),
+    ]  # fmt: skip
+    assert "published" not in visitor(*words).stderr
+    store = Store(str(visitor.db), read_only=True)
+    assert len(store.runs()) == 60
+    marks = [event for event in store.events() if event.kind == "imported"]
+    assert len({event.run_id for event in marks}) == len(marks) == 60
+    assert {event.data["file"] for event in marks} == {str(path.relative_to(folder)) for path in entry_files(folder)}
+
+
+def test_what_is_imported_is_what_was_exported(visitor: Bench) -> None:
+    visitor("db", "upgrade")
+    origin, copy = (Store(str(path), read_only=True) for path in (visitor.folder / "host" / "board.sqlite", visitor.db))
+    for before, after in zip(origin.runs(), sorted(copy.runs(), key=lambda run: run.model), strict=True):
+        texts = [to_text([Record(run)]) for run in (before, copy.find(before.run_id)[0])]
+        assert texts[0] == texts[1]
+        assert len(copy.curves(after)) == 20
+    assert copy.standing() == origin.standing()
+    host = Bench(visitor.folder / "host")
+    assert board(visitor) == board(host)
+
+
+def test_a_damaged_file_is_named_and_hinders_no_other(visitor: Bench, folder: Path) -> None:
+    damaged = folder / "quick-v1/10k/gru-plain-defaults.json"
+    damaged.write_text(damaged.read_text()[:-100])
+    done = visitor("db", "upgrade")
+    assert f"left out: {damaged} is damaged: Expecting" in done.stderr
+    assert "40 published runs were added" in done.stderr
+    done = visitor("db", "import", str(folder), "--json", code=2)
+    document = json.loads(done.stdout)
+    assert (document["files"], document["added"], [each["file"] for each in document["damaged"]]) == (
+        3,
+        0,
+        [str(damaged)],
+    )
+
+
+def test_what_the_host_has_stays_as_it_is(visitor: Bench, folder: Path) -> None:
+    store = Store(str(visitor.db))
+    own = store.record(suite_run("lstm", "digits", 0, metric_value=0.123))
+    opened = store.record(suite_run("gru", "digits", 0, metric_value=None, status="interrupted"))
+    assert "58 published runs were added" in visitor("db", "upgrade").stderr
+    assert store.result(own.run_id) is not None
+    assert store.result(own.run_id).metric_value == 0.123  # type: ignore[union-attr]
+    assert store.result(opened.run_id) is None
+    assert store.events(own.run_id) == store.events(opened.run_id) == []
+
+
+def test_a_retraction_reaches_what_was_imported_before(visitor: Bench, folder: Path) -> None:
+    visitor("db", "upgrade")
+    host = Bench(visitor.folder / "host")
+    store = Store(str(host.db))
+    wrong = store.runs(model="fru")[3]
+    store.add_event(wrong, "retracted", "the data were wrong")
+    host("db", "export", str(folder))
+    visitor("db", "upgrade")
+    copy = Store(str(visitor.db))
+    assert wrong.run_id in copy.standing().withdrawn
+    visitor("db", "upgrade")
+    assert [event.kind for event in copy.events(wrong.run_id)] == ["imported", "retracted"]
+
+
+def test_a_visitors_marks_are_not_exported(visitor: Bench, folder: Path, tmp_path: Path) -> None:
+    visitor("db", "upgrade")
+    visitor("db", "export", str(tmp_path / "again"))
+    assert [path.read_bytes() for path in entry_files(tmp_path / "again")] == [
+        path.read_bytes() for path in entry_files(folder)
+    ]
+
+
+def test_processes_that_start_at_once_import_once(url: str, visitor: Bench, tmp_path: Path) -> None:
+    visitor.env["BENCH_DB"] = url
+    starts = [start_command(visitor, "db", "upgrade", log=tmp_path / f"log-{number}") for number in range(4)]
+    logs = [(tmp_path / f"log-{number}").read_text() for number, each in enumerate(starts) if ended(each) is not None]
+    assert [each.exitcode for each in starts] == [0] * 4, logs
+    store = Store(url, read_only=True)
+    assert len(store.runs()) == len([event for event in store.events() if event.kind == "imported"]) == 60
+
+
+def test_on_postgresql_too(url: str, visitor: Bench, folder: Path) -> None:
+    visitor("db", "import", str(folder), "--db", url)
+    store = Store(url, read_only=True)
+    assert len(store.runs()) == 60
+    assert len(store.standing().withdrawn) == 1
+
+
+def test_a_place_that_is_not_there(bench: Bench) -> None:
+    assert "no file or folder 'absent'" in bench.refused("db", "import", "absent")
+
+
+# The ranking
+
+
+def check_ranking(folder: Path) -> list[str]:
+    """Where the stored rankings are not what follows from the files beside them."""
+    stored = {str(path.parent.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob(RANKING)}
+    return list(moved(stored, rankings(folder)))
+
+
+def test_the_published_ranking_is_what_follows_from_the_published_runs() -> None:
+    assert entry_files(PUBLISHED), "db/published is empty"
+    assert check_ranking(PUBLISHED) == []
+
+
+def test_published_results_are_of_clean_commits_and_registered_models() -> None:
+    for record in (record for path in entry_files(PUBLISHED) for record in from_text(path.read_text())):
+        assert record.run.model in model_names()
+        assert record.run.environment["git_dirty"] is False
+        assert set(record.run.facts["splits"]) == {"train", "validation", "test"}
+
+
+def test_a_number_that_moves_is_noticed(folder: Path) -> None:
+    assert check_ranking(folder) == []
+    path = folder / "quick-v1/10k/gru-plain-defaults.json"
+    records = from_text(path.read_text())
+    records[0].run.metric_value += 4e-4  # of 20 runs, on a scale to 90: 2e-5 · 100 / 0.9 points of the score
+    path.write_text(to_text(records))
+    assert any("/quick-v1/10k/rows/1/score:" in line for line in check_ranking(folder))
+
+
+def test_an_entry_without_its_ranking_is_noticed(folder: Path) -> None:
+    (folder / "quick-v1/10k/gru-plain-defaults.json").unlink()
+    assert check_ranking(folder)
+
+
+def test_a_ranking_that_nothing_follows_is_removed(bench: Bench, folder: Path) -> None:
+    for path in entry_files(folder):
+        path.unlink()
+    assert check_ranking(folder)
+    bench("db", "export", str(folder))
+    assert check_ranking(folder) == []
