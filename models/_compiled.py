@@ -19,14 +19,21 @@ from numba import njit
 from numba.core import caching, config, errors
 from platformdirs import user_cache_dir
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from models._compiled_threads import in_parallel
 
 FLOAT = np.float32
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered; infinities and NaN stay what they are
 SOURCES = ("_compiled*.py", "_*_cpu*.py")
+"""Files that hold a kernel or a part of one."""
 SHARE = 16
 """Sequences, so that what a kernel works on stays in the cache."""
+TYPES = (torch.float32, torch.complex64, torch.int64, torch.bool)
+"""What kernels take. Vector code reads memory as float32, whatever it is."""
+
+in_float32 = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+"""For the forward of an autograd function: under autocast its inputs become float32 and its products stay so."""
 
 numba_config: Any = config
 
@@ -47,13 +54,21 @@ def part(function: Callable[..., Any]) -> Any:
     return njit(fastmath=FAST, error_model="numpy", forceinline=True)(function)
 
 
+def adjoint(backward: Callable[..., Any]) -> Any:
+    """For the backward of one whose forward is `in_float32`. A gradient of it is refused."""
+    return once_differentiable(torch.amp.custom_bwd(backward, device_type="cpu"))
+
+
+@torch.compiler.disable  # which would look into numba
 def run(kernel: Any, *tensors: Tensor, share: int = SHARE) -> None:
     """Call a kernel on as many threads as torch may use, each with shares of the batch.
 
     Args:
-        tensors: contiguous; the first one's first dimension is the batch.
+        tensors: contiguous, of `TYPES`; the first one's first dimension is the batch.
         share: the most of it that a kernel is given at once.
     """
+    if wrong := {tensor.dtype for tensor in tensors}.difference(TYPES):
+        raise TypeError(f"a kernel takes {', '.join(map(str, TYPES))}; got {', '.join(map(str, wrong))}")
     arrays = [tensor.detach().numpy() for tensor in tensors]
     assert all(array.flags.c_contiguous for array in arrays)
     compile_for(kernel, arrays)
@@ -108,6 +123,5 @@ def cache_folder() -> Path:
 
 @cache
 def digest(folder: Path) -> str:
-    """Of every file that holds a kernel or a part of one."""
     sources = sorted(source for pattern in SOURCES for source in folder.glob(pattern))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, kernel, run
+from models._compiled import FLOAT, adjoint, in_float32, kernel, run
 from models._compiled_math import tanh
 from models._compiled_product import carried, in_panels, products
 from models._compiled_vector import LANES
@@ -20,6 +19,7 @@ class CoRNNLoop(torch.autograd.Function):
     """y (B, T, H) of the drive (B, T, H), W above 𝒲 (2H, H) and (Δt, γ, ε), from states at zero."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, drive_BTH: Tensor, weight_2HH: Tensor, constants: tuple[float, float, float]) -> Tensor:
         hidden = weight_2HH.shape[1]
         force_BTH = torch.empty_like(drive_BTH, memory_format=torch.contiguous_format)
@@ -30,7 +30,7 @@ class CoRNNLoop(torch.autograd.Function):
         return both_BT2H[..., :hidden].clone()
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor | None, ...]:
         force_BTH, both_BT2H, weight_2HH = ctx.saved_tensors
         grad_BTH = torch.empty_like(force_BTH)

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, kernel, run
-from models._diagonal_cells import CELLS, advance, project, project_backward, project_to_input, retreat
+from models._base import check_lengths
+from models._compiled import FLOAT, adjoint, in_float32, kernel, run
+from models._diagonal_cpu_cells import CELLS, advance, project, project_backward, project_to_input, retreat
 
 BLOCK = 128
 """Units whose states at all steps of a sequence exist at once."""
@@ -32,13 +32,18 @@ def every_state(cell: str, z_BTQ: Tensor, u_H: Tensor) -> Tensor:
 def last_state(
     cell: str, x_BTD: Tensor, lengths_B: Tensor | None, weight_QD: Tensor, bias_Q: Tensor, u_H: Tensor
 ) -> Tensor:
-    """h (B, H) at each sequence's last step, from zeros."""
+    """h (B, H) at each sequence's last step, from zeros.
+
+    Raises:
+        ValueError: the lengths are not B integers in [1, T].
+    """
     units, steps = len(u_H), x_BTD.shape[1]
     lengths_B = torch.full((len(x_BTD),), steps) if lengths_B is None else lengths_B
+    check_lengths(lengths_B, x_BTD)  # the kernel reads memory by them
     both_DQ = torch.cat([weight_QD.T, bias_Q.unsqueeze(0)])
     weight_NDPC = in_blocks(both_DQ.unflatten(1, (-1, units)))
     h_BH: Tensor = LastState.apply(
-        x_BTD, lengths_B, weight_NDPC.flatten(2), in_blocks(u_H), torch.tensor(CELLS.index(cell))
+        x_BTD, lengths_B.long(), weight_NDPC.flatten(2), in_blocks(u_H), torch.tensor(CELLS.index(cell))
     )
     return h_BH[:, :units]
 
@@ -55,6 +60,7 @@ class EveryState(torch.autograd.Function):
     """h (B, T, H) of z (B, T, Q), u (H) and the cell's number."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, z_BTQ: Tensor, u_H: Tensor, cell: Tensor) -> Tensor:
         z_BTQ, u_H = z_BTQ.contiguous(), u_H.contiguous()
         h_BTH = z_BTQ.new_empty(*z_BTQ.shape[:2], len(u_H))
@@ -63,7 +69,7 @@ class EveryState(torch.autograd.Function):
         return h_BTH
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_h_BTH: Tensor) -> tuple[Tensor | None, ...]:
         z_BTQ, u_H, _, _ = ctx.saved_tensors
         grad_z, grad_u_BH = torch.empty_like(z_BTQ), u_H.new_zeros(len(z_BTQ), len(u_H))
@@ -75,6 +81,7 @@ class LastState(torch.autograd.Function):
     """h (B, NC) of x (B, T, D), lengths (B), W above b (N, D + 1, R), u (N, C) and the cell's number."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, *given: Tensor) -> Tensor:
         given = tuple(tensor.contiguous() for tensor in given)
         ctx.save_for_backward(*given)
@@ -83,7 +90,7 @@ class LastState(torch.autograd.Function):
         return h_BNC.flatten(1)
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_h_BH: Tensor) -> tuple[Tensor | None, ...]:
         x_BTD, _, weight_NDR, u_NC, _ = ctx.saved_tensors
         batch, wanted = len(x_BTD), ctx.needs_input_grad[0]

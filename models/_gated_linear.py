@@ -22,7 +22,7 @@ class GatedLinearRecurrence(SequenceModel):
 
     projections: int
     cell: str
-    """The name of `coefficients` in the kernels for CPUs, _diagonal_cells."""
+    """The name of `coefficients` in the kernels for CPUs, _diagonal_cpu_cells."""
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
@@ -34,7 +34,7 @@ class GatedLinearRecurrence(SequenceModel):
         """a and b (…, H) of what is projected, (…, Q)."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        z_BTQ = self.project(x_BTD)
+        z_BTQ = self.project(x_BTD).to(self.project.weight.dtype)  # gates in bfloat16 would forget far too soon
         if not runs_compiled(z_BTQ):
             return linear_scan(*self.coefficients(z_BTQ))
         from models._diagonal_cpu import every_state  # numba takes a second to import
@@ -42,7 +42,7 @@ class GatedLinearRecurrence(SequenceModel):
         return every_state(self.cell, z_BTQ, z_BTQ.new_zeros(self.output_size))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        if not made_again(x_BTD):
+        if not made_again(x_BTD, self.project.weight):
             return super().last(x_BTD, lengths_B)
         from models._diagonal_cpu import last_state
 

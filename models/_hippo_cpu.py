@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, helper, kernel, run
+from models._compiled import FLOAT, adjoint, helper, in_float32, kernel, run
 from models._compiled_math import relax_backward, sigmoid, tanh
 from models._compiled_product import carried, in_panels, products
 from models._compiled_vector import LANES
@@ -22,6 +21,7 @@ class HiPPOLoop(torch.autograd.Function):
     """h (B, T, H) of the drive (B, T, 2H), W_g and W_h (H + N, 2H), L_f (H), b_f (1) and B (N), from states at zero."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, drive_BT2H: Tensor, weight: Tensor, to_f_H: Tensor, bias_f: Tensor, b_N: Tensor) -> Tensor:
         gates_BT2H = drive_BT2H.clone(memory_format=torch.contiguous_format)
         both_BTK = gates_BT2H.new_empty(*gates_BT2H.shape[:2], len(weight))  # h and c side by side
@@ -30,7 +30,7 @@ class HiPPOLoop(torch.autograd.Function):
         return both_BTK[..., : len(to_f_H)].clone()
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_h_BTH: Tensor) -> tuple[Tensor | None, ...]:
         gates_BT2H, weight, to_f_H, b_N, both_BTK = ctx.saved_tensors
         grad_BT2H, grad_f_BT = torch.empty_like(gates_BT2H), both_BTK.new_empty(both_BTK.shape[:2])

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, kernel, run
+from models._compiled import FLOAT, adjoint, in_float32, kernel, run
 from models._compiled_math import relax_backward, sigmoid, tanh
 from models._compiled_product import carried, in_panels, products
 from models._compiled_vector import LANES
@@ -22,6 +21,7 @@ class LEMLoop(torch.autograd.Function):
     """y (B, T, H) of the drive (B, T, 4H), W₁, W₂ and W_z (H, 3H), W_y (H, H) and Δt, from states at zero."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, drive_BT4H: Tensor, hidden_H3H: Tensor, cross_HH: Tensor, dt: float) -> Tensor:
         kept_BT4H = drive_BT4H.clone(memory_format=torch.contiguous_format)
         y_BTH = kept_BT4H.new_empty(*kept_BT4H.shape[:2], len(cross_HH))
@@ -32,7 +32,7 @@ class LEMLoop(torch.autograd.Function):
         return y_BTH
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor | None, ...]:
         kept_BT4H, hidden_H3H, cross_HH, y_BTH, z_BTH = ctx.saved_tensors
         grad_BT4H, hidden = torch.empty_like(kept_BT4H), len(cross_HH)

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, helper, kernel, run
+from models._compiled import FLOAT, adjoint, helper, in_float32, kernel, run
 from models._compiled_math import sigmoid
 
 
@@ -22,6 +21,7 @@ class ConvSiLU(torch.autograd.Function):
     """y (B, T, E) of x (B, T, E), weights (E, K) and bias (E)."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, x_BTE: Tensor, weight_EK: Tensor, bias_E: Tensor) -> Tensor:
         inputs = x_BTE.contiguous(), weight_EK.T.contiguous(), bias_E.contiguous()
         ctx.save_for_backward(*inputs)
@@ -30,7 +30,7 @@ class ConvSiLU(torch.autograd.Function):
         return y_BTE
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_y_BTE: Tensor) -> tuple[Tensor, ...]:
         x_BTE, weight_KE, bias_E = ctx.saved_tensors
         grad_x, grad_weight = torch.zeros_like(x_BTE), weight_KE.new_zeros(len(x_BTE), *weight_KE.shape)

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, helper, kernel, run
+from models._compiled import FLOAT, adjoint, helper, in_float32, kernel, run
 from models._compiled_math import exp_of_negative, sigmoid
 
 SEGMENT = 16
@@ -27,6 +26,7 @@ class SelectiveScan(torch.autograd.Function):
     """out (B, T, E) of x and Δ (B, T, E), A (E, N), B and C (B, T, N), D (E) and z (B, T, E)."""
 
     @staticmethod
+    @in_float32
     def forward(
         ctx: Any, x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, d_E: Tensor, z_BTE: Tensor
     ) -> Tensor:
@@ -38,7 +38,7 @@ class SelectiveScan(torch.autograd.Function):
         return out_BTE
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_out_BTE: Tensor) -> tuple[Tensor, ...]:
         *inputs, y_BTE, kept_BKNE = ctx.saved_tensors
         grad_x, grad_dt, _, grad_b, grad_c, _, grad_z = grads = [torch.empty_like(tensor) for tensor in inputs]

@@ -13,9 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, helper, kernel, run
+from models._compiled import FLOAT, adjoint, helper, in_float32, kernel, run
 from models._compiled_math import tanh
 from models._compiled_product import carried, in_panels, products
 from models._compiled_vector import LANES
@@ -25,6 +24,7 @@ class ProductLoop(torch.autograd.Function):
     """s (B, T, K) of the drive (B, T, K), M (K, K), a bias for each unit under f, and which f it is, from zeros."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, drive_BTK: Tensor, m_KK: Tensor, bias: Tensor, f: Literal["tanh", "modrelu"]) -> Tensor:
         s_BTK = drive_BTK.new_empty(drive_BTK.shape)
         ctx.is_tanh, bias = torch.tensor(f == "tanh"), bias.contiguous()
@@ -33,7 +33,7 @@ class ProductLoop(torch.autograd.Function):
         return s_BTK
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_s_BTK: Tensor) -> tuple[Tensor | None, ...]:
         s_BTK, m_KK, bias = ctx.saved_tensors
         grad_BTK, grad_bias_B = torch.empty_like(s_BTK), bias.new_zeros(len(s_BTK), len(bias))

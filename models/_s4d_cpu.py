@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, kernel, part, run
+from models._compiled import FLOAT, adjoint, in_float32, kernel, part, run
 from models._compiled_vector import WIDTH, ZERO, Code, tile
 
 CHUNK = 128
@@ -38,6 +37,7 @@ class ChannelwiseStates(torch.autograd.Function):
     """y (B, T, H) of u (B, T, H), the parts of Ā and c (G, N, 4, WIDTH) and D (G, WIDTH)."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, u_BTH: Tensor, values_GN4: Tensor, d_G: Tensor) -> Tensor:
         given = u_BTH.contiguous(), values_GN4.contiguous(), d_G.contiguous()
         (batch, steps, _), (groups, order, _, _) = u_BTH.shape, values_GN4.shape
@@ -48,7 +48,7 @@ class ChannelwiseStates(torch.autograd.Function):
         return y_BTH
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor, ...]:
         u_BTH, values_GN4, d_G, _ = ctx.saved_tensors
         grad_u, batch = torch.empty_like(u_BTH), len(u_BTH)

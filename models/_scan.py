@@ -42,8 +42,9 @@ def scans_compiled(tensor: Tensor) -> bool:
 def compiled_scan(a: Tensor, b_BTN: Tensor) -> Tensor:
     from models._scan_cpu import CompiledScan  # numba takes a second to import
 
-    a = a.expand(*a.shape[:2], *b_BTN.shape[2:])
-    h_BTN: Tensor = CompiledScan.apply(a.flatten(2), b_BTN.flatten(2))
+    channels = b_BTN.shape[2:]
+    a_N = a.expand(*a.shape[:2], *channels).reshape(*a.shape[:2], channels.numel())
+    h_BTN: Tensor = CompiledScan.apply(a_N, b_BTN.reshape(*b_BTN.shape[:2], channels.numel()))
     return h_BTN.view_as(b_BTN)
 
 

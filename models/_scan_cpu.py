@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import kernel, run
+from models._compiled import adjoint, in_float32, kernel, run
 
 
 class CompiledScan(torch.autograd.Function):
     """h (B, T, N) of a (B or 1, T or 1, N) and b (B, T, N)."""
 
     @staticmethod
+    @in_float32
     def forward(ctx: Any, a: Tensor, b_BTN: Tensor) -> Tensor:
         a, b_BTN = a.resolve_conj().contiguous(), b_BTN.resolve_conj().contiguous()
         h_BTN = torch.empty_like(b_BTN)
@@ -25,7 +25,7 @@ class CompiledScan(torch.autograd.Function):
         return h_BTN
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_h_BTN: Tensor) -> tuple[Tensor, Tensor]:
         a, h_BTN = ctx.saved_tensors
         grad_b_BTN, grad_a = torch.empty_like(h_BTN), a.new_zeros(len(h_BTN), *a.shape[1:])

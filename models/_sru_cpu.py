@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from models._compiled import FLOAT, kernel, run
+from models._compiled import FLOAT, adjoint, in_float32, kernel, run
 from models._compiled_math import relu
 from models._compiled_product import carried, in_panels, products
 from models._compiled_vector import LANES
@@ -20,6 +19,7 @@ class SRULoop(torch.autograd.Function):
     """μ (B, T, Q) of W_x x + b_φ (B, T, S), W_r (R, Q), b_r (R), W_h (S, R) and the decays (k), from zeros."""
 
     @staticmethod
+    @in_float32
     def forward(
         ctx: Any, drive_BTS: Tensor, weight_RQ: Tensor, bias_R: Tensor, weight_SR: Tensor, decay_k: Tensor
     ) -> Tensor:
@@ -32,7 +32,7 @@ class SRULoop(torch.autograd.Function):
         return mu_BTQ
 
     @staticmethod
-    @once_differentiable
+    @adjoint
     def backward(ctx: Any, grad_mu_BTQ: Tensor) -> tuple[Tensor | None, ...]:
         r_BTR, phi_BTS, mu_BTQ, weight_RQ, weight_SR, decay_k = ctx.saved_tensors
         grad_r, grad_phi = torch.empty_like(r_BTR), torch.empty_like(phi_BTS)

@@ -80,11 +80,11 @@ def full_precision(like: Tensor) -> torch.autocast:
     return torch.autocast(like.device.type, enabled=False)
 
 
-def runs_compiled(tensor: Tensor) -> bool:
-    """Whether a CPU kernel can take it."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+def runs_compiled(*tensors: Tensor) -> bool:
+    """Whether a CPU kernel can take them."""
+    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 
-def made_again(x_BTD: Tensor) -> bool:
+def made_again(x_BTD: Tensor, weight: Tensor) -> bool:
     """Whether a CPU kernel that wants the last output only had better make the drive again than keep it."""
-    return runs_compiled(x_BTD) and x_BTD.shape[-1] <= FEW_INPUTS
+    return runs_compiled(x_BTD, weight) and x_BTD.shape[-1] <= FEW_INPUTS

@@ -38,7 +38,7 @@ class Bag(SequenceModel):
         return sums_BTH / torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device).unsqueeze(-1)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        if made_again(x_BTD):
+        if made_again(x_BTD, self.feature.weight):
             from models._diagonal_cpu import last_state  # numba takes a second to import
 
             weight, bias = self.feature.weight, self.feature.bias

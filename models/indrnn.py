@@ -59,7 +59,7 @@ class IndRNN(StepwiseRecurrence):
         return every_state("indrnn", drive_BTK, *weights)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        if not made_again(x_BTD):
+        if not made_again(x_BTD, self.u):
             return super().last(x_BTD, lengths_B)
         from models._diagonal_cpu import last_state
 

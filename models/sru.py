@@ -53,13 +53,13 @@ class SRU(StatisticalRecurrence):
         self.decays_k: Tensor
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or not runs_compiled(x_BTD):
+        if state is not None or not runs_compiled(self.decays_k):
             return super().forward(x_BTD, lengths_B, state)
         self.check(x_BTD, lengths_B)
         return self.read_out(self.compiled(x_BTD))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or not runs_compiled(x_BTD):
+        if state is not None or not runs_compiled(self.decays_k):
             return super().last(x_BTD, lengths_B, state)
         self.check(x_BTD, lengths_B)
         return self.read_out(final_step(self.compiled(x_BTD), lengths_B))
@@ -70,7 +70,7 @@ class SRU(StatisticalRecurrence):
 
         with full_precision(x_BTD):
             input_SD, recurrent_SR = self.stats.weight.tensor_split((self.input_size,), dim=1)
-            drive_BTS = torch.nn.functional.linear(x_BTD, input_SD, self.stats.bias)
+            drive_BTS = torch.nn.functional.linear(x_BTD.to(input_SD.dtype), input_SD, self.stats.bias)
             weights = self.recur_feats.weight, self.recur_feats.bias, recurrent_SR, self.decays_k
             mu_BTQ: Tensor = SRULoop.apply(drive_BTS, *weights)
         return mu_BTQ.unflatten(-1, (self.num_summaries, self.stat_size))

@@ -13,7 +13,6 @@ Time O(T² N d + T H²), memory O(T H): the T × T weights are never stored wher
 """
 
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
@@ -104,15 +103,13 @@ class Transformer(SequenceModel):
         return {"num_heads": trial.suggest_categorical("num_heads", [1, 2, 4, 8])}
 
 
-@cache
 def rotations(steps: int, head_size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """cos t ω_i and sin t ω_i, (T, d/2) each."""
     half = head_size // 2
-    with torch.inference_mode(False):  # what is made inside that mode could not be used for training later
-        # In float64: t ω reaches hundreds of turns, where float32 has lost the angle.
-        omega_d = ROTARY_BASE ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
-        angle_Td = torch.outer(torch.arange(steps, device=device, dtype=torch.float64), omega_d)
-        return angle_Td.cos().to(dtype), angle_Td.sin().to(dtype)
+    # In float64: t ω reaches hundreds of turns, where float32 has lost the angle.
+    omega_d = ROTARY_BASE ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
+    angle_Td = torch.outer(torch.arange(steps, device=device, dtype=torch.float64), omega_d)
+    return angle_Td.cos().to(dtype), angle_Td.sin().to(dtype)
 
 
 class Rotate(torch.autograd.Function):
