@@ -25,9 +25,6 @@ from datamodules.digits import Digits
 from tests.conftest import Bench
 from tests.trials import states, trials_of
 
-# Minutes on two cores, each with processes of its own.
-pytestmark = pytest.mark.slow
-
 Writer = Callable[[str, str], Path]
 PATIENCE = 300  # seconds, on a busy machine
 NODE = {"include_dashboard": False, "object_store_memory": 2**27}
@@ -75,11 +72,6 @@ LOOK = """
         time.sleep(0.02)
 """
 TELL_SPLITS = """
-import bench.suites as bench_suites
-from bench.cluster import share
-from bench.errors import RequestError
-from bench.studies import Studies
-from bench.suites import Suite
 from datamodules.digits import Digits
 make = Digits.make
 Digits.make = lambda self, split: open('{log}', 'a').write(f'split {{split}}\\n') and make(self, split)
@@ -112,6 +104,7 @@ def test_a_trial_has_its_gpu_to_itself_and_sees_no_test_split(
         assert (one.params, one.values) == (other.params, other.values), "a trial does not depend on where it is"
 
 
+@pytest.mark.slow
 def test_workers_are_busy_across_the_cells_of_a_suite(
     bench: Bench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +166,7 @@ WHERE = """
 """
 
 
+@pytest.mark.slow
 def test_a_node_vanishes(bench: Bench, cluster: Cluster, write_model: Writer) -> None:
     log = bench.folder / "log"
     node = cluster.add_node(num_cpus=1, resources={"second": 1}, **NODE)
@@ -203,6 +197,7 @@ SLOW = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_command_leaves_no_process_and_is_resumed_to_the_exact_number(
     bench: Bench, cluster: Cluster, write_model: Writer
 ) -> None:
@@ -230,7 +225,8 @@ def test_a_killed_command_leaves_no_process_and_is_resumed_to_the_exact_number(
     assert sum(bench.json(*words, "--trials", "9", "--resume")["trials"].values()) == 9
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_keeps_what_is_finished(
     bench: Bench, cluster: Cluster, write_model: Writer, stop: signal.Signals
 ) -> None:
