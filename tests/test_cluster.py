@@ -38,11 +38,12 @@ def cluster() -> Iterator[Cluster]:
     """A head with four GPUs that exist on paper only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # a cluster of our own would leave a token in the user's home
         for name, value in SLURM.items():
             patch.setenv(name, value)
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 4, "num_gpus": 4})
-    yield cluster
-    cluster.shutdown()
+        yield cluster
+        cluster.shutdown()
 
 
 def logged(log: Path, kind: str) -> list[list[str]]:
