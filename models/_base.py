@@ -131,3 +131,17 @@ def final_step(y_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
     if lengths_B is None:
         return y_BTH[:, -1]
     return y_BTH[torch.arange(len(y_BTH), device=y_BTH.device), lengths_B - 1]
+
+
+def check_lengths(lengths_B: Tensor, x_BTD: Tensor) -> None:
+    """
+    Raises:
+        ValueError: these are not B integers in [1, T].
+    """
+    if lengths_B.shape != x_BTD.shape[:1] or lengths_B.dtype not in (torch.int32, torch.int64):
+        raise ValueError(
+            f"expected {len(x_BTD)} lengths, int32 or int64; got {tuple(lengths_B.shape)} of {lengths_B.dtype}"
+        )
+    on_host = lengths_B.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would wait
+    if on_host and len(lengths_B) and not 1 <= lengths_B.min() <= lengths_B.max() <= x_BTD.shape[1]:
+        raise ValueError(f"lengths must be from 1 to {x_BTD.shape[1]}, the input's; got {lengths_B.tolist()}")

@@ -1,84 +1,127 @@
-"""What the compiled CPU kernels share: threads, elementary functions, and a product of a vector and a matrix.
+"""Compiling the CPU kernels, keeping their machine code on the disk, and running them on torch's own threads.
 
-The functions of numba's `math` call a library once a number; these are operations that the compiler can vectorise. A
-kernel's file keeps its machine code on disk and does not notice a change here: touch it after one.
+numba looks at the file of the function that it compiles and would not notice an edit in another that it calls. So the
+folder's name here is a hash of all the kernels' sources: an edit in any of them compiles all of them again.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
+from numba.core import caching, config, errors
+from platformdirs import user_cache_dir
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models._compiled_threads import in_parallel
 
 FLOAT = np.float32
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered; infinities and NaN stay what they are
-POWERS_OF_2 = (2.0 ** np.arange(-127, 1)).astype(FLOAT)
-LOG2_E, LN_2_HIGH, LN_2_LOW = FLOAT(np.log2(np.e)), FLOAT(0.693359375), FLOAT(np.log(2) - 0.693359375)
-EXP = tuple(FLOAT(1 / factorial) for factorial in (5040, 720, 120, 24, 6, 2, 1, 1))
-TANH = tuple(FLOAT(c) for c in (62 / 2835, -17 / 315, 2 / 15, -1 / 3, 1))  # in x², for |x| under a quarter
-LOWEST = FLOAT(-87)  # exp of less is no normal number
+SOURCES = ("_compiled*.py", "_*_cpu*.py")
+"""Files that hold a kernel or a part of one."""
+SHARE = 16
+"""Sequences, so that what a kernel works on stays in the cache."""
+TYPES = (torch.float32, torch.complex64, torch.int64, torch.bool)
+"""What kernels take. Vector code reads memory as float32, whatever it is."""
+
+in_float32 = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+"""For the forward of an autograd function: under autocast its inputs become float32 and its products stay so."""
+
+numba_config: Any = config
 
 
-def run(kernel: Any, *tensors: Tensor) -> None:
-    """Call a kernel on as many threads as torch may use, each with a part of the batch.
+def kernel(function: Callable[..., None]) -> Any:
+    """Compile `function(first, last, *arrays)`, which is to do the sequences first … last − 1; see `run`."""
+    with kept_on_disk() as keep:
+        return njit(nogil=True, fastmath=FAST, error_model="numpy", cache=keep)(function)
 
-    Plain threads, not numba's: its OpenMP beside torch's own makes both wait for each other.
+
+def helper(function: Callable[..., Any]) -> Any:
+    """Compile a small function that kernels call, copied into each of them."""
+    return njit(fastmath=FAST, error_model="numpy", inline="always")(function)  # numpy: no test for a divisor of 0
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a larger function that kernels call."""
+    return njit(fastmath=FAST, error_model="numpy", forceinline=True)(function)
+
+
+def adjoint(backward: Callable[..., Any]) -> Any:
+    """For the backward of one whose forward is `in_float32`. A gradient of it is refused."""
+    return once_differentiable(torch.amp.custom_bwd(backward, device_type="cpu"))
+
+
+@torch.compiler.disable  # which would look into numba
+def run(kernel: Any, *tensors: Tensor, share: int = SHARE) -> None:
+    """Call a kernel on as many threads as torch may use, each with shares of the batch.
+
+    Args:
+        tensors: contiguous, of `TYPES`; the first one's first dimension is the batch.
+        share: the most of it that a kernel is given at once.
     """
+    if wrong := {tensor.dtype for tensor in tensors}.difference(TYPES):
+        raise TypeError(f"a kernel takes {', '.join(map(str, TYPES))}; got {', '.join(map(str, wrong))}")
     arrays = [tensor.detach().numpy() for tensor in tensors]
-    bounds = np.linspace(0, len(arrays[0]), torch.get_num_threads() + 1).astype(int)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(lambda first, last: kernel(first, last, *arrays), bounds[:-1], bounds[1:]))
+    assert all(array.flags.c_contiguous for array in arrays)
+    compile_for(kernel, arrays)
+    batch, threads = len(arrays[0]), torch.get_num_threads()
+    count = max(min(threads, batch), -(-batch // share))
+    shares = iter([(batch * i // count, batch * (i + 1) // count) for i in range(count)])
+
+    def work() -> None:
+        for first, last in shares:  # a list's iterator gives no share twice
+            kernel(first, last, *arrays)
+
+    in_parallel(work, min(threads, count))
 
 
-@njit(fastmath=FAST, inline="always")
-def exp_of_negative(v: Any) -> Any:
-    """exp for v ≤ 0 to float32 precision, 2^k times a polynomial, in operations that the compiler can vectorise."""
-    v = v if v > LOWEST else LOWEST  # NaN, too, so that no table is read out of bounds; it survives in Δ x
-    v = v if v < 0 else FLOAT(0)
-    k = np.floor(v * LOG2_E + FLOAT(0.5))
-    rest = (v - k * LN_2_HIGH) - k * LN_2_LOW
-    value = EXP[0]
-    for coefficient in EXP[1:]:
-        value = value * rest + coefficient
-    return value * POWERS_OF_2[np.int32(k) + 127]
+def compile_for(kernel: Any, arrays: list[Any]) -> None:
+    """Compile in this thread: OpenMP's may have too little stack for it."""
+    try:
+        kernel(0, 0, *arrays)
+    except errors.NumbaError:
+        raise
+    except Exception as error:  # a damaged file
+        not_kept(error)
+        kernel._cache = caching.NullCache()
+        kernel(0, 0, *arrays)
 
 
-@njit(fastmath=FAST, inline="always")
-def tanh(x: Any) -> Any:
-    e = exp_of_negative(FLOAT(-2) * abs(x))
-    large = (FLOAT(1) - e) / (FLOAT(1) + e)
-    square, series = x * x, TANH[0]
-    for coefficient in TANH[1:]:
-        series = series * square + coefficient
-    value = x * series if square < FLOAT(0.0625) else (large if x > 0 else -large)
-    return value + FLOAT(0) * x  # NaN stays NaN
+@contextmanager
+def kept_on_disk() -> Iterator[bool]:
+    """Inside, numba keeps what it compiles in `cache_folder()`. Yields whether it can."""
+    folder, writable = cache_folder(), True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        writable = False
+        not_kept(error)
+    before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(folder)
+    try:
+        yield writable
+    finally:
+        numba_config.CACHE_DIR = before
 
 
-@njit(fastmath=FAST, inline="always")
-def sigmoid(x: Any) -> Any:
-    return FLOAT(0.5) + FLOAT(0.5) * tanh(FLOAT(0.5) * x)
+def not_kept(error: Exception) -> None:
+    print(f"bench: compiled kernels are not kept in {cache_folder()}: {error}", file=sys.stderr)
 
 
-@njit(fastmath=FAST)
-def add_product(out: Any, vector: Any, matrix: Any) -> None:
-    """out += vector · matrix, four rows at a time."""
-    rows = len(vector)
-    whole = rows - rows % 4
-    for j in range(0, whole, 4):
-        a, b, c, d = vector[j], vector[j + 1], vector[j + 2], vector[j + 3]
-        for i in range(len(out)):
-            out[i] += a * matrix[j, i] + b * matrix[j + 1, i] + c * matrix[j + 2, i] + d * matrix[j + 3, i]
-    for j in range(whole, rows):
-        for i in range(len(out)):
-            out[i] += vector[j] * matrix[j, i]
+def cache_folder() -> Path:
+    """A folder for each version of the kernels' sources."""
+    return Path(numba_config.CACHE_DIR or user_cache_dir("long-bench")) / "kernels" / digest(Path(__file__).parent)[:16]
 
 
-@njit(fastmath=FAST)
-def relax_backward(gate: Any, target: Any, before: Any, step: Any, to_state: Any, to_gate: Any, to_target: Any) -> None:
-    """The adjoint of s = before + gate (target − before), gate = Δt σ(·), target = tanh(·)."""
-    for j in range(len(gate)):
-        to_target[j] = to_state[j] * gate[j] * (FLOAT(1) - target[j] * target[j])
-        to_gate[j] = to_state[j] * (target[j] - before[j]) * gate[j] * (FLOAT(1) - gate[j] / step)
-        to_state[j] *= FLOAT(1) - gate[j]
+@cache
+def digest(folder: Path) -> str:
+    sources = sorted(source for pattern in SOURCES for source in folder.glob(pattern))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import _fru_cpu_run as cpu
+from models._compiled_vector import LANES, WIDTH
 from models._fru_cpu import SEGMENT
 from models._fru_cpu_entry import padded, scratch_size
-from models._fru_cpu_vector import LANES, WIDTH
 
 CHUNK = 16 * SEGMENT
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from numba import njit
 
-from models._fru_cpu_vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, WIDTH, ZERO, Code, tile
+from models._compiled_vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, WIDTH, ZERO, Code, tile
 
 SEGMENT = 16
 GROUP = 4

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from models import _fru_cpu
-from models._fru_cpu_vector import COLUMNS, LANES, WIDTH
+from models._compiled_vector import COLUMNS, LANES, WIDTH
 
 SEGMENT, GROUP = _fru_cpu.SEGMENT, _fru_cpu.GROUP
 SIZES = ("T", "B", "D", "S", "R", "k", "masked", "start", "option")

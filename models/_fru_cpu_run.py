@@ -1,31 +1,19 @@
-"""Compiling the FRU's CPU kernel once, keeping it on the disk, and running it on torch's number of threads.
+"""Compiling the FRU's CPU kernel once, and running it on torch's number of threads."""
 
-The threads are those of the OpenMP library that torch itself has loaded: after a matrix product they keep spinning for
-some milliseconds, and others would have to share the cores with them. Where torch came with another library, or the
-process was forked since, they are Python's.
-"""
-
-import ctypes
-import hashlib
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
 import torch
-from numba.core import config, event
-from platformdirs import user_cache_dir
+from numba.core import event
 from torch import Tensor
 
 from models import _fru_cpu, _fru_cpu_entry
-
-ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+from models._compiled import kept_on_disk, not_kept
+from models._compiled_threads import ENTRY, call_in_parallel
 
 
 class Kernels(NamedTuple):
@@ -53,10 +41,10 @@ def _compile(function: Callable[..., None]) -> Any:
     signature = numba.types.void(_fru_cpu_entry.TABLE)
     with event.install_listener("numba:compile", _Notice()):
         try:
-            with _numba_cache(cache_folder()):
-                return numba.cfunc(signature, cache=True)(function)
-        except Exception as error:  # a folder that can't be written, or a file in it that is damaged
-            print(f"fru: the compiled kernel is not kept in {cache_folder()}: {error}", file=sys.stderr)
+            with kept_on_disk() as keep:
+                return numba.cfunc(signature, cache=keep)(function)
+        except Exception as error:  # a file that is damaged
+            not_kept(error)
             return numba.cfunc(signature)(function)
 
 
@@ -71,30 +59,6 @@ class _Notice(event.Listener):
         pass
 
 
-def cache_folder() -> Path:
-    """Where numba keeps the compiled kernels: a folder for each version of their sources.
-
-    numba itself looks at the file of the function that it compiles, and would not notice an edit in another.
-    """
-    base = _numba_config.CACHE_DIR or user_cache_dir("long-bench")
-    sources = sorted(Path(__file__).parent.glob("_fru_cpu*.py"))
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    return Path(base) / "fru-cpu" / digest[:16]
-
-
-@contextmanager
-def _numba_cache(folder: Path) -> Iterator[None]:
-    """numba's setting for the functions that are decorated here."""
-    before, _numba_config.CACHE_DIR = _numba_config.CACHE_DIR, str(folder)
-    try:
-        yield
-    finally:
-        _numba_config.CACHE_DIR = before
-
-
-_numba_config: Any = config
-
-
 def share_count(blocks: int) -> int:
     """As many shares as torch has threads and there is work for."""
     return min(torch.get_num_threads(), blocks)
@@ -104,41 +68,4 @@ def run(kernel: int, shares: int, sizes: Sequence[int], tensors: Sequence[Tensor
     """Run the kernel's shares at the same time. The tensors must be contiguous and live until the end of the call."""
     assert all(tensor.is_contiguous() for tensor in tensors)
     table = torch.tensor([0, shares, *sizes, *(tensor.data_ptr() for tensor in tensors)])
-    openmp = None if _forked else _openmp()
-    if shares <= 1:
-        ENTRY(kernel)(table.data_ptr())
-    elif openmp is not None:
-        openmp.GOMP_parallel(ctypes.c_void_p(kernel), ctypes.c_void_p(table.data_ptr()), shares, 0)
-    else:
-        for call in [_pool(shares).submit(ENTRY(kernel), table.data_ptr()) for _ in range(shares)]:
-            call.result()
-
-
-@cache
-def _openmp() -> ctypes.CDLL | None:
-    """GNU's OpenMP library, if torch has loaded it."""
-    folder = Path(torch.__file__).parent
-    for path in (*folder.glob("lib/libgomp*"), *folder.glob("../torch.libs/libgomp*"), "libgomp.so.1"):
-        try:
-            return ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
-        except (OSError, AttributeError):
-            continue
-    return None
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "fru")
-
-
-_forked = False
-
-
-def _forget_threads() -> None:
-    global _forked
-    _forked = True
-    _pool.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork; Windows has none
-    os.register_at_fork(after_in_child=_forget_threads)
+    call_in_parallel(ENTRY(kernel), table.data_ptr(), shares)

@@ -1,8 +1,9 @@
-"""First-order linear recurrences along time, h_t = a_t h_{t−1} + b_t, real or complex, without a loop over the steps.
+"""First-order linear recurrences along time, h_t = a_t h_{t−1} + b_t, real or complex, without a Python loop over them.
 
 Neighbouring steps are merged into one, h_{t+1} = (a_{t+1} a_t) h_{t−1} + (a_{t+1} b_t + b_{t+1}), which leaves a
 recurrence of half the length; its solution fills in the steps between (odd-even reduction; Blelloch 1990, Martin &
-Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included.
+Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included. A CPU
+has few units that could share the work: there one compiled pass over time takes its place in single precision.
 
 Shapes: B batch, T time, N channels (any trailing dimensions).
 """
@@ -29,8 +30,22 @@ def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor
     a, b_BTN = a.to(dtype), b_BTN.to(dtype)
     if h0_BN is not None:
         b_BTN = torch.cat([torch.addcmul(b_BTN[:, :1], a[:, :1], h0_BN.unsqueeze(1)), b_BTN[:, 1:]], dim=1)
-    h_BTN: Tensor = LinearScan.apply(a, b_BTN)
+    h_BTN: Tensor = compiled_scan(a, b_BTN) if scans_compiled(b_BTN) else LinearScan.apply(a, b_BTN)
     return h_BTN
+
+
+def scans_compiled(tensor: Tensor) -> bool:
+    """Whether the kernel for CPUs takes it, which goes through time once, channel beside channel."""
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.complex64)
+
+
+def compiled_scan(a: Tensor, b_BTN: Tensor) -> Tensor:
+    from models._scan_cpu import CompiledScan  # numba takes a second to import
+
+    channels = b_BTN.shape[2:]
+    a_N = a.expand(*a.shape[:2], *channels).reshape(*a.shape[:2], channels.numel())
+    h_BTN: Tensor = CompiledScan.apply(a_N, b_BTN.reshape(*b_BTN.shape[:2], channels.numel()))
+    return h_BTN.view_as(b_BTN)
 
 
 class LinearScan(torch.autograd.Function):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models._base import ModelConfig, SequenceModel, final_step, resize
+from models._linear import linear
 from models._scan import linear_scan
 
 
@@ -83,6 +84,13 @@ def fft_convolve(u_BTH: Tensor, kernel_TH: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum, n=2 * steps, dim=1)[:, :steps]
 
 
+def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
+    """Σ_t weight_t x_t, (B, D, H): what the last step needs of a linear layer that was to encode x first and then weigh
+    it, without the layer's output at every step."""
+    with torch.autocast(x_BTD.device.type, enabled=False):
+        return x_BTD.to(weight_TH.dtype).mT @ weight_TH
+
+
 class SharedStateSpace(SequenceModel):
     """One diagonal complex state behind all channels (S5, LRU):
 
@@ -114,8 +122,24 @@ class SharedStateSpace(SequenceModel):
         return self.read_out(states_BTN, u_BTH)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        u_BTH, states_BTN = self.states(x_BTD)
-        return self.read_out(final_step(states_BTN, lengths_B), final_step(u_BTH, lengths_B))
+        if lengths_B is not None:
+            u_BTH, states_BTN = self.states(x_BTD)
+            return self.read_out(final_step(states_BTN, lengths_B), final_step(u_BTH, lengths_B))
+        return self.read_out(self.last_state(x_BTD), self.encode(x_BTD[:, -1]))
+
+    def last_state(self, x_BTD: Tensor) -> Tensor:
+        """Σ_t Λ̄^{T−1−t} ⊙ B̄ u_t, (B, N), from the sums of x with the powers: no state of an earlier step is made."""
+        impulse_1TN = self.initial_state(1).unsqueeze(1).repeat(1, x_BTD.shape[1], 1)
+        impulse_1TN[:, 0] = 1
+        powers_TN = linear_scan(self.transition(), impulse_1TN)[0].flip(0)
+        sums_BDN = torch.view_as_complex(
+            weighted_sum(x_BTD, torch.view_as_real(powers_TN).flatten(1)).unflatten(-1, (-1, 2))
+        )
+        input_NH = self.input_matrix()
+        if not isinstance(self.encoder, nn.Linear):
+            return torch.einsum("bdn,nd->bn", sums_BDN, input_NH)
+        weight_HD, bias_H = self.encoder.weight.to(input_NH.dtype), self.encoder.bias.to(input_NH.dtype)
+        return torch.einsum("bdn,nd->bn", sums_BDN, input_NH @ weight_HD) + (input_NH @ bias_H) * powers_TN.sum(0)
 
     def initial_state(self, batch_size: int) -> Tensor:
         return self.transition().detach().new_zeros(batch_size, self.state_size)
@@ -136,10 +160,10 @@ class SharedStateSpace(SequenceModel):
         """B̄ u as one product of reals, (…, H) to (…, N) complex."""
         b_N2H = torch.view_as_real(self.input_matrix()).transpose(1, 2)
         with torch.autocast(u_H.device.type, enabled=False):
-            return torch.view_as_complex((u_H @ b_N2H.flatten(0, 1).T).unflatten(-1, (-1, 2)))
+            return torch.view_as_complex(linear(u_H, b_N2H.flatten(0, 1)).unflatten(-1, (-1, 2)))
 
     def read_out(self, state_N: Tensor, u_H: Tensor) -> Tensor:
         """Re(C x) is a product of reals too: Re C Re x − Im C Im x."""
         c_HN2 = torch.view_as_real(self.output_matrix().conj().resolve_conj())
-        y_H = torch.view_as_real(state_N).flatten(-2) @ c_HN2.flatten(1).T
+        y_H = linear(torch.view_as_real(state_N).flatten(-2), c_HN2.flatten(1))
         return F.gelu(y_H + self.D * u_H)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._base import ModelConfig, SequenceModel
+from models._base import ModelConfig, SequenceModel, check_lengths
 
 INIT_STD = 0.1  # the FRU authors' setting for every weight and phase, truncated at two standard deviations
 
@@ -89,15 +89,8 @@ class StatisticalRecurrence(SequenceModel):
         dtype = self.stats.weight.dtype
         if x_BTD.dtype != dtype and not torch.is_autocast_enabled(x_BTD.device.type):
             raise ValueError(f"expected an input of {dtype}, as the weights are; got {x_BTD.dtype}")
-        if lengths_B is None:
-            return
-        if lengths_B.shape != x_BTD.shape[:1] or lengths_B.dtype not in (torch.int32, torch.int64):
-            raise ValueError(
-                f"expected {len(x_BTD)} lengths, int32 or int64; got {tuple(lengths_B.shape)} of {lengths_B.dtype}"
-            )
-        on_host = lengths_B.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere it would wait
-        if on_host and len(lengths_B) and not 1 <= lengths_B.min() <= lengths_B.max() <= x_BTD.shape[1]:
-            raise ValueError(f"lengths must be from 1 to {x_BTD.shape[1]}, the input's; got {lengths_B.tolist()}")
+        if lengths_B is not None:
+            check_lengths(lengths_B, x_BTD)
 
     def initial_state(self, batch_size: int) -> State:
         u_BkS = self.output.weight.new_zeros(batch_size, self.num_summaries, self.stat_size)

@@ -16,7 +16,8 @@ from models._base import SequenceModel
 
 State = tuple[Tensor, ...]  # the output first
 
-KERNEL_WEIGHTS = 100_000  # numbers in the matrices of a step, up to which the kernels win on one core
+KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the kernels win on one core
+FEW_INPUTS = 8  # values a step, up to which their projection is made faster than memory brings it
 
 
 class StepwiseRecurrence(SequenceModel):
@@ -79,6 +80,11 @@ def full_precision(like: Tensor) -> torch.autocast:
     return torch.autocast(like.device.type, enabled=False)
 
 
-def runs_compiled(tensor: Tensor) -> bool:
-    """Whether a CPU kernel can take it."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+def runs_compiled(*tensors: Tensor) -> bool:
+    """Whether a CPU kernel can take them."""
+    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+
+
+def made_again(x_BTD: Tensor, weight: Tensor) -> bool:
+    """Whether a CPU kernel that wants the last output only had better make the drive again than keep it."""
+    return runs_compiled(x_BTD, weight) and x_BTD.shape[-1] <= FEW_INPUTS

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
 from models._base import LATER, ModelConfig, SequenceModel, final_step
+from models._linear import Linear
 
 MAX_EMBED_SIZE = 128  # what the FRU paper uses for 10,000 words; a small vocabulary needs no more than a number a token
 
@@ -151,7 +152,7 @@ class ResidualBlock(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.mixer = model(model_config, input_size=config.width, seq_len=seq_len)
         self.gated = nn.Sequential(
-            nn.Linear(self.mixer.output_size, 2 * config.width), nn.GLU(dim=-1), nn.Dropout(config.dropout)
+            Linear(self.mixer.output_size, 2 * config.width), nn.GLU(dim=-1), nn.Dropout(config.dropout)
         )
 
     def forward(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models._base import Paper, SequenceModel
+from models._stepwise import made_again
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -37,6 +38,12 @@ class Bag(SequenceModel):
         return sums_BTH / torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device).unsqueeze(-1)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if made_again(x_BTD, self.feature.weight):
+            from models._diagonal_cpu import last_state  # numba takes a second to import
+
+            weight, bias = self.feature.weight, self.feature.bias
+            sum_BH = last_state("sum", x_BTD, lengths_B, weight, bias, torch.zeros_like(bias))
+            return sum_BH / (x_BTD.shape[1] if lengths_B is None else lengths_B.unsqueeze(-1))
         if lengths_B is not None:
             return super().last(x_BTD, lengths_B)
         return self.feature(x_BTD).relu().mean(1)

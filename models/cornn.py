@@ -62,6 +62,11 @@ class CoRNN(StepwiseRecurrence):
         z_BH = (1 - dt * epsilon) * z_BH + dt * (force_BH - gamma * y_BH)
         return y_BH + dt * z_BH, z_BH
 
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._cornn_cpu import CoRNNLoop  # numba takes a second to import
+
+        return CoRNNLoop.apply(drive_BTK, *weights, (self.config.dt, self.config.gamma, self.config.epsilon))
+
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from models._base import Paper
 from models._stepwise import State, StepwiseRecurrence
@@ -64,7 +65,7 @@ class ExpRNN(StepwiseRecurrence):
     def orthogonal(self) -> Tensor:
         """W, (H, H)."""
         upper_HH = self.A.new_zeros(self.output_size, self.output_size).index_put(tuple(self.upper), self.A)
-        return torch.linalg.matrix_exp(upper_HH - upper_HH.T)
+        return skew_exp(upper_HH - upper_HH.T)
 
     def weights(self) -> tuple[Tensor, ...]:
         return self.orthogonal().T, self.bias
@@ -88,6 +89,39 @@ class ExpRNN(StepwiseRecurrence):
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"init": trial.suggest_categorical("init", ["cayley", "henaff"])}
+
+
+def skew_exp(s_HH: Tensor) -> Tensor:
+    """exp of a skew-symmetric matrix."""
+    if s_HH.device.type == "cpu" and s_HH.isfinite().all():  # there it takes a fifth of the time, backward included
+        w_HH: Tensor = SkewExp.apply(s_HH)
+        return w_HH
+    return torch.linalg.matrix_exp(s_HH)
+
+
+class SkewExp(torch.autograd.Function):
+    """exp(S) = U exp(iα) Uᴴ, where −iS = U α Uᴴ is Hermitian.
+
+    The derivative in the direction E is U (Φ ⊙ Uᴴ E U) Uᴴ with the divided differences
+    Φ_jk = (exp(iα_j) − exp(iα_k)) / (iα_j − iα_k) = exp(i (α_j + α_k)/2) sin(x)/x, x = (α_j − α_k)/2
+    (Daleckii & Krein 1965), in whose last form no two like eigenvalues spoil a quotient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, s_HH: Tensor) -> Tensor:
+        alpha_H, u_HH = torch.linalg.eigh(-1j * s_HH)
+        ctx.save_for_backward(alpha_H, u_HH)
+        return (u_HH * torch.polar(torch.ones_like(alpha_H), alpha_H) @ u_HH.mH).real
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_HH: Tensor) -> Tensor:
+        alpha_H, u_HH = ctx.saved_tensors
+        half_H = alpha_H / 2
+        sum_HH, difference_HH = half_H[:, None] + half_H, half_H[:, None] - half_H
+        phi_HH = torch.sinc(difference_HH / math.pi) * torch.polar(torch.ones_like(sum_HH), sum_HH)
+        inner_HH = phi_HH.conj() * (u_HH.mH @ grad_HH.to(u_HH.dtype) @ u_HH)
+        return (u_HH @ inner_HH @ u_HH.mH).real
 
 
 def initial_blocks(config: ExpRNN.Config) -> Tensor:

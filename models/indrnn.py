@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models._base import Paper
-from models._stepwise import State, StepwiseRecurrence
+from models._stepwise import State, StepwiseRecurrence, full_precision, made_again
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -52,3 +52,16 @@ class IndRNN(StepwiseRecurrence):
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
         (h_BH,), (u_H,) = state, weights
         return (torch.addcmul(drive_BK, u_H, h_BH).relu(),)
+
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._diagonal_cpu import every_state  # numba takes a second to import
+
+        return every_state("indrnn", drive_BTK, *weights)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if not made_again(x_BTD, self.u):
+            return super().last(x_BTD, lengths_B)
+        from models._diagonal_cpu import last_state
+
+        with full_precision(x_BTD):
+            return last_state("indrnn", x_BTD, lengths_B, self.input.weight, self.input.bias, *self.weights())

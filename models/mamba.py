@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from models._base import ModelConfig, Paper, SequenceModel
+from models._linear import Linear, linear
 from models._scan import linear_scan
 from models._ssm import log_uniform
 from models._stepwise import runs_compiled
@@ -69,12 +70,12 @@ class Mamba(SequenceModel):
         self.rank = ceil(config.hidden_size / 16)
         self.enter = nn.Linear(input_size, 2 * self.inner_size, bias=False)
         self.conv = nn.Conv1d(self.inner_size, self.inner_size, config.conv_size, groups=self.inner_size)
-        self.select = nn.Linear(self.inner_size, self.rank + 2 * config.state_size, bias=False)
+        self.select = Linear(self.inner_size, self.rank + 2 * config.state_size, bias=False)
         self.dt = nn.Linear(self.rank, self.inner_size)
         self.start_dt()
         self.A_log = nn.Parameter(torch.arange(1.0, config.state_size + 1).log().repeat(self.inner_size, 1))
         self.D = nn.Parameter(torch.ones(self.inner_size))
-        self.leave = nn.Linear(self.inner_size, config.hidden_size, bias=False)
+        self.leave = Linear(self.inner_size, config.hidden_size, bias=False)
 
     def start_dt(self) -> None:
         """A bias from which softplus makes Δ log-uniform between its bounds: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
@@ -83,11 +84,21 @@ class Mamba(SequenceModel):
             self.dt.bias.copy_(log_uniform(self.inner_size, DT_MIN, DT_MAX).exp().expm1().log())
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        x_BTE, z_BTE = self.enter(x_BTD).chunk(2, dim=-1)
+        x_BTE, z_BTE = (linear(x_BTD, weight_ED) for weight_ED in self.enter.weight.chunk(2))
+        if runs_compiled(x_BTE):
+            return self.leave(self.compiled(x_BTE, z_BTE))
         window_BKE = x_BTE.new_zeros(len(x_BTE), self.conv_size - 1, self.inner_size)
         x_BTE = self.convolve(torch.cat([window_BKE, x_BTE], dim=1))
-        y_BTE = self.select_and_scan(x_BTE) + self.D * x_BTE
+        y_BTE = torch.cat(list(scan_in_chunks(*self.selected(x_BTE))), dim=1) + self.D * x_BTE
         return self.leave(y_BTE * F.silu(z_BTE))
+
+    def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
+        """All between the first projection and the last one, by kernels for CPUs."""
+        from models._mamba_conv_cpu import ConvSiLU  # numba takes a second to import
+        from models._mamba_cpu import SelectiveScan
+
+        x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
+        return SelectiveScan.apply(*self.selected(x_BTE), self.D, z_BTE)
 
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)
@@ -112,15 +123,6 @@ class Mamba(SequenceModel):
         dt_BTE, a_EN = F.softplus(self.dt(rank_BTR)), -self.A_log.exp()
         dtype = a_EN.dtype
         return x_BTE.to(dtype), dt_BTE.to(dtype), a_EN, b_BTN.to(dtype), c_BTN.to(dtype)
-
-    def select_and_scan(self, x_BTE: Tensor) -> Tensor:
-        """C_t · h_t for every step."""
-        inputs = self.selected(x_BTE)
-        if runs_compiled(inputs[0]):
-            from models._mamba_cpu import SelectiveScan  # numba takes a second to import
-
-            return SelectiveScan.apply(*inputs)
-        return torch.cat(list(scan_in_chunks(*inputs)), dim=1)
 
     def facts(self) -> dict[str, str]:
         return {"scan": "numba" if runs_compiled(self.A_log) else "torch"}

@@ -26,8 +26,9 @@ class MinGRU(GatedLinearRecurrence):
     wrapper = Residual
     Config = HiddenSizeConfig
     projections = 2
+    cell = "mingru"
 
-    def coefficients(self, x_D: Tensor) -> tuple[Tensor, Tensor]:
-        gate_H, candidate_H = self.project(x_D).chunk(2, dim=-1)
+    def coefficients(self, z_Q: Tensor) -> tuple[Tensor, Tensor]:
+        gate_H, candidate_H = z_Q.chunk(2, dim=-1)
         z_H = torch.sigmoid(gate_H)
         return 1 - z_H, z_H * candidate_H

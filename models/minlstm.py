@@ -25,9 +25,10 @@ class MinLSTM(GatedLinearRecurrence):
     wrapper = Residual
     Config = HiddenSizeConfig
     projections = 3
+    cell = "minlstm"
 
-    def coefficients(self, x_D: Tensor) -> tuple[Tensor, Tensor]:
-        forget_H, admit_H, candidate_H = self.project(x_D).chunk(3, dim=-1)
+    def coefficients(self, z_Q: Tensor) -> tuple[Tensor, Tensor]:
+        forget_H, admit_H, candidate_H = z_Q.chunk(3, dim=-1)
         # f / (f + i) = σ(log f − log i), which has no quotient of two numbers that may both be tiny.
         forget_share_H = torch.sigmoid(F.logsigmoid(forget_H) - F.logsigmoid(admit_H))
         return forget_share_H, (1 - forget_share_H) * candidate_H

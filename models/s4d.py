@@ -1,4 +1,4 @@
-"""S4D: a diagonal state-space model for each channel, computed as one long convolution.
+"""S4D: a diagonal state-space model for each channel, which is one long convolution.
 
     dx/dt = A x + B u,    y = C x + D u                              per channel, A diagonal and complex, B = 1
     Ā = exp(Δ A),    B̄ = A⁻¹ (Ā − I) B                              zero-order hold
@@ -9,7 +9,8 @@ HiPPO-LegS's normal part. The real part is −exp of what is learned. The layer 
 its gate is the wrapper's. Causal: the paper's second, reversed kernel is for tasks that are read both ways.
 
 Shapes: B batch, T time, D input, H channels, N complex state numbers a channel (half of `state_size`).
-State: 2 N H numbers a sequence. Time O(T H (N + log T)); the kernel is made from √T powers in O(√T N H) memory.
+State: 2 N H numbers a sequence. Time O(T H (N + log T)); the kernel is made from √T powers in O(√T N H) memory. On a
+CPU the states are computed one after the other instead, O(T H N).
 """
 
 import math
@@ -29,8 +30,10 @@ from models._ssm import (
     fft_convolve,
     hippo_normal_eigen,
     log_uniform,
+    weighted_sum,
     zero_order_hold,
 )
+from models._stepwise import runs_compiled
 from models._wrappers import Residual
 
 if TYPE_CHECKING:
@@ -80,14 +83,27 @@ class S4D(SequenceModel):
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         u_BTH = self.encode(x_BTD)
-        return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
+        if not runs_compiled(u_BTH):
+            return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
+        from models._s4d_cpu import channelwise_states  # numba takes a second to import
+
+        a_bar_HN, b_bar_HN = zero_order_hold(self.A(), self.log_dt.exp()[:, None])
+        c_HN = 2 * torch.view_as_complex(self.C) * b_bar_HN
+        return F.gelu(channelwise_states(u_BTH, a_bar_HN, c_HN, self.D))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if lengths_B is not None:
             return super().last(x_BTD, lengths_B)
-        u_BTH = self.encode(x_BTD)
-        kernel_TH = self.kernel(u_BTH.shape[1])
-        return F.gelu(torch.einsum("bth,th->bh", u_BTH, kernel_TH.flip(0)) + self.D * u_BTH[:, -1])
+        kernel_TH = self.kernel(x_BTD.shape[1]).flip(0)
+        if isinstance(self.encoder, nn.Linear):
+            sums_BDH, bias_H = weighted_sum(x_BTD, kernel_TH), self.encoder.bias
+            convolved_BH = torch.einsum("bdh,hd->bh", sums_BDH, self.encoder.weight) + bias_H * kernel_TH.sum(0)
+        else:
+            convolved_BH = torch.einsum("bth,th->bh", x_BTD.to(kernel_TH.dtype), kernel_TH)
+        return F.gelu(convolved_BH + self.D * self.encode(x_BTD[:, -1]))
+
+    def facts(self) -> dict[str, str]:
+        return {"states": "numba" if runs_compiled(self.D) else "torch"}
 
     def initial_state(self, batch_size: int) -> Tensor:
         return torch.view_as_complex(self.C).detach().new_zeros(batch_size, *self.C.shape[:2])

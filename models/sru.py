@@ -19,8 +19,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models._base import Paper
-from models._statistical import StatisticalConfig, StatisticalRecurrence
+from models._base import Paper, final_step
+from models._statistical import State, StatisticalConfig, StatisticalRecurrence
+from models._stepwise import full_precision, runs_compiled
 from models._wrappers import Plain
 
 
@@ -50,6 +51,32 @@ class SRU(StatisticalRecurrence):
         super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(config.decays))
         self.register_buffer("decays_k", torch.tensor(config.decays), persistent=False)
         self.decays_k: Tensor
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        if state is not None or not runs_compiled(self.decays_k):
+            return super().forward(x_BTD, lengths_B, state)
+        self.check(x_BTD, lengths_B)
+        return self.read_out(self.compiled(x_BTD))
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
+        if state is not None or not runs_compiled(self.decays_k):
+            return super().last(x_BTD, lengths_B, state)
+        self.check(x_BTD, lengths_B)
+        return self.read_out(final_step(self.compiled(x_BTD), lengths_B))
+
+    def compiled(self, x_BTD: Tensor) -> Tensor:
+        """μ at every step, (B, T, k, S), by a kernel for CPUs."""
+        from models._sru_cpu import SRULoop  # numba takes a second to import
+
+        with full_precision(x_BTD):
+            input_SD, recurrent_SR = self.stats.weight.tensor_split((self.input_size,), dim=1)
+            drive_BTS = torch.nn.functional.linear(x_BTD.to(input_SD.dtype), input_SD, self.stats.bias)
+            weights = self.recur_feats.weight, self.recur_feats.bias, recurrent_SR, self.decays_k
+            mu_BTQ: Tensor = SRULoop.apply(drive_BTS, *weights)
+        return mu_BTQ.unflatten(-1, (self.num_summaries, self.stat_size))
+
+    def facts(self) -> dict[str, str]:
+        return {"loop": "numba" if runs_compiled(self.decays_k) else "torch"}
 
     def decay(self) -> Tensor:
         return self.decays_k

@@ -21,12 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models._base import ModelConfig, Paper, SequenceModel, resize
+from models._linear import Linear
 from models._wrappers import Residual
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 ROTARY_BASE = 10_000.0
+HEAD_SIZE = 64
 
 
 class Transformer(SequenceModel):
@@ -39,7 +41,7 @@ class Transformer(SequenceModel):
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
         hidden_size: int = 128
-        num_heads: int = 4
+        num_heads: int = 2
         expand: int = 4
         """The width of the feed-forward network over `hidden_size`."""
 
@@ -48,7 +50,8 @@ class Transformer(SequenceModel):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width)
+            """With heads of 64 at multiples of it, as in the paper (§3.2.2)."""
+            return cls(hidden_size=width, num_heads=max(1, round(width / HEAD_SIZE)))
 
         @property
         def head_size(self) -> int:
@@ -61,13 +64,13 @@ class Transformer(SequenceModel):
         self.num_heads, self.head_size = config.num_heads, config.head_size
         self.encoder = resize(input_size, hidden)
         self.norm = nn.LayerNorm(hidden)
-        self.qkv = nn.Linear(hidden, 3 * self.num_heads * self.head_size, bias=False)
-        self.out = nn.Linear(self.num_heads * self.head_size, hidden, bias=False)
+        self.qkv = Linear(hidden, 3 * self.num_heads * self.head_size, bias=False)
+        self.out = Linear(self.num_heads * self.head_size, hidden, bias=False)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(hidden),
-            nn.Linear(hidden, config.expand * hidden),
+            Linear(hidden, config.expand * hidden),
             nn.GELU(),
-            nn.Linear(config.expand * hidden, hidden),
+            Linear(config.expand * hidden, hidden),
         )
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
@@ -88,7 +91,8 @@ class Transformer(SequenceModel):
         q_BNTd, k_BNTd, v_BNTd = (
             self.qkv(u_BTH).unflatten(-1, (3, self.num_heads, self.head_size)).permute(2, 0, 3, 1, 4)
         )
-        return rotate(q_BNTd), rotate(k_BNTd), v_BNTd
+        cos_Td, sin_Td = rotations(q_BNTd.shape[-2], self.head_size, q_BNTd.device, q_BNTd.dtype)
+        return Rotate.apply(q_BNTd, cos_Td, sin_Td), Rotate.apply(k_BNTd, cos_Td, sin_Td), v_BNTd
 
     def finish(self, u_BTH: Tensor, attended_BNTd: Tensor) -> Tensor:
         v_BTH = u_BTH + self.out(attended_BNTd.transpose(1, 2).flatten(2))
@@ -96,16 +100,31 @@ class Transformer(SequenceModel):
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        return {"num_heads": trial.suggest_categorical("num_heads", [2, 4, 8])}
+        return {"num_heads": trial.suggest_categorical("num_heads", [1, 2, 4, 8])}
 
 
-def rotate(x_BNTd: Tensor) -> Tensor:
-    """Turn the pair (x_i, x_{i + d/2}) at time t by the angle t ω_i."""
-    half = x_BNTd.shape[-1] // 2
+def rotations(steps: int, head_size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """cos t ω_i and sin t ω_i, (T, d/2) each."""
+    half = head_size // 2
     # In float64: t ω reaches hundreds of turns, where float32 has lost the angle.
-    times_T = torch.arange(x_BNTd.shape[-2], device=x_BNTd.device, dtype=torch.float64)
-    omega_d = ROTARY_BASE ** (-torch.arange(half, device=x_BNTd.device) / half)
-    angle_Td = torch.outer(times_T, omega_d)
-    cos_Td, sin_Td = angle_Td.cos().to(x_BNTd), angle_Td.sin().to(x_BNTd)
-    first, second = x_BNTd.chunk(2, dim=-1)
-    return torch.cat([first * cos_Td - second * sin_Td, first * sin_Td + second * cos_Td], dim=-1)
+    omega_d = ROTARY_BASE ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
+    angle_Td = torch.outer(torch.arange(steps, device=device, dtype=torch.float64), omega_d)
+    return angle_Td.cos().to(dtype), angle_Td.sin().to(dtype)
+
+
+class Rotate(torch.autograd.Function):
+    """Turn the pair (x_i, x_{i + d/2}) at time t by the angle t ω_i; the gradient turns back."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BNTd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_Td, sin_Td)
+        turned_BNTd = torch.empty_like(x_BNTd, memory_format=torch.contiguous_format)
+        (first, second), (new_first, new_second) = x_BNTd.chunk(2, dim=-1), turned_BNTd.chunk(2, dim=-1)
+        torch.mul(first, cos_Td, out=new_first).addcmul_(second, sin_Td, value=-1)
+        torch.mul(first, sin_Td, out=new_second).addcmul_(second, cos_Td)
+        return turned_BNTd
+
+    @staticmethod
+    def backward(ctx: Any, grad_BNTd: Tensor) -> tuple[Tensor | None, ...]:
+        cos_Td, sin_Td = ctx.saved_tensors
+        return Rotate.apply(grad_BNTd, cos_Td, -sin_Td), None, None

@@ -51,6 +51,9 @@ class NoGradient(MinGRU):
     def forward(self, x_BTD, lengths_B=None):
         return super().forward(x_BTD.detach())
 
+    def last(self, x_BTD, lengths_B=None):
+        return super().last(x_BTD.detach(), lengths_B)
+
 
 class Unsaved(MinGRU):
     """Keeps a random matrix out of its state."""

@@ -333,18 +333,6 @@ def test_a_damaged_cache_is_replaced_by_compiling(tmp_path: Path) -> None:
     assert "not kept" in errors
 
 
-def test_an_edit_of_any_source_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import _fru_cpu_run
-
-    for source in (ROOT / "models").glob("_fru_cpu*.py"):
-        (tmp_path / source.name).write_bytes(source.read_bytes())
-    monkeypatch.setattr(_fru_cpu_run, "__file__", str(tmp_path / "_fru_cpu_run.py"))
-    before = _fru_cpu_run.cache_folder()
-    with (tmp_path / "_fru_cpu_vector.py").open("a") as file:
-        file.write("# an edit\n")
-    assert _fru_cpu_run.cache_folder() != before
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_works_after_a_fork() -> None:
     """Where the threads of OpenMP are gone and using them would wait for ever."""

@@ -11,6 +11,8 @@ import torch
 from scipy.linalg import expm
 
 from bench.registry import find_model
+from models.exprnn import skew_exp
+from models.transformer import Rotate, rotations
 
 BATCH, STEPS, INPUT = 2, 23, 3
 
@@ -174,6 +176,19 @@ def test_exprnn_starts_with_the_angles_of_its_blocks():
         _, p = build("exprnn", hidden_size=40, init=init)
         assert np.count_nonzero(p["A"]) == 20
         assert 0.7 * highest < np.abs(p["A"]).max() <= highest
+
+
+def test_exponential_has_the_gradient_of_torchs():
+    """Also where eigenvalues coincide, as all do at zero."""
+    upper_HH = torch.triu(torch.randn(5, 5, dtype=torch.float64), 1)
+    weight_HH = torch.randn(5, 5, dtype=torch.float64)
+    for a_HH in (upper_HH, torch.zeros_like(upper_HH)):
+        a_HH.requires_grad_()
+        grads = [
+            torch.autograd.grad((exp(a_HH - a_HH.T) * weight_HH).sum(), a_HH)[0]
+            for exp in (skew_exp, torch.linalg.matrix_exp)
+        ]
+        torch.testing.assert_close(*grads)
 
 
 def test_cornn():
@@ -453,49 +468,6 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     assert dt.max() < 1.01e-1
 
 
-@pytest.mark.parametrize("name", ["exprnn", "hippo", "lem", "lmu", "mamba"])
-def test_compiled_keeps_what_is_not_finite(name):
-    cls = find_model(name).cls
-    model = cls(cls.Config(hidden_size=4), input_size=INPUT, seq_len=STEPS)
-    x_BTD = torch.randn(1, STEPS, INPUT)
-    x_BTD[0, 5, 0] = math.nan
-    assert model(x_BTD)[0, 5:].isnan().any(1).all()
-    assert model(x_BTD)[0, :5].isfinite().all()
-
-
-# Compiled kernels
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"name": "mamba"},
-        {"name": "exprnn"},
-        {"name": "lmu", "order": 9},
-        {"name": "hippo", "order": 9},
-        {"name": "lem"},
-        {"name": "lem", "dt": 0.3},
-    ],
-)
-def test_compiled_agrees_with_torch_forward_and_backward(settings, monkeypatch):
-    """float32 runs compiled, float64 in torch; mamba in chunks of time."""
-    monkeypatch.setattr("models.mamba.CHUNK", 7)
-    torch.manual_seed(0)
-    cls = find_model(settings["name"]).cls
-    config = cls.Config(hidden_size=13, **{key: value for key, value in settings.items() if key != "name"})
-    model = cls(config, input_size=INPUT, seq_len=STEPS)
-    x_BTD, weight = 3 * torch.randn(5, STEPS, INPUT), torch.randn(5, STEPS, 13)
-    results = []
-    for dtype in (torch.float32, torch.float64):
-        model.to(dtype)
-        x = x_BTD.to(dtype).requires_grad_()
-        y_BTH = model(x)
-        grads = torch.autograd.grad((y_BTH * weight.to(dtype)).sum(), [x, *model.parameters()])
-        results.append([tensor.float() for tensor in (y_BTH, *grads)])
-    for compiled, torchs in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, torchs, rtol=1e-4, atol=2e-5)
-
-
 # Statistical recurrences: the FRU and the SRU have golden vectors of the authors' code
 
 
@@ -577,6 +549,12 @@ def test_transformer():
         return np.stack(outputs)
 
     agrees(model, reference, atol=1e-6)
+
+
+def test_rotation_has_its_gradient():
+    x_BNTd = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    turns = rotations(3, 4, x_BNTd.device, x_BNTd.dtype)
+    assert torch.autograd.gradcheck(lambda x: Rotate.apply(x, *turns), x_BNTd)
 
 
 def test_last_values():

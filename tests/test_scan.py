@@ -5,7 +5,7 @@ import torch
 
 from models._scan import linear_scan
 
-DTYPES = (torch.float64, torch.complex128)
+DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)  # single precision by a kernel
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 37)
 
 
@@ -38,6 +38,12 @@ def test_matches_the_loop_forward_and_backward(steps, dtype, shape_of_a):
         strict=True,
     ):
         torch.testing.assert_close(got, want)
+
+
+def test_channels_are_optional():
+    for dtype in DTYPES:
+        a_BT, b_BT = draw(2, 9, dtype=dtype), draw(2, 9, dtype=dtype)
+        torch.testing.assert_close(linear_scan(a_BT, b_BT), linear_scan(a_BT[..., None], b_BT[..., None])[..., 0])
 
 
 def test_a_zero_forgets():

@@ -1,12 +1,12 @@
 """Vector code for numba: a builder of small tiles in LLVM's own language, for this machine's vector width.
 
-Sequences lie innermost, `LANES` of them to a row, so that a weight, read once and spread over a vector, feeds
-`VECTORS` multiply-adds, and nothing is added up across a vector before the end. LLVM's vectors are portable: where the
-machine's are narrower, the compiler takes them apart.
+`LANES` numbers lie to a row, so that a weight, read once and spread over a vector, feeds `VECTORS` multiply-adds, and
+nothing is added up across a vector before the end. LLVM's vectors are portable: where the machine's are narrower, the
+compiler takes them apart.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import binding, ir
@@ -77,6 +77,9 @@ class Code:
     def plus(self, a: Any, b: int) -> Any:
         return self.builder.add(a, INDEX(b))
 
+    def minus(self, a: Any, b: Any) -> Any:
+        return self.builder.sub(a, b)
+
     def times(self, a: Any, b: int) -> Any:
         return self.builder.mul(a, INDEX(b))
 
@@ -85,6 +88,14 @@ class Code:
 
     def store(self, value: Any, pointer: Any) -> None:
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=4)
+
+    def load_each(self, pointer: Any, count: int) -> list[Any]:
+        """Vectors that lie side by side."""
+        return [self.load(self.at(pointer, i * WIDTH)) for i in range(count)]
+
+    def store_each(self, vectors: list[Any], pointer: Any) -> None:
+        for i, vector in enumerate(vectors):
+            self.store(vector, self.at(pointer, i * WIDTH))
 
     def load_rows(self, pointer: Any, stride: Any, count: int) -> list[Any]:
         """The lanes of `count` rows."""
@@ -100,9 +111,9 @@ class Code:
         one = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), self.builder.load(pointer), INDEX(0))
         return self.shuffle(one, one, [0] * WIDTH)
 
-    def spread_rows(self, pointer: Any, count: int) -> list[Any]:
+    def spread_rows(self, pointer: Any, count: int, apart: Any = 1) -> list[Any]:
         """`count` numbers, each in every lane of a row."""
-        return [vector for i in range(count) for vector in [self.spread(self.at(pointer, i))] * VECTORS]
+        return [vector for i in range(count) for vector in [self.spread(self.at(pointer, (i, apart)))] * VECTORS]
 
     def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
@@ -111,6 +122,14 @@ class Code:
         kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.v{WIDTH}f32")
         return self.builder.call(function, [a, b, c])
+
+    def negative(self, a: Any) -> Any:
+        return self.builder.fneg(a)
+
+    def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
+        """a b + c, each as its real and its imaginary part."""
+        re = self.fma(a[0], b[0], self.fma(self.negative(a[1]), b[1], c[0]))
+        return [re, self.fma(a[0], b[1], self.fma(a[1], b[0], c[1]))]
 
     def add(self, a: list[Any], b: list[Any]) -> list[Any]:
         return [self.builder.fadd(x, y) for x, y in zip(a, b, strict=True)]
@@ -143,13 +162,15 @@ class Code:
             done = self.builder.add(done, self.times(runs, size))
             size //= 2
 
-    def product(self, sums: list[Any], weights: tuple[Any, Any], rows: tuple[Any, Any], count: Any) -> list[Any]:
-        """sums[j] + Σ_i weights[i, j] rows[i], where both operands are (pointer, stride of i)."""
+    def product(
+        self, sums: list[Any], weights: tuple[Any, Any], rows: tuple[Any, Any], count: Any, apart: Any = 1
+    ) -> list[Any]:
+        """sums[j] + Σ_i weights[i, j] rows[i], where both operands are (pointer, stride of i); that of j is `apart`."""
         outputs = len(sums) // VECTORS
 
         def step(i: Any, sums: list[Any]) -> list[Any]:
             row = self.load_rows(self.at(rows[0], (i, rows[1])), 0, 1)
-            weight = self.spread_rows(self.at(weights[0], (i, weights[1])), outputs)
+            weight = self.spread_rows(self.at(weights[0], (i, weights[1])), outputs, apart)
             return [self.fma(w, row[place % VECTORS], total)
                     for place, (w, total) in enumerate(zip(weight, sums, strict=True))]  # fmt: skip
 

@@ -1,0 +1,67 @@
+"""A linear layer that takes many rows at a time in blocks on a CPU.
+
+MKL's product of tens of thousands of rows is at half its speed where a row of the output is no multiple of 32 bytes
+long, as at most widths that a parameter budget leaves; for a few hundred rows it is not.
+
+Shapes: M rows, K inputs, N outputs.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+ROWS = 512
+"""Rows of a block."""
+LEAST = 8
+"""Blocks, and inputs, from which it pays."""
+
+
+class Linear(nn.Linear):
+    """torch.nn.Linear, by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
+        return linear(input, self.weight, self.bias)
+
+
+def linear(x_K: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+    """x Wᵀ + b, (…, K) to (…, N): torch's own function."""
+    if not in_blocks(x_K, weight_NK):
+        return F.linear(x_K, weight_NK, bias_N)
+    bias_N = weight_NK.new_zeros(len(weight_NK)) if bias_N is None else bias_N
+    y_MN: Tensor = LinearInBlocks.apply(x_K.flatten(0, -2), weight_NK, bias_N)
+    return y_MN.unflatten(0, x_K.shape[:-1])
+
+
+def in_blocks(x_K: Tensor, weight_NK: Tensor) -> bool:
+    """Whether blocks are the faster way. Autocast and the compiler have ways of their own."""
+    outputs, inputs = weight_NK.shape
+    uneven = outputs % 8 != 0 or inputs % 8 != 0  # in float32, forward or backward
+    large = inputs >= LEAST and x_K.numel() >= LEAST * ROWS * inputs
+    plain = x_K.dtype == weight_NK.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return uneven and large and plain and x_K.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+class LinearInBlocks(torch.autograd.Function):
+    """x Wᵀ + b, (M, N), of x (M, K), W (N, K) and b (N)."""
+
+    @staticmethod
+    def forward(ctx: Any, x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor) -> Tensor:
+        ctx.save_for_backward(x_MK, weight_NK)
+        y_MN = x_MK.new_empty(len(x_MK), len(bias_N))
+        for x, y in zip(x_MK.split(ROWS), y_MN.split(ROWS), strict=True):
+            torch.addmm(bias_N, x, weight_NK.T, out=y)
+        return y_MN
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_MN: Tensor) -> tuple[Tensor | None, ...]:
+        x_MK, weight_NK = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        grad_x = torch.empty_like(x_MK) if wants_x else None
+        if grad_x is not None:
+            for grad, out in zip(grad_MN.split(ROWS), grad_x.split(ROWS), strict=True):
+                torch.mm(grad, weight_NK, out=out)
+        return grad_x, grad_MN.T @ x_MK if wants_weight else None, grad_MN.sum(0) if wants_bias else None
