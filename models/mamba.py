@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 State = tuple[Tensor, Tensor]  # h_BEN, the last K − 1 inputs of the convolution (B, K − 1, E)
 
 CHUNK = 128  # steps whose states (B, CHUNK, E, N) exist at once; fastest on a CPU between 16 and 128
-DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts
+DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts, in mamba_simple.py of state-spaces/mamba
 
 
 class Mamba(SequenceModel):
@@ -51,6 +51,8 @@ class Mamba(SequenceModel):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        """The authors' defaults (mamba_simple.py), but for the width, which is our residual wrapper's."""
+
         hidden_size: int = 128
         state_size: int = 16
         expand: int = 2

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from bench.errors import RequestError
-from bench.speed import Setup, chart, measure, table
+from bench.speed import Setup, measure
+from bench.speed_report import chart, table
 from tests.conftest import Bench
 
 SETUP = Setup(seq_len=20, batch=4, width=8, repeats=2)
