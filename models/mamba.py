@@ -97,10 +97,10 @@ class Mamba(SequenceModel):
     def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
         """All between the first projection and the last one, by kernels for CPUs."""
         from models._mamba_conv_cpu import ConvSiLU  # numba takes a second to import
-        from models._mamba_cpu import SelectiveScan
+        from models._mamba_cpu import selective_scan
 
         x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
-        return SelectiveScan.apply(*self.selected(x_BTE), self.D, z_BTE)
+        return selective_scan(*self.selected(x_BTE), self.D, z_BTE)
 
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)
