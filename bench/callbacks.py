@@ -64,7 +64,8 @@ class Curves(Callback):
         self.points += [{**point, "name": name, "value": value} for name, value in values.items()]
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        # By name: Lightning hangs methods of the module on its callbacks, and the module would travel with them.
+        return {name: getattr(self, name) for name in ("points", "train_seconds", "batch_seconds", "samples")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.__dict__.update(state_dict)

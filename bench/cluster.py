@@ -155,7 +155,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
         with TemporaryDirectory(prefix="bench-code-") as folder:
             environment = {"working_dir": _copy_code(Path(folder)), "env_vars": HIDE_OTHER_GPUS}
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         raise RequestError(f"--ray-address {address}: {error}") from error
 
 

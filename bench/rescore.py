@@ -19,7 +19,6 @@ from lightning.pytorch import Trainer
 from safetensors.torch import load
 
 from bench.attempt import prepare_process
-from bench.budget import tier_size
 from bench.bundle import BundleError, Claim, read_bundle
 from bench.bundle.predictions import Array
 from bench.claim import claimed_request
@@ -106,14 +105,12 @@ class Rescoring:
     def parameters(self) -> str:
         """Recount, on the meta device."""
         network = on_meta(self.request)
-        counts, stated, budget = count(network), self.claim.record.params, self.request.budget
+        counts, stated = count(network), self.claim.record.params
         for part, claimed in stated.model_dump().items():
             if getattr(counts, part) != claimed:
                 raise BundleError(f"{part} is {claimed:,}, the network has {getattr(counts, part):,}")
         if state_bytes(network) != self.claim.record.state_bytes:
             raise BundleError(f"the state has {state_bytes(network)} bytes, not {self.claim.record.state_bytes}")
-        if budget is not None and counts.budgeted > tier_size(budget):
-            raise BundleError(f"{counts.budgeted:,} parameters are beyond the tier {budget}")
         return f"{counts.total:,}, {counts.core:,} of them in the core"
 
     def weights(self) -> str:

@@ -94,7 +94,7 @@ def confine(
         writable: path inside → file outside, which must exist.
         hidden: folders of what is visible that are empty inside.
     """
-    walls = [*_walls(limits), *_folders([*readable, *writable]), *_python()]
+    walls = [*_walls(limits), *_folders([*_prefixes(), *readable, *writable]), *_python()]
     walls += [word for place, path in readable.items() for word in ("--ro-bind", str(path), place)]
     walls += [word for place, path in writable.items() for word in ("--bind", str(path), place)]
     walls += [word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))]
@@ -124,7 +124,7 @@ def _walls(limits: Limits) -> list[str]:
     words = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]
     words += AS_ROOT if os.geteuid() == 0 else AS_USER
-    words += _folders([*SYSTEM, *_prefixes()])
+    words += _folders(SYSTEM)
     words += [word for place in SYSTEM for word in ("--ro-bind-try", place, place)]
     words += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     words += ["--perms", "1777", "--size", str(limits.scratch), "--tmpfs", "/tmp", "--chdir", "/tmp"]  # noqa: S108
@@ -201,11 +201,22 @@ def _held(processes: Sequence[psutil.Process]) -> int:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill it, and with it the first process of the namespace, whose end is that of all others there."""
-    with suppress(psutil.NoSuchProcess):
-        bwrap = psutil.Process(process.pid)
-        bwrap.suspend()  # so that it starts no other meanwhile
-        first = bwrap.children()
-        for each in (bwrap, *first):
+    if process.poll() is not None:  # the others died with it, and its number may be another's by now
+        return
+    bwrap = psutil.Process(process.pid)
+    bwrap.suspend()
+    _wait_for(bwrap, psutil.STATUS_STOPPED)  # until then it may start another
+    first = bwrap.children()
+    for each in (bwrap, *first):
+        with suppress(psutil.NoSuchProcess):
             each.kill()
-        psutil.wait_procs(first)
     process.wait()
+    for each in first:
+        _wait_for(each)
+
+
+def _wait_for(process: psutil.Process, *states: str) -> None:
+    """Wait until a process is in a state, or dead; a dead one may stay listed where nobody asks for its exit code."""
+    with suppress(psutil.NoSuchProcess):
+        while process.status() not in (*states, psutil.STATUS_ZOMBIE):
+            time.sleep(0.001)

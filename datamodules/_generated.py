@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._cache import check_split, prepared, read_split, write_split
+from datamodules._cache import check_split, damaged, prepared, read_split, write_split
 from datamodules._files import cache_folder
 from datamodules._spec import TaskSpec
 
@@ -63,7 +63,10 @@ class GeneratedTask(SequenceDataModule):
         if self.is_tiny:
             return self.draw_split(split, TINY_COUNT, self.rng(f"tiny/{split}"))
         write = partial(write_split, count=self.count(split), chunks=self._chunks(split))
-        return read_split(prepared(self._folder(split), write))
+        held = read_split(prepared(self._folder(split), write))
+        if len(held.x) != self.count(split):
+            raise damaged(self._folder(split), f"{len(held.x)} samples, not {self.count(split)}")
+        return held
 
     def example(self) -> Samples:
         return self.decode(self.draw(1, self.rng("example")))

@@ -14,6 +14,7 @@ from safetensors.torch import load, save
 
 import bench.rescore
 import bench.verify
+from bench.bundle.predictions import write_predictions
 from bench.network import build, count, state_bytes
 from bench.registry import find_model, find_task
 from bench.request import SettingFlags, build_request
@@ -200,6 +201,9 @@ CLAIMS: dict[str, tuple[Change | None, Change | None, str]] = {
     "a variant that nobody knows": (set_to("task", "digits-9"), None, "names and versions: no task named 'digits-9'"),
     "a wrapper that nobody knows": (set_to("wrapper", "plane"), None, "there is no wrapper 'plane'"),
     "another metric": (set_to("metrics.test.name", "mse"), None, "the task's metric is accuracy"),
+    "a test split that the task lacks": (
+        lambda record: record["metrics"].update({"test-2x": record["metrics"]["test"]}), None,
+        "are not those of the task's splits"),
     "a core that is smaller": (
         lambda record: record["params"].update(core=1, readout=record["params"]["total"] - 1), None,
         "parameters: core is 1, the network has 540"),
@@ -224,7 +228,10 @@ CLAIMS: dict[str, tuple[Change | None, Change | None, str]] = {
 @pytest.mark.parametrize("name", CLAIMS)
 def test_claims_that_are_not_so(rejected: Verify, digits: Members, name: str) -> None:
     record, config, message = CLAIMS[name]
-    (reason,) = rejected(forged(digits, record, config))["reasons"]
+    members = forged(digits, record, config)
+    splits = json.loads(members["bundle.json"])["metrics"].keys() - {"train", "validation"}
+    members["predictions.npz"] = write_predictions(dict.fromkeys(splits, predictions_of(digits)))
+    (reason,) = rejected(members)["reasons"]
     assert message in reason
     assert reason.startswith(("gru on digits, seed 0: ", "gru on digits-9, seed 0: "))
 

@@ -25,9 +25,6 @@ from datamodules.digits import Digits
 from tests.conftest import Bench
 from tests.trials import states, trials_of
 
-# Minutes on two cores, each with processes of its own.
-pytestmark = pytest.mark.slow
-
 Writer = Callable[[str, str], Path]
 PATIENCE = 300  # seconds, on a busy machine
 NODE = {"include_dashboard": False, "object_store_memory": 2**27}
@@ -41,11 +38,12 @@ def cluster() -> Iterator[Cluster]:
     """A head with four GPUs that exist on paper only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # a cluster of our own would leave a token in the user's home
         for name, value in SLURM.items():
             patch.setenv(name, value)
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 4, "num_gpus": 4})
-    yield cluster
-    cluster.shutdown()
+        yield cluster
+        cluster.shutdown()
 
 
 def logged(log: Path, kind: str) -> list[list[str]]:
@@ -75,11 +73,6 @@ LOOK = """
         time.sleep(0.02)
 """
 TELL_SPLITS = """
-import bench.suites as bench_suites
-from bench.cluster import share
-from bench.errors import RequestError
-from bench.studies import Studies
-from bench.suites import Suite
 from datamodules.digits import Digits
 make = Digits.make
 Digits.make = lambda self, split: open('{log}', 'a').write(f'split {{split}}\\n') and make(self, split)
@@ -112,6 +105,7 @@ def test_a_trial_has_its_gpu_to_itself_and_sees_no_test_split(
         assert (one.params, one.values) == (other.params, other.values), "a trial does not depend on where it is"
 
 
+@pytest.mark.slow
 def test_workers_are_busy_across_the_cells_of_a_suite(
     bench: Bench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +167,7 @@ WHERE = """
 """
 
 
+@pytest.mark.slow
 def test_a_node_vanishes(bench: Bench, cluster: Cluster, write_model: Writer) -> None:
     log = bench.folder / "log"
     node = cluster.add_node(num_cpus=1, resources={"second": 1}, **NODE)
@@ -203,6 +198,7 @@ SLOW = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_command_leaves_no_process_and_is_resumed_to_the_exact_number(
     bench: Bench, cluster: Cluster, write_model: Writer
 ) -> None:
@@ -230,7 +226,8 @@ def test_a_killed_command_leaves_no_process_and_is_resumed_to_the_exact_number(
     assert sum(bench.json(*words, "--trials", "9", "--resume")["trials"].values()) == 9
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_keeps_what_is_finished(
     bench: Bench, cluster: Cluster, write_model: Writer, stop: signal.Signals
 ) -> None:

@@ -1,6 +1,7 @@
 """Results as text: `bench db export` and `import`, the first start, and the ranking that is stored beside."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -21,17 +22,25 @@ from tests.published import moved, record_suite, suite_run
 from tests.test_store import NOON
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three entries of quick-v1 at 10k, one with a retracted and a verified run, as the command exports them."""
-    (tmp_path / "host").mkdir()
-    host = Bench(tmp_path / "host")
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A host with three entries of quick-v1 at 10k, one with a retracted and a verified run, and what it exports."""
+    folder = tmp_path_factory.mktemp("exported")
+    (folder / "host").mkdir()
+    host = Bench(folder / "host")
     store = Store(str(host.db))
     for model, metric in (("fru", 0.9), ("gru", 0.5), ("lstm", 0.3)):
         runs = record_suite(store, model, metric)
     store.add_event(runs[0], "retracted", "the seed was chosen")
     store.add_event(runs[1], "verified", "by the host", {"rung": "rescored"})
-    host("db", "export", str(tmp_path / "published"))
+    host("db", "export", str(folder / "published"))
+    return folder
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """A copy of what is exported, beside one of the host."""
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
     return tmp_path / "published"
 
 

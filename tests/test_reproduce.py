@@ -284,6 +284,7 @@ def test_the_authors_protocol_is_on_no_board(reproduced: tuple[Bench, dict[str, 
 
 
 def test_a_protocol_can_be_run_alone(bench: Bench) -> None:
+    bench.env["BENCH_CACHE_DIR"] = str(bench.folder)  # the mixtures are still a tenth, see `reproduced`
     document = bench.json("reproduce", "fru-paper", *SHORT, "--protocol", "ours", "--time-limit", "0s")
     assert document["cells"][0]["authors_protocol"] is None
     assert document["cells"][0]["our_protocol"]["missing"] == document["missing"] == 1

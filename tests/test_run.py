@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_model
 
-import bench.callbacks
+from bench import callbacks
 from bench.network import build
 from bench.registry import FoundTask, find_model, find_model_or_file, find_task
 from bench.request import RunRequest, SettingFlags, build_request
@@ -298,7 +298,7 @@ INTERRUPT = (
 def test_an_interrupted_run_resumes_as_if_it_had_not_been(
     tmp_path: Path, write_model: Writer, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(bench.callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     marker = tmp_path / "marker"
     words = ("run", "--model", str(write_model("mine", INTERRUPT.format(marker=marker, name=name))), "--epochs", "5")
     (tmp_path / "stopped").mkdir()
@@ -313,6 +313,12 @@ def test_an_interrupted_run_resumes_as_if_it_had_not_been(
     assert (done["status"], done["run_id"], done["attempt"]) == ("finished", run["run_id"], 2)
     whole(*words)
     assert results(stopped) == results(whole)
+
+
+def test_a_checkpoint_holds_state_and_no_module(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network with parametrised weights, as the TCN's, can't be pickled: what was saved beside its state showed."""
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    bench("run", "--model", "tcn", *QUICK)
 
 
 def start_slow_run(bench: Bench, write_model: Writer, epochs: int = 25) -> tuple[subprocess.Popen[str], list[str]]:

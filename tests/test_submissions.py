@@ -124,6 +124,13 @@ def test_what_was_imported_is_what_was_run(quick_host: Bench, submitter: Bench, 
 # Importing
 
 
+def test_other_facts_travel_along(quick_host: Bench, failure: Members) -> None:
+    noted = forged(failure, lambda record: record["facts"].update(step_seconds=1.5e-4, gpu={"joules": 3}, none=None))
+    quick_host("import", write(noted, quick_host.folder / "sent.zip"))
+    facts = quick_host.json("show", json.loads(noted["bundle.json"])["run_id"])["facts"]
+    assert (facts["step_seconds"], facts["gpu"], facts["none"]) == (1.5e-4, {"joules": 3}, None)
+
+
 def test_importing_twice_changes_nothing(quick_host: Bench, entry: Path, failure: Members) -> None:
     quick_host("import", str(entry))
     before = content(quick_host)
@@ -303,6 +310,13 @@ def test_bundling(submitter: Bench, shared_bench: Bench, bench: Bench) -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "value"), [("MOST_RUNS", 2), ("LARGEST_BUNDLE", 10_000)])
+def test_too_much_for_one_bundle(submitter: Bench, monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
+    monkeypatch.setattr(f"bench.bundle.write.{name}", value)
+    ids = [run["run_id"] for run in submitter.json("runs", "--model", "gru")]
+    assert "are too much for one bundle" in submitter.refused("bundle", *ids, "-o", "x.zip")
+
+
 def test_a_bundle_is_checked_before_it_is_sent(quick_host: Bench, submitter: Bench) -> None:
     """With the host's validator, on the submitter's own database."""
     (run, *_) = submitter.json("runs", "--model", "gru")
@@ -317,6 +331,8 @@ def test_runs_that_can_not_be_bundled(bench: Bench, write_model: Any) -> None:
     store = Store(str(bench.db))
     store.record(make_run("a" * 16, status="interrupted", metric_value=None, metrics={}))
     assert "was interrupted. Go on with it first" in bench.refused("bundle", "aaa", "-o", "x.zip")
+    store.record(make_run("b" * 16, task="mix-sin@paper"))
+    assert "which is in no suite and on no board" in bench.refused("bundle", "bbb", "-o", "x.zip")
     bench("run", "--model", str(write_model("mine", "pass")), "--epochs", "1")
     (mine,) = [run for run in bench.json("runs") if run["model"].startswith("mine@")]
     assert "contribute the architecture first" in bench.refused("bundle", mine["run_id"], "-o", "x.zip")

@@ -62,6 +62,14 @@ def test_a_split_of_another_size_is_our_own_mistake(tmp_path: Path) -> None:
         prepared(tmp_path / "split", lambda folder: write_split(folder, COUNT + 1, [chunk(0, COUNT)]))
 
 
+def test_a_split_that_was_drawn_with_another_count_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Copy.counts, "test", 20)
+    Copy("copy-100").split("test")
+    monkeypatch.setitem(Copy.counts, "test", 30)
+    with pytest.raises(DataError, match="20 samples, not 30"):
+        Copy("copy-100").split("test")
+
+
 @pytest.mark.parametrize("name", ["x.npy", "y.npy", "lengths.npy"])
 def test_damaged_data_is_named(name: str, tmp_path: Path) -> None:
     path = prepared(tmp_path / "split", write) / name

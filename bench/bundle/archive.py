@@ -46,7 +46,7 @@ def read_members(data: bytes, *, most: int, size_limit: SizeLimit) -> dict[str, 
 
 def _check_end(data: bytes, most: int) -> int:
     """Where the directory starts, if the file ends with a plain end record whose numbers are within bounds."""
-    if len(data) < END.size or data[-END.size : -END.size + 4] != b"PK\x05\x06":
+    if data[-END.size : -END.size + 4] != b"PK\x05\x06":
         raise BundleError("not a zip: its last 22 bytes are no end record; it was cut off, or something follows it")
     _, disk, first_disk, here, count, size, start, comment = END.unpack(data[-END.size :])
     if data[-END.size - 20 :].startswith(ZIP64_LOCATOR):
@@ -63,7 +63,7 @@ def _check_end(data: bytes, most: int) -> int:
 def _check_member(info: zipfile.ZipInfo, size_limit: SizeLimit) -> None:
     name, kind = info.orig_filename, stat.S_IFMT(info.external_attr >> 16)
     limit = size_limit(name)
-    if limit is None or name != info.filename:
+    if limit is None:
         raise BundleError(f"there is no member {name!r} in a bundle")
     if kind not in (0, stat.S_IFREG):
         raise BundleError(f"member {name} is not a plain file")

@@ -36,7 +36,7 @@ def load(content: bytes, where: str) -> Any:
 def validate(document: Any, kind: type[T], where: str) -> T:
     """Raises BundleError: a document is not of a strict type."""
     try:
-        return TypeAdapter(kind).validate_python(document, strict=True)
+        return TypeAdapter(kind).validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise BundleError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

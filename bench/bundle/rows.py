@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bench.bundle.read import Claim
-from bench.bundle.schema import SCHEMA, Params, RunFacts
+from bench.bundle.schema import SCHEMA, Params
 from bench.text import one_line
 from db.schema import Run
 
@@ -16,6 +16,8 @@ SAME = (
     "peak_memory_device", "source_hash",
 )  # fmt: skip
 """What both have in the same form."""
+NO_FACTS: dict[str, Any] = {"splits": {}, "task": {}, "model": {}}
+"""Of a run that failed before there were any."""
 
 
 def record_of(run: Run) -> dict[str, Any]:
@@ -30,16 +32,10 @@ def record_of(run: Run) -> dict[str, Any]:
             for split, values in run.metrics.items()
         },
         "params": {part: getattr(run, f"params_{part}") for part in Params.model_fields},
-        "facts": _facts(run),
+        "facts": {name: fact for name, fact in (NO_FACTS | run.facts).items() if name != "predictions"},
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat(),
     }
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """Those that a bundle holds; a run that failed early lacks some of the first three."""
-    known = {name: run.facts[name] for name in RunFacts.model_fields if name in run.facts}
-    return {"splits": {}, "task": {}, "model": {}} | known
 
 
 def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:

@@ -17,6 +17,7 @@ MOST_LAYERS = 100
 LONGEST_TEXT = 500  # characters
 LONGEST_LIST = 1_000
 LARGEST_NUMBER = 1e30
+MOST_FACTS = 16
 EARLIEST, LATEST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -69,11 +70,12 @@ Setting = Annotated[Any, AfterValidator(_setting)]
 Settings = Annotated[dict[Key, Setting], Field(max_length=64)]
 Facts = Annotated[dict[Key, Text], Field(max_length=32)]
 Splits = Annotated[dict[Name, Sha256], Field(max_length=16)]
-Environment = Annotated[dict[Key, Annotated[Any, AfterValidator(_circumstance)]], Field(max_length=64)]
+Circumstance = Annotated[Any, AfterValidator(_circumstance)]
+Environment = Annotated[dict[Key, Circumstance], Field(max_length=64)]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Metric(Strict):
@@ -100,14 +102,22 @@ class Params(Strict):
         return self
 
 
-class RunFacts(Strict):
-    """Hashes of the splits, notes of the task and the model, and what was measured beside."""
+class RunFacts(BaseModel):
+    """Hashes of the splits, notes of the task and the model, and whatever else was noted, such as measurements."""
 
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[Key, Circumstance]
     splits: Splits
     task: Facts
     model: Facts
     step_seconds: Seconds | None = None
     gpu_joules: Number | None = None
+
+    @model_validator(mode="after")
+    def _is_short(self) -> Self:
+        if len(self.__pydantic_extra__) > MOST_FACTS:
+            raise ValueError(f"more than {MOST_FACTS} other facts")
+        return self
 
 
 class Record(Strict):

@@ -46,6 +46,8 @@ def _members(run: Run, store: Store) -> dict[str, bytes]:
             f"run {run.run_id} is of the file {run.model}, which no host has: contribute the architecture first "
             "(CONTRIBUTING.md), then run it under its name."
         )
+    if "@" in run.task:
+        raise RequestError(f"run {run.run_id} is of the task {run.task}, which is in no suite and on no board.")
     record = record_of(run)
     validate(record, Record, f"run {run.run_id}")
     return {

@@ -18,6 +18,10 @@ ARCHIVES: dict[str, Case] = {
     "bytes before the start": (
         lambda members: b"#!/bin/sh\n" + write_members(members), "does not fit its 6 members or its place"),
     "a comment": (lambda members: commented(members), "not a zip"),
+    "of several parts": (lambda members: ended(members, 4, b"\1"), "several parts or a comment"),
+    "the second of several parts": (lambda members: ended(members, 6, b"\1"), "several parts or a comment"),
+    "a comment that is not there": (lambda members: ended(members, 20, b"\5"), "several parts or a comment"),
+    "of two counts": (lambda members: ended(members, 8, b"\5"), "the zip has 6 members; from 1 to 300 are legal"),
     "no members": (lambda members: zipped([]), "the zip has 0 members"),
     "a million members": (lambda members: crowd(10**6, 65_535), "has 65,535 members; from 1 to 300 are legal"),
     "a million members that say they are six": (
@@ -41,6 +45,9 @@ ARCHIVES: dict[str, Case] = {
     "a wrong checksum": (
         lambda members: write_members(members).replace(b"name,epoch,step,value", b"name,epoch,step,VALUE"),
         "Bad CRC-32 for file 'curves.csv'"),
+    "said to be compressed": (
+        lambda members: patched(members, "config.json", 10, b"\x08"), "config.json is compressed"),
+    "on another disk": (lambda members: patched(members, "config.json", 34, b"\1"), "config.json is encrypted, or has"),
     "encrypted": (lambda members: patched(members, "config.json", 8, b"\1\0"), "config.json is encrypted"),
     "a size that is a lie": (
         lambda members: patched(members, "config.json", 24, struct.pack("<L", 2**31)), "config.json is compressed"),
@@ -59,6 +66,7 @@ ARCHIVES: dict[str, Case] = {
         lambda members: write_members(members).replace(b"config.json", b"CONFIG.json", 1),
         "File name in directory 'config.json'"),
     "bytes that no member owns": (lambda members: hidden(members), "bytes before it belong to none"),
+    "bytes before the directory": (lambda members: hidden_last(members), "belong to no member"),
     "a member that is too large": (
         lambda members: swapped(members, "environment.txt", b"a" * 70_000), "has 70,000 bytes; 65,536 are legal"),
     "no curves": (lambda members: without(members, "curves.csv"), "a run that is finished has"),
@@ -152,6 +160,18 @@ def grown(data: bytes, at: int, content: bytes, field: int) -> bytes:
 def hidden(members: Members) -> bytes:
     data = write_members(members)
     return grown(data, data.index(b"PK\3\4", 10), b"hidden", field=16)
+
+
+def hidden_last(members: Members) -> bytes:
+    data = write_members(members)
+    return grown(data, struct.unpack("<L", data[-6:-2])[0], b"hidden", field=16)
+
+
+def ended(members: Members, offset: int, value: bytes) -> bytes:
+    """With a field of the end record overwritten."""
+    data = write_members(members)
+    at = len(data) - 22 + offset
+    return data[:at] + value + data[at + len(value) :]
 
 
 def zip64(members: Members) -> bytes:

@@ -35,10 +35,10 @@ def compressed_npz() -> bytes:
     return buffer.getvalue()
 
 
-def npy(header: str, content: bytes = b"") -> bytes:
+def npy(header: str, content: bytes = b"", magic: bytes = b"\x93NUMPY\1\0") -> bytes:
     """An npz whose array has a header of this text."""
     text = header.encode() + b"\n"
-    return write_members({"test.npy": b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + content})
+    return write_members({"test.npy": magic + struct.pack("<H", len(text)) + text + content})
 
 
 def described(shape: str, kind: str = "'|u1'") -> str:
@@ -68,6 +68,7 @@ PREDICTIONS: dict[str, tuple[Callable[[], bytes], str]] = {
     "with code in the header": (lambda: npy(described("1,", kind=CODE)), FORM),
     "with a deep header": (lambda: npy("(" * 60_000), FORM),
     "with a long header": (lambda: npy(described("1,") + " " * 60_000), "has 0 bytes"),
+    "of a format that is none": (lambda: npy(described("3,"), bytes(3), magic=b"\x93NUMPX\1\0"), FORM),
     "empty": (lambda: write_members({"test.npy": b""}), FORM),
 }
 
@@ -97,6 +98,12 @@ WEIGHTS: dict[str, tuple[bytes, str]] = {
     "the same bytes twice": (tensors({"a": one(), "b": one()}, bytes(8)), PLACE),
     "with a gap": (tensors({"a": one(), "b": one(offsets=(12, 20))}, bytes(20)), PLACE),
     "backwards": (tensors({"a": one(offsets=(8, 0))}, bytes(8)), PLACE),
+    "before the start": (tensors({"a": one(offsets=(-8, 0))}, bytes(8)), "greater than or equal to 0"),
+    "with three offsets": (tensors({"a": one(offsets=(0, 4, 8))}, bytes(8)), "at most 2 items"),
+    "with one offset": (tensors({"a": one(offsets=(0,))}, bytes(8)), "at least 2 items"),
+    "of very many axes": (tensors({"a": one(shape=(2, *[1] * 8))}, bytes(8)), "at most 8 items"),
+    "of a giant name": (tensors({"a" * 300: one()}, bytes(8)), "at most 200 characters"),
+    "of numbers as text": (tensors({"a": {**one(), "shape": ["2"]}}, bytes(8)), "valid integer"),
     "with bytes behind": (tensors({"a": one()}, bytes(100)), "the tensors have 8 bytes, the file 100"),
     "with too few bytes": (tensors({"a": one()}, bytes(4)), "the tensors have 8 bytes, the file 4"),
     "of another shape": (tensors({"a": one(shape=(3,))}, bytes(8)), PLACE),

@@ -20,6 +20,8 @@ def edited(members: Members, path: str, value: Any) -> bytes:
     return swapped(members, f"{member}.json", json.dumps(document).encode())
 
 
+FACTS: dict[str, Any] = {"splits": {}, "task": {}, "model": {}}
+METRIC = {"name": "accuracy", "value": 0.5, "loss": 1.0}
 FIELDS: dict[str, tuple[str, Any, str]] = {
     "a model that nobody knows": ("bundle.model", "my-rnn", "there is no model 'my-rnn' here"),
     "a task that nobody knows": ("bundle.task", "my-task", "there is no task 'my-task' here"),
@@ -31,6 +33,27 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "a negative count": ("bundle.epochs", -1, "greater than or equal to 0"),
     "too many parameters": ("bundle.params.total", 10**9, "total: Input should be less than or equal to 16000000"),
     "parts that do not add up": ("bundle.params.core", 1, "the parts do not add up"),
+    "a part that is negative": ("bundle.params.total", -1, "greater than or equal to 0"),
+    "a negative seed": ("bundle.seed", -1, "seed: Input should be greater than or equal to 0"),
+    "more bytes than there are": ("bundle.peak_memory_host", 2**63, "less than or equal to 4611686018427387904"),
+    "less than no bytes": ("bundle.peak_memory_host", -1, "greater than or equal to 0"),
+    "seconds before the start": ("bundle.wall_seconds", -1.0, "greater than or equal to 0"),
+    "seconds without end": ("bundle.wall_seconds", 1e10, "less than or equal to 1000000000"),
+    "a metric below zero": ("bundle.metrics.test.value", -0.1, "greater than or equal to 0"),
+    "a giant metric": ("bundle.metrics.test.value", 1e31, "less than or equal to"),
+    "a giant loss": ("bundle.metrics.test.loss", 1e31, "less than or equal to"),
+    "a giant negative loss": ("bundle.metrics.test.loss", -1e31, "greater than or equal to"),
+    "a giant name": ("bundle.model", "a" * 100, "at most 64 characters"),
+    "very many metrics": ("bundle.metrics", {f"a{n}": METRIC for n in range(99)}, "at most 16 items"),
+    "very many splits": ("bundle.facts.splits", {f"a{n}": "0" * 64 for n in range(99)}, "at most 16 items"),
+    "very many facts": ("bundle.facts.task", {f"a{n}": "" for n in range(99)}, "at most 32 items"),
+    "very many other facts": ("bundle.facts", FACTS | {f"a{n}": 1 for n in range(99)}, "more than 16 other facts"),
+    "a fact with an escape sequence": ("bundle.facts.cpu", "\x1b[31m", "facts.cpu: Value error, text has a character"),
+    "a fact with facts of facts": ("bundle.facts.cpu", {"a": {"b": 1}}, "facts.cpu: Value error, neither null"),
+    "a fact's name that is none": ("bundle.facts.<b>", 1, "facts.<b>: String should match pattern"),
+    "very many sources": ("bundle.config_source", {f"a{n}": "flag" for n in range(999)}, "at most 128 items"),
+    "very many settings": ("config.training", {f"a{n}": 1 for n in range(99)}, "at most 64 items"),
+    "a setting's name that is giant": ("config.training." + "a" * 100, 1, "at most 64 characters"),
     "a number as text": ("bundle.steps", "34", "steps: Input should be a valid integer"),
     "truth as a number": ("bundle.seed", True, "seed: Input should be a valid integer"),
     "a seed of tuning's": ("bundle.seed", 10_000, "less than or equal to 9999"),
@@ -38,6 +61,7 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "a status that is none": ("bundle.status", "interrupted", "status: Input should be 'finished'"),
     "a finished run without a result": ("bundle.metrics", {}, "a finished run has metrics"),
     "a finished run with a reason": ("bundle.reason", "luck", "a finished run has a best epoch, and no reason"),
+    "a failure with a result": ("bundle.status", "failed", "a run that did not finish has a reason, and no metrics"),
     "a giant text": ("bundle.reason", "a" * 50_000, "at most 500 characters"),
     "a text with an escape sequence": ("bundle.reason", "\x1b]0;evil\x07", "can't be printed"),
     "a text with a lone surrogate": ("bundle.reason", "\udfff", "reason: Input should be a valid string"),
@@ -110,6 +134,7 @@ ENVIRONMENTS = {
     "that is no JSON": (b"cpu: import os\n", "environment.txt: Expecting value"),
     "of bytes": (b"\xff\x00: 1\n", "environment.txt: "),
     "that is deep": (b"cpu: " + b"[" * 30_000 + b"\n", "environment.txt: nested too deeply"),
+    "of very many lines": (b"".join(b"a%d: 1\n" % n for n in range(99)), "at most 64 items"),
     "with a name twice": (b"cpu: 1\ncpu: 2\n", "environment.txt: a name is given twice"),
     "with a giant text": (b'cpu: "' + b"a" * 5_000 + b'"\n', "environment.txt: cpu: Value error, neither null"),
 }
@@ -131,6 +156,7 @@ CURVES = {
     "of bytes": (HEADING + b"\xff\xfe,1,1,0.5\n", "line 2 is not"),
     "with two values at one step": (HEADING + b"lr,1,1,0.5\nlr,2,1,0.6\n", "two values at one step"),
     "without a heading": (b"lr,1,1,0.5\n", "curves.csv is 'name,epoch,step,value'"),
+    "without an end of line": (HEADING + b"lr,1,1,0.5", "curves.csv is 'name,epoch,step,value'"),
     "without end": (HEADING + b"lr,1,1,1.0\n" * 200_000, "at most 100,000 lines"),
 }
 for _what, (_content, _message) in CURVES.items():
