@@ -20,6 +20,7 @@ from bench.errors import RequestError, unknown
 from bench.names import dashed, families_of, stems
 from datamodules._base import SequenceDataModule
 from models._base import SequenceModel
+from models._wrappers import WRAPPERS, Wrapper
 
 T = TypeVar("T")
 
@@ -89,6 +90,16 @@ def find_model_or_file(text: str) -> FoundModel:
     source = path.read_bytes()
     digest = hashlib.sha256(source).hexdigest()[:8]
     return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(_import_file(path), path), path, source)
+
+
+def find_wrapper(name: str) -> type[Wrapper]:
+    """
+    Raises:
+        RequestError: there is no such wrapper.
+    """
+    if name not in WRAPPERS:
+        raise unknown("wrapper", name, WRAPPERS)
+    return WRAPPERS[name]
 
 
 def find_task(name: str) -> FoundTask:

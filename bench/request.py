@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from bench import PROTOCOL
 from bench.budget import fit
-from bench.errors import RequestError, unknown
-from bench.registry import FoundModel, FoundTask
+from bench.errors import RequestError
+from bench.registry import FoundModel, FoundTask, find_wrapper
 from bench.settings import Settings
 from datamodules._spec import TaskSpec
 from db import identity
-from models._wrappers import WRAPPERS, Wrapper
+from models._wrappers import Wrapper
 
 TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
 CHOSEN = ("flag", "preset")  # the sources of settings that somebody chose
@@ -113,7 +113,7 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     Raises:
         RequestError: a setting, its value, the wrapper or the budget is not legal, or the model does not fit.
     """
-    wrapper = model.cls.wrapper if flags.wrapper is None else _find_wrapper(flags.wrapper)
+    wrapper = model.cls.wrapper if flags.wrapper is None else find_wrapper(flags.wrapper)
     spec = task.build().spec
     defaults = Settings.defaults(model.cls, wrapper)
     words = list(flags.assignments)
@@ -134,12 +134,6 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
         model=model, wrapper=wrapper, task=task, spec=spec, settings=settings, sources=sources, seed=seed,
         budget=flags.budget,
     )  # fmt: skip
-
-
-def _find_wrapper(name: str) -> type[Wrapper]:
-    if name not in WRAPPERS:
-        raise unknown("wrapper", name, WRAPPERS)
-    return WRAPPERS[name]
 
 
 def _fitted(defaults: Settings, settings: Settings) -> dict[str, str]:

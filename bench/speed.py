@@ -1,8 +1,10 @@
 """Time and memory of architectures side by side, as ratios. Shapes: B batch, T time, D input, H output.
 
-A train step is `last`, a linear readout to ten classes with cross-entropy, and the gradients of every parameter. Times
-are medians of repeats in which the contenders take turns; memory is by how much a step raises the peak of a fresh
-process; `step` is one step of one sequence, as in a stream. Denormal numbers count as zero.
+A train step is that of a classifier of ten classes: the network, cross-entropy, and the gradients of every parameter.
+The network is one layer with a linear readout from its last step or, fitted to a budget, what `bench run` would train
+in the wrapper of the architecture's paper. Times are medians of repeats in which the contenders take turns; memory is
+by how much a step raises the peak of a fresh process; `step` is one step of one sequence, as in a stream. Denormal
+numbers count as zero.
 """
 
 import multiprocessing
@@ -15,38 +17,51 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import torch
-from rich.table import Table
-from torch import nn
 from torch.nn import functional as F
 
+from bench.budget import fit
 from bench.errors import RequestError
 from bench.latency import step_seconds
-from bench.registry import find_model
-from bench.settings import parse_settings
-from models._base import ModelConfig, SequenceModel
-
-if TYPE_CHECKING:
-    from altair import LayerChart
+from bench.network import build
+from bench.registry import find_model, find_wrapper
+from bench.settings import Settings, parse_settings
+from datamodules._spec import Continuous, Label, TaskSpec
+from models._compiled_threads import denormals_flushed
+from models._training import Training
+from models._wrappers import Plain, Wrapper
 
 CLASSES = 10
 TURN_SECONDS = 0.2
 """A contender whose step is quicker repeats it within its turn, up to TURN_STEPS times."""
 TURN_STEPS = 10
-QUANTITIES = ("forward", "train_step", "peak_memory")
+QUANTITIES = ("forward", "train_step", "per_parameter", "peak_memory")
+"""What is compared; the third is the train step's time over the number of parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is measured. `width` is a model's `at_width`; `changes` are settings of those models that have them."""
+    """What is measured.
+
+    Args:
+        width: a model's `at_width`.
+        budget: a parameter tier that the networks are fitted to instead.
+        wrapper: of fitted networks; that of each architecture's paper unless given.
+        changes: settings of those models that have them.
+
+    Raises:
+        RequestError: a size under 1, a device that is not there, or both a width and a budget.
+    """
 
     seq_len: int = 784
     batch: int = 256
     input_size: int = 1
     width: int | None = None
+    budget: str | None = None
+    wrapper: str | None = None
     changes: Mapping[str, Any] | None = None
     device: str = "cpu"
     repeats: int = 5
@@ -55,6 +70,10 @@ class Setup:
         for name in ("seq_len", "batch", "input_size", "repeats"):
             if getattr(self, name) < 1:
                 raise RequestError(f"{name}={getattr(self, name)} must be at least 1.")
+        if self.width is not None and self.budget is not None:
+            raise RequestError(f"give --width {self.width} or --budget {self.budget}, not both.")
+        if self.wrapper is not None and self.budget is None:
+            raise RequestError(f"--wrapper {self.wrapper} needs a --budget: without one, single layers are measured.")
         if self.device != "cpu" and not (self.device.startswith("cuda") and torch.cuda.is_available()):
             raise RequestError(f"no device {self.device!r} here. Devices: cpu{', cuda' * torch.cuda.is_available()}.")
 
@@ -81,25 +100,22 @@ def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
         models: names as on the command line; a suffix names a backend, as in `fru:eager`.
 
     Returns:
-        `ratios`: rival → {forward, train_step, peak_memory}, the rival's figure over the first model's; `measured`:
+        `ratios`: rival → the `QUANTITIES`, the rival's figure over the first model's; `measured`:
         the figures themselves; what they were measured on; and `busy`, the reasons not to trust them.
 
     Raises:
-        RequestError: no such model, backend or setting.
+        RequestError: no such model, backend, setting or tier, or a model that does not fit it.
     """
     names = list(dict.fromkeys(models))
-    configs = {name: configure(name, setup) for name in names}
-    contenders = {name: Contender(name, configs[name], setup) for name in names}
+    contenders = {name: Contender(name, setup) for name in names}
     with denormals_flushed(), watch() as busy:
         times = take_turns(contenders, setup.repeats)
-        steps = {
-            name: step_seconds([contender.model], torch.device(setup.device)) for name, contender in contenders.items()
-        }
+        steps = {name: contender.stream_step() for name, contender in contenders.items()}
         memory = {name: peak_memory(name, setup) for name in names}
     measured: dict[str, dict[str, Any]] = {
         name: {**{key: asdict(Timing.of(seconds)) for key, seconds in times[name].items()}, "peak_memory": memory[name],
                "step": steps[name],
-               "parameters": contenders[name].parameter_count(), "config": asdict(configs[name])}
+               "parameters": contenders[name].parameter_count(), **contenders[name].description()}
         for name in names
     }  # fmt: skip
     busy += [
@@ -120,23 +136,35 @@ def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
 
 def ratios(rival: dict[str, Any], model: dict[str, Any]) -> dict[str, float]:
     found = {key: rival[key]["median"] / model[key]["median"] for key in ("forward", "train_step")}
+    found["per_parameter"] = found["train_step"] * model["parameters"] / rival["parameters"]
     return {**found, "peak_memory": rival["peak_memory"] / max(model["peak_memory"], 1)}
 
 
-def configure(name: str, setup: Setup) -> ModelConfig:
-    """The settings of a contender."""
+def classifier(setup: Setup) -> TaskSpec:
+    """What the networks are built for."""
+    return TaskSpec(
+        name="speed", summary="Noise of ten classes.", seq_len=setup.seq_len, input=Continuous(setup.input_size),
+        output=Label(CLASSES), metric="accuracy", chance=1 / CLASSES, source="", license="", citation="",
+    )  # fmt: skip
+
+
+def configure(name: str, setup: Setup) -> tuple[type[Wrapper], Settings]:
+    """The wrapper and the settings of a contender."""
     stem, _, backend = name.partition(":")
     cls = find_model(stem).cls
-    config = cls.Config() if setup.width is None else cls.Config.at_width(setup.width)
-    own = {field.name for field in fields(config)}
+    own = {field.name for field in fields(cls.Config)}
     if backend and "backend" not in own:
         raise RequestError(f"{stem} has no backends: leave ':{backend}' out.")
     changes = {key: value for key, value in (setup.changes or {}).items() if key in own}
+    changes |= {"backend": backend} if backend else {}
     try:
-        config = replace(config, **changes, **({"backend": backend} if backend else {}))
-    except ValueError as error:
-        raise RequestError(f"{name}: {error}.") from error
-    return config
+        if setup.budget is not None:
+            wrapper = cls.wrapper if setup.wrapper is None else find_wrapper(setup.wrapper)
+            return wrapper, fit(cls, wrapper, classifier(setup), setup.budget, changes)
+        config = cls.Config() if setup.width is None else cls.Config.at_width(setup.width)
+        return Plain, Settings(config, Plain.Config(), Training()).updated(changes)
+    except RequestError as error:
+        raise RequestError(f"{name}: {error}") from error
 
 
 def parse_changes(names: Sequence[str], assignments: Sequence[str]) -> dict[str, Any]:
@@ -145,32 +173,36 @@ def parse_changes(names: Sequence[str], assignments: Sequence[str]) -> dict[str,
 
 
 class Contender:
-    """A model with a readout, a batch of noise, and the two steps that are timed."""
+    """A network, a batch of noise, and the two steps that are timed."""
 
-    def __init__(self, name: str, config: ModelConfig, setup: Setup) -> None:
+    def __init__(self, name: str, setup: Setup) -> None:
         torch.manual_seed(0)
-        cls: type[SequenceModel] = find_model(name.partition(":")[0]).cls
-        model = cls(config, input_size=setup.input_size, seq_len=setup.seq_len)
-        self.model, self.readout = model.to(setup.device), nn.Linear(model.output_size, CLASSES).to(setup.device)
-        self.parameters = [*self.model.parameters(), *self.readout.parameters()]
+        model = find_model(name.partition(":")[0]).cls
+        wrapper, self.settings = configure(name, setup)
+        self.network = build(model, wrapper, self.settings, classifier(setup)).to(setup.device)
+        self.parameters = list(self.network.parameters())
         self.x_BTD = torch.randn(setup.batch, setup.seq_len, setup.input_size, device=setup.device)
         self.y_B = torch.randint(CLASSES, (setup.batch,), device=setup.device)
 
     def parameter_count(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(parameter.numel() for parameter in self.parameters)
+
+    def description(self) -> dict[str, Any]:
+        wrapper = {"name": self.network.name, **asdict(self.settings.wrapper)}
+        return {"config": asdict(self.settings.model), "wrapper": wrapper}
 
     def forward(self) -> None:
         with torch.no_grad():
-            self.model.last(self.x_BTD)
+            self.network(self.x_BTD)
 
     def train_step(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
-        F.cross_entropy(self.readout(self.model.last(self.x_BTD)), self.y_B).backward()
+        F.cross_entropy(self.network(self.x_BTD), self.y_B).backward()
 
     def stream_step(self) -> float | None:
         """Milliseconds; None where a sequence can't be fed step by step."""
-        seconds = step_seconds([self.model], self.x_BTD.device)
+        seconds = step_seconds(self.network.mixers(), self.x_BTD.device)
         return None if seconds is None else 1e3 * seconds
 
     def seconds(self, step: Callable[[], None]) -> float:
@@ -204,9 +236,8 @@ def peak_memory(name: str, setup: Setup) -> int:
 def _raised_peak(name: str, setup: Setup, threads: int) -> int:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    config = configure(name, setup)
-    Contender(name, config, replace(setup, seq_len=32, batch=2)).train_step()  # what libraries load on first use
-    contender = Contender(name, config, setup)
+    Contender(name, replace(setup, seq_len=32, batch=2)).train_step()  # what libraries load on first use
+    contender = Contender(name, setup)
     if setup.device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -235,17 +266,6 @@ def resident_peak() -> int:
 
 
 @contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Fading gradients are full of them, and they cost a hundredfold."""
-    before = bool(torch.tensor(1e-38) / 100 == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
-
-
-@contextmanager
 def watch() -> Iterator[list[str]]:
     """Collects reasons to distrust what is timed inside: others' work before it, and time stolen by the host."""
     reasons: list[str] = []
@@ -269,51 +289,3 @@ def surroundings(device: str) -> dict[str, Any]:
         "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
-
-
-def table(report: Mapping[str, Any]) -> Table:
-    """One row a contender: its figures, and how many times the model's they are."""
-    setup = report["setup"]
-    title = f"T={setup['seq_len']}, B={setup['batch']}, D={setup['input_size']}, {report['dtype']}"
-    caption = f"{report['threads']} threads, {report['device']}, torch {report['versions']['torch']}"
-    if report["busy"]:
-        caption += "\nDo not trust these numbers: " + "; ".join(report["busy"])
-    rows = Table(title=title, caption=caption)
-    for heading in ("", "forward", "×", "train step", "×", "peak memory", "×", "step of a stream", "parameters"):
-        rows.add_column(heading, justify="right" if heading else "left")
-    for name, figures in report["measured"].items():
-        times = report["ratios"].get(name, dict.fromkeys(QUANTITIES, 1.0))
-        shown = [f"{figures[key]['median']:,.1f} ms" for key in ("forward", "train_step")]
-        shown.append(f"{figures['peak_memory'] / 2**20:,.1f} MiB")
-        cells = [cell for value, key in zip(shown, QUANTITIES, strict=True) for cell in (value, f"{times[key]:,.1f}")]
-        step = "–" if figures["step"] is None else f"{figures['step']:.3f} ms"
-        rows.add_row(name, *cells, step, f"{figures['parameters']:,}")
-    return rows
-
-
-def plot(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the train step's time against the sequence length, one report a length, as PNG, SVG, HTML or JSON."""
-    try:
-        chart(reports).save(str(path))
-    except ImportError as error:
-        raise RequestError(f"a chart needs altair and vl-convert-python: {error}.") from error
-    except ValueError as error:
-        raise RequestError(
-            f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json."
-        ) from error
-
-
-def chart(reports: Sequence[Mapping[str, Any]]) -> "LayerChart":
-    import altair as alt
-
-    points = [
-        {"T": report["setup"]["seq_len"], "ms": figures["train_step"]["median"], "model": name}
-        for report in reports
-        for name, figures in report["measured"].items()
-    ]
-    lines = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("T:Q", title="steps of the sequence").scale(type="log", base=2),
-        y=alt.Y("ms:Q", title="ms per train step").scale(type="log"),
-        color=alt.Color("model:N", title=None, sort=None),
-    )
-    return lines.mark_line() + lines.mark_point(filled=True)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from models import _compiled_vector as vector
 from models._compiled import FLOAT, helper
 
-LOG2_E, LN_2_HIGH, LN_2_LOW = FLOAT(np.log2(np.e)), FLOAT(0.693359375), FLOAT(np.log(2) - 0.693359375)
-EXP = tuple(FLOAT(1 / factorial) for factorial in (5040, 720, 120, 24, 6, 2, 1, 1))
+LOG2_E, LN_2_HIGH, LN_2_LOW = (FLOAT(x) for x in (vector.LOG2_E, vector.LN_2_HIGH, vector.LN_2_LOW))
+EXP = tuple(FLOAT(c) for c in vector.EXP)
 TANH = tuple(FLOAT(c) for c in (62 / 2835, -17 / 315, 2 / 15, -1 / 3, 1))  # in x², for |x| under a quarter
-LOWEST = FLOAT(-87)  # exp of less is no normal number
-BIAS, MANTISSA = np.int32(127), np.int32(23)  # of a float's exponent; bits
+LOWEST = FLOAT(vector.LOWEST)
+BIAS, MANTISSA = np.int32(127), np.int32(vector.MANTISSA)  # of a float's exponent; bits
 
 
 @helper

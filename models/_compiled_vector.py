@@ -6,6 +6,7 @@ compiler takes them apart.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,8 +39,18 @@ LANES = VECTORS * WIDTH
 COLUMNS = 4  # of a gradient tile
 STEPS = min(OUTPUTS, 8)  # of a product tile whose outputs are the steps of a segment, 16
 
-VECTOR = ir.VectorType(FLOAT, WIDTH)
+VECTOR, BITS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(ir.IntType(32), WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
+
+LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.693359375
+EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
+LOWEST = -87.0  # exp of less is no normal number
+MANTISSA = 23  # bits of it
+ROUNDING = 1.5 * 2.0**MANTISSA  # added to a number, it leaves the nearest whole one in the last bits
+
+
+def constant(value: float) -> Any:
+    return ir.Constant(VECTOR, [value] * WIDTH)
 
 
 def tile(body: Callable[..., None]) -> Any:
@@ -97,6 +108,17 @@ class Code:
         for i, vector in enumerate(vectors):
             self.store(vector, self.at(pointer, i * WIDTH))
 
+    def add_each(self, vectors: list[Any], pointer: Any) -> None:
+        """Add them to those that lie there."""
+        self.store_each(self.add(vectors, self.load_each(pointer, len(vectors))), pointer)
+
+    def add_products(self, a: list[Any], b: list[Any], pointer: Any) -> None:
+        """Add Σ_i a_i b_i to the vector that lies there."""
+        total = self.load(pointer)
+        for x, y in zip(a, b, strict=True):
+            total = self.fma(x, y, total)
+        self.store(total, pointer)
+
     def load_rows(self, pointer: Any, stride: Any, count: int) -> list[Any]:
         """The lanes of `count` rows."""
         return [self.load(self.at(pointer, (i, stride), v * WIDTH)) for i in range(count) for v in range(VECTORS)]
@@ -110,6 +132,10 @@ class Code:
         """One number in every place of a vector."""
         one = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), self.builder.load(pointer), INDEX(0))
         return self.shuffle(one, one, [0] * WIDTH)
+
+    def spread_each(self, pointer: Any, count: int) -> list[Any]:
+        """Numbers that lie side by side, each in every place of a vector."""
+        return [self.spread(self.at(pointer, i)) for i in range(count)]
 
     def spread_rows(self, pointer: Any, count: int, apart: Any = 1) -> list[Any]:
         """`count` numbers, each in every lane of a row."""
@@ -125,6 +151,21 @@ class Code:
 
     def negative(self, a: Any) -> Any:
         return self.builder.fneg(a)
+
+    def product_of(self, a: Any, b: Any) -> Any:
+        return self.builder.fmul(a, b)
+
+    def exp_of_negative(self, v: Any) -> Any:
+        """exp for v ≤ 0, as in _compiled_math: 2^k, added to the exponent's bits, times a polynomial of the rest."""
+        v = self.builder.select(self.builder.fcmp_ordered(">", v, constant(LOWEST)), v, constant(LOWEST))
+        shifted = self.fma(v, constant(LOG2_E), constant(ROUNDING))  # whose last bits are k
+        k = self.builder.fsub(shifted, constant(ROUNDING))
+        rest = self.fma(k, constant(-LN_2_LOW), self.fma(k, constant(-LN_2_HIGH), v))
+        value = constant(EXP[0])
+        for coefficient in EXP[1:]:
+            value = self.fma(value, rest, constant(coefficient))
+        power = self.builder.shl(self.builder.bitcast(shifted, BITS), ir.Constant(BITS, [MANTISSA] * WIDTH))
+        return self.builder.bitcast(self.builder.add(self.builder.bitcast(value, BITS), power), VECTOR)
 
     def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
         """a b + c, each as its real and its imaginary part."""

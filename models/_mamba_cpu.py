@@ -1,13 +1,11 @@
-"""Mamba's selective scan on a CPU, compiled: the states never leave the cache.
+"""Mamba's selective scan on a CPU, compiled: the states stay in registers.
 
     h_t = exp(Δ_t A) ⊙ h_{t−1} + Δ_t x_t B_t,    y_t = C_t · h_t + D ⊙ x_t,    out_t = y_t SiLU(z_t)
 
-for each channel, with N states.
+for each channel, with N states. A few states of a vector of channels at a time go through a segment. What they were
+before it is kept; the reverse pass makes those of the segment again and runs the adjoint recurrence over them.
 
-A state is kept every SEGMENT steps; the reverse pass makes those between again, and runs the adjoint recurrence over
-them. Channels lie innermost, so that nothing is added up across a vector.
-
-Shapes: B batch, T time, E channels, N state, K segments. float32 only.
+Shapes: B batch, T time, E channels, G vectors of channels, N state, K segments; WIDTH numbers a vector. float32 only.
 """
 
 from typing import Any
@@ -16,70 +14,186 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models._compiled import FLOAT, adjoint, helper, in_float32, kernel, run
-from models._compiled_math import exp_of_negative, sigmoid
+from models._compiled import FLOAT, adjoint, in_float32, kernel, part, run
+from models._compiled_lanes import in_vectors, put, take
+from models._compiled_math import sigmoid
+from models._compiled_vector import WIDTH, Code, tile
 
 SEGMENT = 16
+STATES = 4
+"""States of a channel that go through a segment at once."""
+
+
+def selective_scan(
+    x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, d_E: Tensor, z_BTE: Tensor
+) -> Tensor:
+    """out, (B, T, E)."""
+    out_BTE: Tensor = SelectiveScan.apply(x_BTE, dt_BTE, in_vectors(a_EN.T), b_BTN, c_BTN, in_vectors(d_E), z_BTE)
+    return out_BTE
 
 
 class SelectiveScan(torch.autograd.Function):
-    """out (B, T, E) of x and Δ (B, T, E), A (E, N), B and C (B, T, N), D (E) and z (B, T, E)."""
+    """out (B, T, E) of x and Δ (B, T, E), A (G, N, WIDTH), B and C (B, T, N), D (G, WIDTH) and z (B, T, E)."""
 
     @staticmethod
     @in_float32
-    def forward(
-        ctx: Any, x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, d_E: Tensor, z_BTE: Tensor
-    ) -> Tensor:
-        inputs = tuple(tensor.contiguous() for tensor in (x_BTE, dt_BTE, a_EN.T, b_BTN, c_BTN, d_E, z_BTE))
-        y_BTE, out_BTE = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
-        kept_BKNE = y_BTE.new_empty(len(y_BTE), -(-y_BTE.shape[1] // SEGMENT), *inputs[2].shape)
-        run(scan_forward, *inputs, y_BTE, kept_BKNE, out_BTE)
-        ctx.save_for_backward(*inputs, y_BTE, kept_BKNE)
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        given = tuple(tensor.contiguous() for tensor in given)
+        x_BTE, a_GN = given[0], given[2]
+        y_BTE, out_BTE = torch.empty_like(x_BTE), torch.empty_like(x_BTE)
+        kept_BKGN = x_BTE.new_empty(len(x_BTE), -(-x_BTE.shape[1] // SEGMENT), *a_GN.shape)
+        run(scan_forward, *given, y_BTE, kept_BKGN, out_BTE)
+        ctx.save_for_backward(*given, y_BTE, kept_BKGN)
         return out_BTE
 
     @staticmethod
     @adjoint
     def backward(ctx: Any, grad_out_BTE: Tensor) -> tuple[Tensor, ...]:
-        *inputs, y_BTE, kept_BKNE = ctx.saved_tensors
-        grad_x, grad_dt, _, grad_b, grad_c, _, grad_z = grads = [torch.empty_like(tensor) for tensor in inputs]
-        grads[2], grads[5] = torch.zeros_like(kept_BKNE[:, 0]), y_BTE.new_zeros(len(y_BTE), y_BTE.shape[2])
-        run(scan_backward, *inputs, y_BTE, kept_BKNE, grad_out_BTE.contiguous(), *grads)
-        return grad_x, grad_dt, grads[2].sum(0).T, grad_b, grad_c, grads[5].sum(0), grad_z
+        *given, y_BTE, kept_BKGN = ctx.saved_tensors
+        batch, grads = len(y_BTE), [torch.empty_like(tensor) for tensor in given]
+        grads[2], grads[5] = (tensor.new_zeros(batch, *tensor.shape) for tensor in (given[2], given[5]))
+        run(scan_backward, *given, y_BTE, kept_BKGN, grad_out_BTE.contiguous(), *grads)
+        grads[2], grads[5] = grads[2].sum(0), grads[5].sum(0)
+        return tuple(grads)
 
 
-@helper
-def decays(dt: Any, a: Any, out: Any) -> None:
-    """exp(Δ A) of one step, as one long loop: the channels alone may end between two vectors."""
-    for n in range(a.shape[0]):
-        for e in range(a.shape[1]):
-            out[n, e] = dt[e] * a[n, e]
-    flat = out.ravel()
-    for j in range(len(flat)):
-        flat[j] = exp_of_negative(flat[j])
+@tile
+def advance(code: Code, a: Any, dt: Any, u: Any, b: Any, c: Any, state: Any, y: Any, order: Any, steps: Any) -> None:
+    """y_t += C_t · h_t over a segment, from and to `state`; u is Δ x."""
+
+    def states(n: Any, count: int) -> None:
+        rates = code.load_each(code.at(a, (n, WIDTH)), count)
+
+        def step(t: Any, h: list[Any]) -> list[Any]:
+            weights, readers = (code.spread_each(code.at(v, (t, order), n), count) for v in (b, c))
+            _, h = follow(code, rates, code.at(dt, (t, WIDTH)), code.at(u, (t, WIDTH)), weights, h)
+            here = code.at(y, (t, WIDTH))
+            total = code.load(here)
+            for reader, value in zip(readers, h, strict=True):
+                total = code.fma(reader, value, total)
+            code.store(total, here)
+            return h
+
+        here = code.at(state, (n, WIDTH))
+        code.store_each(code.loop(steps, code.load_each(here, count), step), here)
+
+    code.in_tiles(order, STATES, states)
+
+
+def follow(
+    code: Code, rates: list[Any], dt: Any, u: Any, weights: list[Any], h: list[Any]
+) -> tuple[list[Any], list[Any]]:
+    """The decays of a step and the states after it."""
+    dt, u = code.load(dt), code.load(u)
+    decays = [code.exp_of_negative(code.product_of(rate, dt)) for rate in rates]
+    inputs = [code.product_of(u, weight) for weight in weights]
+    return decays, [code.fma(*three) for three in zip(decays, h, inputs, strict=True)]
+
+
+@tile
+def retreat(
+    code: Code,
+    a: Any,
+    dt: Any,
+    u: Any,
+    b: Any,
+    c: Any,
+    state: Any,
+    to_y: Any,
+    to_state: Any,
+    to_u: Any,
+    to_dt: Any,
+    to_a: Any,
+    to_b: Any,
+    to_c: Any,
+    room: Any,
+    order: Any,
+    steps: Any,
+) -> None:
+    """The adjoint over a segment: to_state becomes the gradient of the state before it; the others are added to.
+
+    to_dt is what reaches Δ through the decays. The room is for STATES states before and after each step, and decays.
+    """
+    row = STATES * WIDTH
+
+    def states(n: Any, count: int) -> None:
+        rates = code.load_each(code.at(a, (n, WIDTH)), count)
+        decays = code.at(room, (SEGMENT + 1, row))
+        start = code.load_each(code.at(state, (n, WIDTH)), count)
+        code.store_each(start, room)
+
+        def remake(t: Any, h: list[Any]) -> list[Any]:
+            weights = code.spread_each(code.at(b, (t, order), n), count)
+            decay, h = follow(code, rates, code.at(dt, (t, WIDTH)), code.at(u, (t, WIDTH)), weights, h)
+            code.store_each(decay, code.at(decays, (t, row)))
+            code.store_each(h, code.at(room, (t, row), row))
+            return h
+
+        def step(done: Any, carried: list[Any]) -> list[Any]:
+            t = code.minus(steps, code.plus(done, 1))
+            from_y, u_t, dt_t = (code.load(code.at(v, (t, WIDTH))) for v in (to_y, u, dt))
+            weights, readers = (code.spread_each(code.at(v, (t, order), n), count) for v in (b, c))
+            before, after = (code.load_each(code.at(room, (t, row), shift), count) for shift in (0, row))
+            to_h, to_rates = carried[:count], carried[count:]
+            to_h = [code.fma(from_y, reader, g) for reader, g in zip(readers, to_h, strict=True)]
+            place = t, code.times(order, WIDTH)
+            code.add_each([code.product_of(from_y, h) for h in after], code.at(to_c, place, (n, WIDTH)))
+            code.add_each([code.product_of(g, u_t) for g in to_h], code.at(to_b, place, (n, WIDTH)))
+            code.add_products(to_h, weights, code.at(to_u, (t, WIDTH)))
+            decay = code.load_each(code.at(decays, (t, row)), count)
+            to_h = [code.product_of(g, d) for g, d in zip(to_h, decay, strict=True)]
+            changes = [code.product_of(g, h) for g, h in zip(to_h, before, strict=True)]
+            code.add_products(changes, rates, code.at(to_dt, (t, WIDTH)))
+            return [*to_h, *(code.fma(change, dt_t, g) for change, g in zip(changes, to_rates, strict=True))]
+
+        code.loop(steps, start, remake)
+        ends = [code.at(v, (n, WIDTH)) for v in (to_state, to_a)]
+        carried = code.loop(steps, [vector for end in ends for vector in code.load_each(end, count)], step)
+        code.store_each(carried[:count], ends[0])
+        code.store_each(carried[count:], ends[1])
+
+    code.in_tiles(order, STATES, states)
+
+
+@part
+def gate(y: Any, z: Any, out: Any) -> None:
+    for t in range(len(y)):
+        for e in range(y.shape[1]):
+            out[t, e] = y[t, e] * z[t, e] * sigmoid(z[t, e])
+
+
+@part
+def gate_backward(grad_out: Any, y: Any, z: Any, to_y: Any, to_z: Any) -> None:
+    for t in range(len(y)):
+        for e in range(y.shape[1]):
+            share = sigmoid(z[t, e])
+            to_y[t, e] = grad_out[t, e] * z[t, e] * share
+            to_z[t, e] = grad_out[t, e] * y[t, e] * share * (FLOAT(1) + z[t, e] * (FLOAT(1) - share))
 
 
 @kernel
 def scan_forward(
     first: int, last: int, x: Any, dt: Any, a: Any, b: Any, c: Any, d: Any, z: Any, y: Any, kept: Any, out: Any
 ) -> None:
-    steps, (order, channels) = x.shape[1], a.shape
-    decay, u = np.empty((order, channels), FLOAT), np.empty(channels, FLOAT)
+    steps, (groups, order) = x.shape[1], a.shape[:2]
+    room = np.empty((3, SEGMENT, WIDTH), FLOAT)
+    step, u, total = room[0], room[1], room[2]
     for i in range(first, last):
-        h = np.zeros((order, channels), FLOAT)
-        for t in range(steps):
-            if t % SEGMENT == 0:
-                kept[i, t // SEGMENT] = h
-            decays(dt[i, t], a, decay)
-            now = y[i, t]
-            for e in range(channels):
-                u[e], now[e] = dt[i, t, e] * x[i, t, e], d[e] * x[i, t, e]
-            for n in range(order):
-                for e in range(channels):
-                    h[n, e] = decay[n, e] * h[n, e] + u[e] * b[i, t, n]
-                for e in range(channels):
-                    now[e] += c[i, t, n] * h[n, e]
-            for e in range(channels):
-                out[i, t, e] = now[e] * z[i, t, e] * sigmoid(z[i, t, e])
+        h = np.zeros((groups, order, WIDTH), FLOAT)
+        for segment in range(kept.shape[1]):
+            here = slice(segment * SEGMENT, min((segment + 1) * SEGMENT, steps))
+            count = here.stop - here.start
+            kept[i, segment] = h
+            for group in range(groups):
+                take(dt[i, here], group, step)
+                take(x[i, here], group, u)
+                for t in range(count):
+                    for j in range(WIDTH):
+                        total[t, j] = d[group, j] * u[t, j]
+                        u[t, j] *= step[t, j]
+                advance(a[group], step, u, b[i, here], c[i, here], h[group], total, order, count)
+                put(total, group, y[i, here])
+            gate(y[i, here], z[i, here], out[i, here])
 
 
 @kernel
@@ -104,51 +218,46 @@ def scan_backward(
     grad_d: Any,
     grad_z: Any,
 ) -> None:
-    steps, (order, channels) = x.shape[1], a.shape
-    h, decay = np.empty((SEGMENT + 1, order, channels), FLOAT), np.empty((SEGMENT, order, channels), FLOAT)
-    u, to_u, to_step = np.empty((SEGMENT, channels), FLOAT), np.empty(channels, FLOAT), np.empty(channels, FLOAT)
-    to_y = np.empty(channels, FLOAT)
+    steps, (groups, order) = x.shape[1], a.shape[:2]
+    rows, lanes = np.empty((6, SEGMENT, WIDTH), FLOAT), np.empty((2, SEGMENT, order, WIDTH), FLOAT)
+    step, now, u, from_y, to_u, to_dt = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    to_y, to_b, to_c = np.empty((SEGMENT, x.shape[2]), FLOAT), lanes[0], lanes[1]
+    room = np.empty((2 * SEGMENT + 1, STATES, WIDTH), FLOAT)
     for i in range(first, last):
-        to_h = np.zeros((order, channels), FLOAT)
+        to_h = np.zeros((groups, order, WIDTH), FLOAT)
         for segment in range(kept.shape[1] - 1, -1, -1):
-            start = segment * SEGMENT
-            count = min(SEGMENT, steps - start)
-            h[0] = kept[i, segment]
-            for k in range(count):
-                decays(dt[i, start + k], a, decay[k])
-                for e in range(channels):
-                    u[k, e] = dt[i, start + k, e] * x[i, start + k, e]
-                for n in range(order):
-                    for e in range(channels):
-                        h[k + 1, n, e] = decay[k, n, e] * h[k, n, e] + u[k, e] * b[i, start + k, n]
-            for k in range(count - 1, -1, -1):
-                t = start + k
-                gate_backward(grad_out[i, t], y[i, t], z[i, t], to_y, grad_z[i, t])
-                to_u[:], to_step[:] = FLOAT(0), FLOAT(0)
-                for n in range(order):  # short loops over few arrays: the compiler vectorises each
-                    to_state, to_b, to_c = to_h[n], FLOAT(0), FLOAT(0)
-                    for e in range(channels):
-                        to_c += to_y[e] * h[k + 1, n, e]
-                        to_state[e] += to_y[e] * c[i, t, n]
-                    for e in range(channels):
-                        to_b += to_state[e] * u[k, e]
-                        to_u[e] += to_state[e] * b[i, t, n]
-                        to_state[e] *= decay[k, n, e]
-                    for e in range(channels):
-                        through = to_state[e] * h[k, n, e]
-                        to_step[e] += through * a[n, e]
-                        grad_a[i, n, e] += through * dt[i, t, e]
-                    grad_b[i, t, n], grad_c[i, t, n] = to_b, to_c
-                for e in range(channels):
-                    grad_x[i, t, e] = to_u[e] * dt[i, t, e] + to_y[e] * d[e]
-                    grad_dt[i, t, e] = to_step[e] + to_u[e] * x[i, t, e]
-                    grad_d[i, e] += to_y[e] * x[i, t, e]
+            here = slice(segment * SEGMENT, min((segment + 1) * SEGMENT, steps))
+            count = here.stop - here.start
+            gate_backward(grad_out[i, here], y[i, here], z[i, here], to_y, grad_z[i, here])
+            to_b[:], to_c[:] = FLOAT(0), FLOAT(0)
+            for group in range(groups):
+                take(dt[i, here], group, step)
+                take(x[i, here], group, now)
+                take(to_y[:count], group, from_y)
+                for t in range(count):
+                    for j in range(WIDTH):
+                        u[t, j] = step[t, j] * now[t, j]
+                        to_u[t, j], to_dt[t, j] = FLOAT(0), FLOAT(0)
+                retreat(
+                    a[group], step, u, b[i, here], c[i, here], kept[i, segment, group], from_y, to_h[group], to_u,
+                    to_dt, grad_a[i, group], to_b, to_c, room, order, count,
+                )  # fmt: skip
+                for t in range(count):
+                    for j in range(WIDTH):
+                        grad_d[i, group, j] += from_y[t, j] * now[t, j]
+                        to_dt[t, j] += to_u[t, j] * now[t, j]
+                        to_u[t, j] = to_u[t, j] * step[t, j] + from_y[t, j] * d[group, j]
+                put(to_u, group, grad_x[i, here])
+                put(to_dt, group, grad_dt[i, here])
+            add_lanes(to_b, grad_b[i, here])
+            add_lanes(to_c, grad_c[i, here])
 
 
-@helper
-def gate_backward(grad_out: Any, y: Any, z: Any, to_y: Any, to_z: Any) -> None:
-    """The adjoint of out = y z σ(z)."""
-    for e in range(len(y)):
-        share = sigmoid(z[e])
-        to_y[e] = grad_out[e] * z[e] * share
-        to_z[e] = grad_out[e] * y[e] * share * (FLOAT(1) + z[e] * (FLOAT(1) - share))
+@part
+def add_lanes(lanes: Any, out: Any) -> None:
+    for t in range(len(out)):
+        for n in range(out.shape[1]):
+            total = FLOAT(0)
+            for j in range(WIDTH):
+                total += lanes[t, n, j]
+            out[t, n] = total

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models._compiled import FLOAT, adjoint, in_float32, kernel, part, run
+from models._compiled import FLOAT, adjoint, in_float32, kernel, run
+from models._compiled_lanes import in_vectors, put, take
 from models._compiled_vector import WIDTH, ZERO, Code, tile
 
 CHUNK = 128
@@ -25,12 +26,6 @@ def channelwise_states(u_BTH: Tensor, a_HN: Tensor, c_HN: Tensor, d_H: Tensor) -
     values_4NH = torch.stack([a_HN.real, a_HN.imag, c_HN.real, c_HN.imag]).mT
     y_BTH: Tensor = ChannelwiseStates.apply(u_BTH, in_vectors(values_4NH).transpose(1, 2), in_vectors(d_H))
     return y_BTH
-
-
-def in_vectors(values_H: Tensor) -> Tensor:
-    """(…, H) to (G, …, WIDTH), with zeros for the channels beyond H."""
-    padded = torch.nn.functional.pad(values_H, (0, -values_H.shape[-1] % WIDTH))
-    return padded.unflatten(-1, (-1, WIDTH)).movedim(-2, 0)
 
 
 class ChannelwiseStates(torch.autograd.Function):
@@ -106,26 +101,6 @@ def retreat(code: Code, values: Any, states: Any, to_y: Any, to_x: Any, to_u: An
     carried = code.loop(steps, [*code.load_each(to_x, 2), *code.load_each(to_values, 4)], step)
     code.store_each(carried[:2], to_x)
     code.store_each(carried[2:], to_values)
-
-
-@part
-def take(rows: Any, group: Any, out: Any) -> None:
-    """A vector of channels at every step of a chunk; zeros beyond the last channel."""
-    first = group * WIDTH
-    count = min(WIDTH, rows.shape[1] - first)
-    for t in range(len(rows)):
-        for j in range(count):
-            out[t, j] = rows[t, first + j]
-        for j in range(count, WIDTH):
-            out[t, j] = FLOAT(0)
-
-
-@part
-def put(values: Any, group: Any, rows: Any) -> None:
-    first = group * WIDTH
-    for t in range(len(rows)):
-        for j in range(min(WIDTH, rows.shape[1] - first)):
-            rows[t, first + j] = values[t, j]
 
 
 @kernel

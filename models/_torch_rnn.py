@@ -13,6 +13,7 @@ from models._base import ModelConfig, SequenceModel
 @dataclass(frozen=True, kw_only=True)
 class HiddenSizeConfig(ModelConfig):
     hidden_size: int = 200
+    """As many as the FRU paper's networks put out (Zhang et al. 2018, §5)."""
 
     def __post_init__(self) -> None:
         self.require_positive("hidden_size")

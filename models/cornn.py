@@ -30,6 +30,8 @@ class CoRNN(StepwiseRecurrence):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
+        """Its defaults are those of the authors' sMNIST (tk-rusch/coRNN, sMNIST_task.py)."""
+
         hidden_size: int = 256
         dt: float = 0.042
         gamma: float = 2.7

@@ -31,6 +31,8 @@ class LastValues(SequenceModel):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        """Our choice: a floor needs few inputs, and no width is its paper's."""
+
         window: int = 16
         hidden_size: int = 128
 

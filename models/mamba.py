@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 State = tuple[Tensor, Tensor]  # h_BEN, the last K − 1 inputs of the convolution (B, K − 1, E)
 
 CHUNK = 128  # steps whose states (B, CHUNK, E, N) exist at once; fastest on a CPU between 16 and 128
-DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts
+DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts, in mamba_simple.py of state-spaces/mamba
 
 
 class Mamba(SequenceModel):
@@ -51,6 +51,8 @@ class Mamba(SequenceModel):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        """The authors' defaults (mamba_simple.py), but for the width, which is our residual wrapper's."""
+
         hidden_size: int = 128
         state_size: int = 16
         expand: int = 2
@@ -95,10 +97,10 @@ class Mamba(SequenceModel):
     def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
         """All between the first projection and the last one, by kernels for CPUs."""
         from models._mamba_conv_cpu import ConvSiLU  # numba takes a second to import
-        from models._mamba_cpu import SelectiveScan
+        from models._mamba_cpu import selective_scan
 
         x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
-        return SelectiveScan.apply(*self.selected(x_BTE), self.D, z_BTE)
+        return selective_scan(*self.selected(x_BTE), self.D, z_BTE)
 
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)

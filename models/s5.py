@@ -45,6 +45,7 @@ class S5(SharedStateSpace):
     @dataclass(frozen=True, kw_only=True)
     class Config(StateSpaceConfig):
         blocks: int = 1
+        """One, our choice: the authors split a state of 256 into 8, and ours of 64 is but two of their blocks."""
 
         def __post_init__(self) -> None:
             super().__post_init__()

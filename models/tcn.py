@@ -38,6 +38,8 @@ class TCN(SequenceModel):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        """Width and kernel are those of the authors' sMNIST (locuslab/TCN, pmnist_test.py)."""
+
         hidden_size: int = 25
         kernel_size: int = 7
         blocks: int | None = None

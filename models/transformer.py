@@ -40,6 +40,8 @@ class Transformer(SequenceModel):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        """The width is our residual wrapper's; heads of 64 (§3.2.2) and `expand` (§3.3) are the paper's."""
+
         hidden_size: int = 128
         num_heads: int = 2
         expand: int = 4

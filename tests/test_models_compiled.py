@@ -26,6 +26,7 @@ SETTINGS = {
     "lem": {"dt": 0.3},
     "lmu": {"order": 9},
     "hippo": {"order": 9},
+    "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
     "s5": {"state_size": 6},
     "s4d": {"state_size": 6},
 }

@@ -1,27 +1,39 @@
 """`bench speed`: its figures are of the right kind, wrong requests are refused. No test says how fast anything is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from bench.errors import RequestError
-from bench.speed import Setup, chart, measure, table
+from bench.speed import Setup, measure
+from bench.speed_report import chart, table
 from tests.conftest import Bench
 
 SETUP = Setup(seq_len=20, batch=4, width=8, repeats=2)
 
 
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the memory, which takes a fresh process for each contender."""
+    monkeypatch.setattr("bench.speed.peak_memory", lambda name, setup: 1)
+
+
 def test_report() -> None:
-    report = measure(["rnn", "gru"], SETUP)
+    report = measure(["rnn", "gru"], replace(SETUP, seq_len=200, batch=32, width=32))
     json.dumps(report, allow_nan=False)
     assert report["model"] == "rnn"
     assert set(report["ratios"]) == {"gru"}
+    assert all(figures["peak_memory"] > 0 for figures in report["measured"].values())
     for key in ("forward", "train_step"):
         ratio = report["measured"]["gru"][key]["median"] / report["measured"]["rnn"][key]["median"]
         assert report["ratios"]["gru"][key] == pytest.approx(ratio)
-    assert report["measured"]["gru"]["step"] > 0
+    parameters = [report["measured"][name]["parameters"] for name in ("rnn", "gru")]
+    per_parameter = report["ratios"]["gru"]["train_step"] * parameters[0] / parameters[1]
+    assert report["ratios"]["gru"]["per_parameter"] == pytest.approx(per_parameter)
+    assert 1e-4 < report["measured"]["gru"]["step"] < 1e3  # milliseconds
     console = Console(width=200, record=True)
     console.print(table(report))
     text = console.export_text()
@@ -29,8 +41,21 @@ def test_report() -> None:
     assert f"{report['measured']['gru']['step']:.3f} ms" in text
 
 
+@pytest.mark.usefixtures("no_memory")
 def test_what_keeps_no_state_has_no_step() -> None:
     assert measure(["tcn"], SETUP)["measured"]["tcn"]["step"] is None
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_networks_are_fitted_to_a_budget_in_the_wrapper_of_the_paper() -> None:
+    setup = Setup(seq_len=20, batch=4, repeats=1, budget="10k")
+    measured = measure(["gru", "mingru"], setup)["measured"]
+    assert measured["gru"]["wrapper"]["name"] == "plain"
+    assert measured["mingru"]["wrapper"] | {"name": "residual", "depth": 2} == measured["mingru"]["wrapper"]
+    assert all(9_500 < figures["parameters"] <= 10_000 for figures in measured.values())
+    plain = measure(["mingru"], replace(setup, wrapper="plain"))["measured"]["mingru"]
+    assert plain["wrapper"]["name"] == "plain"
+    assert 9_500 < plain["parameters"] <= 10_000
 
 
 def test_chart(tmp_path: Path) -> None:
@@ -51,18 +76,27 @@ def test_wrong_setups_are_refused() -> None:
         Setup(batch=0)
     with pytest.raises(RequestError, match="abacus"):
         Setup(device="abacus")
+    with pytest.raises(RequestError, match="not both"):
+        Setup(width=8, budget="10k")
+    with pytest.raises(RequestError, match="needs a --budget"):
+        Setup(wrapper="plain")
+    for changes in ({"budget": "11k"}, {"budget": "10k", "wrapper": "nosuch"}):
+        with pytest.raises(RequestError, match=r"11k|nosuch"):
+            measure(["gru"], Setup(**changes))
 
 
 SMALL = ("--batch", "4", "--width", "8", "--repeats", "1")
 
 
+@pytest.mark.usefixtures("no_memory")
 def test_the_command(bench: Bench) -> None:
     report = bench.json("speed", "--model", "rnn", "--against", "gru,lstm", "--seq-len", "20", *SMALL)
     assert set(report["ratios"]) == {"gru", "lstm"}
-    assert set(report["ratios"]["gru"]) == {"forward", "train_step", "peak_memory"}
+    assert set(report["ratios"]["gru"]) == {"forward", "train_step", "per_parameter", "peak_memory"}
     assert report["setup"]["seq_len"] == 20
 
 
+@pytest.mark.usefixtures("no_memory")
 def test_a_chart_of_several_lengths(bench: Bench) -> None:
     words = ("speed", "--model", "rnn", "--against", "gru", "--seq-len", "16,32", "--plot", "time.svg")
     done = bench(*words, *SMALL)
@@ -71,6 +105,7 @@ def test_a_chart_of_several_lengths(bench: Bench) -> None:
     assert "<svg" in (bench.folder / "time.svg").read_text()
 
 
+@pytest.mark.usefixtures("no_memory")
 def test_settings_reach_the_models_that_have_them(bench: Bench) -> None:
     words = ("speed", "--model", "fru:eager", "--against", "gru", "--seq-len", "8", "--set", "num_freqs=3")
     measured = bench.json(*words, *SMALL)["measured"]

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench.cli.options import Json
+from bench.cli.options import Budget, Json
 from bench.cli.output import print_json, stderr
 
 EPILOG = """Examples:
 
   python -m bench speed --model fru --against lstm,fru:eager --seq-len 784 --batch 256
 
-  python -m bench speed --model gru --all --seq-len 1024 --batch 32
+  python -m bench speed --model gru --all --budget 100k --seq-len 1024 --batch 32
 
   python -m bench speed --model fru --against gru --seq-len 256,1024,4096 --plot time.svg
 """
@@ -27,6 +27,10 @@ def speed(
     batch: Annotated[int, typer.Option(help="Sequences in a batch.")] = 256,
     input_size: Annotated[int, typer.Option(help="Values a step.")] = 1,
     width: Annotated[int | None, typer.Option(help="One width for all.", show_default="each model's default")] = None,
+    budget: Budget = None,
+    wrapper: Annotated[
+        str | None, typer.Option(help="With a budget: plain or residual.", show_default="the paper's")
+    ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, for the models that have it.")
     ] = None,
@@ -37,20 +41,22 @@ def speed(
 ) -> None:
     """Measure time and memory of a training step side by side, as ratios."""
     from bench import speed as library
+    from bench import speed_report
     from bench.registry import model_names
 
     rivals = [name for name in model_names() if name != model] if every else _words(against)
     changes = library.parse_changes([model, *rivals], assignments or [])
-    common: dict[str, Any] = {"batch": batch, "input_size": input_size, "width": width, "changes": changes}
-    setups = [library.Setup(seq_len=steps, device=device, repeats=repeats, **common) for steps in _lengths(seq_len)]
+    common: dict[str, Any] = {"batch": batch, "input_size": input_size, "device": device, "repeats": repeats}
+    common |= {"width": width, "budget": budget, "wrapper": wrapper, "changes": changes}
+    setups = [library.Setup(seq_len=steps, **common) for steps in _lengths(seq_len)]
     reports = []
     for setup in setups:
         stderr.print(f"Measuring {1 + len(rivals)} models at {setup.seq_len:,} steps …")
         reports.append(library.measure([model, *rivals], setup))
         if not as_json:
-            Console().print(library.table(reports[-1]))
+            Console().print(speed_report.table(reports[-1]))
     if plot is not None:
-        library.plot(reports, plot)
+        speed_report.plot(reports, plot)
         stderr.print(f"Wrote {plot}.", markup=False)
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)

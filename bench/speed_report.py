@@ -1,0 +1,63 @@
+"""What `bench speed` measured, as a table in the terminal and as a chart of time against length."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from bench.errors import RequestError
+from bench.speed import QUANTITIES
+
+if TYPE_CHECKING:
+    from altair import LayerChart
+
+
+def table(report: Mapping[str, Any]) -> Table:
+    """One row a contender: its figures, and how many times the model's they are."""
+    setup = report["setup"]
+    title = f"T={setup['seq_len']}, B={setup['batch']}, D={setup['input_size']}, {report['dtype']}"
+    caption = f"{report['threads']} threads, {report['device']}, torch {report['versions']['torch']}"
+    if report["busy"]:
+        caption += "\nDo not trust these numbers: " + "; ".join(report["busy"])
+    rows = Table(title=title, caption=caption)
+    headings = ("", "forward", "×", "train step", "×", "× per parameter", "peak memory", "×", "step of a stream")
+    for heading in (*headings, "parameters"):
+        rows.add_column(heading, justify="right" if heading else "left")
+    for name, figures in report["measured"].items():
+        times = report["ratios"].get(name, dict.fromkeys(QUANTITIES, 1.0))
+        forward, train_step = (f"{figures[key]['median']:,.1f} ms" for key in ("forward", "train_step"))
+        memory = f"{figures['peak_memory'] / 2**20:,.1f} MiB"
+        of_forward, *of_train_step, of_memory = (f"{times[key]:,.2f}" for key in QUANTITIES)
+        step = "–" if figures["step"] is None else f"{figures['step']:.3f} ms"
+        row = (name, forward, of_forward, train_step, *of_train_step, memory, of_memory, step)
+        rows.add_row(*row, f"{figures['parameters']:,}")
+    return rows
+
+
+def plot(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the train step's time against the sequence length, one report a length, as PNG, SVG, HTML or JSON."""
+    try:
+        chart(reports).save(str(path))
+    except ImportError as error:
+        raise RequestError(f"a chart needs altair and vl-convert-python: {error}.") from error
+    except ValueError as error:
+        raise RequestError(
+            f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json."
+        ) from error
+
+
+def chart(reports: Sequence[Mapping[str, Any]]) -> "LayerChart":
+    import altair as alt
+
+    points = [
+        {"T": report["setup"]["seq_len"], "ms": figures["train_step"]["median"], "model": name}
+        for report in reports
+        for name, figures in report["measured"].items()
+    ]
+    lines = alt.Chart(alt.Data(values=points)).encode(
+        x=alt.X("T:Q", title="steps of the sequence").scale(type="log", base=2),
+        y=alt.Y("ms:Q", title="ms per train step").scale(type="log"),
+        color=alt.Color("model:N", title=None, sort=None),
+    )
+    return lines.mark_line() + lines.mark_point(filled=True)
