@@ -11,7 +11,7 @@ Without its recurrent terms (e_h = e_m = W_h = 0; Chilkuri & Eliasmith 2021, arX
 convolution of u, and no step waits for another.
 
 Shapes: B batch, T time, D input, H hidden, N order of the memory. State: H + N numbers a sequence.
-Time O(T (H + N)²); without recurrent terms O(T N (H + log T)).
+Time O(T (H + N)²); without recurrent terms O(T H (N + log T)).
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from models._base import ModelConfig, Paper, computed
-from models._ssm import fft_convolve
-from models._stepwise import State, StepwiseRecurrence
+from models._ssm import fft_convolve, weighted_sum
+from models._stepwise import State, StepwiseRecurrence, full_precision
 from models._wrappers import Plain
 
 if TYPE_CHECKING:
@@ -92,8 +92,18 @@ class LMU(StepwiseRecurrence):
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if self.recurrent:
             return super().forward(x_BTD)
-        m_BTN = fft_convolve(self.encode_x(x_BTD).to(self.A.dtype), self.impulse_response(x_BTD.shape[1]))
-        return torch.tanh(self.kernel_x(x_BTD) + self.kernel_m(m_BTN))
+        with full_precision(x_BTD):  # the transforms have no half precision
+            x_BTD = x_BTD.to(self.A.dtype)
+            kernel_TH = self.kernel_m(self.impulse_response(x_BTD.shape[1]))  # for W_m m_t needs no m_t
+            return torch.tanh(self.kernel_x(x_BTD) + fft_convolve(self.encode_x(x_BTD), kernel_TH))
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if self.recurrent or lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        with full_precision(x_BTD):
+            x_BTD = x_BTD.to(self.A.dtype)
+            m_B1N = weighted_sum(self.encode_x(x_BTD), self.impulse_response(x_BTD.shape[1]).flip(0))
+            return torch.tanh(self.kernel_x(x_BTD[:, -1]) + self.kernel_m(m_B1N.squeeze(1)))
 
     def impulse_response(self, steps: int) -> Tensor:
         """Ā^l B̄ for every l, (T, N), by doubling."""
