@@ -134,10 +134,8 @@ def connected(workers: int, gpus: float | None, address: str | None) -> Iterator
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    with (
-        open(os.devnull, "w") as nowhere,
-        redirect_stdout(nowhere),
-    ):  # Ray prints remarks, stdout is for results
+    before = signal.getsignal(signal.SIGTERM)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # Ray prints remarks, stdout is for results
         try:
             _connect(address or "local", {} if address else own)
             # Ray has made SIGTERM, with which SLURM announces a preemption, a crash.
@@ -145,6 +143,7 @@ def connected(workers: int, gpus: float | None, address: str | None) -> Iterator
             yield Pool(workers, share(gpus, is_local=address is None))
         finally:
             ray.shutdown()
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:

@@ -143,7 +143,9 @@ def test_what_is_tried_again_and_what_is_not(
     log = bench.folder / "log"
     words = ("tune", "--model", str(write_model("mine", FAULTS.format(log=log))), "--set", "max_steps=20", *RANDOM)
     share = ("--workers", "2", "--gpus-per-trial", "0.5", "--ray-address", cluster.address)
+    handler = signal.getsignal(signal.SIGTERM)
     done = bench.json(*words, "--trials", "6", *share)
+    assert signal.getsignal(signal.SIGTERM) is handler
     assert done["trials"] == {"finished": 3, "pruned": 0, "failed": 3}
     assert Counter(trial for (trial,) in logged(log, "try")) == {"0": 1, "1": 2, "2": 2, "3": 1, "4": 2, "5": 1}
     found = trials_of(bench)
