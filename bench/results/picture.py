@@ -19,7 +19,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 1000}
 PATIENCE = 120  # seconds for the server to answer, and for the page to be drawn
 ASK_EVERY = 0.3  # seconds
-SETTLE = 2_000  # milliseconds after the chart is there: fonts and animations
+SETTLE = 3_000  # milliseconds after the page's script has ended: charts, fonts and animations
 
 
 def take(store: Store, path: Path) -> None:
@@ -38,10 +38,11 @@ def take(store: Store, path: Path) -> None:
         window = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = window.new_page(viewport=SIZE)  # type: ignore[arg-type]
         page.goto(address)
-        drawn = "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
-        page.wait_for_selector(drawn, timeout=1_000 * PATIENCE)
+        page.wait_for_selector("[data-test-script-state=notRunning] h1", timeout=1_000 * PATIENCE)
         page.wait_for_timeout(SETTLE)
-        page.screenshot(path=path)
+        content = page.get_by_test_id("stMainBlockContainer").bounding_box() or {"y": 0, "height": SIZE["height"]}
+        height = min(SIZE["height"], content["y"] + content["height"])
+        page.screenshot(path=path, clip={"x": 0, "y": 0, "width": SIZE["width"], "height": height})
         window.close()
 
 

@@ -13,20 +13,35 @@ from leaderboard_app.data import open_store
 from leaderboard_app.inbox import InboxError, keep
 from leaderboard_app.text import plain
 
-HOW_TO = """python -m bench run --model my-rnn --task digits --budget 10k --seed 0  # to 4
+HOW_TO = """# 1. seeds 0 to 4 of every task of a suite; or of one task, with `bench run`
+python -m bench suite --suite quick-v1 --models my-rnn --seeds 5 --budget 10k
+
+# 2. the ids of its runs: send all of them, also those that failed
+python -m bench runs --model my-rnn
+
+# 3. a bundle of them, checked as the host checks it
 python -m bench bundle RUN RUN RUN RUN RUN -o my.zip --check"""
+THEN = """
+A maintainer verifies it before it counts. An entry is **self-reported** once the bundle agrees with itself, with the
+data and with its own weights; **rescored** once its weights were scored on samples that nobody else has seen;
+**reproduced** once it was trained again from scratch and the result came back.
+"""
+LABEL = "4. The bundle, which you license under CC BY 4.0 by sending it"
 
 
 def render(store: Store) -> None:
     st.title("Submit a result")
     st.markdown(
         "Run a registered architecture on seeds 0 to 4, pack the runs into a bundle, and drop it here. "
-        "A new architecture is a pull request of one file first. What you send is licensed under CC BY 4.0."
+        "A new architecture is a pull request of one file first: `python -m bench new-model my-rnn` begins it, "
+        "`python -m bench check models/my_rnn.py` says what is missing."
     )
     st.code(HOW_TO, language="shell", wrap_lines=True)
-    upload = st.file_uploader("Bundle", type="zip", max_upload_size=LARGEST_BUNDLE >> 20, key="bundle")
+    upload = st.file_uploader(LABEL, type="zip", max_upload_size=LARGEST_BUNDLE >> 20, key="bundle")
     if upload is not None:
         _receive(upload.getvalue(), store)
+    st.subheader("What happens then", anchor=False)
+    st.markdown(THEN)
 
 
 def _receive(data: bytes, store: Store) -> None:
