@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,9 +29,12 @@ QUICK = ("--set", "epochs=2", "--set", "hidden_size=8")
 DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20", "--set", "clip_norm=none")
 
 
+# A shell's background jobs are deaf to Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="Where the contract of every architecture is tested: cpu, cuda.")
-
     parser.addoption("--screenshots", type=Path, help="A folder for pictures of the app's pages; else a temporary one.")
 
 
