@@ -131,7 +131,7 @@ class Attempt:
         if self.execution.compile:
             network.compile()
         self.chooses = "validation" in data.split_names
-        trainer = self._build_trainer(len(data.split("train").y))
+        trainer = self._trainer = self._build_trainer(len(data.split("train").y))
         self.is_main_process = trainer.is_global_zero
         data.batch_size = self._batch_size_per_device(trainer)
         joules = gpu_joules(trainer.strategy.root_device)
