@@ -33,10 +33,21 @@ class Score(NamedTuple):
     low: float
     high: float
 
+    @classmethod
+    def over_seeds(cls, mean: float, std: float | None) -> "Score":
+        """The mean ± the standard deviation; of one seed there is none."""
+        spread = std or 0
+        return cls(mean, max(0, mean - spread), min(100, mean + spread))
+
 
 class Line(NamedTuple):
     cells: Sequence[str | Link | Score]
     faded: bool = False
+
+
+def number(value: float | None) -> str:
+    """With one decimal; empty where there is none."""
+    return "" if value is None else f"{value:.1f}"
 
 
 def show(columns: Sequence[Column], rows: Sequence[Line], *, caption: str, short: bool = False) -> None:

@@ -20,7 +20,7 @@ from leaderboard_app.figures import (
     settings_text,
     statuses_text,
 )
-from leaderboard_app.grid import Column, Line, Link, Score
+from leaderboard_app.grid import Column, Line, Link, Score, number
 from leaderboard_app.links import page_url
 from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain
@@ -82,12 +82,11 @@ def show_tasks(runs: Sequence[Run]) -> None:
 
 
 def _task_line(row: Row) -> Line:
-    spread = row.score_std or 0
     return Line([
         Link(row.task, page_url("task", name=row.task)),
         row.budget or "none",
-        Score(row.score, max(0, row.score - spread), min(100, row.score + spread)),
-        "" if row.score_std is None else f"{row.score_std:.1f}",
+        Score.over_seeds(row.score, row.score_std),
+        number(row.score_std),
         f"{row.metric_name} {metric_text(row.metric_name, row.metric_value)}",
         count_text(row.params),
         str(len(row.seeds)),

@@ -12,7 +12,7 @@ from leaderboard_app import charts, grid
 from leaderboard_app.board import controls
 from leaderboard_app.data import comparable
 from leaderboard_app.figures import settings_text, statuses_text
-from leaderboard_app.grid import Column, Line, Link, Score
+from leaderboard_app.grid import Column, Line, Link, Score, number
 from leaderboard_app.links import page_url
 from leaderboard_app.run import listing
 
@@ -66,11 +66,10 @@ def _configurations(rows: Sequence[Row]) -> None:
 
 
 def _configuration(row: Row) -> Line:
-    spread = row.score_std or 0
     return Line([
         Link(row.model, page_url("architecture", name=row.model)),
-        Score(row.score, max(0, row.score - spread), min(100, row.score + spread)),
-        "" if row.score_std is None else f"{row.score_std:.1f}",
+        Score.over_seeds(row.score, row.score_std),
+        number(row.score_std),
         _metric(row.metric_value),
         f"{row.params:,}",
         str(len(row.seeds)),

@@ -8,7 +8,7 @@ from bench.ranking import SuiteRow
 from leaderboard_app import grid
 from leaderboard_app.board.filters import described
 from leaderboard_app.board.words import VERIFIED, duration, interval
-from leaderboard_app.grid import Column, Line, Link, Score
+from leaderboard_app.grid import Column, Line, Link, Score, number
 from leaderboard_app.links import page_url
 
 Cell = str | Link | Score
@@ -86,10 +86,6 @@ def score(row: SuiteRow) -> Cell:
 
 def task_score(task: str) -> Callable[[SuiteRow], str]:
     return lambda row: number(next(cell.score for cell in row.tasks if cell.task == task))
-
-
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
 
 
 def count(value: float | None) -> str:
