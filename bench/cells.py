@@ -1,8 +1,11 @@
 """A suite's cells: each model × task × seed at one parameter tier, as a run to be made; and tuning of the same."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+from lightning.pytorch import Callback
 
 from bench.errors import BusyError, RequestError
 from bench.network import count_on_meta
@@ -88,13 +91,15 @@ def cost(request: RunRequest) -> float:
 
 
 def carry_out(
-    cells: list[RunRequest], store: Store, execution: Execution, *, time_limit: float, listener: CellListener
-) -> bool:
+    cells: list[RunRequest], store: Store, execution: Execution, *, time_limit: float, listener: CellListener,
+    watchers: Sequence[Callback] | None = None,
+) -> bool:  # fmt: skip
     """Run the cells that are not recorded, in order; a cell that another process is at is left to it.
 
     Args:
         time_limit: seconds after which no cell begins.
         listener: told of each cell that begins, its number and how many there are.
+        watchers: callbacks that watch training; a progress bar, unless given.
 
     Returns:
         Whether a run was interrupted.
@@ -104,9 +109,9 @@ def carry_out(
     for number, request in enumerate(todo, start=1):
         if time.monotonic() >= deadline:
             break
-        listener(request, number, len(todo))
         try:
-            if run(request, store, execution).status == OPEN:
+            announce = partial(listener, request, number, len(todo))
+            if run(request, store, execution, on_begin=announce, watchers=watchers).status == OPEN:
                 return True
         except BusyError:
             continue

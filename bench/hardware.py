@@ -13,10 +13,12 @@ def hardware(environment: Mapping[str, Any]) -> str:
         environment: as a run records it.
     """
     execution = environment.get("execution", {})
+    beside = execution.get("beside", 0)
+    shared = f", {beside + 1} runs at a time" if beside else ""
     if environment.get("gpu") and execution.get("accelerator") != "cpu":
         devices = str(execution.get("devices", "1"))
-        return f"{environment['gpu']}" if devices == "1" else f"{environment['gpu']} × {devices}"
+        return f"{environment['gpu']}{f' × {devices}' * (devices != '1')}{shared}"
     if not environment.get("cpu"):
         return UNKNOWN
     threads = environment.get("threads")
-    return f"{environment['cpu']}, {threads} thread{'s' * (threads != 1)}"
+    return f"{environment['cpu']}, {threads} thread{'s' * (threads != 1)}{shared}"

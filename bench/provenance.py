@@ -21,6 +21,8 @@ GPU_FACTS = {
     "gpu_mig": "mig.mode.current",
 }
 """What a record calls it → what `nvidia-smi --query-gpu` calls it."""
+CONTEXT_BYTES = 2**30
+"""At most, of GPU memory that CUDA takes for a process beside what torch has reserved."""
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
 
 
@@ -88,6 +90,14 @@ def _nvidia_smi() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return dict(zip(GPU_FACTS, map(str.strip, answer.stdout.split(",")), strict=False))
+
+
+def gpu_bytes_of_others() -> int:
+    """Memory of the GPU in use that other processes hold."""
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return max(0, total - free - torch.cuda.memory_reserved() - CONTEXT_BYTES)
 
 
 def gpu_joules(device: torch.device) -> float | None:

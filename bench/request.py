@@ -92,6 +92,8 @@ class Execution:
     compile: bool = False
     data_dir: str | None = None
     resume: bool = False
+    beside: int = 0
+    """Other runs that the same command trains on this machine meanwhile: they share its time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from lightning.pytorch import Callback
 
 from bench.attempt import LAST, Attempt, forget, peak_memory_host
 from bench.ending import Ending
 from bench.errors import BusyError, RequestError
 from bench.network import build, count, state_bytes
-from bench.provenance import environment
+from bench.provenance import environment, gpu_bytes_of_others
 from bench.request import Execution, RunRequest
 from bench.unrecorded import record, record_kept
 from db.record import Record
@@ -25,8 +26,15 @@ from db.schema import CurvePoint, Run
 from db.store import Store
 
 
-def run(request: RunRequest, store: Store, execution: Execution) -> Run:
+def run(
+    request: RunRequest, store: Store, execution: Execution, *, on_begin: Callable[[], object] = lambda: None,
+    watchers: Sequence[Callback] | None = None,
+) -> Run:  # fmt: skip
     """The recorded run, from the store or, where it has none, carried out now.
+
+    Args:
+        on_begin: called where it is carried out.
+        watchers: callbacks that watch training; a progress bar, unless given.
 
     Raises:
         RequestError: an earlier attempt stopped and `resume` was not asked for, or one is under way.
@@ -41,8 +49,9 @@ def run(request: RunRequest, store: Store, execution: Execution) -> Run:
         attempts = store.attempts(request.run_id)
         _check_resumption(request, folder, attempts, resume=execution.resume)
         started_at, started = datetime.now(UTC), time.perf_counter()
-        attempt = Attempt(request, execution, folder)
-        ending = attempt.carry_out()
+        on_begin()
+        attempt = Attempt(request, execution, folder, watchers)
+        ending = _own_fault(attempt.carry_out())
         row = _row(attempt, ending, number=attempts + 1, started_at=started_at, seconds=time.perf_counter() - started)
         if not attempt.is_main_process:
             return row
@@ -50,6 +59,14 @@ def run(request: RunRequest, store: Store, execution: Execution) -> Run:
         if recorded.status == "finished":
             attempt.discard_checkpoints()
         return recorded
+
+
+def _own_fault(ending: Ending) -> Ending:
+    """Memory that other processes held on the GPU says nothing of the run: it stays open."""
+    others = gpu_bytes_of_others() if ending.status == "oom" else 0
+    if not others:
+        return ending
+    return Ending("interrupted", f"other processes held {others / 2**30:.1f} GiB of the GPU: {ending.reason}")
 
 
 @contextmanager

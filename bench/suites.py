@@ -131,4 +131,17 @@ LRA_V1 = Suite(
     trials=20,
 )
 
-SUITES = {suite.name: suite for suite in (QUICK_V1, PAPER_V1, LONG_V1, LRA_V1)}
+# As many steps as seven models with five seeds each may take if one GPU is to make them in half an hour.
+GPU_V1 = Suite(
+    name="gpu-v1",
+    summary="three tasks of 784 to 2,000 steps, for half an hour of one GPU",
+    tasks={
+        "fashion": steps(2_000, batch_size=128),
+        "copy-1000": steps(2_000, batch_size=128),
+        "adding-2000": steps(2_000, batch_size=128),
+    },
+    tiers=("100k",),
+    trials=12,
+)
+
+SUITES = {suite.name: suite for suite in (QUICK_V1, PAPER_V1, LONG_V1, LRA_V1, GPU_V1)}

@@ -2,14 +2,17 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
-from bench.provenance import environment, gpu_joules
+from bench.provenance import environment, gpu_bytes_of_others, gpu_joules
+from tests.conftest import Bench
 
+Writer = Callable[[str, str], Path]
 UUID = "0123abcd"
 
 
@@ -50,6 +53,35 @@ def test_no_gpu() -> None:
         pytest.skip("there is one")
     assert environment()["gpu"] is None
     assert gpu_joules(torch.device("cpu")) is None
+
+
+def test_memory_of_others(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 20 * 2**30)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**30, 80 * 2**30))
+    assert gpu_bytes_of_others() == 58 * 2**30
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: int(78.5 * 2**30))
+    assert gpu_bytes_of_others() == 0
+
+
+def test_memory_that_others_held_is_no_fault_of_the_run(
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.run.gpu_bytes_of_others", lambda: 3 * 2**30)
+    marker = bench.folder / "marker"
+    body = (
+        f"if not os.path.exists('{marker}'): open('{marker}', 'w'); raise torch.OutOfMemoryError('CUDA out of memory')"
+    )
+    words = ("run", "--model", str(write_model("mine", body)), "--epochs", "1")
+    stopped = bench.json(*words, code=130)
+    assert stopped["reason"].startswith("other processes held 3.0 GiB of the GPU: OutOfMemoryError: CUDA out of memory")
+    assert bench.json(*words, "--resume")["status"] == "finished"
+
+
+def test_the_energy_of_training_is_recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = iter((1_000.0, 1_250.5))
+    monkeypatch.setattr("bench.attempt.gpu_joules", lambda device: next(meter))
+    run = bench.json("run", "--model", "bag", "--epochs", "1")
+    assert bench.json("show", run["run_id"])["facts"]["gpu_joules"] == 250.5
 
 
 def test_energy(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,11 @@ H100 = {"cpu": "Xeon", "threads": 16, "gpu": "H100"}
         (H100, "H100"),
         (H100 | {"execution": {"accelerator": "auto", "devices": "1"}}, "H100"),
         (H100 | {"execution": {"accelerator": "gpu", "devices": "4"}}, "H100 × 4"),
+        (H100 | {"execution": {"accelerator": "gpu", "devices": "1", "beside": 7}}, "H100, 8 runs at a time"),
+        (
+            EPYC | {"execution": {"accelerator": "auto", "devices": "1", "beside": 1}},
+            "EPYC, 2 threads, 2 runs at a time",
+        ),
         (H100 | {"execution": {"accelerator": "cpu", "devices": "1"}}, "Xeon, 16 threads"),
         ({}, "unknown"),
         ({"cpu": ""}, "unknown"),

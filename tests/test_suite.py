@@ -47,8 +47,8 @@ def test_the_time_limit_falls_between_cells(bench: Bench) -> None:
     assert "2 runs are missing: gru on digits (2)." in done.stdout
     assert "The same command goes on from here." in done.stdout
     assert bench.json(*SUITE, "gru", "--time-limit", "0s")["missing"] == [
-        {"model": "gru", "task": "digits", "seed": 0},
-        {"model": "gru", "task": "digits", "seed": 1},
+        {"model": "gru", "task": "digits", "seed": 0, "stopped": None},
+        {"model": "gru", "task": "digits", "seed": 1, "stopped": None},
     ]
 
 

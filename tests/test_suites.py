@@ -13,6 +13,7 @@ PUBLISHED = {
     "paper-v1": "de77be8c1a7638a8",
     "long-v1": "e9f2d517532a51e1",
     "lra-v1": "b0192537881414e7",
+    "gpu-v1": "416f6be47b63d2d0",
 }
 
 

@@ -12,12 +12,13 @@ from bench.cli.output import field, left_out, print_json, print_rows, stderr
 
 if TYPE_CHECKING:
     from bench.request import RunRequest
+    from db.store import Store
 
 EPILOG = """Examples:
 
   python -m bench suite --suite quick-v1 --models fru,lstm --seeds 5 --time-limit 2h
 
-  python -m bench suite --suite quick-v1 --models all --budget 100k --preset
+  python -m bench suite --suite quick-v1 --models all --budget 100k --preset --workers 8
 """
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A name that `bench suites` lists.")]
 SuiteBudget = Annotated[str | None, typer.Option(help="10k, 100k or 1M.", show_default="the suite's first")]
@@ -33,6 +34,7 @@ def suite(
     budget: SuiteBudget = None,
     time_limit: Annotated[str | None, typer.Option(help="Begin no run after this long: 90s, 30m, 2h.")] = None,
     preset: Annotated[bool, typer.Option("--preset", help="Use what the suite's tuning budget found.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each on one thread; they share the GPUs.")] = 1,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
     data_dir: DataDir = None,
     db: Db = None,
@@ -42,24 +44,30 @@ def suite(
 
     Runs that are recorded are not repeated, and a stopped one is resumed, so the same command goes on where it ended.
     """
-    from bench.cells import carry_out, find_models, first_cells, missing, with_seeds
+    from bench.cells import carry_out, missing
     from bench.report import summary
     from bench.request import Execution
+    from bench.side_by_side import Crew, Plan
     from bench.suites import find_suite
 
-    limit, found, store = seconds(time_limit), find_suite(name), open_store(db)
+    found, store = find_suite(name), open_store(db)
     tier = budget or found.tiers[0]
-    firsts, impossible = first_cells(found, find_models(models, left_out), tier, preset=preset)
-    cells = with_seeds(firsts, seed_count or found.seeds)
+    plan = Plan(suite=found, models=models, budget=tier, preset=preset, seeds=seed_count or found.seeds)
+    cells, impossible = plan.cells(left_out)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-    interrupted = carry_out(cells, store, execution, time_limit=limit, listener=announce)
+    limit = seconds(time_limit)
+    if workers == 1:
+        interrupted = carry_out(cells, store, execution, time_limit=limit, listener=announce)
+    else:
+        crew = Crew(workers, plan, db, execution, time_limit=limit, listener=announce)
+        interrupted = crew.carry_out()
     left = missing(cells, store)
     runs = [run for cell in cells if (run := store.result(cell.run_id))]
     document = {
         "suite": found.name,
         "budget": tier,
         "runs": [summary(run) for run in runs],
-        "missing": [{"model": cell.model.name, "task": cell.spec.name, "seed": cell.seed} for cell in left],
+        "missing": [_open(cell, store) for cell in left],
         "impossible": [asdict(pair) for pair in impossible],
     }
     if as_json:
@@ -69,6 +77,13 @@ def suite(
     if interrupted:
         return 130
     return 0 if all(run.status == "finished" for run in runs) else 1
+
+
+def _open(cell: "RunRequest", store: "Store") -> dict[str, Any]:
+    """A cell without a result, and why its last attempt stopped, if there was one."""
+    attempts = store.find(cell.run_id)
+    stopped = attempts[0].reason if attempts else None
+    return {"model": cell.model.name, "task": cell.spec.name, "seed": cell.seed, "stopped": stopped}
 
 
 def announce(request: "RunRequest", number: int, count: int) -> None:
@@ -84,6 +99,9 @@ def _show(document: dict[str, Any]) -> None:
     for pair in bad:
         print(f"  left out: {pair['reason']}")
     if left:
+        for cell in left:
+            if cell["stopped"]:
+                print(f"  stopped: {cell['model']} on {cell['task']}, seed {cell['seed']}: {cell['stopped']}")
         names = Counter(f"{cell['model']} on {cell['task']}" for cell in left)
         print(f"{len(left)} runs are missing: {', '.join(f'{name} ({count})' for name, count in names.items())}.")
         print("The same command goes on from here.")

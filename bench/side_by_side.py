@@ -1,0 +1,145 @@
+"""A suite's cells on several processes of this machine, which share its GPUs: each takes the next cell that none has.
+
+They are in process groups of their own, so that Ctrl-C reaches only the process that waits for them. It ends them by
+SIGTERM, with which a run is recorded as interrupted.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, replace
+from multiprocessing.process import BaseProcess
+from threading import Thread
+
+import torch
+
+from bench.cells import CellListener, Impossible, carry_out, find_models, first_cells, with_seeds
+from bench.errors import RequestError
+from bench.request import Execution, RunRequest
+from bench.suites import Suite
+from bench.trial import one_thread
+from db.store import Store
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Which cells of a suite are wanted, in words that another process understands."""
+
+    suite: Suite
+    models: str
+    """As `find_models` takes them."""
+    budget: str
+    preset: bool
+    seeds: int
+
+    def cells(self, skip: Callable[[str], None]) -> tuple[list[RunRequest], list[Impossible]]:
+        """Those that can be run, cheapest first, and the other pairs; of models that can't be had, `skip` is told."""
+        models = find_models(self.models, skip)
+        firsts, impossible = first_cells(self.suite, models, self.budget, preset=self.preset)
+        return with_seeds(firsts, self.seeds), impossible
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Processes that carry out a plan, each with one thread and one GPU, where there are any.
+
+    Args:
+        db: the database, as `Store` takes it.
+        time_limit, listener: as of `carry_out`.
+    """
+
+    workers: int
+    plan: Plan
+    db: str | None
+    execution: Execution
+    _: KW_ONLY
+    time_limit: float
+    listener: CellListener
+
+    def carry_out(self) -> bool:
+        """Returns: whether a run was interrupted.
+
+        Raises:
+            RequestError: a process said why it can't carry out a cell, or died.
+        """
+        context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not survive a fork
+        gpus = visible_gpus() or [None]
+        processes = [context.Process(target=self._work, args=(gpus[i % len(gpus)],)) for i in range(self.workers)]
+        with _sigterm_as_ctrl_c():
+            try:
+                for process in processes:
+                    process.start()
+                for process in processes:
+                    process.join()
+            except KeyboardInterrupt:
+                _end(processes)
+                return True
+        return _was_interrupted(processes)
+
+    def _work(self, gpu: str | None) -> None:
+        os.setpgrp()
+        Thread(target=_end_with_parent, daemon=True).start()
+        if gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        try:
+            with one_thread():
+                interrupted = self._carry_out_here()
+        except RequestError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        sys.exit(INTERRUPTED * interrupted)
+
+    def _carry_out_here(self) -> bool:
+        cells, _ = self.plan.cells(skip=lambda reason: None)
+        execution = replace(self.execution, beside=self.workers - 1)
+        return carry_out(
+            cells, Store(self.db), execution, time_limit=self.time_limit, listener=self.listener, watchers=[]
+        )
+
+
+def visible_gpus() -> list[str | None]:
+    """What CUDA_VISIBLE_DEVICES would say of each GPU that this process may use."""
+    names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return [names[i] if i < len(names) else str(i) for i in range(torch.cuda.device_count())]
+
+
+def _end_with_parent() -> None:
+    """Be interrupted when the process that waits for this one is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    """Interrupt what runs, and wait until it is recorded."""
+    started = [process for process in processes if process.pid is not None]
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.join()
+
+
+def _was_interrupted(processes: Iterable[BaseProcess]) -> bool:
+    codes = [process.exitcode or 0 for process in processes]
+    for code in codes:
+        if code < 0:
+            name = signal.Signals(-code).name
+            raise RequestError(f"a worker was ended by {name}; its run is open. The same command goes on from here.")
+        if code not in (0, INTERRUPTED):
+            raise RequestError("a worker could not go on; what it said is above.")
+    return INTERRUPTED in codes

@@ -1,0 +1,229 @@
+"""The FRU parallel in time: how many sweeps over the whole sequence it takes, and whether they beat the recurrence.
+
+    python benchmarks/fru_parallel.py [--device cuda] [--tasks digits,copy-100]
+
+A sweep is a step of Picard's iteration on all steps at once: from a guess of φ the running sums s, from these r, from
+these φ again (docs/fru-kernel.md has the recurrence). The first k steps are exact after k sweeps; how soon the others
+are depends on how strong the recurrent map is, and not on how many steps there are, for the unit divides it by T. The
+way back is the transposed linear recurrence, solved alike. (DEER, Lim et al. 2024, takes Newton's step in its place.)
+
+Printed for an untrained layer of the paper's size at several lengths, and for trained networks on validation data:
+sweeps until φ, and its gradient, move by less than 1e-6 of their largest value; how far both then are from what the
+recurrence gives; and how long the sweeps take, over how long the recurrence takes.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from safetensors.torch import load_model
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.cells import cell
+from bench.network import build
+from bench.registry import find_model
+from bench.request import Execution
+from bench.run import run
+from bench.suites import find_suite
+from db.store import Store
+from models._base import SequenceModel
+from models.fru import FRU
+
+SHAPES = ((784, 256), (4_096, 64), (16_384, 32))  # steps and sequences
+TOLERANCE = 1e-6
+TURNS = 5
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """φ_t = σ(z_t + r_t W), r_t = σ(s_t + φ_{t−1} D + b), s_t = Σ_{τ<t} φ_τ A_τ.
+
+    Shapes: B batch, T time, S statistics, R recurrent features.
+    """
+
+    z_TBS: Tensor
+    a_TSR: Tensor
+    d_SR: Tensor
+    weight_RS: Tensor
+    bias_R: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, layer: FRU, x_BTD: Tensor) -> "Recurrence":
+        _, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S = layer.operands(x_BTD)
+        inputs = x_BTD.shape[2]
+        return cls(
+            z_TBS=F.linear(x_BTD.transpose(0, 1), weight_SZ[:, :inputs], bias_S),
+            a_TSR=torch.einsum("tk,ksr->tsr", gain_Tk * keep_k, weight_kSR),
+            d_SR=torch.einsum("k,ksr->sr", gain_Tk[0] * (1 - keep_k), weight_kSR),
+            weight_RS=weight_SZ[:, inputs:].T.contiguous(),
+            bias_R=bias_R,
+        )
+
+    def features(self, phi_TBS: Tensor) -> Tensor:
+        """r for a guess of φ."""
+        s_TBR = later(torch.bmm(phi_TBS, self.a_TSR).cumsum(0)) + later(phi_TBS @ self.d_SR)
+        return torch.relu(s_TBR + self.bias_R)
+
+    def sweep(self, phi_TBS: Tensor) -> Tensor:
+        return torch.relu(self.z_TBS + self.features(phi_TBS) @ self.weight_RS)
+
+    def start(self) -> Tensor:
+        return torch.relu(self.z_TBS + torch.relu(self.bias_R) @ self.weight_RS)
+
+    def one_by_one(self) -> Tensor:
+        s_BR = torch.zeros(self.z_TBS.shape[1], len(self.bias_R), device=self.z_TBS.device)
+        r_BR, phi = torch.relu(s_BR + self.bias_R), []
+        for z_BS, a_SR in zip(self.z_TBS, self.a_TSR, strict=True):
+            phi.append(torch.relu(z_BS + r_BR @ self.weight_RS))
+            s_BR = s_BR + phi[-1] @ a_SR
+            r_BR = torch.relu(s_BR + phi[-1] @ self.d_SR + self.bias_R)
+        return torch.stack(phi)
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """The gradient of Σ g ⊙ φ by φ_t, where φ and r are known: dφ_t = g_t + dr_{t+1} Dᵀ + Σ_{τ>t} dr_τ A_tᵀ."""
+
+    forward: Recurrence
+    g_TBS: Tensor
+    is_open_TBS: Tensor
+    """Where φ is not cut off at 0."""
+    is_open_TBR: Tensor
+
+    @classmethod
+    def of(cls, forward: Recurrence, phi_TBS: Tensor, g_TBS: Tensor) -> "Adjoint":
+        return cls(forward, g_TBS, phi_TBS > 0, forward.features(phi_TBS) > 0)
+
+    def sweep(self, dphi_TBS: Tensor) -> Tensor:
+        given = self.forward
+        dr_TBR = (dphi_TBS * self.is_open_TBS) @ given.weight_RS.T * self.is_open_TBR
+        sums_TBR = earlier(dr_TBR.flip(0).cumsum(0).flip(0))
+        return self.g_TBS + earlier(dr_TBR) @ given.d_SR.T + torch.bmm(sums_TBR, given.a_TSR.mT)
+
+    def one_by_one(self) -> Tensor:
+        given = self.forward
+        sum_BR = torch.zeros(self.g_TBS.shape[1], len(given.bias_R), device=self.g_TBS.device)
+        next_BR, dphi = sum_BR, []
+        for t in reversed(range(len(self.g_TBS))):
+            dphi.append(self.g_TBS[t] + next_BR @ given.d_SR.T + sum_BR @ given.a_TSR[t].T)
+            next_BR = (dphi[-1] * self.is_open_TBS[t]) @ given.weight_RS.T * self.is_open_TBR[t]
+            sum_BR = sum_BR + next_BR
+        return torch.stack(dphi[::-1])
+
+
+def later(x_TBN: Tensor) -> Tensor:
+    """x_{t−1} at t."""
+    return F.pad(x_TBN[:-1], (0, 0, 0, 0, 1, 0))
+
+
+def earlier(x_TBN: Tensor) -> Tensor:
+    """x_{t+1} at t."""
+    return F.pad(x_TBN[1:], (0, 0, 0, 0, 0, 1))
+
+
+def solve(sweep: Callable[[Tensor], Tensor], guess: Tensor) -> tuple[Tensor, int]:
+    """The fixed point, and after how many sweeps nothing moved any more."""
+    for count in range(1, len(guess) + 1):
+        found = sweep(guess)
+        if distance(found, guess) <= TOLERANCE:
+            return found, count
+        guess = found
+    return guess, len(guess)
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+def untrained(steps: int, batch: int, device: torch.device) -> tuple[FRU, Tensor]:
+    torch.manual_seed(0)
+    return FRU(FRU.Config(), input_size=1, seq_len=steps).to(device), torch.randn(batch, steps, 1, device=device)
+
+
+def trained(task: str, batch: int, device: torch.device, store: Store) -> tuple[FRU, Tensor]:
+    """The layer of the board's tuned run, made again, and what it was given for the first validation sequences."""
+    request = cell(find_suite("quick-v1"), find_model("fru"), task, "10k", preset=True)
+    recorded = run(request, store, Execution(accelerator=device.type))
+    network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    load_model(network, str(store.artifacts / recorded.run_id / "weights.safetensors"))
+    (layer,) = network.to(device).mixers()
+    assert isinstance(layer, FRU)
+    data = request.task.build(with_tests=False)
+    samples = data.decode(data.split("validation").gather(torch.arange(batch)))
+    return layer, given_to(layer, lambda: network(samples.x.to(device)))
+
+
+def given_to(layer: FRU, act: Callable[[], object]) -> Tensor:
+    """The input of the layer while something is done."""
+    seen: list[Tensor] = []
+    layer.check = lambda x_BTD, lengths_B: seen.append(x_BTD)  # type: ignore[method-assign]
+    with torch.no_grad():
+        act()
+    del layer.check
+    return seen[0]
+
+
+def seconds(act: Callable[[], object], device: torch.device) -> float:
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    turns = []
+    for _ in range(TURNS + 1):
+        synchronize()
+        began = time.perf_counter()
+        act()
+        synchronize()
+        turns.append(time.perf_counter() - began)
+    return median(turns[1:])
+
+
+def fused(layer: SequenceModel, x_BTD: Tensor) -> Callable[[], object]:
+    """Forward and back through the layer's own kernel, to the last step."""
+    return lambda: layer.last(x_BTD).sum().backward()
+
+
+def in_sweeps(forward: Recurrence, g_TBS: Tensor) -> Callable[[], object]:
+    def act() -> None:
+        phi_TBS, _ = solve(forward.sweep, forward.start())
+        solve(Adjoint.of(forward, phi_TBS, g_TBS).sweep, g_TBS)
+
+    return act
+
+
+def report(name: str, layer: FRU, x_BTD: Tensor) -> None:
+    device, forward = x_BTD.device, Recurrence.of(layer, x_BTD)
+    phi_TBS, sweeps = solve(forward.sweep, forward.start())
+    if not phi_TBS.isfinite().all():
+        print(f"{name:24} {x_BTD.shape[1]:6} {len(x_BTD):4} guesses overflow: no fixed point is reached", flush=True)
+        return
+    g_TBS = torch.randn(phi_TBS.shape, generator=torch.Generator().manual_seed(1)).to(device)
+    adjoint = Adjoint.of(forward, phi_TBS, g_TBS)
+    dphi_TBS, back = solve(adjoint.sweep, g_TBS)
+    off, off_back = distance(phi_TBS, forward.one_by_one()), distance(dphi_TBS, adjoint.one_by_one())
+    ratio = seconds(in_sweeps(forward, g_TBS), device) / seconds(fused(layer, x_BTD), device)
+    steps, batch = x_BTD.shape[1], len(x_BTD)
+    print(f"{name:24} {steps:6} {batch:4} {sweeps:7} {back:4} {off:9.0e} {off_back:9.0e} {ratio:7.2f}", flush=True)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, help="sequences, in place of 256, 64, 32 and 64")
+    parser.add_argument("--tasks", default="digits,copy-100,mix-sin", help="of the trained networks")
+    options = parser.parse_args(words)
+    device = torch.device(options.device)
+    print(f"{'network':24} {'T':>6} {'B':>4} {'forward':>7} {'back':>4} {'off':>9} {'off back':>9} {'time':>7}")
+    for steps, batch in SHAPES:
+        report("untrained", *untrained(steps, options.batch or batch, device))
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(f"{folder}/board.sqlite")
+        for task in options.tasks.split(","):
+            report(f"trained on {task}", *trained(task, options.batch or 64, device, store))
+
+
+if __name__ == "__main__":
+    main()
