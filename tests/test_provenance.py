@@ -75,6 +75,8 @@ def test_memory_that_others_held_is_no_fault_of_the_run(
     stopped = bench.json(*words, code=130)
     assert stopped["reason"].startswith("other processes held 3.0 GiB of the GPU: OutOfMemoryError: CUDA out of memory")
     assert bench.json(*words, "--resume")["status"] == "finished"
+    of_the_host = str(write_model("other", "raise MemoryError('no more')"))
+    assert bench.json("run", "--model", of_the_host, "--epochs", "1", code=1)["status"] == "oom"
 
 
 def test_the_energy_of_training_is_recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
