@@ -211,7 +211,8 @@ def test_a_task_of_one_length_is_measured_there(bench: Bench) -> None:
     }  # fmt: skip
 
 
-def test_wrong_requests_are_refused(bench: Bench) -> None:
+def test_wrong_requests_are_refused(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.presets.FOLDER", tmp_path / "presets")
     fast = ("--set", "max_steps=1")
     assert "at least 21" in bench.refused("probe", "--model", "gru", "--task", "copy", *fast, "--lengths", "20")
     assert "leave --lengths out" in bench.refused(
