@@ -1,6 +1,7 @@
 """`bench probe`: what it measures, keeps and leaves alone."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
