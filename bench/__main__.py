@@ -1,10 +1,9 @@
-"""`python -m bench`, and the `bench` that installation adds: errors become messages and exit codes here."""
+"""`python -m bench`, and the `bench` that installation adds."""
 
-import os
 import sys
 from pathlib import Path
 
-EXIT_INTERRUPTED = 130
+from bench.exits import exit_codes
 
 
 def main() -> None:
@@ -13,25 +12,8 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from bench.cli import app
 
-    try:
+    with exit_codes():
         sys.exit(app(standalone_mode=False))
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        if not hasattr(error, "exit_code"):
-            raise
-        _explain(error)
-        sys.exit(error.exit_code)
-
-
-def _explain(error: Exception) -> None:
-    if hasattr(error, "show"):  # the option parser's own errors know how to show themselves
-        error.show()
-    else:
-        print(f"bench: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

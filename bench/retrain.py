@@ -26,6 +26,7 @@ from scipy.special import stdtrit
 from bench.bundle import Claim
 from bench.claim import claimed_request
 from bench.errors import RequestError
+from bench.exits import EXIT_INTERRUPTED
 from bench.ranking import score, utility
 from bench.request import Execution, RunRequest
 from bench.run import run
@@ -77,7 +78,7 @@ class Reproduction:
 class StoppedError(RequestError):
     """Training again was interrupted."""
 
-    exit_code = 130
+    exit_code = EXIT_INTERRUPTED
 
 
 def cells(claims: Iterable[Claim]) -> list[Cell]:

@@ -18,12 +18,11 @@ import torch
 
 from bench.cells import CellListener, Impossible, carry_out, find_models, first_cells, with_seeds
 from bench.errors import RequestError
+from bench.exits import EXIT_INTERRUPTED, exit_codes
 from bench.request import Execution, RunRequest
 from bench.suites import Suite
 from bench.trial import one_thread
 from db.store import Store
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +85,8 @@ class Crew:
         Thread(target=_end_with_parent, daemon=True).start()
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        try:
-            with one_thread():
-                interrupted = self._carry_out_here()
-        except RequestError as error:
-            print(f"bench: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
-        sys.exit(INTERRUPTED * interrupted)
+        with exit_codes(), one_thread():
+            sys.exit(EXIT_INTERRUPTED if self._carry_out_here() else 0)
 
     def _carry_out_here(self) -> bool:
         cells, _ = self.plan.cells(skip=lambda reason: None)
@@ -140,6 +134,6 @@ def _was_interrupted(processes: Iterable[BaseProcess]) -> bool:
         if code < 0:
             name = signal.Signals(-code).name
             raise RequestError(f"a worker was ended by {name}; its run is open. The same command goes on from here.")
-        if code not in (0, INTERRUPTED):
+        if code not in (0, EXIT_INTERRUPTED):
             raise RequestError("a worker could not go on; what it said is above.")
-    return INTERRUPTED in codes
+    return EXIT_INTERRUPTED in codes

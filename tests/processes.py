@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.__main__ import main
@@ -22,6 +23,7 @@ from tests.conftest import ROOT, Bench
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["bench.run", "bench.export", "bench.report", "streamlit.testing.v1", "tests.conftest"])
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+PATIENCE = 300  # seconds, on a busy machine
 FORBIDDEN = 77  # the exit code of a process that may not have mounts of its own
 
 
@@ -49,7 +51,7 @@ def _command(bench: Bench, words: tuple[str, ...], log: Path) -> None:
         main()
 
 
-def ended(process: BaseProcess, seconds: float = 300) -> int:
+def ended(process: BaseProcess, seconds: float = PATIENCE) -> int:
     """Wait for a process; its exit code, negative where a signal ended it."""
     process.join(seconds)
     assert process.exitcode is not None, "it is still running"
@@ -60,6 +62,17 @@ def kill_after(process: BaseProcess, seconds: float) -> None:
     time.sleep(seconds)
     process.kill()
     ended(process)
+
+
+def wait_until(holds: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def in_private_mounts(function: Callable[..., None], *args: Any) -> None:

@@ -4,12 +4,10 @@ import json
 import signal
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -23,10 +21,10 @@ from bench.studies import Studies
 from bench.suites import Suite
 from datamodules.digits import Digits
 from tests.conftest import Bench
+from tests.processes import PATIENCE, alive, wait_until
 from tests.trials import states, trials_of
 
 Writer = Callable[[str, str], Path]
-PATIENCE = 300  # seconds, on a busy machine
 NODE = {"include_dashboard": False, "object_store_memory": 2**27}
 # What `srun` leaves on the second of two nodes. Lightning must not take a trial for a share of something larger.
 SLURM = {"SLURM_NTASKS": "2", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "tune", "SLURM_PROCID": "1", "SLURM_JOB_ID": "7"}
@@ -50,17 +48,6 @@ def logged(log: Path, kind: str) -> list[list[str]]:
     """The rest of each line that begins with the word."""
     text = log.read_text() if log.exists() else ""
     return [line.split()[1:] for line in text.splitlines() if line.startswith(f"{kind} ")]
-
-
-def wait_until(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 # What a trial sees

@@ -1,8 +1,8 @@
 """Suites on several processes: each cell once, and nothing lost when one of them, or the one that waits, ends."""
 
 import json
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -11,26 +11,19 @@ import torch
 
 import bench.suites
 from bench.side_by_side import visible_gpus
-from bench.suites import Suite
 from tests.conftest import Bench
+from tests.processes import alive, wait_until
+from tests.test_suite import TINY
 
 Writer = Callable[[str, str], Path]
-PATIENCE = 120  # seconds, on a busy machine
-TINY = Suite(
-    name="tiny-v1",
-    summary="for tests",
-    tasks={"digits": {"max_steps": 5, "batch_size": 32}},
-    tiers=("10k",),
-    trials=2,
-    seeds=3,
-)
+THREE = replace(TINY, seeds=3)
 SUITE = ("suite", "--suite", "tiny-v1", "--workers", "2", "--models")
 ONCE = "if not os.path.exists('{marker}'): open('{marker}', 'w'); {act}"
 
 
 @pytest.fixture(autouse=True)
 def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bench.suites.SUITES, "tiny-v1", TINY)
+    monkeypatch.setitem(bench.suites.SUITES, "tiny-v1", THREE)
 
 
 def test_each_cell_is_run_once_by_whoever_comes_first_on_a_gpu_of_its_own(
@@ -80,18 +73,11 @@ def test_workers_end_with_the_process_that_waits_for_them(bench: Bench, write_mo
     started = bench.folder / "started"
     path = str(write_model("mine", f"open('{started}', 'w'); time.sleep(0.2)"))
     process = bench.start("suite", "--workers", "2", "--models", path)
-    _wait_until(started.exists)
+    wait_until(started.exists)
     workers = psutil.Process(process.pid).children()
     process.kill()
     process.communicate()
-    _wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
-
-
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not any(alive(worker.pid) for worker in workers))
 
 
 def test_what_a_worker_can_not_carry_out_is_refused(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:

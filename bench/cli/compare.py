@@ -16,6 +16,7 @@ from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.watch import watching
 from bench.errors import require
+from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from bench.ranking import Row
@@ -69,7 +70,7 @@ def compare(
                     "rows": [asdict(row) for row in rows]})  # fmt: skip
     else:
         _show(rows, comparison.model.name, recorded=record)
-    return 130 if interrupted else 0
+    return EXIT_INTERRUPTED if interrupted else 0
 
 
 def _show(rows: list["Row"], model: str, *, recorded: bool) -> None:

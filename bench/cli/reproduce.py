@@ -8,6 +8,7 @@ from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, seconds
 from bench.cli.output import Cells, print_json, print_rows, stderr
 from bench.cli.suite import announce
+from bench.exits import EXIT_INTERRUPTED
 
 EPILOG = """Examples:
 
@@ -59,7 +60,7 @@ def reproduce(
     else:
         _show(found)
     if interrupted:
-        return 130
+        return EXIT_INTERRUPTED
     failed = any((row[name] or {}).get("failed") for row in found["cells"] for name in MEASURED)
     return 1 if failed else 0
 

@@ -8,12 +8,13 @@ import typer
 from bench.cli.database import open_store
 from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
+from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from db.schema import Run
     from db.store import Store
 
-EXIT_CODES = {"finished": 0, "interrupted": 130}  # every other status: 1
+EXIT_CODES = {"finished": 0, "interrupted": EXIT_INTERRUPTED}  # every other status: 1
 
 EPILOG = """Examples:
 

@@ -9,6 +9,7 @@ import typer
 from bench.cli.database import open_store
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
+from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from bench.request import RunRequest
@@ -75,7 +76,7 @@ def suite(
     else:
         _show(document)
     if interrupted:
-        return 130
+        return EXIT_INTERRUPTED
     return 0 if all(run.status == "finished" for run in runs) else 1
 
 

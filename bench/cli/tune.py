@@ -10,6 +10,7 @@ from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, number, print_json, print_rows, stderr
 from bench.cli.watch import watching
 from bench.errors import RequestError, require
+from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from bench.cluster import Pool
@@ -99,7 +100,7 @@ def tune(
             _show(document)
     if interrupted:
         stderr.print("Interrupted; what had ended is kept. Go on with --resume.")
-        return 130
+        return EXIT_INTERRUPTED
     return 0 if all(document["best"] for document in documents) else 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_model
 
+from bench.attempt import WEIGHTS
 from bench.cells import CellListener, carry_out
 from bench.errors import RequestError
 from bench.network import build
@@ -129,7 +130,7 @@ class Prober:
             for length in lengths:
                 self.tell(f"gradient flow of {run.model} on {run.task}, {state}, T = {length:,}")
                 spec, samples = _drawn(task, FLOW_SAMPLES, length)
-                network = self._trained(request) if state == "trained" else _untrained(request, spec)
+                network = trained_network(request, self.store) if state == "trained" else _untrained(request, spec)
                 measured.append({"when": state, **measure(network, spec, samples)})
         return self._keep(run, question | {"measured": measured})
 
@@ -146,7 +147,7 @@ class Prober:
         if known := self._known(run, question):
             return known
         self.tell(f"length extrapolation of {run.model} on {run.task}")
-        lengths = extrapolate(self._trained(request), task, EXTRAPOLATED_SAMPLES)
+        lengths = extrapolate(trained_network(request, self.store), task, EXTRAPOLATED_SAMPLES)
         return self._keep(run, question | {"lengths": lengths})
 
     def dependency_length(self) -> dict[str, Any]:
@@ -183,17 +184,9 @@ class Prober:
     def _missing_weights(self, run: Run) -> str | None:
         if run.status != "finished":
             return f"run {run.run_id} has no trained network: {run.status}, {run.reason}"
-        if not self._weights(run.run_id).exists():
+        if not weights_of(run.run_id, self.store).exists():
             return f"the weights of run {run.run_id} are not on this machine: it was recorded elsewhere"
         return None
-
-    def _weights(self, run_id: str) -> Path:
-        return self.store.artifacts / run_id / "weights.safetensors"
-
-    def _trained(self, request: RunRequest) -> Wrapper:
-        network = build(request.model.cls, request.wrapper, request.settings, request.spec)
-        load_model(network, str(self._weights(request.run_id)))
-        return network
 
     def _known(self, run: Run, question: dict[str, Any]) -> dict[str, Any] | None:
         """The latest answer to the same question about the run."""
@@ -202,6 +195,17 @@ class Prober:
 
     def _keep(self, run: Run, data: dict[str, Any]) -> dict[str, Any]:
         return self.store.add_event(run, "probe", REASONS[data["probe"]], data).data
+
+
+def trained_network(request: RunRequest, store: Store) -> Wrapper:
+    """With the weights that the recorded run left on this machine."""
+    network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    load_model(network, str(weights_of(request.run_id, store)))
+    return network
+
+
+def weights_of(run_id: str, store: Store) -> Path:
+    return store.artifacts / run_id / WEIGHTS
 
 
 def _untrained(request: RunRequest, spec: TaskSpec) -> Wrapper:
