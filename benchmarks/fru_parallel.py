@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.cells import cell
-from bench.probe.probing import trained_network
+from bench.probe.networks import trained_network
 from bench.registry import find_model
 from bench.request import Execution
 from bench.run import run

@@ -173,6 +173,12 @@ def test_probes_read_no_test_split(
     probed: tuple[Bench, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, small_data: str
 ) -> None:
     bench, _ = probed
+    forbid_tests(monkeypatch)
+    other = bench.json("probe", *SHORT[:-1], "50", "--probes", "gradient-flow,length-extrapolation")
+    assert other["probes"][0]["lengths"] == [50]
+
+
+def forbid_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     split = SequenceDataModule.split
 
     def refuse(task: SequenceDataModule, name: str) -> Any:
@@ -180,22 +186,22 @@ def test_probes_read_no_test_split(
         return split(task, name)
 
     monkeypatch.setattr(SequenceDataModule, "split", refuse)
-    other = bench.json("probe", *SHORT[:-1], "50", "--probes", "gradient-flow,length-extrapolation")
-    assert other["probes"][0]["lengths"] == [50]
 
 
-def test_a_network_that_is_elsewhere_is_measured_at_its_start_only(bench: Bench) -> None:
-    words = ("probe", *SHORT, "--probes", "gradient-flow,length-extrapolation")
+def test_a_network_that_is_elsewhere_is_trained_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = bench.json("run", *SHORT[:-2], "--budget", "10k", "--set", "batch_size=64", "--set", "patience=none")[
         "run_id"
     ]
+    probe = ("probe", *SHORT[:-1])
+    own = bench.json(*probe, "40", "--probes", "gradient-flow")
+    assert own["run_id"] == run_id  # the suite's training, and the same run
     (bench.folder / "board-artifacts" / run_id / "weights.safetensors").unlink()
-    document = bench.json(*words)
-    assert document["run_id"] == run_id  # the suite's training, and the same run
-    assert {row["when"] for row in document["probes"][0]["measured"]} == {"initialisation"}
-    (left,) = document["left_out"]
-    assert left["probe"] == "length-extrapolation"
-    assert "recorded elsewhere" in left["reason"]
+    forbid_tests(monkeypatch)
+    document = bench.json(*probe, "40,50", "--probes", "gradient-flow,length-extrapolation")
+    again, extrapolation = document["probes"]
+    assert [each["trained_again"] for each in (*own["probes"], again, extrapolation)] == [False, True, True]
+    assert again["measured"][2] == own["probes"][0]["measured"][1]  # the trained network at 40 steps
+    assert [(run["run_id"], run["attempt"]) for run in bench.json("runs")] == [(run_id, 1)]
 
 
 def test_a_run_that_diverged_has_no_trained_network(bench: Bench) -> None:

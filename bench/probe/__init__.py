@@ -7,7 +7,7 @@ them, u is the state.
 **gradient-flow**: how much the loss changes with an input t steps back, and with the initial state.
 
     {"probe": "gradient-flow", "task": "copy-100", "trained_at": 120, "samples": 4, "lengths": [128, 256],
-     "states": ["initialisation", "trained"],    the first alone where the trained network is not at hand
+     "states": ["initialisation", "trained"],    the first alone where the run did not finish
      "measured": [                        one for each `when` and length
        {"when": "initialisation",         or "trained"
         "length": 128,
@@ -15,7 +15,8 @@ them, u is the state.
         "input": [1e-2, 7e-3, …],         ‖∂loss/∂x_t‖ at those steps, the mean over samples
         "initial_state": 3e-4,            ‖∂loss/∂u_0‖, the mean over samples; null where there is no state
         "state_gain": {"low": 0.7, "mean": 0.9, "high": 1.2},    of ‖(∂u_T/∂u_0)ᵀ v‖ / ‖v‖ over random v; or null
-        "bounds": {"sigma": 0.4, "lower": 0.45, "upper": 1.5, "note": "…"}}]}    on the gain; null without a theorem
+        "bounds": {"sigma": 0.4, "lower": 0.45, "upper": 1.5, "note": "…"}}],    on the gain; null without a theorem
+     "trained_again": false}
 
 The loss is the task's, over the positions that its metric scores; for tokens x_t is the embedded token. At
 "initialisation" the network is built for sequences of that length, so that "its" T is theirs; "trained" is the run's
@@ -35,7 +36,11 @@ which `note` explains.
 **length-extrapolation**: trained at T, given fresh sequences of T, 2T and 4T.
 
     {"probe": "length-extrapolation", "task": "copy-100", "trained_at": 120, "samples": 500, "metric": "accuracy",
-     "lengths": [{"length": 120, "factor": 1, "value": 0.99, "utility": 0.98}, …]}
+     "lengths": [{"length": 120, "factor": 1, "value": 0.99, "utility": 0.98}, …],
+     "trained_again": false}
+
+`trained_again` says that the run was recorded on another machine, so that the network is one of the same settings and
+seed, trained where it was probed.
 
 No probe reads a test split: the samples are drawn afresh with a seed of the task's own, or are the first of the
 validation split where a task can't be drawn. Dependency length uses the recorded results of runs. Where a run has

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model
 
-from bench.attempt import WEIGHTS
 from bench.cells import CellListener, carry_out
 from bench.errors import RequestError
-from bench.network import build
 from bench.presets import load
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, dependency
 from bench.probe.extrapolation import extrapolate
 from bench.probe.gradient_flow import measure
+from bench.probe.networks import AGAIN, train_again, trained_network, untrained_network, weights_of
 from bench.registry import FoundModel, FoundTask, find_task
 from bench.request import Execution, RunRequest, SettingFlags, build_request, word
 from bench.suites import Suite
@@ -24,7 +21,6 @@ from datamodules._generated import GeneratedTask
 from datamodules._spec import TaskSpec
 from db.schema import Run
 from db.store import Store
-from models._wrappers import Wrapper
 
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 FLOW_SAMPLES = 4
@@ -118,37 +114,41 @@ class Prober:
         task = request.task.build(data_dir=self.execution.data_dir, with_tests=False)
         lengths = self._lengths(task)
         (run,) = self.recorded([request])
-        states = ["initialisation"] + ["trained"] * (self._missing_weights(run) is None)
+        states = ["initialisation"] + ["trained"] * (run.status == "finished")
         question = {
             "probe": GRADIENT_FLOW, "task": request.spec.name, "trained_at": request.spec.seq_len,
             "samples": FLOW_SAMPLES, "lengths": lengths, "states": states,
         }  # fmt: skip
         if known := self._known(run, question):
             return known
+        if "trained" in states:
+            self._need_weights(request)
         measured = []
         for state in states:
             for length in lengths:
                 self.tell(f"gradient flow of {run.model} on {run.task}, {state}, T = {length:,}")
                 spec, samples = _drawn(task, FLOW_SAMPLES, length)
-                network = trained_network(request, self.store) if state == "trained" else _untrained(request, spec)
+                is_trained = state == "trained"
+                network = trained_network(request, self.store) if is_trained else untrained_network(request, spec)
                 measured.append({"when": state, **measure(network, spec, samples)})
-        return self._keep(run, question | {"measured": measured})
+        return self._keep(run, question | {"measured": measured} | self._origin(run))
 
     def length_extrapolation(self) -> dict[str, Any]:
         request = self.probing.run
         task = _resizable(request.task.build(with_tests=False))
         (run,) = self.recorded([request])
-        if reason := self._missing_weights(run):
-            raise LeftOutError(reason)
+        if run.status != "finished":
+            raise LeftOutError(f"run {run.run_id} has no trained network: {run.status}, {run.reason}")
         question = {
             "probe": LENGTH_EXTRAPOLATION, "task": run.task, "trained_at": request.spec.seq_len,
             "samples": EXTRAPOLATED_SAMPLES, "metric": request.spec.metric,
         }  # fmt: skip
         if known := self._known(run, question):
             return known
+        self._need_weights(request)
         self.tell(f"length extrapolation of {run.model} on {run.task}")
         lengths = extrapolate(trained_network(request, self.store), task, EXTRAPOLATED_SAMPLES)
-        return self._keep(run, question | {"lengths": lengths})
+        return self._keep(run, question | {"lengths": lengths} | self._origin(run))
 
     def dependency_length(self) -> dict[str, Any]:
         probing = self.probing
@@ -181,12 +181,15 @@ class Prober:
                 raise RequestError(f"--lengths for {task.spec.name}: {error}.") from error
         return list(given or LENGTHS)
 
-    def _missing_weights(self, run: Run) -> str | None:
-        if run.status != "finished":
-            return f"run {run.run_id} has no trained network: {run.status}, {run.reason}"
-        if not weights_of(run.run_id, self.store).exists():
-            return f"the weights of run {run.run_id} are not on this machine: it was recorded elsewhere"
-        return None
+    def _need_weights(self, request: RunRequest) -> None:
+        if weights_of(request.run_id, self.store) is None:
+            self.tell(f"{request.model.name} on {request.spec.name} was run elsewhere: its network is trained again")
+            train_again(request, self.store, self.execution)
+
+    def _origin(self, run: Run) -> dict[str, bool]:
+        """Whether the trained network is the run's own, or one of the same settings and seed."""
+        path = weights_of(run.run_id, self.store)
+        return {"trained_again": path is not None and path.name == AGAIN}
 
     def _known(self, run: Run, question: dict[str, Any]) -> dict[str, Any] | None:
         """The latest answer to the same question about the run."""
@@ -195,23 +198,6 @@ class Prober:
 
     def _keep(self, run: Run, data: dict[str, Any]) -> dict[str, Any]:
         return self.store.add_event(run, "probe", REASONS[data["probe"]], data).data
-
-
-def trained_network(request: RunRequest, store: Store) -> Wrapper:
-    """With the weights that the recorded run left on this machine."""
-    network = build(request.model.cls, request.wrapper, request.settings, request.spec)
-    load_model(network, str(weights_of(request.run_id, store)))
-    return network
-
-
-def weights_of(run_id: str, store: Store) -> Path:
-    return store.artifacts / run_id / WEIGHTS
-
-
-def _untrained(request: RunRequest, spec: TaskSpec) -> Wrapper:
-    """As the run's network began, but built for the length of `spec`."""
-    torch.manual_seed(request.seed)
-    return build(request.model.cls, request.wrapper, request.settings, spec)
 
 
 def _is_resizable(task: SequenceDataModule) -> bool:

@@ -54,7 +54,7 @@ def drawn(tasks: Sequence[Task], draws: int) -> Dealt:
     tilts.append(_Tilt(1, kappa_P1, *np.zeros((2, *kappa_P1.shape))))
     parts = [tilt.draw(tasks, draws // len(tilts), rng) for tilt in tilts]
     difference_PD, variance_PD = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
-    ratio_PD = sum(np.exp(tilt.log_ratio(difference_PD, variance_PD)) for tilt in tilts) / len(tilts)
+    ratio_PD = np.mean([np.exp(tilt.log_ratio(difference_PD, variance_PD)) for tilt in tilts], axis=0)
     return Dealt(difference_PD, variance_PD, 1 / ratio_PD)
 
 

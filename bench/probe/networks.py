@@ -1,0 +1,61 @@
+"""The networks of a recorded run: as it began and, from the weights that it left or trained again, as it ended."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors.torch import load_model
+
+from bench.attempt import WEIGHTS, Attempt
+from bench.errors import RequestError
+from bench.network import build
+from bench.request import Execution, RunRequest
+from bench.run import alone
+from datamodules._spec import TaskSpec
+from db.store import Store
+from models._wrappers import Wrapper
+
+AGAIN = "again.safetensors"
+
+
+def untrained_network(request: RunRequest, spec: TaskSpec) -> Wrapper:
+    """As the run's network began, but built for the length of `spec`."""
+    torch.manual_seed(request.seed)
+    return build(request.model.cls, request.wrapper, request.settings, spec)
+
+
+def trained_network(request: RunRequest, store: Store) -> Wrapper:
+    """With weights that are on this machine."""
+    path = weights_of(request.run_id, store)
+    assert path is not None
+    network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    load_model(network, str(path))
+    return network
+
+
+def weights_of(run_id: str, store: Store) -> Path | None:
+    """The file of a run's weights, its own or those of training again, if there is one on this machine."""
+    folder = store.artifacts / run_id
+    return next((path for name in (WEIGHTS, AGAIN) if (path := folder / name).exists()), None)
+
+
+def train_again(request: RunRequest, store: Store, execution: Execution) -> None:
+    """Make the weights of a run that was recorded elsewhere: the same seed, without its test split.
+
+    Nothing of it is recorded: the run keeps the result that it has.
+
+    Raises:
+        RequestError: training ended otherwise than the recorded run's.
+        KeyboardInterrupt: it was interrupted.
+    """
+    folder = store.artifacts / request.run_id
+    with alone(folder, f"run {request.run_id}"), TemporaryDirectory(prefix="bench-") as scratch:
+        ending = Attempt(request, execution, Path(scratch)).train()
+        if ending.status == "interrupted":
+            raise KeyboardInterrupt
+        if ending.status != "finished":
+            raise RequestError(
+                f"run {request.run_id} finished where it was recorded, and not here: {ending.status}, {ending.reason}"
+            )
+        folder.mkdir(exist_ok=True)
+        (folder / AGAIN).write_bytes((Path(scratch) / WEIGHTS).read_bytes())
