@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -393,3 +394,9 @@ def test_denormals_are_flushed_while_training(bench: Bench, write_model: Writer)
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert fresh.stdout == "True\n", "without the setting they are kept"
     assert bench.json("run", "--model", str(write_model("mine", body)), "--epochs", "1")["status"] == "finished"
+
+
+def test_checkpoints_are_written_beside_what_they_replace(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file from the system's temporary folder would be copied from another disk, and half of one can be left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(bench.folder / "missing"))
+    bench("run", "--model", "gru", *QUICK)
