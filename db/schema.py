@@ -121,6 +121,11 @@ class Run(Base):
     corrects: Mapped[int | None] = mapped_column(default=None)
     """The attempt of the same run that this one takes the place of."""
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it can stand beside others: by a protocol of ours, not a paper's own, whose numbers are negative."""
+        return self.protocol > 0
+
 
 class CurvePoint(Base):
     """One value of one learning curve at an evaluation; null where it was not finite."""

@@ -61,7 +61,7 @@ def load_runs(store: Store) -> list[Run]:
 
 def comparable(runs: Iterable[Run]) -> list[Run]:
     """Without those by a paper's own protocol, whose numbers can't be held against others: they are on no board."""
-    return [run for run in runs if run.protocol > 0]
+    return [run for run in runs if run.is_comparable]
 
 
 def load_board(store: Store, suite_name: str, tier: str) -> Board:

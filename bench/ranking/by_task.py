@@ -47,7 +47,7 @@ def leaderboard(runs: Iterable[Run], verification: Mapping[str, str] | None = No
     """
     groups: defaultdict[Any, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.status != OPEN and run.protocol > 0:
+        if run.status != OPEN and run.is_comparable:
             groups[run.task, run.task_version, run.protocol, run.model, run.wrapper, run.budget, _key(run)].append(run)
     rows = [_row(group, verification or {}) for group in groups.values()]
     return sorted(rows, key=lambda row: (row.task, -row.score, row.params, row.model))

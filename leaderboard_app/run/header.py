@@ -50,7 +50,7 @@ def _about(run: Run) -> list[str]:
     tier = f"{plain(run.budget)} parameters" if run.budget else "no parameter tier"
     return [
         link(run.model, "architecture", name=run.model),
-        link(run.task, "task", name=run.task) if run.protocol > 0 else f"{plain(run.task)}, which no board compares",
+        link(run.task, "task", name=run.task) if run.is_comparable else f"{plain(run.task)}, which no board compares",
         f"{plain(run.wrapper)} wrapper",
         tier,
         *_boards(run),

@@ -154,7 +154,7 @@ def _empty(suite: Suite, contest: InTier | InTime) -> None:
 
 def _newest(seen: Snapshot) -> None:
     """The newest run, where no board has it."""
-    run = next((run for run in reversed(seen.runs) if run.protocol > 0), None)
+    run = next((run for run in reversed(seen.runs) if run.is_comparable), None)
     if run is None or run.run_id in seen.standing.withdrawn or _is_ranked(run):
         return
     result = run.status if run.metric_value is None else f"{run.metric_name} {run.metric_value:.4f}"
