@@ -20,5 +20,6 @@ def hardware(environment: Mapping[str, Any]) -> str:
         return f"{environment['gpu']}{f' × {devices}' * (devices != '1')}{shared}"
     if not environment.get("cpu"):
         return UNKNOWN
-    threads = environment.get("threads")
-    return f"{environment['cpu']}, {threads} thread{'s' * (threads != 1)}{shared}"
+    threads, capability = environment.get("threads"), environment.get("cpu_capability")
+    processor = f"{environment['cpu']} with {capability}" if capability else environment["cpu"]
+    return f"{processor}, {threads} thread{'s' * (threads != 1)}{shared}"

@@ -1,6 +1,7 @@
 """What a record says of the machine; the GPU's part with a driver that is played by a script."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from bench.provenance import environment, gpu_bytes_of_others, gpu_joules
-from tests.conftest import Bench
+from tests.conftest import ROOT, Bench
 
 Writer = Callable[[str, str], Path]
 UUID = "0123abcd"
@@ -31,6 +32,14 @@ def nvidia_smi(folder: Path, body: str) -> None:
     program = folder / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
+
+
+def test_which_of_torchs_kernels_ran() -> None:
+    """Processors of one name may have different vector units, and round differently."""
+    code = "from bench.provenance import environment; print(environment()['cpu_capability'])"
+    env = os.environ | {"ATEN_CPU_CAPABILITY": "default"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "DEFAULT"
 
 
 def test_what_the_driver_says(gpu: Path) -> None:

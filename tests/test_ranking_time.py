@@ -19,6 +19,7 @@ H100 = {"cpu": "Xeon", "threads": 16, "gpu": "H100"}
     [
         (EPYC, "EPYC, 2 threads"),
         (EPYC | {"threads": 1}, "EPYC, 1 thread"),
+        (EPYC | {"cpu_capability": "AVX2"}, "EPYC with AVX2, 2 threads"),
         (H100, "H100"),
         (H100 | {"execution": {"accelerator": "auto", "devices": "1"}}, "H100"),
         (H100 | {"execution": {"accelerator": "gpu", "devices": "4"}}, "H100 × 4"),
