@@ -114,6 +114,5 @@ def _systematic(chance_PL: FloatArray, draws: int, rng: np.random.Generator) -> 
     upto_PL = np.floor(np.cumsum(chance_PL, axis=1) * draws + rng.random()).astype(np.int64)
     upto_PL[:, -1] = draws
     times_PL = np.diff(np.minimum(upto_PL, draws), axis=1, prepend=0)
-    return np.repeat(np.tile(np.arange(count), pairs), times_PL.ravel()).reshape(pairs, draws)[
-        :, rng.permutation(draws)
-    ]
+    drawn_PD = np.repeat(np.tile(np.arange(count), pairs), times_PL.ravel()).reshape(pairs, draws)
+    return drawn_PD[:, rng.permutation(draws)]
