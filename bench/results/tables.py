@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench.board import suite_board
+from bench.board_formats import rank_text
 from bench.errors import RequestError, unknown
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.ranking import SuiteRow
@@ -37,21 +38,25 @@ def render(store: Store, words: Sequence[str]) -> str:
 
 
 def board(store: Store, suite: str, tier: str) -> str:
-    """The ranked entries of a suite's tier."""
+    """The ranked entries of a suite's tier, and a sentence on the others."""
+    entries = _board(store, suite, tier)
     rows = [
         {
-            "rank": NONE if row.rank_low is None else f"{row.rank_low}–{row.rank_high}",
+            "rank": rank_text(row),
             "architecture": _entry(row),
             "score": _number(row.score, ".1f"),
             "95%": NONE if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}",
             "parameters": f"{row.params:,.0f}",
-            "tasks": f"{row.tasks_done} of {row.tasks_total}",
             "seeds": str(row.seeds),
             "failed": str(row.failures),
         }
-        for row in _board(store, suite, tier)
+        for row in entries
+        if row.rank_low is not None
     ]
-    return _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+    others = [f"{_entry(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
+    table = _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+    sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
+    return "\n\n".join([table] * bool(rows or not others) + [sentence] * bool(others))
 
 
 def scores(store: Store, suite: str, tier: str) -> str:
