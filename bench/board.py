@@ -1,7 +1,9 @@
 """The board, from what the store holds: withdrawn runs are not on it."""
 
 from collections.abc import Iterable
+from functools import partial
 
+from bench.entries import entries_of
 from bench.errors import RequestError
 from bench.ranking import Board, Contest, InTier, Row, leaderboard, rank
 from bench.suites import Suite
@@ -21,9 +23,9 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
     Raises:
         RequestError: runs of one seed were tuned differently, so that none of them is the result.
     """
-    counted = [run for run in runs if suite.includes(run) and run.run_id not in standing.withdrawn]
+    counted = [run for run in runs if run.run_id not in standing.withdrawn]
     try:
-        return rank(counted, list(suite.tasks), contest, standing.rungs)
+        return rank(counted, list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing))
     except ValueError as error:
         raise RequestError(f"{suite.name} can't be ranked: {error} Or retract those that no longer count.") from error
 

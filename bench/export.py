@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.board import suite_board
+from bench.entries import entries_of
 from bench.files import write_whole
 from bench.published import RANKING, import_files, read_file
-from bench.ranking.cells import EntryKey, entry_key
+from bench.ranking.cells import EntryKey
 from bench.reproduce import fru_paper
 from bench.suites import SUITES
 from db.record import DamagedError, Record, to_text
@@ -56,13 +57,14 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
 
 
 def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
-    """The file of each entry of a suite, and its runs."""
+    """The file of each entry of a suite, and its runs; those of several entries are in the first one's."""
+    standing = store.standing()
     ended = [run for run in store.runs(model=model) if run.status != OPEN and "@" not in run.model]
     for suite in SUITES.values():
         groups = defaultdict(list)
         for run in ended:
-            if suite.includes(run) and run.budget in suite.tiers:
-                groups[entry_key(run)].append(run)
+            if run.budget in suite.tiers and (entries := entries_of(suite, standing, run)):
+                groups[entries[0]].append(run)
         for entry, runs in sorted(groups.items()):
             yield Path(suite.name, entry.tier, f"{_file_stem(entry)}.json"), runs
 

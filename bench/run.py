@@ -16,6 +16,7 @@ from lightning.pytorch import Callback
 
 from bench.attempt import LAST, Attempt, forget, peak_memory_host
 from bench.ending import Ending
+from bench.entries import note_asked
 from bench.errors import BusyError, RequestError
 from bench.network import build, count, state_bytes
 from bench.provenance import environment, gpu_bytes_of_others
@@ -40,11 +41,11 @@ def run(
         RequestError: an earlier attempt stopped and `resume` was not asked for, or one is under way.
     """
     folder = store.artifacts / request.run_id
-    if recorded := store.result(request.run_id):
+    if recorded := note_asked(request, store):
         return recorded
     with alone(folder, f"run {request.run_id}"):
         record_kept(store, folder)
-        if recorded := store.result(request.run_id):
+        if recorded := note_asked(request, store):
             return recorded
         attempts = store.attempts(request.run_id)
         _check_resumption(request, folder, attempts, resume=execution.resume)

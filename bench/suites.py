@@ -34,18 +34,20 @@ class Suite:
     seeds: int = 5
     """Runs of a cell that a ranked entry has at least, with seeds from 0 on."""
 
-    def includes(self, run: "Run") -> bool:
+    def includes(self, run: "Run", sources: Mapping[str, str] | None = None) -> bool:
         """Whether a recorded run was trained as the suite says, by today's protocol, so that it can be compared.
 
         What the suite leaves open is for defaults and tuning to say; a learning rate, say, that somebody gave by hand
         makes it a run that does not count.
+
+        Args:
+            sources: where its settings came from; as it was recorded, unless given.
         """
+        sources = run.config_source if sources is None else sources
         wanted, training = self.tasks.get(run.task), run.config["training"]
         if wanted is None or run.protocol != PROTOCOL or not wanted.items() <= training.items():
             return False
-        return all(
-            source != "flag" or name in wanted or name not in training for name, source in run.config_source.items()
-        )
+        return all(source != "flag" or name in wanted or name not in training for name, source in sources.items())
 
     @property
     def hash(self) -> str:

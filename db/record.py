@@ -111,6 +111,10 @@ def _event(document: dict[str, Any]) -> Event:
         raise ValueError(f"event {event.kind!r} is none of {', '.join(EVENT_KINDS)}")
     if event.kind == "verified" and event.data.get("rung") not in LADDER:
         raise ValueError(f"rung {event.data.get('rung')!r} is none of {', '.join(LADDER)}")
+    if event.kind == "asked" and not isinstance(event.data.get("config_source"), dict):
+        raise ValueError(
+            f"config_source of an event is {event.data.get('config_source')!r:.80}, where dict is expected"
+        )
     return event
 
 

@@ -153,6 +153,7 @@ EVENT_KINDS = {
     "imported": 'from a bundle or a published file; data: {"bundle": its identity, …}',
     "verified": 'data: {"rung": a rung of LADDER, …}',
     "superseded": 'by a correction; data: {"by": its run_id, …}',
+    "asked": 'for again, with the same settings chosen in another way; data: {"config_source": as of a run}',
     "retracted": "it no longer counts, for the reason given",
     "probe": 'a measurement of the trained network; data: {"probe": its name, …}',
 }

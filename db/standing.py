@@ -1,9 +1,10 @@
-"""What events say of runs today: which no longer count, and how far the others are verified."""
+"""What events say of runs today: which no longer count, how far the others are verified, and what they are runs of."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from db.schema import LADDER, Event
+from db.schema import LADDER, Event, Run
 
 WITHDRAWN = ("retracted", "superseded")
 
@@ -14,13 +15,21 @@ class Standing:
     """The run_id of each that is retracted or superseded."""
     rungs: Mapping[str, str]
     """run_id → the highest rung of LADDER that it reached, where it is above the first."""
+    asked: Mapping[str, list[dict[str, str]]]
+    """run_id → where its settings came from when it was asked for again, each time that they came from elsewhere."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Standing":
-        withdrawn, rungs = set[str](), dict[str, str]()
+        withdrawn, rungs, asked = set[str](), dict[str, str](), defaultdict[str, list[dict[str, str]]](list)
         for event in events:
             if event.kind in WITHDRAWN:
                 withdrawn.add(event.run_id)
             elif event.kind == "verified":
                 rungs[event.run_id] = max(rungs.get(event.run_id, LADDER[0]), event.data["rung"], key=LADDER.index)
-        return cls(frozenset(withdrawn), rungs)
+            elif event.kind == "asked":
+                asked[event.run_id].append(event.data["config_source"])
+        return cls(frozenset(withdrawn), rungs, dict(asked))
+
+    def sources(self, run: Run) -> list[dict[str, str]]:
+        """Every answer to where a run's settings came from: tuning can choose what the defaults are."""
+        return [run.config_source, *self.asked.get(run.run_id, ())]

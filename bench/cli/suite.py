@@ -46,6 +46,7 @@ def suite(
     Runs that are recorded are not repeated, and a stopped one is resumed, so the same command goes on where it ended.
     """
     from bench.cells import carry_out, missing
+    from bench.entries import note_asked
     from bench.report import summary
     from bench.request import Execution
     from bench.side_by_side import Crew, Plan
@@ -55,6 +56,8 @@ def suite(
     tier = budget or found.tiers[0]
     plan = Plan(suite=found, models=models, budget=tier, preset=preset, seeds=seed_count or found.seeds)
     cells, impossible = plan.cells(left_out)
+    for recorded in cells:
+        note_asked(recorded, store)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
     limit = seconds(time_limit)
     if workers == 1:

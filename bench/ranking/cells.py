@@ -5,7 +5,7 @@ Shapes: E entries, T tasks, N seeds.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -57,26 +57,37 @@ class Result(NamedTuple):
     """Samples per second of training."""
 
 
-def results(runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str]) -> tuple[Result, ...]:
-    """The results that count: ended runs of the suite's tasks in a parameter tier."""
+EntriesOf = Callable[[Run], Iterable[EntryKey]]
+
+
+def as_recorded(run: Run) -> list[EntryKey]:
+    """The entry that a run was recorded for; none, where it is in no parameter tier."""
+    return [] if run.budget is None else [entry_key(run, run.config_source)]
+
+
+def entry_key(run: Run, sources: Mapping[str, str]) -> EntryKey:
+    """The entry that a run in a parameter tier belongs to, if its settings came from these sources."""
+    assert run.budget is not None
+    tuning = "preset" if "preset" in sources.values() else "defaults"
+    return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, sources))
+
+
+def results(
+    runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str], entries_of: EntriesOf = as_recorded
+) -> tuple[Result, ...]:
+    """The results that count: ended runs of the suite's tasks in a parameter tier, once for each entry."""
     wanted = set(tasks)
     return tuple(
-        _result(run, LADDER.index(verification.get(run.run_id, LADDER[0])))
+        _result(entry, run, LADDER.index(verification.get(run.run_id, LADDER[0])))
         for run in runs
-        if run.budget is not None and run.task in wanted and run.status != OPEN
+        if run.task in wanted and run.status != OPEN
+        for entry in entries_of(run)
     )
 
 
-def entry_key(run: Run) -> EntryKey:
-    """The entry that a run in a parameter tier belongs to."""
-    assert run.budget is not None
-    tuning = "preset" if "preset" in run.config_source.values() else "defaults"
-    return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, run.config_source))
-
-
-def _result(run: Run, rung: int) -> Result:
+def _result(entry: EntryKey, run: Run, rung: int) -> Result:
     return Result(
-        entry=entry_key(run),
+        entry=entry,
         task=run.task,
         seed=run.seed,
         score=score(run),

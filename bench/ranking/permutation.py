@@ -1,87 +1,72 @@
-"""Whether two entries differ: a stratified two-sided permutation test.
+"""Whether two entries differ: a stratified two-sided permutation test of the studentized difference.
 
-If two entries are alike, it is arbitrary which of a task's results belong to which entry. The test compares the
-difference ΔS that was seen with those of all the ways to deal out each task's results again:
+If two entries are alike, it is arbitrary which of a task's results belong to which entry. The test compares
 
-    D = Σ_t D_t,    D_t = (mean of n_a of the task's n_a + n_b scores − mean of the others) / T,
-    p = P(|D| ≥ |ΔS|),    every one of the Π_t C(n_a + n_b, n_a) dealings equally likely
+    t = ΔS / SE,    ΔS = (1/T) Σ_t (m_a − m_b),    SE² = (1/T²) Σ_t (s_a² / n_a + s_b² / n_b),
 
-(Pitman 1937; stratified: Pesarin & Salmaso 2010). The D_t are independent, so the distribution of their sum is the
-convolution of theirs. It is computed by FFT on a grid of step h. Rounding moves each D_t by at most h/2, so everything
-from |ΔS| − T h/2 on is counted: p is never below the exact one (but for 1e-15), and ties are counted in.
+with means and sample variances of each task, as it was seen, with what it is in all Π_t C(n_a + n_b, n_a) ways to deal
+out each task's results again: p is the share of them in which |t| is as large (Pitman 1937; stratified: Pesarin &
+Salmaso 2010). ΔS alone would not do: of entries that score alike but have unlike spreads and numbers of seeds it tells
+too many apart, and of entries that win on different tasks too few. Divided by the standard error of the same dealing it
+holds its level for those too, the better the more seeds there are (Neuhaus 1993; Janssen 1997; Chung & Romano 2013).
 
-Shapes: P pairs, T tasks, L dealings of a task, M grid points, N seeds.
+Few dealings are enumerated, of many some are drawn (`bench.ranking.tilting`).
+
+Shapes: P pairs, T tasks, L dealings of a task, D dealings of all tasks, N seeds.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations
-from math import comb
+from math import comb, prod
 
 import numpy as np
-from scipy.fft import irfft, rfft
 
-from bench.ranking.cells import FloatArray, IntArray
+from bench.ranking.cells import BoolArray, FloatArray, IntArray
+from bench.ranking.tilting import Dealt, Task, drawn
 
-COARSE, FINE = 48, 384  # grid points a task, of ten tasks at least
-LEAST_P = 1e-15  # smaller ones are lost in the rounding of the FFT
-MOST_DEALINGS = 10_000
-CHUNK = 2**17  # numbers at a time: as many as stay in the processor's cache
-
-
-def p_values(values_ETN: FloatArray, pairs_P2: IntArray, *, points: int) -> FloatArray:
-    """p of each pair of entries, from scores by entry, task and seed (NaN beyond a cell's last), on `points` a task."""
-    tasks = values_ETN.shape[1]
-    grid = 1 << (max(tasks, 10) * points - 1).bit_length()
-    seeds_ET = (~np.isnan(values_ETN)).sum(2)
-    widest = max((len(dealings(a, b)) for a, b in _shapes(seeds_ET, pairs_P2)), default=1)
-    size = max(1, CHUNK // (tasks * max(grid, widest)))
-    chunks = [pairs_P2[start : start + size] for start in range(0, len(pairs_P2), size)]
-    return np.concatenate([np.empty(0), *(_chunk(values_ETN, seeds_ET, chunk, grid) for chunk in chunks)])
+DRAWS = 2_000  # the most dealings of all tasks that are enumerated, and how many are drawn of more
+MOST_DEALINGS = 10_000  # of a task
+ROUNDING = 1e-9  # so close together are statistics alike
+CHUNK = 2**20  # numbers at a time
 
 
-def _shapes(seeds_ET: IntArray, pairs_P2: IntArray) -> list[tuple[int, int]]:
-    """The different (n_a, n_b)."""
-    codes = seeds_ET[pairs_P2]
-    return sorted(set(zip(codes[:, 0].ravel().tolist(), codes[:, 1].ravel().tolist(), strict=True)))
+def p_values(values_ETN: FloatArray, pairs_P2: IntArray) -> FloatArray:
+    """p of each pair of entries, from scores by entry, task and seed (NaN beyond a cell's last, at least two)."""
+    score_E = np.nanmean(values_ETN, axis=2).mean(1)
+    best_first_P2 = np.take_along_axis(pairs_P2, np.argsort(-score_E[pairs_P2], axis=1, kind="stable"), axis=1)
+    p_P = np.empty(len(pairs_P2))
+    for seeds, members in _by_seeds((~np.isnan(values_ETN)).sum(2), best_first_P2):
+        most = sum(len(dealings(a, b)) for a, b in seeds)
+        for chunk in np.array_split(members, -(-len(members) * most // CHUNK)):
+            p_P[chunk] = _p([_task(values_ETN[:, t], best_first_P2[chunk], *ab) for t, ab in enumerate(seeds)])
+    return p_P
 
 
-def _chunk(values_ETN: FloatArray, seeds_ET: IntArray, pairs_P2: IntArray, grid: int) -> FloatArray:
-    first, second = pairs_P2.T
-    tasks = values_ETN.shape[1]
-    mean_ET = np.nansum(values_ETN, axis=2) / seeds_ET
-    dealt = []
-    for a, b in _shapes(seeds_ET, pairs_P2):
-        p, t = np.nonzero((seeds_ET[first] == a) & (seeds_ET[second] == b))
-        pooled_CN = np.concatenate([values_ETN[first[p], t, :a], values_ETN[second[p], t, :b]], axis=1)
-        dealt.append((p * tasks + t, pooled_CN @ dealings(a, b).T / tasks))
-    return _tails(np.abs((mean_ET[first] - mean_ET[second]).mean(1)), dealt, tasks, grid)
+def _by_seeds(seeds_ET: IntArray, pairs_P2: IntArray) -> Iterator[tuple[list[tuple[int, int]], IntArray]]:
+    """(n_a, n_b) of each task, and the pairs that have so many."""
+    if len(pairs_P2):
+        shapes, which_P = np.unique(seeds_ET[pairs_P2].transpose(0, 2, 1), axis=0, return_inverse=True)
+        for number, shape in enumerate(shapes.tolist()):
+            yield [(a, b) for a, b in shape], np.flatnonzero(which_P.ravel() == number)
 
 
-def _tails(seen_P: FloatArray, dealt: list[tuple[IntArray, FloatArray]], tasks: int, grid: int) -> FloatArray:
-    """P(|D| ≥ seen), given D_t of every dealing of the cells p T + t, in groups of as many dealings."""
-    step_P = _steps(dealt, len(seen_P), tasks, grid)
-    mass_M = np.zeros(len(seen_P) * tasks * grid)
-    for cell, d_CL in dealt:
-        point_CL = np.rint(d_CL / step_P[cell // tasks, None]).astype(np.int64) & (grid - 1)  # negative ones at the end
-        mass_M += np.bincount((cell[:, None] * grid + point_CL).ravel(), minlength=len(mass_M)) / d_CL.shape[1]
-    mass_PM = irfft(rfft(mass_M.reshape(-1, tasks, grid)).prod(1), grid)
-    distance_M = np.minimum(np.arange(grid), grid - np.arange(grid))
-    beyond_PM = distance_M >= (seen_P / step_P - tasks / 2 - 1e-6)[:, None]
-    return np.clip((mass_PM * beyond_PM).sum(1), LEAST_P, 1)
-
-
-def _steps(dealt: list[tuple[IntArray, FloatArray]], pairs: int, tasks: int, grid: int) -> FloatArray:
-    """The step of each pair's grid: such that the sum of all tasks never wraps around."""
-    reach_C = np.empty(pairs * tasks)
-    for cell, d_CL in dealt:
-        reach_C[cell] = np.abs(d_CL).max(1)
-    step_P = 2 * reach_C.reshape(pairs, tasks).sum(1) / (grid - tasks - 2)
-    return np.where(step_P > 0, step_P, 1)
+def _task(values_EN: FloatArray, pairs_P2: IntArray, a: int, b: int) -> Task:
+    x_PN = np.concatenate([values_EN[pairs_P2[:, 0], :a], values_EN[pairs_P2[:, 1], :b]], axis=1)
+    x_PN = x_PN - x_PN.mean(1, keepdims=True)  # so that the second's sum is the first's, negated
+    chosen_NL = dealings(a, b).T.astype(float)
+    sum_PL, squares_PL = x_PN @ chosen_NL, x_PN**2 @ chosen_NL
+    all_squares_P1 = (x_PN**2).sum(1, keepdims=True)
+    within_a_PL = squares_PL - sum_PL**2 / a
+    within_b_PL = all_squares_P1 - squares_PL - sum_PL**2 / b
+    variance_PL = within_a_PL / (a - 1) / a + within_b_PL / (b - 1) / b
+    variance_PL[variance_PL < ROUNDING * all_squares_P1] = 0
+    return Task(sum_PL * (1 / a + 1 / b), variance_PL)
 
 
 @lru_cache(maxsize=64)
-def dealings(first: int, second: int) -> FloatArray:
-    """The ways to deal out a task's results, one a row: 1/n_a where a result goes to the first, −1/n_b where not.
+def dealings(first: int, second: int) -> BoolArray:
+    """The ways to deal out a task's results, one a row: whether a result goes to the first. What was seen comes first.
 
     All of them up to 10,000; of more, the one that was seen and 9,999 drawn ones, the same ones each time.
     """
@@ -91,6 +76,24 @@ def dealings(first: int, second: int) -> FloatArray:
     else:
         drawn = np.random.default_rng(0).permuted(np.tile(np.arange(total), (MOST_DEALINGS - 1, 1)), axis=1)
         chosen = np.vstack([np.arange(first), drawn[:, :first]])
-    weights = np.full((len(chosen), total), -1 / second)
-    np.put_along_axis(weights, chosen, 1 / first, axis=1)
-    return weights
+    rows = np.zeros((len(chosen), total), dtype=bool)
+    np.put_along_axis(rows, chosen, True, axis=1)
+    return rows
+
+
+def _p(tasks: Sequence[Task]) -> FloatArray:
+    counts = [task.difference_PL.shape[1] for task in tasks]
+    dealt = drawn(tasks, DRAWS) if prod(counts) > DRAWS else _enumerated(tasks, counts)
+    seen_P1, variance_P1 = (sum(of_task[:, :1] for of_task in part) for part in zip(*tasks, strict=True))
+    squared_PD = (1 - ROUNDING) * seen_P1**2 * dealt.variance_PD
+    as_large_PD = dealt.difference_PD**2 * variance_P1 >= squared_PD
+    return np.clip((dealt.weight_PD * as_large_PD).mean(1), 1 / prod(counts), 1)
+
+
+def _enumerated(tasks: Sequence[Task], counts: Sequence[int]) -> Dealt:
+    which_TD = np.unravel_index(np.arange(prod(counts)), counts)
+    difference_PD, variance_PD = (
+        sum(of_task[:, which_D] for of_task, which_D in zip(part, which_TD, strict=True))
+        for part in zip(*tasks, strict=True)
+    )
+    return Dealt(difference_PD, variance_PD, np.ones_like(difference_PD))

@@ -13,7 +13,17 @@ from statistics import fmean
 import numpy as np
 
 from bench.ranking.budget_auc import budget_auc
-from bench.ranking.cells import BoolArray, Cells, EntryKey, FloatArray, Result, cells, results
+from bench.ranking.cells import (
+    BoolArray,
+    Cells,
+    EntriesOf,
+    EntryKey,
+    FloatArray,
+    Result,
+    as_recorded,
+    cells,
+    results,
+)
 from bench.ranking.contest import Contest, InTier, hardware_of, samples_per_second, training_seconds
 from bench.ranking.interval import standard_error, t_interval, task_interval
 from bench.ranking.pareto import front_probability
@@ -33,8 +43,9 @@ def rank_suite(
 
 
 def rank(
-    runs: Iterable[Run], tasks: Sequence[str], contest: Contest, verification: Mapping[str, str] | None = None
-) -> Board:
+    runs: Iterable[Run], tasks: Sequence[str], contest: Contest, verification: Mapping[str, str] | None = None,
+    entries_of: EntriesOf = as_recorded,
+) -> Board:  # fmt: skip
     """Rank the entries that a contest admits over the tasks of a suite.
 
     Equal tables are ranked once: the answer is cached by content.
@@ -43,6 +54,7 @@ def rank(
         runs: the suite's, of every tier: the Pareto front and BudgetAUC look across tiers. One protocol, one version of
             each task, and the suite's training settings.
         verification: run_id → its rung, where that is higher than "self-reported".
+        entries_of: a run may count in several.
 
     Raises:
         ValueError: there is no task, or a seed has two results in a cell.
@@ -50,7 +62,7 @@ def rank(
     if not tasks:
         raise ValueError("a suite needs at least one task, got none")
     names = tuple(sorted(set(tasks)))
-    return _board(results(runs, names, verification or {}), names, contest)
+    return _board(results(runs, names, verification or {}, entries_of), names, contest)
 
 
 @lru_cache(maxsize=64)

@@ -5,10 +5,9 @@ from scipy.special import binom, stdtrit
 
 from bench.ranking.cells import FloatArray, IntArray
 from bench.ranking.interval import standard_error
-from bench.ranking.permutation import COARSE, FINE, p_values
+from bench.ranking.permutation import p_values
 
 LEVEL = 0.05
-NEAR = 10
 
 
 def holm(p: FloatArray) -> FloatArray:
@@ -23,21 +22,6 @@ def holm(p: FloatArray) -> FloatArray:
     return adjusted
 
 
-def pair_p_values(values_ETN: FloatArray, pairs_P2: IntArray) -> FloatArray:
-    """p of each pair: on a coarse grid, and on a fine one where that could change the verdict.
-
-    A coarse p is never too small, so one at or under its threshold stands. One above it is computed again where it is
-    within a factor 10: near the thresholds the coarse grid is typically wrong by a factor 2. A pair farther off than
-    that is called alike.
-    """
-    p = p_values(values_ETN, pairs_P2, points=COARSE)
-    threshold = np.empty(len(p))
-    threshold[np.argsort(p, kind="stable")] = LEVEL / np.arange(len(p), 0, -1)
-    near = (p > threshold) & (p <= NEAR * threshold)
-    p[near] = p_values(values_ETN, pairs_P2[near], points=FINE)
-    return p
-
-
 def _pairs(entries: int) -> IntArray:
     """Every pair, once."""
     return np.argwhere(np.triu(np.ones((entries, entries), dtype=bool), 1))
@@ -47,7 +31,7 @@ def rank_intervals(score_E: FloatArray, values_ETN: FloatArray) -> tuple[IntArra
     """[1 + number significantly better, k − number significantly worse] of each entry, by Holm over all pairs."""
     entries = len(score_E)
     pairs_P2 = _pairs(entries)
-    differ_P = holm(pair_p_values(values_ETN, pairs_P2)) <= LEVEL
+    differ_P = holm(p_values(values_ETN, pairs_P2)) <= LEVEL
     first_is_better_P = score_E[pairs_P2[:, 0]] > score_E[pairs_P2[:, 1]]
     better_P = np.where(first_is_better_P, pairs_P2[:, 0], pairs_P2[:, 1])[differ_P]
     worse_P = np.where(first_is_better_P, pairs_P2[:, 1], pairs_P2[:, 0])[differ_P]

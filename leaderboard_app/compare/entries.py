@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from bench.entries import entries_of
 from bench.ranking import EntryKey
 from bench.ranking.cells import Cells, cells, results
 from bench.suites import Suite
@@ -30,13 +32,10 @@ class Contestants:
 def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
     """Raises ValueError: a seed has two results in a cell."""
     tasks = tuple(sorted(suite.tasks))
-    counted = [run for run in runs if _counts(run, suite) and run.run_id not in standing.withdrawn]
-    table, groups = results(counted, tasks, standing.rungs), defaultdict(list)
-    for result, run in zip(table, counted, strict=True):
-        groups[result.entry, result.task].append(run)
+    counted = [run for run in runs if run.status != OPEN and run.run_id not in standing.withdrawn]
+    entries, groups = partial(entries_of, suite, standing), defaultdict(list)
+    for run in counted:
+        for entry in entries(run):
+            groups[entry, run.task].append(run)
     by_seed = {key: sorted(group, key=lambda run: run.seed) for key, group in groups.items()}
-    return Contestants(cells(table, tasks), tasks, by_seed)
-
-
-def _counts(run: Run, suite: Suite) -> bool:
-    return run.budget is not None and run.status != OPEN and suite.includes(run)
+    return Contestants(cells(results(counted, tasks, standing.rungs, entries), tasks), tasks, by_seed)

@@ -1,0 +1,99 @@
+"""A run whose settings were chosen in two ways: it is made once and counts in both entries."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench.suites
+from bench.suites import find_suite
+from db.store import Store
+from leaderboard_app.compare.entries import contestants
+from models._training import Training
+from tests.conftest import Bench
+from tests.published import record_suite
+from tests.test_suite import SUITE, TINY
+
+QUICK = find_suite("quick-v1")
+LR = Training().lr
+TUNED = {"lr": "preset"}
+BY_HAND = {"lr": "flag"}
+
+
+@pytest.fixture
+def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(bench.suites.SUITES, "tiny-v1", TINY)
+    monkeypatch.setattr("bench.presets.FOLDER", tmp_path)
+    return tmp_path
+
+
+def write_preset(folder: Path, lr: float) -> None:
+    (folder / "gru.toml").write_text(f'[plain.digits.10k."2 trials of 5 steps"]\nlr = {lr}\n')
+
+
+def board(bench: Bench, suite: str) -> dict[str, Any]:
+    rows = bench.json("leaderboard", "--suite", suite, "--budget", "10k")
+    return {row["tuning"]: (row["tasks_done"], row["seeds"], row["score"]) for row in rows}
+
+
+@pytest.mark.parametrize("first", ["--preset", ""])
+def test_tuning_that_chooses_the_defaults(bench: Bench, presets: Path, first: str) -> None:
+    write_preset(presets, lr=LR)
+    for words in ([first], ["--preset"], [], ["--preset"]):
+        bench(*SUITE, "gru", "--seeds", "5", *filter(None, words))
+    assert len(bench.json("runs")) == 5
+    entries = board(bench, "tiny-v1")
+    assert entries.keys() == {"preset", "defaults"}
+    assert entries["preset"] == entries["defaults"]
+    assert entries["preset"][:2] == (1, 5)
+    store = Store(str(bench.db))
+    assert [event.kind for event in store.events()] == ["asked"] * 5
+
+
+def test_a_run_by_hand_counts_once_the_suite_asks_for_it(bench: Bench, presets: Path) -> None:
+    write_preset(presets, lr=LR)
+    given = ("--set", "max_steps=5", "--set", "batch_size=32", "--set", f"lr={LR}", "--budget", "10k")
+    bench("run", "--model", "gru", *given)
+    assert board(bench, "tiny-v1") == {}
+    bench("run", "--model", "gru", *given[:4], "--preset", "--budget", "10k")
+    assert board(bench, "tiny-v1").keys() == {"preset"}
+
+
+def test_other_settings_are_another_run(bench: Bench, presets: Path) -> None:
+    write_preset(presets, lr=0.01)
+    bench(*SUITE, "gru", "--seeds", "1")
+    bench(*SUITE, "gru", "--seeds", "1", "--preset")
+    assert len(bench.json("runs")) == 2
+    assert Store(str(bench.db)).events() == []
+
+
+def ask_again(store: Store, sources: dict[str, str]) -> None:
+    for run in store.runs():
+        store.add_event(run, "asked", "again", {"config_source": sources})
+
+
+def test_the_comparison_page_has_both_entries(bench: Bench) -> None:
+    store = Store(str(bench.db))
+    record_suite(store, "fru", 0.9)
+    ask_again(store, TUNED)
+    ask_again(store, BY_HAND)
+    found = contestants(store.runs(), store.standing(), QUICK)
+    assert sorted(entry.tuning for entry in found.table.entries) == ["defaults", "preset"]
+    assert {len(runs) for runs in found.runs.values()} == {5}
+
+
+def test_both_entries_are_published(bench: Bench, tmp_path: Path) -> None:
+    store = Store(str(bench.db))
+    record_suite(store, "fru", 0.9)
+    bench("db", "export", str(tmp_path))
+    visitor = Bench(tmp_path)
+    visitor.env["BENCH_PUBLISHED"] = str(tmp_path / "quick-v1")
+    visitor("runs")
+    assert board(visitor, "quick-v1").keys() == {"defaults"}
+    ask_again(store, TUNED)
+    bench("db", "export", str(tmp_path))
+    assert [path.name for path in (tmp_path / "quick-v1" / "10k").iterdir() if "fru" in path.name] == [
+        "fru-plain-defaults.json"
+    ]
+    assert len(visitor.json("runs")) == 20
+    assert board(visitor, "quick-v1").keys() == {"defaults", "preset"}
