@@ -4,12 +4,16 @@ Tuning may choose the very settings that are the defaults. The run is the same, 
 entries, whichever it was asked for first.
 """
 
+from typing import TYPE_CHECKING
+
 from bench.ranking.cells import EntryKey, entry_key
-from bench.request import RunRequest
 from bench.suites import Suite
 from db.schema import Run
 from db.standing import Standing
 from db.store import Store
+
+if TYPE_CHECKING:
+    from bench.request import RunRequest  # needs torch, which the board can do without
 
 
 def entries_of(suite: Suite, standing: Standing, run: Run) -> list[EntryKey]:
@@ -20,7 +24,7 @@ def entries_of(suite: Suite, standing: Standing, run: Run) -> list[EntryKey]:
     return list(dict.fromkeys(keys))
 
 
-def note_asked(request: RunRequest, store: Store) -> Run | None:
+def note_asked(request: "RunRequest", store: Store) -> Run | None:
     """The result of a run, if it has one. If the settings come from elsewhere this time, that is noted on it.
 
     One without a parameter tier is in no entry, and nothing is noted.

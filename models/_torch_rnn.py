@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -42,13 +43,20 @@ class TorchRecurrent(SequenceModel):
         return {}
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        y_BTH, _ = self.rnn(x_BTD)
+        y_BTH, _ = self._run(x_BTD)
         return y_BTH
+
+    def _run(self, x_BTD: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """On a CPU in the weights' precision, whatever autocast says: not every processor has an LSTM in bfloat16."""
+        if x_BTD.device.type != "cpu":
+            return self.rnn(x_BTD, state)
+        with torch.autocast("cpu", enabled=False):
+            return self.rnn(x_BTD.to(next(self.parameters()).dtype), state)
 
     def initial_state(self, batch_size: int) -> Any:
         zeros_BH = next(self.parameters()).new_zeros(batch_size, self.output_size)
         return zeros_BH if self.states == 1 else (zeros_BH,) * self.states
 
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
-        y_B1H, state = self.rnn(x_BD.unsqueeze(1), tree_map(lambda h_BH: h_BH.unsqueeze(0), state))
+        y_B1H, state = self._run(x_BD.unsqueeze(1), tree_map(lambda h_BH: h_BH.unsqueeze(0), state))
         return y_B1H.squeeze(1), tree_map(lambda h_1BH: h_1BH.squeeze(0), state)
