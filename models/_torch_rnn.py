@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from models._base import ModelConfig, SequenceModel
+from models._stepwise import full_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TorchRecurrent(SequenceModel):
         """On a CPU in the weights' precision, whatever autocast says: not every processor has an LSTM in bfloat16."""
         if x_BTD.device.type != "cpu":
             return self.rnn(x_BTD, state)
-        with torch.autocast("cpu", enabled=False):
+        with full_precision(x_BTD):
             return self.rnn(x_BTD.to(next(self.parameters()).dtype), state)
 
     def initial_state(self, batch_size: int) -> Any:

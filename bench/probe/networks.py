@@ -8,6 +8,7 @@ from safetensors.torch import load_model
 
 from bench.attempt import WEIGHTS, Attempt
 from bench.errors import RequestError
+from bench.files import write_whole
 from bench.network import build
 from bench.request import Execution, RunRequest
 from bench.run import alone
@@ -57,5 +58,4 @@ def train_again(request: RunRequest, store: Store, execution: Execution) -> None
             raise RequestError(
                 f"run {request.run_id} finished where it was recorded, and not here: {ending.status}, {ending.reason}"
             )
-        folder.mkdir(exist_ok=True)
-        (folder / AGAIN).write_bytes((Path(scratch) / WEIGHTS).read_bytes())
+        write_whole(folder / AGAIN, (Path(scratch) / WEIGHTS).read_bytes())

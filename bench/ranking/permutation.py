@@ -23,7 +23,7 @@ from math import comb, prod
 import numpy as np
 
 from bench.ranking.cells import BoolArray, FloatArray, IntArray
-from bench.ranking.tilting import Dealt, Task, drawn
+from bench.ranking.tilting import Task, drawn, seen, total
 
 DRAWS = 2_000  # the most dealings of all tasks that are enumerated, and how many are drawn of more
 MOST_DEALINGS = 10_000  # of a task
@@ -70,30 +70,22 @@ def dealings(first: int, second: int) -> BoolArray:
 
     All of them up to 10,000; of more, the one that was seen and 9,999 drawn ones, the same ones each time.
     """
-    total = first + second
-    if comb(total, first) <= MOST_DEALINGS:
-        chosen = np.array(list(combinations(range(total), first)))
+    results = first + second
+    if comb(results, first) <= MOST_DEALINGS:
+        chosen = np.array(list(combinations(range(results), first)))
     else:
-        drawn = np.random.default_rng(0).permuted(np.tile(np.arange(total), (MOST_DEALINGS - 1, 1)), axis=1)
+        drawn = np.random.default_rng(0).permuted(np.tile(np.arange(results), (MOST_DEALINGS - 1, 1)), axis=1)
         chosen = np.vstack([np.arange(first), drawn[:, :first]])
-    rows = np.zeros((len(chosen), total), dtype=bool)
+    rows = np.zeros((len(chosen), results), dtype=bool)
     np.put_along_axis(rows, chosen, True, axis=1)
     return rows
 
 
 def _p(tasks: Sequence[Task]) -> FloatArray:
     counts = [task.difference_PL.shape[1] for task in tasks]
-    dealt = drawn(tasks, DRAWS) if prod(counts) > DRAWS else _enumerated(tasks, counts)
-    seen_P1, variance_P1 = (sum(of_task[:, :1] for of_task in part) for part in zip(*tasks, strict=True))
+    every = prod(counts)
+    dealt = drawn(tasks, DRAWS) if every > DRAWS else total(tasks, np.unravel_index(np.arange(every), counts))
+    seen_P1, variance_P1, _ = seen(tasks)
     squared_PD = (1 - ROUNDING) * seen_P1**2 * dealt.variance_PD
     as_large_PD = dealt.difference_PD**2 * variance_P1 >= squared_PD
-    return np.clip((dealt.weight_PD * as_large_PD).mean(1), 1 / prod(counts), 1)
-
-
-def _enumerated(tasks: Sequence[Task], counts: Sequence[int]) -> Dealt:
-    which_TD = np.unravel_index(np.arange(prod(counts)), counts)
-    difference_PD, variance_PD = (
-        sum(of_task[:, which_D] for of_task, which_D in zip(part, which_TD, strict=True))
-        for part in zip(*tasks, strict=True)
-    )
-    return Dealt(difference_PD, variance_PD, np.ones_like(difference_PD))
+    return np.clip((dealt.weight_PD * as_large_PD).mean(1), 1 / every, 1)

@@ -43,10 +43,23 @@ class Dealt(NamedTuple):
     weight_PD: FloatArray
 
 
+def total(tasks: Sequence[Task], which_TD: Sequence[IntArray]) -> Dealt:
+    """Dealings of all tasks, made of the same ones of each task for every pair."""
+    chosen = list(zip(tasks, which_TD, strict=True))
+    difference_PD = np.sum([task.difference_PL[:, which_D] for task, which_D in chosen], axis=0)
+    variance_PD = np.sum([task.variance_PL[:, which_D] for task, which_D in chosen], axis=0)
+    return Dealt(difference_PD, variance_PD, np.ones_like(difference_PD))
+
+
+def seen(tasks: Sequence[Task]) -> Dealt:
+    """The one dealing that was seen."""
+    return total(tasks, [np.zeros(1, dtype=np.int64)] * len(tasks))
+
+
 def drawn(tasks: Sequence[Task], draws: int) -> Dealt:
     """So many dealings, the extreme ones more often than they are."""
     rng = np.random.default_rng(0)
-    seen_P1, variance_P1 = (sum(of_task[:, :1] for of_task in part) for part in zip(*tasks, strict=True))
+    seen_P1, variance_P1, _ = seen(tasks)
     least_P1 = 1e-4 * sum(task.variance_PL.mean(1, keepdims=True) for task in tasks) + TINY
     kappa_P1 = seen_P1 / (2 * np.maximum(variance_P1, least_P1))
     target_P1 = seen_P1 - kappa_P1 * variance_P1
@@ -69,13 +82,13 @@ class _Tilt(NamedTuple):
 
     @classmethod
     def towards(cls, target_P1: FloatArray, tasks: Sequence[Task], sign: int, kappa_P1: FloatArray) -> "_Tilt":
-        g_TPL = [sign * task.difference_PL - kappa_P1 * task.variance_PL for task in tasks]
+        g_TPL = [_g(sign, kappa_P1, *task) for task in tasks]
         theta_P1 = _theta(g_TPL, target_P1)
         log_mean_P1 = sum(logsumexp(theta_P1 * g_PL, axis=1, keepdims=True) - np.log(g_PL.shape[1]) for g_PL in g_TPL)
         return cls(sign, kappa_P1, theta_P1, log_mean_P1)
 
     def exponent(self, difference: FloatArray, variance: FloatArray) -> FloatArray:
-        return self.theta_P1 * (self.sign * difference - self.kappa_P1 * variance)
+        return self.theta_P1 * _g(self.sign, self.kappa_P1, difference, variance)
 
     def log_ratio(self, difference_PD: FloatArray, variance_PD: FloatArray) -> FloatArray:
         """ln of how much more often than plainly a dealing is drawn."""
@@ -88,6 +101,10 @@ class _Tilt(NamedTuple):
             difference_PD += np.take_along_axis(task.difference_PL, which_PD, axis=1)
             variance_PD += np.take_along_axis(task.variance_PL, which_PD, axis=1)
         return difference_PD, variance_PD
+
+
+def _g(sign: int, kappa_P1: FloatArray, difference: FloatArray, variance: FloatArray) -> FloatArray:
+    return sign * difference - kappa_P1 * variance
 
 
 def _theta(g_TPL: Sequence[FloatArray], target_P1: FloatArray) -> FloatArray:

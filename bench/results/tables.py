@@ -53,10 +53,12 @@ def board(store: Store, suite: str, tier: str) -> str:
         for row in entries
         if row.rank_low is not None
     ]
-    others = [f"{_entry(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
     table = _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+    others = [f"{_entry(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
+    if not others:
+        return table
     sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
-    return "\n\n".join([table] * bool(rows or not others) + [sentence] * bool(others))
+    return f"{table}\n\n{sentence}" if rows else sentence
 
 
 def scores(store: Store, suite: str, tier: str) -> str:
