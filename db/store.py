@@ -242,9 +242,13 @@ class Store:
             return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
 
     def standing(self) -> Standing:
-        """Which runs no longer count, and how far the others are verified. What was said of a corrected row is past."""
+        """Which runs no longer count, how far the others are verified, and what they are runs of.
+
+        What was said of a corrected row is past, but for who asked for the run: it is the same run.
+        """
+        still_true = Event.run_row.in_(LATEST) | (Event.kind == "asked")
         with self._session() as session:
-            return Standing.of(session.scalars(select(Event).where(Event.run_row.in_(LATEST)).order_by(Event.id)))
+            return Standing.of(session.scalars(select(Event).where(still_true).order_by(Event.id)))
 
 
 def _recorded(session: Session, run: Run) -> Run | None:

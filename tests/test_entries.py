@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 import bench.suites
+from bench.entries import entries_of
 from bench.suites import find_suite
 from db.store import Store
 from leaderboard_app.compare.entries import contestants
 from models._training import Training
 from tests.conftest import Bench
-from tests.published import record_suite
+from tests.published import record_suite, suite_run
 from tests.test_suite import SUITE, TINY
 
 QUICK = find_suite("quick-v1")
@@ -70,6 +71,15 @@ def test_other_settings_are_another_run(bench: Bench, presets: Path) -> None:
 def ask_again(store: Store, sources: dict[str, str]) -> None:
     for run in store.runs():
         store.add_event(run, "asked", "again", {"config_source": sources})
+
+
+def test_a_corrected_run_stays_in_both_entries(bench: Bench) -> None:
+    store = Store(str(bench.db))
+    run = store.record(suite_run())
+    ask_again(store, TUNED)
+    store.record(suite_run(attempt=2, corrects=run.attempt))
+    entries = entries_of(QUICK, store.standing(), store.runs()[0])
+    assert [entry.tuning for entry in entries] == ["defaults", "preset"]
 
 
 def test_the_comparison_page_has_both_entries(bench: Bench) -> None:
