@@ -1,7 +1,8 @@
-"""A linear layer that takes many rows at a time in blocks on a CPU.
+"""A linear layer for many rows on a CPU, which is where MKL's products are slow in two ways.
 
-MKL's product of tens of thousands of rows is at half its speed where a row of the output is no multiple of 32 bytes
-long, as at most widths that a parameter budget leaves; for a few hundred rows it is not.
+A product of tens of thousands of rows is at half its speed where a row of the output is no multiple of 32 bytes long,
+as at most widths that a parameter budget leaves; for a few hundred rows, a block, it is not. And the gradient of the
+weights of few inputs takes up to six times as long as its transpose does.
 
 Shapes: M rows, K inputs, N outputs.
 """
@@ -17,6 +18,8 @@ ROWS = 512
 """Rows of a block."""
 LEAST = 8
 """Blocks, and inputs, from which it pays."""
+NARROW = range(2, 12)
+"""Few inputs, whose weights' gradient MKL is slow to give."""
 
 
 class Linear(nn.Linear):
@@ -38,10 +41,11 @@ def linear(x_K: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tens
 def in_blocks(x_K: Tensor, weight_NK: Tensor) -> bool:
     """Whether blocks are the faster way. Autocast and the compiler have ways of their own."""
     outputs, inputs = weight_NK.shape
-    uneven = outputs % 8 != 0 or inputs % 8 != 0  # in float32, forward or backward
-    large = inputs >= LEAST and x_K.numel() >= LEAST * ROWS * inputs
+    uneven = inputs >= LEAST and (outputs % 8 != 0 or inputs % 8 != 0)  # in float32, forward or backward
+    widening = inputs in NARROW and outputs >= 4 * inputs
+    large = x_K.numel() >= LEAST * ROWS * inputs
     plain = x_K.dtype == weight_NK.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return uneven and large and plain and x_K.device.type == "cpu" and not torch.compiler.is_compiling()
+    return (uneven or widening) and large and plain and x_K.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class LinearInBlocks(torch.autograd.Function):
@@ -64,4 +68,10 @@ class LinearInBlocks(torch.autograd.Function):
         if grad_x is not None:
             for grad, out in zip(grad_MN.split(ROWS), grad_x.split(ROWS), strict=True):
                 torch.mm(grad, weight_NK, out=out)
-        return grad_x, grad_MN.T @ x_MK if wants_weight else None, grad_MN.sum(0) if wants_bias else None
+        grad_weight = weight_gradient(grad_MN, x_MK) if wants_weight else None
+        return grad_x, grad_weight, grad_MN.sum(0) if wants_bias else None
+
+
+def weight_gradient(grad_MN: Tensor, x_MK: Tensor) -> Tensor:
+    """Σ_m grad_m x_mᵀ, (N, K)."""
+    return (x_MK.T @ grad_MN).T if x_MK.shape[1] < grad_MN.shape[1] else grad_MN.T @ x_MK

@@ -181,7 +181,7 @@ class TiedReadout(nn.Module):
     def __init__(self, size: int, embedding: nn.Embedding) -> None:
         super().__init__()
         same = size == embedding.embedding_dim
-        self.project = nn.Identity() if same else nn.Linear(size, embedding.embedding_dim)
+        self.project = nn.Identity() if same else Linear(size, embedding.embedding_dim)
         self.weight = embedding.weight
         self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
 

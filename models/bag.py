@@ -6,10 +6,11 @@ Shapes: B batch, T time, D input, H output. State: H numbers a sequence and the 
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models._base import Paper, SequenceModel
-from models._stepwise import made_again
+from models._linear import Linear
+from models._stepwise import made_again, runs_compiled
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -31,15 +32,22 @@ class Bag(SequenceModel):
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
         self.output_size = config.hidden_size
-        self.feature = nn.Linear(input_size, config.hidden_size)
+        self.feature = Linear(input_size, config.hidden_size)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        sums_BTH = self.feature(x_BTD).relu().cumsum(1)
+        sums_BTH = self.sums(self.feature(x_BTD))
         return sums_BTH / torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device).unsqueeze(-1)
+
+    def sums(self, z_BTH: Tensor) -> Tensor:
+        if not runs_compiled(z_BTH):
+            return z_BTH.relu().cumsum(1)
+        from models._diagonal_cpu import every_state  # numba takes a second to import
+
+        return every_state("sum", z_BTH, z_BTH.new_zeros(self.output_size))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if made_again(x_BTD, self.feature.weight):
-            from models._diagonal_cpu import last_state  # numba takes a second to import
+            from models._diagonal_cpu import last_state
 
             weight, bias = self.feature.weight, self.feature.bias
             sum_BH = last_state("sum", x_BTD, lengths_B, weight, bias, torch.zeros_like(bias))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models._base import Paper
+from models._linear import Linear
 from models._stepwise import State, StepwiseRecurrence, full_precision, made_again
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
@@ -35,7 +36,7 @@ class IndRNN(StepwiseRecurrence):
         super().__init__(config, input_size=input_size, seq_len=seq_len)
         self.output_size = config.hidden_size
         self.bound = GROWTH ** (1 / seq_len)
-        self.input = nn.Linear(input_size, config.hidden_size)
+        self.input = Linear(input_size, config.hidden_size)
         self.u = nn.Parameter(torch.rand(config.hidden_size))
 
     def drive(self, x_D: Tensor) -> Tensor:

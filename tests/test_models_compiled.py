@@ -141,10 +141,12 @@ def compiles(path):
     return bool(ours & names) or any((node.module or "").startswith("numba") for node in imports)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(9, 7), (2, 8)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_linear_layer_in_blocks_is_torchs(bias):
-    x_MK = torch.randn(8 * ROWS + 5, 9, requires_grad=True)
-    weight_NK, bias_N = torch.randn(7, 9, requires_grad=True), torch.randn(7, requires_grad=True) if bias else None
+def test_a_linear_layer_in_blocks_is_torchs(inputs, outputs, bias):
+    x_MK = torch.randn(8 * ROWS + 5, inputs, requires_grad=True)
+    weight_NK = torch.randn(outputs, inputs, requires_grad=True)
+    bias_N = torch.randn(outputs, requires_grad=True) if bias else None
     assert in_blocks(x_MK, weight_NK)
     given, expected = linear(x_MK, weight_NK, bias_N), F.linear(x_MK, weight_NK, bias_N)
     torch.testing.assert_close(given, expected)
