@@ -10,7 +10,7 @@ import pytest
 from bench import ROOT
 from bench.errors import RequestError
 from bench.published import PUBLISHED
-from bench.results.figures import draw
+from bench.results.figures import FIGURES, draw
 from bench.results.markers import documents, filled
 from bench.results.tables import TABLES, render
 from bench.suites import SUITES, Suite, steps
@@ -63,8 +63,8 @@ def test_the_documentation_says_what_the_published_results_give(bench: Bench) ->
 
 def test_every_table_of_the_findings_is_there() -> None:
     text = (ROOT / "docs" / "findings.md").read_text()
-    for name in TABLES:
-        assert f"<!-- results: {name}" in text
+    for name in (*TABLES, *(f"figure {name}" for name in FIGURES)):
+        assert f"<!-- results: {name} " in text
 
 
 def test_what_stands_between_the_markers_is_replaced(board: Bench, document: Path) -> None:
@@ -129,7 +129,9 @@ def test_a_figure_is_drawn_of_what_was_measured(board: Bench, document: Path, tm
     assert render(store, ["figure", "gradient-flow", "copy-100"]).startswith("*No runs yet:*")
     with pytest.raises(RequestError, match="no figure named 'gradients'"):
         render(store, ["figure", "gradients", "digits"])
-    draw(store, "gradient-flow", "digits", tmp_path)
+    with pytest.raises(RequestError, match="gradient-flow takes TASK; got nothing"):
+        render(store, ["figure", "gradient-flow"])
+    draw(store, ["gradient-flow", "digits"], tmp_path)
     drawn = (tmp_path / "gradient-flow-digits.svg").read_text()
     for words in ("gru (plain, ", "initialisation", "trained", "steps back"):
         assert words in drawn

@@ -53,10 +53,9 @@ def results(
 
 
 def _draw(store: "Store", wanted: list[list[str]], folder: Path) -> None:
-    from bench.results.figures import draw, has_data
+    from bench.results.figures import draw
     from bench.results.picture import take
 
-    for figure, task in wanted:
-        if has_data(store, figure, task):
-            draw(store, figure, task, folder)
+    for words in wanted:
+        draw(store, words, folder)
     take(store, folder / "board.png")

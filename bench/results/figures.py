@@ -1,53 +1,115 @@
 """Figures of the documentation that are drawn from the database (Vega-Lite, as SVG)."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.errors import RequestError, require
+import numpy as np
+
+from bench.errors import require
 from bench.probe import GRADIENT_FLOW
-from bench.results.source import name_of, probes
+from bench.results.markers import looked_up
+from bench.results.source import entry_name, name_of, no_runs, probe_command, probes, suite_command
+from bench.results.training_time import progress
 from db.store import Store
 
-SIZE = {"width": 330, "height": 280}
-LEAST = 1e-38  # below this, single precision has no gradient: the curve ends
-
-
-def file_name(figure: str, task: str) -> str:
-    return f"{figure}-{task}.svg"
-
-
-def has_data(store: Store, figure: str, task: str) -> bool:
-    """Raises RequestError: there is no such figure."""
-    if figure != GRADIENT_FLOW:
-        raise RequestError(f"no figure named {figure!r}. Figures: {GRADIENT_FLOW}.")
-    return any(data["task"] == task for _, data in probes(store, figure))
-
-
-def draw(store: Store, figure: str, task: str, folder: Path) -> None:
-    """‖∂loss/∂x_t‖ against the steps from t to the end, at the longest length measured, before and after training.
-
-    Args:
-        folder: where the file goes, under its `file_name`.
-    """
-    require("altair", "app")
+if TYPE_CHECKING:
     import altair as alt
 
-    x = alt.X("back:Q", title="steps back", scale=alt.Scale(type="log"))
-    y = alt.Y("norm:Q", title="‖∂loss/∂xₜ‖", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"))
-    line = alt.Chart().mark_line().encode(x=x, y=y, color=alt.Color("model:N", title=None))
-    column = alt.Column("when:N", title=None, sort=["initialisation", "trained"])
-    chart = line.properties(**SIZE).facet(column=column, data=alt.Data(values=_points(store, figure, task)))
-    chart.save(folder / file_name(figure, task))
+LEAST = 1e-38  # below this, single precision has no gradient: the curve ends
+SECONDS = np.geomspace(1, 1_000, 91)
+
+Point = dict[str, Any]
 
 
-def _points(store: Store, figure: str, task: str) -> list[dict[str, Any]]:
-    """Steps back count from 1, which a log axis can show."""
+@dataclass(frozen=True)
+class Figure:
+    """How a figure follows from the store, given what its marker says."""
+
+    points: Callable[..., list[Point]]
+    chart: Callable[[list[Point]], "alt.TopLevelMixin"]
+    command: Callable[..., str]
+    """What makes the data that it shows."""
+
+
+def link(store: Store, words: Sequence[str]) -> str:
+    """Markdown that shows a figure, which `bench results --figures` draws; without data, the command that makes some.
+
+    Args:
+        words: the figure's name and its arguments.
+
+    Raises:
+        RequestError: there is no such figure, or it takes other arguments.
+    """
+    figure, arguments = looked_up("figure", words, FIGURES)
+    if not figure.points(store, *arguments):
+        return no_runs(figure.command(*arguments))
+    return f"![{words[0]} on {' '.join(arguments)}]({file_name(words)})"
+
+
+def draw(store: Store, words: Sequence[str], folder: Path) -> None:
+    """Write a figure under its `file_name`, if there is something to show."""
+    require("altair", "app")
+    figure, arguments = looked_up("figure", words, FIGURES)
+    if points := figure.points(store, *arguments):
+        figure.chart(points).save(folder / file_name(words))
+
+
+def file_name(words: Sequence[str]) -> str:
+    return f"{'-'.join(words)}.svg"
+
+
+def _gradient_points(store: Store, task: str) -> list[Point]:
+    """‖∂loss/∂x_t‖ against the steps from t to the end, at the longest length measured, before and after training.
+
+    Steps back count from 1, which a log axis can show.
+    """
     return [
         {"model": name_of(run), "when": each["when"], "back": back + 1, "norm": norm}
-        for run, data in probes(store, figure)
+        for run, data in probes(store, GRADIENT_FLOW)
         if data["task"] == task
         for each in data["measured"]
         if each["length"] == max(data["lengths"])
         for back, norm in zip(each["steps_back"], each["input"], strict=True)
         if norm is not None and norm > LEAST
     ]
+
+
+def _gradient_chart(points: list[Point]) -> "alt.TopLevelMixin":
+    import altair as alt
+
+    x = alt.X("back:Q", title="steps back", scale=alt.Scale(type="log"))
+    y = alt.Y("norm:Q", title="‖∂loss/∂xₜ‖", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"))
+    line = alt.Chart().mark_line().encode(x=x, y=y, color=alt.Color("model:N", title=None))
+    column = alt.Column("when:N", title=None, sort=["initialisation", "trained"])
+    return line.properties(width=330, height=280).facet(column=column, data=alt.Data(values=points))
+
+
+def _time_points(store: Store, suite: str, tier: str) -> list[Point]:
+    return [
+        {"entry": entry_name(each.row), "of": each.row.model, "seconds": seconds, "score": each.after(seconds)}
+        for each in progress(store, suite, tier)
+        for seconds in SECONDS.tolist()
+    ]
+
+
+def _time_chart(points: list[Point]) -> "alt.TopLevelMixin":
+    """The legend has the entries in the board's order."""
+    import altair as alt
+
+    names = list(dict.fromkeys(point["entry"] for point in points))
+    chart = alt.Chart(alt.Data(values=points)).mark_line(interpolate="step-after")
+    return chart.encode(
+        x=alt.X("seconds:Q", title="seconds of training a task", scale=alt.Scale(type="log")),
+        y=alt.Y("score:Q", title="score on validation", scale=alt.Scale(domain=[0, 100])),
+        color=alt.Color("entry:N", title=None, sort=names, scale=alt.Scale(scheme="category20")),
+        strokeWidth=alt.condition("datum.of == 'fru'", alt.value(4), alt.value(1.5)),
+    ).properties(width=620, height=340)
+
+
+FIGURES = {
+    GRADIENT_FLOW: (Figure(_gradient_points, _gradient_chart, probe_command), ("TASK",)),
+    "training-time": (Figure(_time_points, _time_chart, suite_command), ("SUITE", "TIER")),
+}
+"""Name → the figure and what it takes."""

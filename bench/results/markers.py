@@ -1,15 +1,17 @@
 """Finding the markers in a Markdown file and filling what is between them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from bench.errors import RequestError
+from bench.errors import RequestError, unknown
 
 OPENING = re.compile(r"^<!-- results: (?P<words>[^>]+?) -->$", re.MULTILINE)
 CLOSING = "<!-- end -->"
 
 Render = Callable[[list[str]], str]
+T = TypeVar("T")
 
 
 def filled(path: Path, render: Render) -> str:
@@ -32,6 +34,26 @@ def filled(path: Path, render: Render) -> str:
         parts += [text[done : marker.end()], f"\n{content.strip()}"]
         done = closing
     return "".join([*parts, text[done:]])
+
+
+def looked_up(
+    kind: str, words: Sequence[str], known: Mapping[str, tuple[T, tuple[str, ...]]]
+) -> tuple[T, Sequence[str]]:
+    """What the first of a marker's words names, and the others.
+
+    Args:
+        known: name → what it names and the arguments that this takes.
+
+    Raises:
+        RequestError: it names nothing, or takes other arguments.
+    """
+    name, *arguments = words or [""]
+    if name not in known:
+        raise unknown(kind, name, known)
+    found, wanted = known[name]
+    if len(arguments) != len(wanted):
+        raise RequestError(f"{name} takes {' '.join(wanted) or 'nothing'}; got {' '.join(arguments) or 'nothing'}.")
+    return found, arguments
 
 
 def documents(root: Path) -> list[Path]:

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from bench.board import suite_board
+from bench.errors import unknown
+from bench.ranking import SuiteRow
+from bench.suites import find_suite
 from db.schema import OPEN, Run
 from db.store import Store
 
@@ -9,6 +13,14 @@ from db.store import Store
 def counted(store: Store) -> list[Run]:
     withdrawn = store.standing().withdrawn
     return [run for run in store.runs() if run.status != OPEN and run.run_id not in withdrawn]
+
+
+def board_rows(store: Store, suite: str, tier: str) -> tuple[SuiteRow, ...]:
+    """Raises RequestError: there is no such suite, or it has no such tier."""
+    found = find_suite(suite)
+    if tier not in found.tiers:
+        raise unknown("tier", tier, found.tiers)
+    return suite_board(store, found, tier).rows
 
 
 def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
@@ -23,5 +35,24 @@ def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
     return sorted(found, key=lambda pair: (pair[0].model, pair[0].wrapper, pair[0].params_total, pair[0].run_id))
 
 
+def entry_name(row: SuiteRow) -> str:
+    words = [row.settings] * bool(row.settings) + ["tuned"] * (row.tuning == "preset")
+    return f"{row.model} ({', '.join([row.wrapper, *words])})"
+
+
 def name_of(run: Run) -> str:
     return f"{run.model} ({run.wrapper}, {run.params_total:,})"
+
+
+def suite_command(suite: str, tier: str) -> str:
+    return f"python -m bench suite --suite {suite} --budget {tier} --models all"
+
+
+def probe_command(task: str) -> str:
+    """Args: task: or a family of them."""
+    return f"python -m bench probe --model fru --task {task}"
+
+
+def no_runs(command: str) -> str:
+    """What stands in the place of results that are not there yet."""
+    return f"*No runs yet:* `{command}`"

@@ -5,45 +5,43 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from bench.board import suite_board
 from bench.board_formats import rank_text
-from bench.errors import RequestError, unknown
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
-from bench.ranking import SuiteRow
 from bench.reproduce.fru_paper import Cell, cells, recorded
-from bench.results.figures import file_name, has_data
-from bench.results.source import counted, name_of, probes
-from bench.suites import Suite, find_suite
+from bench.results.figures import link
+from bench.results.markers import looked_up
+from bench.results.source import board_rows, counted, entry_name, name_of, no_runs, probe_command, probes, suite_command
+from bench.results.training_time import progress
+from bench.suites import find_suite
 from db.schema import Run
 from db.store import Store
 
 NONE = "–"
+FIGURE = "figure"
+SECONDS = (5, 10, 20, 50, 100, 300)
 
 Row = Mapping[str, str]
 
 
 def render(store: Store, words: Sequence[str]) -> str:
-    """The table of a marker's words: its name and its arguments.
+    """The table, or the figure, of a marker's words: its name and its arguments.
 
     Raises:
-        RequestError: there is no such table, or it takes other arguments.
+        RequestError: there is no such one, or it takes other arguments.
     """
-    name, *arguments = words
-    if name not in TABLES:
-        raise unknown("table", name, TABLES)
-    table, wanted = TABLES[name]
-    if len(arguments) != len(wanted):
-        raise RequestError(f"{name} takes {' '.join(wanted) or 'nothing'}; got {' '.join(arguments) or 'nothing'}.")
+    if words[0] == FIGURE:
+        return link(store, words[1:])
+    table, arguments = looked_up("table", words, TABLES)
     return table(store, *arguments)
 
 
 def board(store: Store, suite: str, tier: str) -> str:
     """The ranked entries of a suite's tier, and a sentence on the others."""
-    entries = _board(store, suite, tier)
+    entries = board_rows(store, suite, tier)
     rows = [
         {
             "rank": rank_text(row),
-            "architecture": _entry(row),
+            "architecture": entry_name(row),
             "score": _number(row.score, ".1f"),
             "95%": NONE if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}",
             "parameters": f"{row.params:,.0f}",
@@ -53,8 +51,8 @@ def board(store: Store, suite: str, tier: str) -> str:
         for row in entries
         if row.rank_low is not None
     ]
-    table = _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
-    others = [f"{_entry(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
+    table = _table(rows, suite_command(suite, tier))
+    others = [f"{entry_name(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
     if not others:
         return table
     sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
@@ -64,10 +62,10 @@ def board(store: Store, suite: str, tier: str) -> str:
 def scores(store: Store, suite: str, tier: str) -> str:
     """Mean score and standard deviation over seeds, an entry a row, a task a column."""
     rows = [
-        {"architecture": _entry(row)} | {each.task: _score(each) for each in row.tasks}
-        for row in _board(store, suite, tier)
+        {"architecture": entry_name(row)} | {each.task: _score(each) for each in row.tasks}
+        for row in board_rows(store, suite, tier)
     ]
-    return _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+    return _table(rows, suite_command(suite, tier))
 
 
 def times(store: Store, suite: str, tier: str) -> str:
@@ -81,7 +79,16 @@ def times(store: Store, suite: str, tier: str) -> str:
         {"architecture": name} | {task: _number(fmean(by[task]) if by[task] else None, ",.0f") for task in found.tasks}
         for name, by in sorted(seconds.items())
     ]
-    return _table(rows, f"python -m bench suite --suite {suite} --budget {tier} --models all")
+    return _table(rows, suite_command(suite, tier))
+
+
+def training_time(store: Store, suite: str, tier: str) -> str:
+    """The score on validation after so many seconds of training a task."""
+    rows = [
+        {"architecture": entry_name(each.row)} | {f"{seconds} s": f"{each.after(seconds):.1f}" for seconds in SECONDS}
+        for each in progress(store, suite, tier)
+    ]
+    return _table(rows, suite_command(suite, tier))
 
 
 def fru_paper(store: Store) -> str:
@@ -110,7 +117,7 @@ def gradient_flow(store: Store, task: str) -> str:
         if data["task"] == task:
             ends = {min(data["lengths"]), max(data["lengths"])}
             rows += [_flow_row(run, each) for each in data["measured"] if each["length"] in ends]
-    return _table(rows, f"python -m bench probe --model fru --task {task}")
+    return _table(rows, probe_command(task))
 
 
 def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
@@ -140,7 +147,7 @@ def dependency_length(store: Store, family: str) -> str:
         for run, data in probes(store, DEPENDENCY_LENGTH)
         if data["family"] == family
     ]
-    return _table(rows, f"python -m bench probe --model fru --task {family}")
+    return _table(rows, probe_command(family))
 
 
 def length_extrapolation(store: Store, task: str) -> str:
@@ -151,41 +158,21 @@ def length_extrapolation(store: Store, task: str) -> str:
         for run, data in probes(store, LENGTH_EXTRAPOLATION)
         if data["task"] == task
     ]
-    return _table(rows, f"python -m bench probe --model fru --task {task}")
-
-
-def figure(store: Store, name: str, task: str) -> str:
-    """A link to a figure, which `bench results --figures` draws."""
-    if not has_data(store, name, task):
-        return _table([], f"python -m bench probe --model fru --task {task}")
-    return f"![{name} on {task}]({file_name(name, task)})"
+    return _table(rows, probe_command(task))
 
 
 Table = Callable[..., str]
-FIGURE = "figure"
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     "board": (board, ("SUITE", "TIER")),
     "scores": (scores, ("SUITE", "TIER")),
     "times": (times, ("SUITE", "TIER")),
+    "training-time": (training_time, ("SUITE", "TIER")),
     "fru-paper": (fru_paper, ()),
     GRADIENT_FLOW: (gradient_flow, ("TASK",)),
     DEPENDENCY_LENGTH: (dependency_length, ("FAMILY",)),
     LENGTH_EXTRAPOLATION: (length_extrapolation, ("TASK",)),
-    FIGURE: (figure, ("NAME", "TASK")),
 }
 """Name → the table and what it takes."""
-
-
-def _board(store: Store, name: str, tier: str) -> tuple[SuiteRow, ...]:
-    suite: Suite = find_suite(name)
-    if tier not in suite.tiers:
-        raise unknown("tier", tier, suite.tiers)
-    return suite_board(store, suite, tier).rows
-
-
-def _entry(row: SuiteRow) -> str:
-    words = [row.settings] * bool(row.settings) + ["tuned"] * (row.tuning == "preset")
-    return f"{row.model} ({', '.join([row.wrapper, *words])})"
 
 
 def _score(each: Any) -> str:
@@ -217,7 +204,7 @@ def _table(rows: Iterable[Row], command: str) -> str:
     """Markdown; without rows, the command that makes some."""
     rows = list(rows)
     if not rows:
-        return f"*No runs yet:* `{command}`"
+        return no_runs(command)
     heading = list(rows[0])
     lines = [heading, ["---"] * len(heading), *([row.get(name, NONE) for name in heading] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
