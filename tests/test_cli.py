@@ -2,9 +2,13 @@
 
 import csv
 import io
+import json
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,15 +140,39 @@ def test_a_broken_model_file_hides_no_other(bench: Bench, tmp_path: Path) -> Non
         )
     (tmp_path / "copy" / "models" / "bad.py").write_text("import nothing_of_that_name")
     (tmp_path / "copy" / "datamodules" / "worse.py").write_text("1 / 0")
-    bench.env["PYTHONPATH"] = str(tmp_path / "copy")
-    done = bench.fresh("models", "--json")
-    assert "models/bad.py does not import: ModuleNotFoundError: No module named 'nothing_of_that_name'" in done.stderr
+    commands = (
+        ("models", "--json"),
+        ("tasks", "--json"),
+        ("run", "--model", "bad"),
+        ("run", "--model", "gru", *QUICK, "--json"),
+        ("suite", "--suite", "quick-v1", "--models", "all", "--time-limit", "0s", "--json"),
+    )
+    env = os.environ | bench.env | {"PYTHONPATH": str(tmp_path / "copy")}
+    call = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
+    done = subprocess.run(call, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    models, tasks, bad, gru, suite, rest = re.split(r"^exit code \d+\n", done.stderr, flags=re.MULTILINE)
+    assert re.findall(r"^exit code (\d+)$", done.stderr, re.MULTILINE) == ["0", "0", "2", "0", "0"]
+    assert "models/bad.py does not import: ModuleNotFoundError: No module named 'nothing_of_that_name'" in models
+    assert "datamodules/worse.py does not import: ZeroDivisionError" in tasks
+    assert "models/bad.py does not import" in bad
+    assert "does not import" not in gru
+    assert "left out: models/bad.py does not import" in suite
+    assert not rest
     assert '"fru"' in done.stdout
-    assert "datamodules/worse.py does not import: ZeroDivisionError" in bench.fresh("tasks", "--json").stderr
-    assert "models/bad.py does not import" in bench.fresh("run", "--model", "bad", code=2).stderr
-    assert '"finished"' in bench.fresh("run", "--model", "gru", *QUICK, "--json").stdout
-    words = ("suite", "--suite", "quick-v1", "--models", "all", "--time-limit", "0s", "--json")
-    assert "left out: models/bad.py does not import" in bench.fresh(*words).stderr
+    assert '"finished"' in done.stdout
+
+
+SEVERAL = """
+import json, sys
+from bench.__main__ import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["bench", *words]
+    try:
+        main()
+    except SystemExit as stop:
+        print("exit code", stop.code or 0, file=sys.stderr)
+"""
 
 
 def test_a_model_that_lacks_a_package_says_so(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
