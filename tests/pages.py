@@ -15,8 +15,8 @@ from db.schema import Run
 from db.store import Store
 from leaderboard_app.text import plain
 from tests.conftest import ROOT
+from tests.runs import make_run
 from tests.synthetic import fill, synthetic_runs
-from tests.test_store import make_run
 
 HOSTILE = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) $\\int$ :red[x] **b** `c` | :material/home:"
 TEXTS = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error")

@@ -7,7 +7,7 @@ from bench.suites import find_suite
 from db.identity import run_id
 from db.schema import CurvePoint, Run
 from db.store import Store
-from tests.test_store import make_run
+from tests.runs import make_run
 
 QUICK = find_suite("quick-v1")
 TOLERANCE = 1e-4

@@ -21,8 +21,8 @@ from db.store import Store
 from tests.conftest import QUICK, ROOT, Bench
 from tests.grids import grids
 from tests.processes import in_private_mounts, mount, mount_disk, mount_read_only
+from tests.runs import make_run
 from tests.test_run import results
-from tests.test_store import make_run
 
 
 def fill(disk: Path) -> None:

@@ -19,7 +19,7 @@ from db.store import Store
 from tests.conftest import Bench
 from tests.processes import ended, start_command
 from tests.published import moved, record_suite, suite_run
-from tests.test_store import NOON
+from tests.runs import NOON
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bench.ranking import leaderboard, utility
-from tests.test_store import make_run
+from tests.runs import make_run
 
 
 @pytest.mark.parametrize(

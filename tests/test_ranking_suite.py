@@ -17,7 +17,7 @@ import bench.ranking.ties
 from bench.ranking import Board, SuiteRow, rank_suite
 from benchmarks.ranking_speed import TASKS, board
 from db.schema import Run
-from tests.test_store import make_run
+from tests.runs import make_run
 
 IDS = count()
 

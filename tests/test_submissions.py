@@ -19,7 +19,7 @@ from db.schema import Run
 from db.store import Store
 from tests.bundles import Members, forged, members_of, set_to, together, write
 from tests.conftest import DIVERGING, QUICK, Bench
-from tests.test_store import make_run
+from tests.runs import make_run
 
 TINY = Suite(name="tiny-v1", summary="for this test", tasks={"mix-sin": {"max_steps": 5, "batch_size": 500}},
              tiers=("10k",), trials=1)  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from bench.suites import find_suite
 from db.store import Store
 from tests.conftest import Bench
-from tests.test_store import make_run
+from tests.runs import make_run
 
 IDS = count()
 QUICK = find_suite("quick-v1")

@@ -13,7 +13,7 @@ WRITER = """
 import sys
 from db.schema import CurvePoint
 from db.store import Store
-from tests.test_store import make_run
+from tests.runs import make_run
 
 store, number = Store(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
