@@ -74,4 +74,4 @@ class LinearInBlocks(torch.autograd.Function):
 
 def weight_gradient(grad_MN: Tensor, x_MK: Tensor) -> Tensor:
     """Σ_m grad_m x_mᵀ, (N, K)."""
-    return (x_MK.T @ grad_MN).T if x_MK.shape[1] < grad_MN.shape[1] else grad_MN.T @ x_MK
+    return (x_MK.T @ grad_MN).T.contiguous() if x_MK.shape[1] < grad_MN.shape[1] else grad_MN.T @ x_MK

@@ -155,3 +155,4 @@ def test_a_linear_layer_in_blocks_is_torchs(inputs, outputs, bias):
         torch.autograd.grad(given, learned, grad_MN), torch.autograd.grad(expected, learned, grad_MN), strict=True
     ):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+        assert got.stride() == want.stride(), "DDP's buckets want gradients laid out as their parameters"

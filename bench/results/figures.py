@@ -10,7 +10,7 @@ import numpy as np
 from bench.errors import require
 from bench.probe import GRADIENT_FLOW
 from bench.results.markers import looked_up
-from bench.results.source import entry_name, name_of, no_runs, probe_command, probes, suite_command
+from bench.results.source import entry_label, name_of, no_runs, probe_command, probes, suite_command
 from bench.results.training_time import progress
 from db.store import Store
 
@@ -88,7 +88,7 @@ def _gradient_chart(points: list[Point]) -> "alt.TopLevelMixin":
 
 def _time_points(store: Store, suite: str, tier: str) -> list[Point]:
     return [
-        {"entry": entry_name(each.row), "of": each.row.model, "seconds": seconds, "score": each.after(seconds)}
+        {"entry": entry_label(each.row), "of": each.row.model, "seconds": seconds, "score": each.after(seconds)}
         for each in progress(store, suite, tier)
         for seconds in SECONDS.tolist()
     ]

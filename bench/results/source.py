@@ -35,7 +35,7 @@ def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
     return sorted(found, key=lambda pair: (pair[0].model, pair[0].wrapper, pair[0].params_total, pair[0].run_id))
 
 
-def entry_name(row: SuiteRow) -> str:
+def entry_label(row: SuiteRow) -> str:
     words = [row.settings] * bool(row.settings) + ["tuned"] * (row.tuning == "preset")
     return f"{row.model} ({', '.join([row.wrapper, *words])})"
 

@@ -10,7 +10,16 @@ from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.reproduce.fru_paper import Cell, cells, recorded
 from bench.results.figures import link
 from bench.results.markers import looked_up
-from bench.results.source import board_rows, counted, entry_name, name_of, no_runs, probe_command, probes, suite_command
+from bench.results.source import (
+    board_rows,
+    counted,
+    entry_label,
+    name_of,
+    no_runs,
+    probe_command,
+    probes,
+    suite_command,
+)
 from bench.results.training_time import progress
 from bench.suites import find_suite
 from db.schema import Run
@@ -41,7 +50,7 @@ def board(store: Store, suite: str, tier: str) -> str:
     rows = [
         {
             "rank": rank_text(row),
-            "architecture": entry_name(row),
+            "architecture": entry_label(row),
             "score": _number(row.score, ".1f"),
             "95%": NONE if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}",
             "parameters": f"{row.params:,.0f}",
@@ -52,7 +61,7 @@ def board(store: Store, suite: str, tier: str) -> str:
         if row.rank_low is not None
     ]
     table = _table(rows, suite_command(suite, tier))
-    others = [f"{entry_name(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
+    others = [f"{entry_label(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
     if not others:
         return table
     sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
@@ -62,7 +71,7 @@ def board(store: Store, suite: str, tier: str) -> str:
 def scores(store: Store, suite: str, tier: str) -> str:
     """Mean score and standard deviation over seeds, an entry a row, a task a column."""
     rows = [
-        {"architecture": entry_name(row)} | {each.task: _score(each) for each in row.tasks}
+        {"architecture": entry_label(row)} | {each.task: _score(each) for each in row.tasks}
         for row in board_rows(store, suite, tier)
     ]
     return _table(rows, suite_command(suite, tier))
@@ -85,7 +94,7 @@ def times(store: Store, suite: str, tier: str) -> str:
 def training_time(store: Store, suite: str, tier: str) -> str:
     """The score on validation after so many seconds of training a task."""
     rows = [
-        {"architecture": entry_name(each.row)} | {f"{seconds} s": f"{each.after(seconds):.1f}" for seconds in SECONDS}
+        {"architecture": entry_label(each.row)} | {f"{seconds} s": f"{each.after(seconds):.1f}" for seconds in SECONDS}
         for each in progress(store, suite, tier)
     ]
     return _table(rows, suite_command(suite, tier))
