@@ -6,6 +6,7 @@ from statistics import fmean
 import pytest
 
 from bench.ranking.utility import utility
+from bench.results.figures import draw
 from bench.results.tables import render
 from bench.results.training_time import Progress, progress
 from bench.suites import find_suite
@@ -60,3 +61,11 @@ def test_the_table_has_a_column_for_each_time(store: Store) -> None:
     assert f"| gru (plain) | 0.0 | {found.after(10):.1f} | {found.after(20):.1f} |" in render(
         store, ["training-time", "quick-v1", "10k"]
     )
+
+
+def test_the_figure_names_every_entry(store: Store, tmp_path: Path) -> None:
+    fill(store, models=("fru", "gru"), curves=100)
+    draw(store, ["training-time", "quick-v1", "10k"], tmp_path)
+    drawn = (tmp_path / "training-time-quick-v1-10k.svg").read_text()
+    for words in ("fru (plain)", "gru (plain)", "seconds of training a task", "score on validation"):
+        assert words in drawn
