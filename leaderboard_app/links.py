@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from bench.ranking import EntryKey, SuiteRow
+from bench.ranking import SuiteRow
 from leaderboard_app.text import plain
 
 HOME = "leaderboard"
@@ -33,4 +33,4 @@ def follow(page: str, **parameters: str | list[str]) -> NoReturn:
 
 def entry_id(row: SuiteRow) -> str:
     """An entry of a suite in an address: `compare?suite=quick-v1&entries=fru plain 10k defaults&entries=…`."""
-    return " ".join(EntryKey(row.model, row.wrapper, row.budget, row.tuning, row.settings)).strip()
+    return " ".join(row.key).strip()

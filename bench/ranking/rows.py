@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from bench.ranking.cells import EntryKey
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskScore:
@@ -66,6 +68,10 @@ class SuiteRow:
     budget_auc: float | None
     """None until all three tiers are ranked."""
     tasks: tuple[TaskScore, ...]
+
+    @property
+    def key(self) -> EntryKey:
+        return EntryKey(self.model, self.wrapper, self.budget, self.tuning, self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)

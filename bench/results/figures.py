@@ -104,12 +104,14 @@ def _time_chart(points: list[Point]) -> "alt.TopLevelMixin":
         y=alt.Y("score:Q", title="score on validation", scale=alt.Scale(domain=[0, 100])),
     )
     line = chart.mark_line(interpolate="step-after")
+    fru = line.transform_filter("datum.of == 'fru'").encode(
+        detail="entry:N", color=alt.value("black"), strokeWidth=alt.value(3)
+    )
     colour = alt.Color("entry:N", title=None, sort=names, scale=alt.Scale(scheme="category20"))
     others = line.transform_filter("datum.of != 'fru'").encode(color=colour)
-    fru = chart.transform_filter("datum.of == 'fru'")
-    name = fru.transform_filter(f"datum.seconds >= {SECONDS[-1]}").mark_text(align="right", dy=-10, fontWeight="bold")
-    thick = fru.mark_line(interpolate="step-after", color="black", strokeWidth=3).encode(detail="entry:N")
-    return (others + thick + name.encode(text="entry:N")).properties(width=620, height=340)
+    end = chart.transform_filter(f"datum.of == 'fru' && datum.seconds >= {SECONDS[-1]}")
+    name = end.mark_text(align="right", dy=-10, fontWeight="bold").encode(text="entry:N")
+    return (others + fru + name).properties(width=620, height=340)
 
 
 FIGURES = {

@@ -49,7 +49,7 @@ def suite_command(suite: str, tier: str) -> str:
 
 
 def probe_command(task: str) -> str:
-    """Args: task: or a family of them."""
+    """For a task, or a family of them."""
     return f"python -m bench probe --model fru --task {task}"
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from bench.entries import entries_of
 from bench.ranking import SuiteRow
-from bench.ranking.cells import EntryKey
 from bench.ranking.utility import utility
 from bench.results.source import board_rows, counted
 from bench.suites import find_suite
@@ -45,11 +44,11 @@ def progress(store: Store, suite: str, tier: str) -> list[Progress]:
     """
     rows = [row for row in board_rows(store, suite, tier) if row.rank_low is not None]
     standing, found = store.standing(), find_suite(suite)
-    tasks: defaultdict[EntryKey, defaultdict[str, list[list[Evaluated]]]] = defaultdict(lambda: defaultdict(list))
+    tasks = {row.key: defaultdict[str, list[list[Evaluated]]](list) for row in rows}
     for run in counted(store):
-        for key in entries_of(found, standing, run):
+        for key in tasks.keys() & entries_of(found, standing, run):
             tasks[key][run.task].append(_evaluated(store, run))
-    return [Progress(row, tasks[EntryKey(row.model, row.wrapper, tier, row.tuning, row.settings)]) for row in rows]
+    return [Progress(row, tasks[row.key]) for row in rows]
 
 
 def _evaluated(store: Store, run: Run) -> list[Evaluated]:
