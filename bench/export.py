@@ -72,7 +72,7 @@ def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]
 def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
     """The file of each cell of the FRU paper, by each protocol, and its runs."""
     for cell in fru_paper.cells():
-        for protocol in fru_paper.PROTOCOLS:
+        for protocol in cell.protocols:
             runs = fru_paper.recorded(cell, protocol, store)
             if runs and model in (None, cell.model):
                 yield Path(fru_paper.NAME, cell.task, f"{cell.stem}-{protocol}.json"), runs

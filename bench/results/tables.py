@@ -104,7 +104,7 @@ def fru_paper(store: Store) -> str:
     """Published beside measured, of the cells that were run at the paper's length."""
     rows = []
     for cell in cells():
-        by_protocol = {protocol: _of_cell(store, cell, protocol) for protocol in ("authors", "ours")}
+        by_protocol = {protocol: _of_cell(store, cell, protocol) for protocol in cell.protocols}
         if any(by_protocol.values()):
             published = cell.published()
             rows.append({
@@ -112,7 +112,7 @@ def fru_paper(store: Store) -> str:
                 "architecture": cell.name,
                 "metric": next(run for runs in by_protocol.values() for run in runs).metric_name,
                 "published": _number(published["value"], ".4g"),
-                "authors' protocol": _spread(by_protocol["authors"]),
+                "authors' protocol": _spread(by_protocol.get("authors", [])),
                 "our protocol": _spread(by_protocol["ours"]),
                 "parameters": f"{next(run for runs in by_protocol.values() for run in runs).params_total:,}",
             })  # fmt: skip
