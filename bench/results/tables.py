@@ -144,12 +144,13 @@ def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
 
 
 def dependency_length(store: Store, family: str) -> str:
-    """The longest variant that is solved, and the first that is not."""
+    """The longest variant that is solved, the first that is not, and what was reached there."""
     rows = [
         {
             "architecture": name_of(run),
             "solved up to T": _number(data["longest_solved"], ","),
             "not solved at T": _number(data["first_unsolved"], ","),
+            "utility there": next((f"{rung['utility']:.2f}" for rung in data["rungs"] if not rung["solved"]), NONE),
             "training": data["training"],
             "seeds": str(len(data["seeds"])),
         }
