@@ -10,6 +10,7 @@ from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.reproduce.fru_paper import Cell, cells, recorded
 from bench.results.figures import link
 from bench.results.markers import looked_up
+from bench.results.rivals import rivals
 from bench.results.source import (
     board_rows,
     counted,
@@ -66,6 +67,21 @@ def board(store: Store, suite: str, tier: str) -> str:
         return table
     sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
     return f"{table}\n\n{sentence}" if rows else sentence
+
+
+def against(store: Store, suite: str, tier: str, model: str) -> str:
+    """By how much the others score higher than an architecture's best entry, and whether they are told apart."""
+    found = rivals(store, suite, tier, model)
+    rows = [
+        {
+            "architecture": entry_label(row),
+            f"above {model}": f"{rival.above.score:+.1f}",
+            "95%": NONE if rival.above.low is None else f"{rival.above.low:+.1f} to {rival.above.high:+.1f}",
+            f"p, of {len(found)}": "< 0.001" if rival.p < 0.001 else f"{rival.p:.3f}",
+        }
+        for row, rival in found
+    ]
+    return _table(rows, suite_command(suite, tier))
 
 
 def scores(store: Store, suite: str, tier: str) -> str:
@@ -174,6 +190,7 @@ def length_extrapolation(store: Store, task: str) -> str:
 Table = Callable[..., str]
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     "board": (board, ("SUITE", "TIER")),
+    "against": (against, ("SUITE", "TIER", "MODEL")),
     "scores": (scores, ("SUITE", "TIER")),
     "times": (times, ("SUITE", "TIER")),
     "training-time": (training_time, ("SUITE", "TIER")),
