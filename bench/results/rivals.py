@@ -1,14 +1,12 @@
 """An architecture's best entry of a suite's tier beside the other ranked ones."""
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.entries import entries_of
+from bench.board import suite_cells
 from bench.ranking import SuiteRow
 from bench.ranking.against import Rival, against
-from bench.ranking.cells import cells, results
 from bench.results.source import board_rows, counted
 from bench.suites import find_suite
 from db.store import Store
@@ -30,9 +28,7 @@ def rivals(store: Store, suite: str, tier: str, model: str) -> list[Beside]:
     own = next((key for key, row in ranked.items() if row.model == model), None)
     if own is None:
         return []
-    found, standing = find_suite(suite), store.standing()
-    tasks = tuple(sorted(found.tasks))
-    table = cells(results(counted(store), tasks, standing.rungs, partial(entries_of, found, standing)), tasks)
+    table, tasks = suite_cells(counted(store), store.standing(), find_suite(suite))
     complete = table.where(np.array([entry in ranked for entry in table.entries]))
     by_entry = {rival.entry: rival for rival in against(complete, tasks, own)}
     return [Beside(row, by_entry[key]) for key, row in ranked.items() if key != own]
