@@ -92,8 +92,9 @@ class Attempt:
             return Ending("diverged", str(error))
         if isinstance(error, KeyboardInterrupt | SystemExit):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
-            name = "SIGINT" if isinstance(error, KeyboardInterrupt) or error.code == 1 else "SIGTERM"
-            return Ending("interrupted", f"stopped by {name} in epoch {self.epochs}")
+            # Lightning makes Ctrl-C an exit, as other libraries' handlers do of SIGTERM.
+            by_ctrl_c = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+            return Ending("interrupted", f"stopped by {'SIGINT' if by_ctrl_c else 'SIGTERM'} in epoch {self.epochs}")
         if hasattr(error, "exit_code") or not isinstance(error, Exception):
             raise error
         with suppress(OSError):

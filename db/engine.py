@@ -19,11 +19,14 @@ def database_url(text: str | None) -> URL:
     """The URL of `--db`, of BENCH_DB or of the default database. A plain path means SQLite.
 
     Raises:
-        StoreError: it is neither.
+        StoreError: it is neither, or a folder.
     """
     text = text or os.environ.get("BENCH_DB") or str(DEFAULT_PATH)
     if "://" not in text:
-        return URL.create("sqlite", database=str(Path(text).expanduser().resolve()))
+        path = Path(text).expanduser().resolve()
+        if path.is_dir():
+            raise StoreError(f"database {path} is a folder; give a file, such as {path / DEFAULT_PATH.name}")
+        return URL.create("sqlite", database=str(path))
     try:
         url = make_url(text)
     except ArgumentError as error:

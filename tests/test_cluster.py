@@ -34,6 +34,7 @@ RANDOM = ("--sampler", "random", "--pruner", "none")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head with four GPUs that exist on paper only."""
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # a cluster of our own would leave a token in the user's home
@@ -42,6 +43,7 @@ def cluster() -> Iterator[Cluster]:
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 4, "num_gpus": 4})
         yield cluster
         cluster.shutdown()
+    signal.signal(signal.SIGTERM, before)  # Ray leaves a handler of its own
 
 
 def logged(log: Path, kind: str) -> list[list[str]]:

@@ -316,6 +316,19 @@ def test_an_interrupted_run_resumes_as_if_it_had_not_been(
     assert results(stopped) == results(whole)
 
 
+def test_a_library_that_answers_sigterm_with_an_exit_is_not_taken_for_ctrl_c(
+    bench: Bench, write_model: Writer, tmp_path: Path
+) -> None:
+    """Ray's handler leaves with code 1, as Lightning does after Ctrl-C."""
+    path = str(write_model("mine", INTERRUPT.format(marker=tmp_path / "marker", name="SIGTERM")))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    try:
+        run = bench.json("run", "--model", path, "--epochs", "5", code=130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run["reason"].startswith("stopped by SIGTERM in epoch")
+
+
 def test_a_checkpoint_holds_state_and_no_module(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network with parametrised weights, as the TCN's, can't be pickled: what was saved beside its state showed."""
     monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
