@@ -248,7 +248,7 @@ def test_there_is_none_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("mysql://a/b", "'mysql' is not supported"), ("://", "is not a database URL"), ("tests", "tests is a folder")],
+    [("mysql://a/b", "'mysql' is not supported"), ("://", "is not a database URL"), ("/", "database / is a folder")],
 )
 def test_a_url_that_is_not_legal(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
