@@ -6,6 +6,7 @@ from typing import Any
 
 from bench import budget as budgets
 from bench.errors import RequestError
+from bench.names import numerically
 from bench.network import count_on_meta
 from bench.registry import FoundModel, family_names, find_family, find_model, find_task, model_names
 from bench.settings import Settings
@@ -91,7 +92,7 @@ def describe_tasks() -> tuple[Rows, list[str]]:
     for family in family_names():
         try:
             cls = find_family(family)
-            rows += [task_row(cls(variant)) for variant in cls.variants]
+            rows += [task_row(cls(variant)) for variant in sorted(cls.variants, key=numerically)]
         except RequestError as error:
             broken.append(str(error))
     return rows, broken

@@ -1,5 +1,6 @@
 """The names of architectures and task families: the stems of their files, with `_` read as `-`. Nothing is imported."""
 
+import re
 from pathlib import Path
 
 from bench import ROOT
@@ -12,6 +13,11 @@ def stems(folder: str) -> dict[str, Path]:
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
+
+
+def numerically(name: str) -> list[str | int]:
+    """A key that sorts adding-25 before adding-200."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def families_of(task: str) -> list[str]:

@@ -84,6 +84,15 @@ def test_models_and_tasks_are_described(bench: Bench) -> None:
     }
     assert models["fru"]["default_params"] == 106_930
     tasks = {row["name"]: row for row in bench.json("tasks")}
+    assert [tasks[name]["seq_len"] for name in tasks if name.startswith("adding")] == [
+        25,
+        50,
+        100,
+        200,
+        400,
+        2000,
+        5000,
+    ]
     assert (tasks["digits"]["seq_len"], tasks["digits"]["chance"], tasks["digits"]["available"]) == (64, 0.1, True)
 
 

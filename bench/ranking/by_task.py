@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from bench.names import numerically
 from bench.ranking.utility import score
 from db.schema import LADDER, OPEN, Run
 
@@ -50,7 +51,7 @@ def leaderboard(runs: Iterable[Run], verification: Mapping[str, str] | None = No
         if run.status != OPEN and run.is_comparable:
             groups[run.task, run.task_version, run.protocol, run.model, run.wrapper, run.budget, _key(run)].append(run)
     rows = [_row(group, verification or {}) for group in groups.values()]
-    return sorted(rows, key=lambda row: (row.task, -row.score, row.params, row.model))
+    return sorted(rows, key=lambda row: (numerically(row.task), -row.score, row.params, row.model))
 
 
 def _key(run: Run) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from bench.names import numerically
 from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.registry import FoundModel
 from db.schema import Event, Run
@@ -45,7 +46,7 @@ def _newest(events: Sequence[Event], kind: str, runs: Mapping[str, Run]) -> dict
 
 
 def _show_one(kind: str, measured: Mapping[str, Event], runs: Mapping[str, Run]) -> None:
-    names = sorted(measured)
+    names = sorted(measured, key=numerically)
     chosen = names[0] if len(names) == 1 else st.selectbox("Measured on", names, key=kind, bind="query-params")
     event = measured[chosen]
     st.caption(f"{plain(chosen)}, {link('run ' + event.run_id[:8], 'run', id=event.run_id)}, {event.at:%Y-%m-%d}")

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
+from bench.names import numerically
 from bench.ranking import Row, leaderboard
 from db.schema import Run
 from leaderboard_app import charts, grid
@@ -41,7 +42,7 @@ def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
 def _chosen(runs: Sequence[Run]) -> list[Run]:
     """The runs of a task and tier; at first, of the task that was run last."""
     with st.container(horizontal=True):
-        names = sorted({run.task for run in runs})
+        names = sorted({run.task for run in runs}, key=numerically)
         controls.start("task", runs[-1].task, names)
         task = st.selectbox("Task", names, index=None, key="task", bind="query-params", width=300) or runs[-1].task
         of_task = [run for run in runs if run.task == task]

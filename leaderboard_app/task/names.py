@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from bench.catalogue import describe_tasks
+from bench.names import numerically
 from db.schema import Run
 from leaderboard_app.figures import count_text, metric_text
 from leaderboard_app.tables import link, table
@@ -24,13 +25,13 @@ def registered() -> dict[str, dict[str, Any]]:
 
 
 def known(runs: Sequence[Run]) -> list[str]:
-    return sorted({*registered(), *(run.task for run in runs)})
+    return sorted({*registered(), *(run.task for run in runs)}, key=numerically)
 
 
 def show(runs: Sequence[Run]) -> None:
     """Every task, those with results first."""
     counts = Counter(run.task for run in runs)
-    names = sorted(known(runs), key=lambda name: (counts[name] == 0, name))
+    names = sorted(known(runs), key=lambda name: counts[name] == 0)
     rows = [_row(name, counts[name]) for name in names]
     st.caption(f"{len(rows)} tasks, {sum(count > 0 for count in counts.values())} of them with results.")
     table(rows, alt="Every task")
