@@ -29,9 +29,9 @@ DECIMALS = 6  # of the numbers of a ranking
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
     """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
 
-    The cells of a paper that `bench reproduce` ran at its length have files too, and so have the other runs that tell
-    how long a dependency an entry learns. Left out are runs that have not ended, all others that belong to no suite or
-    tier, and those of a model file by its path.
+    The cells of a paper that `bench reproduce` ran at its length have files too, and so have the other runs of searches
+    for the longest dependency. Left out are runs that have not ended, all others that belong to no suite or tier, and
+    those of a model file by its path.
 
     Returns:
         The files.
@@ -39,8 +39,9 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
     Raises:
         DamagedError: a file that is there can't be read.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     files = [*_entries(store, model), *_cells(store, model)]
-    files += _rungs(store, [run for _, runs in files for run in runs])
+    files += _rungs(store, model, [run for _, runs in files for run in runs])
     paths = []
     for file, runs in files:
         path = folder / file
@@ -82,16 +83,18 @@ def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
                 yield Path(fru_paper.NAME, cell.task, f"{cell.stem}-{protocol}.json"), runs
 
 
-def _rungs(store: Store, published: Iterable[Run]) -> Iterator[tuple[Path, list[Run]]]:
+def _rungs(store: Store, model: str | None, published: Iterable[Run]) -> Iterator[tuple[Path, list[Run]]]:
     """The files of searches for the longest dependency, and their runs that are in no other file."""
-    known = {run.run_id: run for run in published}
+    elsewhere = {run.run_id for run in published}
     groups: defaultdict[Path, list[Run]] = defaultdict(list)
     for event in store.events():
-        if event.run_id in known and event.kind == "probe" and event.data["probe"] == DEPENDENCY_LENGTH:
-            run, rungs = known[event.run_id], event.data["rungs"]
+        if event.kind != "probe" or event.data["probe"] != DEPENDENCY_LENGTH:
+            continue
+        run = store.result(event.run_id)
+        if run and run.budget and "@" not in run.model and model in (None, run.model):
             path = Path(DEPENDENCY_LENGTH, event.data["family"], f"{run.model}-{run.wrapper}-{run.budget}.json")
-            others = [run_id for rung in rungs for run_id in rung["run_ids"] if run_id not in known]
-            groups[path] += filter(None, map(store.result, others))
+            run_ids = {run.run_id, *(run_id for rung in event.data["rungs"] for run_id in rung["run_ids"])}
+            groups[path] += filter(None, map(store.result, run_ids - elsewhere))
     yield from ((path, runs) for path, runs in groups.items() if runs)
 
 

@@ -113,6 +113,18 @@ def test_probes(tmp_path: Path) -> None:
     assert len(app.get("vega_lite_chart")) == 4
 
 
+def test_searches_that_train_for_longer_stand_beside_the_others(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    run = store.record(one_run(budget="10k"))
+    _, search, _ = probes(run.run_id)
+    for training in ("3000 steps", "30000 steps"):
+        store.add_event(run, "probe", "", dict(search) | {"training": training})
+    app = open_page("architecture", tmp_path / "board.sqlite", name="fru")
+    choices = app.selectbox(key="dependency-length").options
+    assert choices == ["copy · 10k · 3000 steps", "copy · 10k · 30000 steps"]
+    assert "(copy, 3000 steps, seeds 0)" in said(app)
+
+
 def test_a_probe_of_what_exploded_or_has_no_state(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     run = store.record(one_run())

@@ -178,16 +178,23 @@ def test_what_belongs_to_no_board_is_left_out(bench: Bench, tmp_path: Path) -> N
     assert Path(tuned).name.startswith("gru-plain-defaults-")
 
 
-def test_the_runs_of_a_search_for_the_longest_dependency_come_with_it(bench: Bench, tmp_path: Path) -> None:
+def test_the_runs_of_a_search_for_the_longest_dependency_are_published(bench: Bench, tmp_path: Path) -> None:
+    """Of an entry's, and of one trained for longer than its suite has it."""
     store = Store(str(bench.db))
     own, short, _ = (store.record(suite_run("gru", task)) for task in ("copy-100", "copy-10", "copy-25"))
-    rungs = [{"run_ids": [run.run_id]} for run in (short, own, suite_run("gru", "copy-50"))]
-    store.add_event(own, "probe", "as a test has it", {"probe": DEPENDENCY_LENGTH, "family": "copy", "rungs": rungs})
-    bench("db", "export", str(tmp_path / "out"))
+    training = own.config["training"] | {"max_steps": 30_000}
+    longer = store.record(suite_run("gru", "copy-100", seed=9, config={"model": {}, "training": training}))
+    for run, rungs in ((own, (short, own, suite_run("gru", "copy-50"))), (longer, (longer,))):
+        told = [{"run_ids": [each.run_id]} for each in rungs]
+        data = {"probe": DEPENDENCY_LENGTH, "family": "copy", "rungs": told}
+        store.add_event(run, "probe", "as a test has it", data)
+    bench("db", "export", str(tmp_path / "out"), "--model", "gru")
     files = {str(path.relative_to(tmp_path / "out")): path for path in entry_files(tmp_path / "out")}
     assert files.keys() == {"dependency-length/copy/gru-plain-10k.json", "quick-v1/10k/gru-plain-defaults.json"}
-    (record,) = from_text(files["dependency-length/copy/gru-plain-10k.json"].read_text())
-    assert record.run.run_id == short.run_id
+    records = from_text(files["dependency-length/copy/gru-plain-10k.json"].read_text())
+    assert [record.run.run_id for record in records] == [short.run_id, longer.run_id]
+    assert [event.data["rungs"][0]["run_ids"] for event in records[1].events] == [[longer.run_id]]
+    assert bench.json("db", "export", str(tmp_path / "other"), "--model", "fru") == []
 
 
 def test_exporting_again_changes_nothing_and_drops_nothing(visitor: Bench, folder: Path) -> None:

@@ -39,10 +39,15 @@ def show(events: Sequence[Event], runs: Sequence[Run], found_model: FoundModel |
 def _newest(events: Sequence[Event], kind: str, runs: Mapping[str, Run]) -> dict[str, Event]:
     """What was measured on → the last such event of these runs."""
     return {
-        f"{event.data.get('task') or event.data.get('family')} · {runs[event.run_id].budget or 'no tier'}": event
+        _measured_on(event.data, runs[event.run_id]): event
         for event in events
         if event.kind == "probe" and event.data.get("probe") == kind and event.run_id in runs
     }
+
+
+def _measured_on(data: Data, run: Run) -> str:
+    words = (data.get("task") or data.get("family"), run.budget or "no tier", data.get("training"))
+    return " · ".join(str(word) for word in words if word)
 
 
 def _show_one(kind: str, measured: Mapping[str, Event], runs: Mapping[str, Run]) -> None:
