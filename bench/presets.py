@@ -15,6 +15,7 @@ from typing import Any
 
 from bench import ROOT
 from bench.errors import RequestError
+from bench.files import write_whole
 from bench.registry import FoundModel
 from bench.request import RunRequest
 
@@ -48,8 +49,7 @@ def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
     for key in (base.wrapper.name, base.spec.name, base.budget or "none"):
         place = place.setdefault(key, {})
     place[tuning] = settings
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(HEADER + "".join(_written(tables, ())))
+    write_whole(path, (HEADER + "".join(_written(tables, ()))).encode())
     return path
 
 
