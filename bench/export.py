@@ -12,7 +12,7 @@ from typing import Any
 from bench.board import suite_board
 from bench.entries import entries_of
 from bench.files import write_whole
-from bench.probe import DEPENDENCY_LENGTH
+from bench.probe import DEPENDENCY_LENGTH, TRAINING_LENGTH
 from bench.published import RANKING, import_files, read_file
 from bench.ranking.cells import EntryKey
 from bench.reproduce import fru_paper
@@ -29,8 +29,8 @@ DECIMALS = 6  # of the numbers of a ranking
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
     """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
 
-    The cells of a paper that `bench reproduce` ran at its length have files too, and so have the other runs of searches
-    for the longest dependency. Left out are runs that have not ended, all others that belong to no suite or tier, and
+    The cells of a paper that `bench reproduce` ran at its length have files too, and so have the other runs that probes
+    made. Left out are runs that have not ended, all others that belong to no suite or tier, and
     those of a model file by its path.
 
     Returns:
@@ -84,15 +84,16 @@ def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
 
 
 def _rungs(store: Store, model: str | None, published: Iterable[Run]) -> Iterator[tuple[Path, list[Run]]]:
-    """The files of searches for the longest dependency, and their runs that are in no other file."""
+    """The files of the probes that make runs, and those of their runs that are in no other file."""
     elsewhere = {run.run_id for run in published}
     groups: defaultdict[Path, list[Run]] = defaultdict(list)
     for event in store.events():
-        if event.kind != "probe" or event.data["probe"] != DEPENDENCY_LENGTH:
+        if event.kind != "probe" or event.data["probe"] not in (DEPENDENCY_LENGTH, TRAINING_LENGTH):
             continue
         run = store.result(event.run_id)
         if run and run.budget and "@" not in run.model and model in (None, run.model):
-            path = Path(DEPENDENCY_LENGTH, event.data["family"], f"{run.model}-{run.wrapper}-{run.budget}.json")
+            of = event.data.get("family") or event.data["task"]
+            path = Path(event.data["probe"], of, f"{run.model}-{run.wrapper}-{run.budget}.json")
             run_ids = {run.run_id, *(run_id for rung in event.data["rungs"] for run_id in rung["run_ids"])}
             groups[path] += filter(None, map(store.result, run_ids - elsewhere))
     yield from ((path, runs) for path, runs in groups.items() if runs)

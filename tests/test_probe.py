@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.network import build
-from bench.probe import PROBES, dependency
+from bench.probe import UNLESS_ASKED, rungs
 from bench.probe.dependency import ends, ladder
 from bench.probe.extrapolation import extrapolate
 from bench.registry import find_model, find_task, task_names
@@ -118,11 +118,42 @@ def test_the_search_climbs_until_a_variant_is_not_solved(bench: Bench, monkeypat
     assert [(rung["task"], rung["length"], rung["solved"]) for rung in found["rungs"]] == [("copy-100", 120, False)]
     assert (found["longest_solved"], found["first_unsolved"]) == (None, 120)
     assert {(run["task"], run["seed"]) for run in bench.json("runs")} >= {("copy-100", 0), ("copy-100", 1)}
-    monkeypatch.setattr(dependency, "THRESHOLD", 0.0)
+    monkeypatch.setattr(rungs, "THRESHOLD", 0.0)
     (found,) = bench.json(*words)["probes"]
     assert [rung["task"] for rung in found["rungs"]] == ["copy-100", "copy-200"]
     assert (found["longest_solved"], found["first_unsolved"]) == (220, None)
     assert all(len(rung["run_ids"]) == 2 for rung in found["rungs"])
+
+
+# The training that a task needs
+
+
+def test_training_goes_on_for_longer_until_the_task_is_solved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("probe", *SHORT[:-2], "--probes", "training-length", "--seeds", "2")
+    document = bench.json(*words)
+    (found,) = document["probes"]
+    assert [(rung["factor"], rung["training"], rung["solved"]) for rung in found["rungs"]] == [
+        (1, "6 steps", False), (2, "12 steps", False), (4, "24 steps", False), (8, "48 steps", False),
+    ]  # fmt: skip
+    assert found["solved_at"] is None
+    runs = {run["run_id"]: run for run in bench.json("runs")}
+    assert [[runs[each]["steps"] for each in rung["run_ids"]] for rung in found["rungs"]] == [
+        [6, 6], [12, 12], [24, 24], [48, 48],
+    ]  # fmt: skip
+    assert found["rungs"][0]["run_ids"][0] == document["run_id"]
+    assert bench.json(*words) == document
+    assert len(runs) == len(bench.json("runs")) == 8
+    monkeypatch.setattr(rungs, "THRESHOLD", 0.0)
+    (found,) = bench.json(*words)["probes"]
+    assert ([rung["factor"] for rung in found["rungs"]], found["solved_at"]) == ([1], 1)
+    assert "Training length of copy-100: solved at × 1" in bench(*words).stdout
+
+
+def test_training_in_epochs_is_lengthened_in_epochs(bench: Bench) -> None:
+    words = ("--model", "gru", "--task", "digits", "--suite", "long-v1", "--budget", "10k")
+    probing = ("probe", *words, "--set", "epochs=1", "--probes", "training-length")
+    (found,) = bench.json(*probing)["probes"]
+    assert [rung["training"] for rung in found["rungs"]] == ["1 epochs", "2 epochs", "4 epochs", "8 epochs"]
 
 
 # Length extrapolation
@@ -145,7 +176,7 @@ def test_extrapolation_scores_a_known_network() -> None:
 
 def test_every_probe_is_kept_with_the_run(probed: tuple[Bench, dict[str, Any]]) -> None:
     bench, document = probed
-    assert [data["probe"] for data in document["probes"]] == list(PROBES)
+    assert [data["probe"] for data in document["probes"]] == list(UNLESS_ASKED)
     assert document["left_out"] == []
     kept = events(bench)
     assert [event.data for event in kept] == document["probes"]
@@ -163,7 +194,7 @@ def test_every_probe_is_kept_with_the_run(probed: tuple[Bench, dict[str, Any]]) 
 def test_asked_again_it_is_shown_not_measured_again(probed: tuple[Bench, dict[str, Any]]) -> None:
     bench, document = probed
     assert bench.json("probe", *SHORT) == document
-    assert len(events(bench)) == len(PROBES)
+    assert len(events(bench)) == len(UNLESS_ASKED)
     table = bench("probe", *SHORT).stdout
     for words in ("Gradient flow", "Dependency length of copy: none is solved", "Length extrapolation, from T = 120"):
         assert words in table

@@ -18,6 +18,8 @@ EPILOG = """Examples:
   python -m bench probe --model fru --task copy
 
   python -m bench probe --model lstm --task adding --probes gradient-flow --lengths 128,1024,8192
+
+  python -m bench probe --model fru --task adding --preset --probes training-length --seeds 5
 """
 FIRST, LAST = 0, -1  # in a gradient-flow curve: the last step of the sequence, the first
 
@@ -26,7 +28,11 @@ def probe(
     model: Model,
     task: Annotated[str, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = "copy",
     probes: Annotated[
-        str | None, typer.Option(help="gradient-flow, dependency-length, length-extrapolation.", show_default="all")
+        str | None,
+        typer.Option(
+            help="gradient-flow, dependency-length, length-extrapolation, training-length.",
+            show_default="all but training-length",
+        ),
     ] = None,
     lengths: Annotated[
         str | None, typer.Option(help="Of gradient flow, with commas.", show_default="128,256,…,8192")
@@ -38,13 +44,14 @@ def probe(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be given many times.")
     ] = None,
     preset: Annotated[bool, typer.Option("--preset", help="Start from what `bench tune --save-preset` found.")] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant, for dependency length.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each training, for dependency and training length.")] = 1,
     accelerator: Annotated[str, typer.Option(help="Lightning's, for training: auto, cpu, gpu, …")] = "auto",
     data_dir: DataDir = None,
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Look into an architecture: how gradients flow, how long a dependency it learns, how it does on longer sequences.
+    """Look into an architecture: how gradients flow, how long a dependency it learns, how it does on longer sequences,
+    how much training it needs.
 
     It trains as the suite does, uses runs that are recorded, and keeps what it finds with them: asked for again, it is
     shown, not measured again. No probe reads a test split.
@@ -77,9 +84,9 @@ def probe(
 
 
 def _wanted(probes: str | None) -> list[str]:
-    from bench.probe import PROBES
+    from bench.probe import PROBES, UNLESS_ASKED
 
-    wanted = [name.strip() for name in probes.split(",")] if probes else list(PROBES)
+    wanted = [name.strip() for name in probes.split(",")] if probes else list(UNLESS_ASKED)
     for name in wanted:
         if name not in PROBES:
             raise unknown("probe", name, PROBES)
@@ -116,6 +123,7 @@ def _show(document: dict[str, Any]) -> None:
         "gradient-flow": _show_flow,
         "dependency-length": _show_dependency,
         "length-extrapolation": _show_extrapolation,
+        "training-length": _show_training,
     }
     print(f"{document['model']} ({document['wrapper']}) on {document['task']}, run {document['run_id']}")
     for data in document["probes"]:
@@ -147,6 +155,14 @@ def _show_extrapolation(data: dict[str, Any]) -> None:
     columns = {"T": number("length"), "×": field("factor"), data["metric"]: number("value", ".4f"),
                "utility": number("utility", ".3f")}  # fmt: skip
     print_table(data["lengths"], columns)
+
+
+def _show_training(data: dict[str, Any]) -> None:
+    factor = data["solved_at"]
+    print(f"Training length of {data['task']}: {f'solved at × {factor}' if factor else 'not solved'}")
+    columns = {"×": field("factor"), "training": field("training"), "seconds": number("seconds", ",.0f"),
+               "utility": number("utility", ".3f"), "solved": lambda row: "yes" if row["solved"] else "no"}  # fmt: skip
+    print_table(data["rungs"], columns)
 
 
 def _scientific(name: str, part: Any = None) -> Any:

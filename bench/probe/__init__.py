@@ -39,15 +39,27 @@ which `note` explains.
      "lengths": [{"length": 120, "factor": 1, "value": 0.99, "utility": 0.98}, …],
      "trained_again": false}
 
+**training-length**: how many times the suite's training it needs until it solves the task.
+
+    {"probe": "training-length", "task": "adding-200", "threshold": 0.9, "seeds": [0, 1, 2, 3, 4],
+     "rungs": [                           up to the first that is solved, or eight times the training
+       {"factor": 1, "training": "3000 steps", "seconds": 15.2, "utility": 0.01, "solved": false, "run_ids": ["…"]}],
+     "solved_at": 2}                      null where none is solved
+
+`seconds` is the mean over seeds of a training's duration, on whichever machines made the runs.
+
 `trained_again` says that the run was recorded on another machine, so that the network is one of the same settings and
 seed, trained where it was probed.
 
 No probe reads a test split: the samples are drawn afresh with a seed of the task's own, or are the first of the
-validation split where a task can't be drawn. Dependency length uses the recorded results of runs. Where a run has
-several events of one probe and the same question (lengths, samples, seeds, …), the last one counts.
+validation split where a task can't be drawn. Dependency length and training length use the recorded results of runs.
+Where a run has several events of one probe and the same question (lengths, samples, seeds, …), the last one counts.
 """
 
 GRADIENT_FLOW = "gradient-flow"
 DEPENDENCY_LENGTH = "dependency-length"
 LENGTH_EXTRAPOLATION = "length-extrapolation"
-PROBES = (GRADIENT_FLOW, DEPENDENCY_LENGTH, LENGTH_EXTRAPOLATION)
+TRAINING_LENGTH = "training-length"
+PROBES = (GRADIENT_FLOW, DEPENDENCY_LENGTH, LENGTH_EXTRAPOLATION, TRAINING_LENGTH)
+UNLESS_ASKED = PROBES[:-1]
+"""Training length may take fifteen trainings of every seed."""

@@ -1,15 +1,12 @@
 """Dependency length: the longest variant of a task family that an architecture still solves, in the same training."""
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
-from bench.ranking import score
+from bench.probe.rungs import reached
 from bench.registry import FoundTask
 from bench.request import RunRequest
 from db.schema import Run
-
-THRESHOLD = 0.9  # of the way from the trivial predictor to a solved task
 
 
 def ladder(task: FoundTask) -> list[FoundTask]:
@@ -19,16 +16,9 @@ def ladder(task: FoundTask) -> list[FoundTask]:
 
 
 def rung(requests: Sequence[RunRequest], runs: Sequence[Run]) -> dict[str, Any]:
-    """One variant: the mean utility over its seeds."""
-    mean = fmean(score(run) for run in runs) / 100
+    """One variant, and what was reached there."""
     spec = requests[0].spec
-    return {
-        "task": spec.name,
-        "length": spec.seq_len,
-        "utility": mean,
-        "solved": mean >= THRESHOLD,
-        "run_ids": [run.run_id for run in runs],
-    }
+    return {"task": spec.name, "length": spec.seq_len, **reached(runs)}
 
 
 def ends(rungs: Sequence[dict[str, Any]]) -> dict[str, int | None]:

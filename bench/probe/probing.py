@@ -9,10 +9,11 @@ import torch
 from bench.cells import CellListener, carry_out
 from bench.errors import RequestError
 from bench.presets import load
-from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, dependency
+from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH, dependency, training
 from bench.probe.extrapolation import extrapolate
 from bench.probe.gradient_flow import measure
 from bench.probe.networks import AGAIN, train_again, trained_network, untrained_network, weights_of
+from bench.probe.rungs import THRESHOLD
 from bench.registry import FoundModel, FoundTask, find_task
 from bench.request import Execution, RunRequest, SettingFlags, build_request, word
 from bench.suites import Suite
@@ -29,6 +30,7 @@ REASONS = {
     GRADIENT_FLOW: "gradients over time",
     DEPENDENCY_LENGTH: "the longest variant that is solved",
     LENGTH_EXTRAPOLATION: "longer sequences than trained on",
+    TRAINING_LENGTH: "the training after which it is solved",
 }
 
 Teller = Callable[[str], None]
@@ -65,6 +67,9 @@ class Probing:
             flags = replace(flags, preset=load(build_request(self.model, self.task, flags, seed=0)))
         return build_request(self.model, task, flags, seed=0)
 
+    def with_seeds(self, request: RunRequest) -> list[RunRequest]:
+        return [replace(request, seed=seed) for seed in range(self.seeds)]
+
 
 def as_in(suite: Suite, task: FoundTask, flags: SettingFlags) -> SettingFlags:
     """The flags over the training that a suite gives to a task of the family, where it has one."""
@@ -97,6 +102,7 @@ class Prober:
             GRADIENT_FLOW: self.gradient_flow,
             DEPENDENCY_LENGTH: self.dependency_length,
             LENGTH_EXTRAPOLATION: self.length_extrapolation,
+            TRAINING_LENGTH: self.training_length,
         }[probe]
         return find()
 
@@ -155,17 +161,31 @@ class Prober:
         _resizable(probing.task.build(with_tests=False))
         rungs: list[dict[str, Any]] = []
         for variant in dependency.ladder(probing.task):
-            first = probing.request(variant)
-            requests = [replace(first, seed=seed) for seed in range(probing.seeds)]
+            requests = probing.with_seeds(probing.request(variant))
             rungs.append(dependency.rung(requests, self.recorded(requests)))
             if not rungs[-1]["solved"]:
                 break
         (run,) = self.recorded([probing.run])
         question = {
-            "probe": DEPENDENCY_LENGTH, "family": probing.task.family, "threshold": dependency.THRESHOLD,
+            "probe": DEPENDENCY_LENGTH, "family": probing.task.family, "threshold": THRESHOLD,
             "seeds": list(range(probing.seeds)), "training": probing.run.settings.training.length, "rungs": rungs,
         }  # fmt: skip
         return self._known(run, question) or self._keep(run, question | dependency.ends(rungs))
+
+    def training_length(self) -> dict[str, Any]:
+        probing, rungs = self.probing, list[dict[str, Any]]()
+        for factor in training.FACTORS:
+            flags = training.longer(probing.flags, probing.run.settings.training, factor)
+            requests = probing.with_seeds(replace(probing, flags=flags).run)
+            rungs.append(training.rung(factor, requests[0].settings.training, self.recorded(requests)))
+            if rungs[-1]["solved"]:
+                break
+        (run,) = self.recorded([probing.run])
+        question = {
+            "probe": TRAINING_LENGTH, "task": run.task, "threshold": THRESHOLD, "seeds": list(range(probing.seeds)),
+            "rungs": rungs,
+        }  # fmt: skip
+        return self._known(run, question) or self._keep(run, question | training.ends(rungs))
 
     def _lengths(self, task: SequenceDataModule) -> list[int]:
         """Raises RequestError: the task can't be drawn at a length that was asked for."""
