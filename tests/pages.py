@@ -135,3 +135,11 @@ def probes(run_id: str) -> Iterator[Mapping[str, Any]]:
         "lengths": [{"length": 120, "factor": 1, "value": 0.99, "utility": 0.98},
                     {"length": 240, "factor": 2, "value": 0.61, "utility": 0.55}],
     }  # fmt: skip
+    yield {
+        "probe": "training-length", "task": "copy-100", "threshold": 0.9, "seeds": [0, 1],
+        "rungs": [{"factor": 1, "training": "3000 steps", "seconds": 15.2, "utility": 0.1, "solved": False,
+                   "run_ids": [run_id]},
+                  {"factor": 2, "training": "6000 steps", "seconds": 30.9, "utility": 0.95, "solved": True,
+                   "run_ids": []}],
+        "solved_at": 2,
+    }  # fmt: skip

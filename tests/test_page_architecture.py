@@ -8,6 +8,7 @@ import pytest
 import bench.presets
 from bench.board import suite_board
 from bench.errors import RequestError
+from bench.probe import PROBES
 from bench.ranking import leaderboard
 from bench.registry import find_model, model_names
 from bench.suites import find_suite
@@ -110,13 +111,17 @@ def test_probes(tmp_path: Path) -> None:
     assert rungs["solved"].tolist() == ["yes", "no"]
     longer = next(each.value for each in app.table if "accuracy" in each.value.columns)
     assert longer["accuracy"].tolist() == ["0.9900", "0.6100"]
-    assert len(app.get("vega_lite_chart")) == 4
+    assert "Solved: **after 2 × the suite's training** (copy-100, seeds 0, 1)" in page
+    trainings = next(each.value for each in app.table if {"training", "solved"} <= set(each.value.columns))
+    assert [each.replace("\\", "") for each in trainings["training"]] == ["3000 steps (× 1)", "6000 steps (× 2)"]
+    assert trainings["seconds"].tolist() == ["15", "31"]
+    assert len(app.get("vega_lite_chart")) == 5
 
 
 def test_searches_that_train_for_longer_stand_beside_the_others(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     run = store.record(one_run(budget="10k"))
-    _, search, _ = probes(run.run_id)
+    _, search, *_ = probes(run.run_id)
     for training in ("3000 steps", "30000 steps"):
         store.add_event(run, "probe", "", dict(search) | {"training": training})
     app = open_page("architecture", tmp_path / "board.sqlite", name="fru")
@@ -128,7 +133,7 @@ def test_searches_that_train_for_longer_stand_beside_the_others(tmp_path: Path) 
 def test_a_probe_of_what_exploded_or_has_no_state(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     run = store.record(one_run())
-    flow, _, longer = probes(run.run_id)
+    flow, _, longer, _ = probes(run.run_id)
     missing = {"input": [None] * 9, "initial_state": None, "state_gain": None, "bounds": None}
     gain = {"state_gain": {"low": None, "mean": None, "high": None}, "input": None}
     flow = dict(flow) | {"measured": [flow["measured"][0] | missing, flow["measured"][1] | gain]}
@@ -147,11 +152,11 @@ def test_a_probe_of_what_exploded_or_has_no_state(tmp_path: Path) -> None:
 def test_a_probe_in_another_form_is_shown_as_stored(tmp_path: Path, broken: dict[str, Any]) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     run = store.record(one_run())
-    for kind in ("gradient-flow", "dependency-length", "length-extrapolation"):
+    for kind in PROBES:
         store.add_event(run, "probe", "", {"probe": kind, **broken})
     app = open_page("architecture", tmp_path / "board.sqlite", name="fru")
-    assert len([each for each in app.warning if "in another form" in each.value]) == 3
-    assert len(app.json) == 3
+    assert len([each for each in app.warning if "in another form" in each.value]) == len(PROBES)
+    assert len(app.json) == len(PROBES)
 
 
 def test_an_architecture_that_is_not_in_the_code(small_db: Path) -> None:

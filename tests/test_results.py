@@ -16,6 +16,8 @@ from bench.results.tables import TABLES, render
 from bench.suites import SUITES, Suite, steps
 from db.store import Store
 from tests.conftest import Bench
+from tests.pages import probes
+from tests.published import suite_run
 
 DOCUMENT = """# Title
 
@@ -102,6 +104,17 @@ def test_a_withdrawn_run_is_in_no_table(board: Bench, tmp_path: Path) -> None:
         store.add_event(run, "retracted", "a test")
     for words in (["gradient-flow", "digits"], ["board", "toy-v1", "10k"], ["times", "toy-v1", "10k"]):
         assert render(store, words).startswith("*No runs yet:* `python -m bench ")
+
+
+def test_what_the_searches_of_probes_found(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    run = store.record(suite_run("gru", "copy-100"))
+    for data in probes(run.run_id):
+        store.add_event(run, "probe", "a test", dict(data))
+    tables = {words: render(store, words.split()) for words in ("training-length copy-100", "dependency-length copy")}
+    assert tables["training-length copy-100"].endswith("| 3000 steps | 0.10 | 0.95 | – | – | × 2 | 31 | 2 |")
+    assert tables["dependency-length copy"].endswith("| 120 | 220 | 0.31 | 3000 steps | 1 |")
+    assert render(store, ["training-length", "digits"]).startswith("*No runs yet:*")
 
 
 def test_a_wrong_marker_is_named_with_its_line(document: Path, tmp_path: Path) -> None:

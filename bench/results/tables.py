@@ -6,7 +6,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench.board_formats import rank_text
-from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
+from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH
+from bench.probe.training import FACTORS
 from bench.reproduce.fru_paper import Cell, cells, recorded
 from bench.results.figures import link
 from bench.results.markers import looked_up
@@ -187,6 +188,21 @@ def length_extrapolation(store: Store, task: str) -> str:
     return _table(rows, probe_command(task))
 
 
+def training_length(store: Store, task: str) -> str:
+    """Utility after once to eight times the suite's training, until the task is solved; seconds of the last of them."""
+    rows = []
+    for run, data in probes(store, TRAINING_LENGTH):
+        if data["task"] == task:
+            reached = {each["factor"]: each for each in data["rungs"]}
+            rows.append(
+                {"architecture": name_of(run), "once": data["rungs"][0]["training"]}
+                | {f"× {factor}": _number(reached.get(factor, {}).get("utility"), ".2f") for factor in FACTORS}
+                | {"solved": f"× {data['solved_at']}" if data["solved_at"] else "no"}
+                | {"seconds": f"{data['rungs'][-1]['seconds']:,.0f}", "seeds": str(len(data["seeds"]))}
+            )
+    return _table(rows, f"{probe_command(task)} --preset --probes {TRAINING_LENGTH} --seeds 5")
+
+
 Table = Callable[..., str]
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     "board": (board, ("SUITE", "TIER")),
@@ -198,6 +214,7 @@ TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     GRADIENT_FLOW: (gradient_flow, ("TASK",)),
     DEPENDENCY_LENGTH: (dependency_length, ("FAMILY",)),
     LENGTH_EXTRAPOLATION: (length_extrapolation, ("TASK",)),
+    TRAINING_LENGTH: (training_length, ("TASK",)),
 }
 """Name → the table and what it takes."""
 

@@ -6,10 +6,10 @@ from typing import Any
 import streamlit as st
 
 from bench.names import numerically
-from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
+from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH
 from bench.registry import FoundModel
 from db.schema import Event, Run
-from leaderboard_app.architecture import gradient_flow, solved_lengths
+from leaderboard_app.architecture import gradient_flow, solved_lengths, training_length
 from leaderboard_app.tables import link
 from leaderboard_app.text import plain
 
@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[str, Callable[[Data], None]]] = {
     GRADIENT_FLOW: ("How gradients flow", gradient_flow.show),
     DEPENDENCY_LENGTH: ("The longest dependency it learns", solved_lengths.show_dependency),
     LENGTH_EXTRAPOLATION: ("Longer sequences than it was trained on", solved_lengths.show_extrapolation),
+    TRAINING_LENGTH: ("The training that it needs", training_length.show),
 }
 
 

@@ -13,6 +13,7 @@ from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain
 
 HEIGHT = 240
+STEPS, SOLVED = "steps of a sequence", "way to a solved task"
 
 
 def show_dependency(data: Mapping[str, Any]) -> None:
@@ -24,12 +25,12 @@ def show_dependency(data: Mapping[str, Any]) -> None:
     st.markdown(f"Solved: {solved}{end} ({trained}).")
     points = pd.DataFrame([{"length": rung["length"], "value": rung["utility"]} for rung in rungs])
     described = "Way to a solved task against the number of steps"
-    st.altair_chart(_chart(points, "way to a solved task", data["threshold"]), width="stretch", alt=described)
+    st.altair_chart(chart(points, STEPS, SOLVED, data["threshold"]), width="stretch", alt=described)
     rows = [
         {
             "task": link(rung["task"], "task", name=rung["task"]),
             "steps": count_text(rung["length"]),
-            "way to a solved task": f"{rung['utility']:.2f}",
+            SOLVED: f"{rung['utility']:.2f}",
             "solved": "yes" if rung["solved"] else "no",
             "runs": ", ".join(link(str(each)[:8], "run", id=str(each)) for each in rung.get("run_ids", ())) or NONE,
         }
@@ -46,21 +47,24 @@ def show_extrapolation(data: Mapping[str, Any]) -> None:
     if points.empty:
         st.caption("Its answers were not finite.")
     else:
-        st.altair_chart(_chart(points, metric), width="stretch", alt=described)
+        st.altair_chart(chart(points, STEPS, metric), width="stretch", alt=described)
     rows = [
         {
             "steps": f"{count_text(each['length'])} ({each['factor']} × the training length)",
             plain(metric): metric_text(metric, each["value"]),
-            "way to a solved task": NONE if each["utility"] is None else f"{each['utility']:.2f}",
+            SOLVED: NONE if each["utility"] is None else f"{each['utility']:.2f}",
         }
         for each in lengths
     ]
     table(rows, alt=described)
 
 
-def _chart(points: pd.DataFrame, title: str, threshold: float | None = None) -> alt.LayerChart | alt.FacetChart:
-    x = alt.X("length:Q", title="steps of a sequence", scale=alt.Scale(type="log", nice=False, padding=15))
-    base = alt.Chart(points).encode(x=x, y=alt.Y("value:Q", title=title), tooltip=["length", "value"])
+def chart(
+    points: pd.DataFrame, across: str, up: str, threshold: float | None = None
+) -> alt.LayerChart | alt.FacetChart:
+    """A line through the values of columns `length` and `value`, with these titles, and one at a threshold."""
+    x = alt.X("length:Q", title=across, scale=alt.Scale(type="log", nice=False, padding=15))
+    base = alt.Chart(points).encode(x=x, y=alt.Y("value:Q", title=up), tooltip=["length", "value"])
     line = base.mark_line(point=alt.OverlayMarkDef(size=60), color=COLOURS[0], strokeWidth=2)
     layers = [line]
     if threshold is not None:
