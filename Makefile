@@ -13,9 +13,10 @@ demo: $(VENV)/.app  ## Install, train the FRU on real digits, show the board.
 	$(BIN)/python -m bench run --model fru
 	$(BIN)/python -m bench leaderboard
 
+# Files are not reordered: by their numbers of tests, those with few and long ones would come last, on one process.
 test: $(VENV)/.dev  ## Run the linters, the type checker and the suite (all but the tests marked slow) in two processes.
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/.dev  ## Run the tests marked slow.
 	$(BIN)/python -m pytest -m slow

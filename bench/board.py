@@ -6,6 +6,7 @@ from functools import partial
 from bench.entries import entries_of
 from bench.errors import RequestError
 from bench.ranking import Board, Contest, InTier, Row, leaderboard, rank
+from bench.ranking.cells import Cells, cells, results
 from bench.suites import Suite
 from db.schema import Run
 from db.standing import Standing
@@ -28,6 +29,16 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
         return rank(counted, list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing))
     except ValueError as error:
         raise RequestError(f"{suite.name} can't be ranked: {error} Or retract those that no longer count.") from error
+
+
+def suite_cells(counted: Iterable[Run], standing: Standing, suite: Suite) -> tuple[Cells, tuple[str, ...]]:
+    """The scores of a suite's entries of all tiers, complete or not, and the tasks in the order of the columns.
+
+    Raises:
+        ValueError: a seed has two results in a cell.
+    """
+    tasks = tuple(sorted(suite.tasks))
+    return cells(results(counted, tasks, standing.rungs, partial(entries_of, suite, standing)), tasks), tasks
 
 
 def task_rows(store: Store, task: str | None = None) -> list[Row]:

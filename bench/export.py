@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import Any
 from bench.board import suite_board
 from bench.entries import entries_of
 from bench.files import write_whole
+from bench.probe import DEPENDENCY_LENGTH
 from bench.published import RANKING, import_files, read_file
 from bench.ranking.cells import EntryKey
 from bench.reproduce import fru_paper
@@ -28,17 +29,20 @@ DECIMALS = 6  # of the numbers of a ranking
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
     """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
 
-    The cells of a paper that `bench reproduce` ran at its length have files too. Left out are runs that have not
-    ended, all others that belong to no suite or tier, and those of a model file by its path.
+    The cells of a paper that `bench reproduce` ran at its length have files too, and so have the other runs that tell
+    how long a dependency an entry learns. Left out are runs that have not ended, all others that belong to no suite or
+    tier, and those of a model file by its path.
 
     Returns:
-        The files of the entries and cells.
+        The files.
 
     Raises:
         DamagedError: a file that is there can't be read.
     """
+    files = [*_entries(store, model), *_cells(store, model)]
+    files += _rungs(store, [run for _, runs in files for run in runs])
     paths = []
-    for file, runs in (*_entries(store, model), *_cells(store, model)):
+    for file, runs in files:
         path = folder / file
         records = {record.run.run_id: record for record in read_file(path)} if path.exists() else {}
         for run in runs:
@@ -72,10 +76,23 @@ def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]
 def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
     """The file of each cell of the FRU paper, by each protocol, and its runs."""
     for cell in fru_paper.cells():
-        for protocol in fru_paper.PROTOCOLS:
+        for protocol in cell.protocols:
             runs = fru_paper.recorded(cell, protocol, store)
             if runs and model in (None, cell.model):
                 yield Path(fru_paper.NAME, cell.task, f"{cell.stem}-{protocol}.json"), runs
+
+
+def _rungs(store: Store, published: Iterable[Run]) -> Iterator[tuple[Path, list[Run]]]:
+    """The files of searches for the longest dependency, and their runs that are in no other file."""
+    known = {run.run_id: run for run in published}
+    groups: defaultdict[Path, list[Run]] = defaultdict(list)
+    for event in store.events():
+        if event.run_id in known and event.kind == "probe" and event.data["probe"] == DEPENDENCY_LENGTH:
+            run, rungs = known[event.run_id], event.data["rungs"]
+            path = Path(DEPENDENCY_LENGTH, event.data["family"], f"{run.model}-{run.wrapper}-{run.budget}.json")
+            others = [run_id for rung in rungs for run_id in rung["run_ids"] if run_id not in known]
+            groups[path] += filter(None, map(store.result, others))
+    yield from ((path, runs) for path, runs in groups.items() if runs)
 
 
 def _file_stem(entry: EntryKey) -> str:

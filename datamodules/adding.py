@@ -26,7 +26,8 @@ class Adding(GeneratedTask):
     """Add the two marked numbers."""
 
     length: int
-    variants = {f"adding-{length}": {"length": length} for length in (200, 400, 2_000, 5_000)}
+    # The first is what `adding` stands for; the last three are for those that don't learn even that.
+    variants = {f"adding-{length}": {"length": length} for length in (200, 400, 2_000, 5_000, 25, 50, 100)}
     tiny = {"length": 10}
 
     def describe(self) -> TaskSpec:

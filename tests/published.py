@@ -17,7 +17,7 @@ def suite_run(model: str = "fru", task: str = "digits", seed: int = 0, **changes
     """A run of quick-v1 at 10k that has the id of what it is."""
     values: dict[str, Any] = {"model": model, "task": task, "seed": seed, "budget": "10k", "protocol": 1,
                               "wrapper": "plain", "task_version": 1,
-                              "config": {"training": dict(QUICK.tasks[task])}} | changes  # fmt: skip
+                              "config": {"training": dict(QUICK.tasks.get(task, {}))}} | changes  # fmt: skip
     return make_run(run_id(values), **values)
 
 

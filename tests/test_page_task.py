@@ -168,7 +168,7 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
 
 def test_a_name_that_does_not_exist(small_db: Path) -> None:
     app = open_page("task", small_db, name="diggits")
-    assert "No task named 'diggits'. Did you mean 'digits'? Tasks: adding-200" in app.error[0].value.replace("\\", "")
+    assert "No task named 'diggits'. Did you mean 'digits'? Tasks: adding-100" in app.error[0].value.replace("\\", "")
     assert app.title[0].value == "Tasks"
     wrong = open_page("task", small_db, name="digits", tier="1G")
     assert "No parameter tier named '1G'" in wrong.error[0].value.replace("\\", "")

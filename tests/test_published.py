@@ -11,6 +11,7 @@ import pytest
 
 import leaderboard_app.server
 from bench.export import RANKING, rankings
+from bench.probe import DEPENDENCY_LENGTH
 from bench.published import PUBLISHED, entry_files
 from bench.registry import model_names
 from db.record import DamagedError, Record, from_text, to_text
@@ -175,6 +176,18 @@ def test_what_belongs_to_no_board_is_left_out(bench: Bench, tmp_path: Path) -> N
     assert [run.run.seed for run in from_text(Path(plain).read_text())] == [0, 1]
     assert [run.run.seed for run in from_text(Path(tuned).read_text())] == [5]
     assert Path(tuned).name.startswith("gru-plain-defaults-")
+
+
+def test_the_runs_of_a_search_for_the_longest_dependency_come_with_it(bench: Bench, tmp_path: Path) -> None:
+    store = Store(str(bench.db))
+    own, short, _ = (store.record(suite_run("gru", task)) for task in ("copy-100", "copy-10", "copy-25"))
+    rungs = [{"run_ids": [run.run_id]} for run in (short, own, suite_run("gru", "copy-50"))]
+    store.add_event(own, "probe", "as a test has it", {"probe": DEPENDENCY_LENGTH, "family": "copy", "rungs": rungs})
+    bench("db", "export", str(tmp_path / "out"))
+    files = {str(path.relative_to(tmp_path / "out")): path for path in entry_files(tmp_path / "out")}
+    assert files.keys() == {"dependency-length/copy/gru-plain-10k.json", "quick-v1/10k/gru-plain-defaults.json"}
+    (record,) = from_text(files["dependency-length/copy/gru-plain-10k.json"].read_text())
+    assert record.run.run_id == short.run_id
 
 
 def test_exporting_again_changes_nothing_and_drops_nothing(visitor: Bench, folder: Path) -> None:

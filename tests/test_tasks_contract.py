@@ -18,7 +18,8 @@ from models._wrappers import Plain
 from models.gru import GRU
 
 EXPECTED = {
-    "adding-200", "adding-400", "adding-2000", "adding-5000", "copy-100", "copy-200", "copy-1000", "copy-2000",
+    "adding-25", "adding-50", "adding-100", "adding-200", "adding-400", "adding-2000", "adding-5000",
+    "copy-10", "copy-25", "copy-50", "copy-100", "copy-200", "copy-1000", "copy-2000",
     "selective-copy-200", "selective-copy-1000", "temporal-order-100", "temporal-order-500", "parity-40", "parity-200",
     "mqar-64-4", "mqar-128-8", "mqar-256-16", "mix-sin", "mix-poly-5", "mix-poly-10", "mix-poly-15", "smnist",
     "psmnist", "psmnist-bitrev", "fashion", "pfashion", "scifar", "scifar-grey", "ncifar", "imdb", "imdb-byte",

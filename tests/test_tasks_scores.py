@@ -81,6 +81,7 @@ def mean_curve(x: Tensor, lengths: Tensor | None) -> Tensor:
 TRIVIAL: dict[str, Predict] = {
     "adding-200": lambda x, lengths: torch.ones(len(x), 1),
     "adding-2000": lambda x, lengths: torch.ones(len(x), 1),
+    "copy-10": guess_symbols,
     "copy-100": guess_symbols,
     "selective-copy-200": guess_symbols,
     "temporal-order-100": constant(2),
@@ -179,8 +180,10 @@ def evaluate_text(text: str) -> int:
 
 
 PERFECT: dict[str, Predict] = {
+    "adding-25": marked_sum,
     "adding-200": marked_sum,
     "adding-5000": marked_sum,
+    "copy-10": symbols_last,
     "copy-100": symbols_last,
     "copy-2000": symbols_last,
     "selective-copy-200": symbols_last,

@@ -73,7 +73,7 @@ def export(
     if as_json:
         print_json(paths)
     else:
-        print(f"{len(paths)} entries in {folder}. `git diff` shows what is new.")
+        print(f"{len(paths)} files in {folder}. `git diff` shows what is new.")
 
 
 def _tell(outcome: "FileOutcome") -> None:

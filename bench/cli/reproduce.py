@@ -15,6 +15,8 @@ EPILOG = """Examples:
   python -m bench reproduce fru-paper --only mix-sin
 
   python -m bench reproduce fru-paper --models fru,lstm --protocol ours --seeds 3 --time-limit 2h
+
+  python -m bench reproduce fru-paper --only fashion --models fru --seeds 1
 """
 SEEDS = {"ours": 3, "authors": 1}
 LONG = "*"  # marks a row that was not trained as long as the paper says
@@ -22,7 +24,12 @@ LONG = "*"  # marks a row that was not trained as long as the paper says
 
 def reproduce(
     paper: Annotated[Literal["fru-paper"], typer.Argument(help="The paper whose protocol is run.")],
-    only: Annotated[str | None, typer.Option(help="Tasks of the paper, with commas.", show_default="all")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks of the paper, with commas; or fashion, in place of smnist.", show_default="all of the paper"
+        ),
+    ] = None,
     models: Annotated[str | None, typer.Option(help="fru, sru, lstm, rnn.", show_default="all")] = None,
     protocol: Annotated[
         Literal["ours", "authors", "both"],
@@ -46,10 +53,10 @@ def reproduce(
 
     limit, store = seconds(time_limit), open_store(db)
     protocols = PROTOCOLS if protocol == "both" else (protocol,)
-    entries = [
-        Entry(cell, {name: requests(cell, name, seeds or SEEDS[name], epochs) for name in protocols})
-        for cell in chosen(_words(only), _words(models))
-    ]
+    entries = []
+    for cell in chosen(_words(only), _words(models), protocols):
+        by = [name for name in protocols if name in cell.protocols]
+        entries.append(Entry(cell, {name: requests(cell, name, seeds or SEEDS[name], epochs) for name in by}))
     todo = [run for entry in entries for runs in entry.runs.values() for run in runs]
     todo, skipped = available(todo, store, data_dir)
     execution = Execution(data_dir=data_dir, resume=True)

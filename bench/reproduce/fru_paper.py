@@ -3,6 +3,8 @@
 `fru_paper.csv` has their cells: task, architecture, training and sizes (github.com/limbo018/FRU, `test/*/*.json`; an
 empty clip is none). `fru_paper_published.csv` has what the paper reports, each number with the place where it was read;
 a number that nobody has read is not there. docs/reproduce.md says how each protocol trains and what differs.
+
+A stand-in is other data of the same form as a task of the paper, with that task's settings.
 """
 
 import csv
@@ -28,6 +30,8 @@ CODE = "https://github.com/limbo018/FRU"
 TRIES = "The authors write that where a model did not converge they tried three times and reported the best."
 UNREAD = "not read: the paper's text could not be had where this was written"
 PROTOCOLS = ("ours", "authors")
+STAND_INS = {"fashion": "smnist"}
+"""Task → the one of the paper in whose place it can be run, by our protocol."""
 MOST_SEEDS = 20  # of a cell that are looked for
 FOLDER = Path(__file__).parent
 
@@ -61,6 +65,10 @@ class Cell:
     @property
     def epochs(self) -> int:
         return int(self.row["epochs"])
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return ("ours",) if self.task in STAND_INS else PROTOCOLS
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -96,7 +104,8 @@ class Cell:
                     value = float(row["value"]) if row["value"] else None
                     params = int(row["params"]) if row["params"] else None
                     return {"value": value, "params": params, "source": row["source"], "reason": None}
-        return {"value": None, "params": None, "source": None, "reason": UNREAD}
+        reason = UNREAD if self.task not in STAND_INS else f"the paper has {STAND_INS[self.task]}, not {self.task}"
+        return {"value": None, "params": None, "source": None, "reason": reason}
 
     def params_by_authors_code(self, inputs: int, outputs: int, vocabulary: int) -> int:
         """Trainable numbers as the shapes in their code have them, readout and embedding with it.
@@ -117,17 +126,22 @@ class Cell:
 
 
 def cells() -> list[Cell]:
+    """The paper's, then the stand-ins'."""
     with (FOLDER / "fru_paper.csv").open(newline="") as file:
-        return [Cell(row) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    instead = [
+        row | {"task": task} for task, paper_task in STAND_INS.items() for row in rows if row["task"] == paper_task
+    ]
+    return [Cell(row) for row in rows + instead]
 
 
-def chosen(tasks: Sequence[str], models: Sequence[str]) -> list[Cell]:
-    """The cells of some tasks and architectures; of all where none is named.
+def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]) -> list[Cell]:
+    """The cells of some tasks and architectures; of all where none is named, but stand-ins.
 
     Raises:
-        RequestError: the paper has no such task or architecture.
+        RequestError: the paper has no such task or architecture, or a stand-in no such protocol.
     """
-    every = cells()
+    every = [cell for cell in cells() if {*cell.protocols} & {*protocols}]
     for what, names, legal in (
         ("task of the paper", tasks, {cell.task for cell in every}),
         ("model of the paper", models, {cell.model for cell in every}),
@@ -135,7 +149,8 @@ def chosen(tasks: Sequence[str], models: Sequence[str]) -> list[Cell]:
         for name in names:
             if name not in legal:
                 raise unknown(what, name, legal)
-    return [cell for cell in every if cell.task in (tasks or [cell.task]) and cell.model in (models or [cell.model])]
+    wanted = tasks or {cell.task for cell in every} - STAND_INS.keys()
+    return [cell for cell in every if cell.task in wanted and cell.model in (models or [cell.model])]
 
 
 class AuthorsRequest(RunRequest):
@@ -155,7 +170,7 @@ def requests(cell: Cell, protocol: str, seeds: int, epochs: int | None) -> list[
     """The runs of a cell.
 
     Args:
-        protocol: "ours" or "authors".
+        protocol: one of the cell's.
         epochs: in place of the paper's.
     """
     task = find_task(cell.task) if protocol == "ours" else FoundTask(FOUND[cell.task], f"{cell.task}{SUFFIX}")

@@ -10,6 +10,7 @@ from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION
 from bench.reproduce.fru_paper import Cell, cells, recorded
 from bench.results.figures import link
 from bench.results.markers import looked_up
+from bench.results.rivals import rivals
 from bench.results.source import (
     board_rows,
     counted,
@@ -68,6 +69,21 @@ def board(store: Store, suite: str, tier: str) -> str:
     return f"{table}\n\n{sentence}" if rows else sentence
 
 
+def against(store: Store, suite: str, tier: str, model: str) -> str:
+    """By how much the others score higher than an architecture's best entry, and whether they are told apart."""
+    found = rivals(store, suite, tier, model)
+    rows = [
+        {
+            "architecture": entry_label(row),
+            f"above {model}": f"{rival.above.score:+.1f}",
+            "95%": NONE if rival.above.low is None else f"{rival.above.low:+.1f} to {rival.above.high:+.1f}",
+            f"p, of {len(found)}": "< 0.001" if rival.p < 0.001 else f"{rival.p:.3f}",
+        }
+        for row, rival in found
+    ]
+    return _table(rows, suite_command(suite, tier))
+
+
 def scores(store: Store, suite: str, tier: str) -> str:
     """Mean score and standard deviation over seeds, an entry a row, a task a column."""
     rows = [
@@ -104,7 +120,7 @@ def fru_paper(store: Store) -> str:
     """Published beside measured, of the cells that were run at the paper's length."""
     rows = []
     for cell in cells():
-        by_protocol = {protocol: _of_cell(store, cell, protocol) for protocol in ("authors", "ours")}
+        by_protocol = {protocol: _of_cell(store, cell, protocol) for protocol in cell.protocols}
         if any(by_protocol.values()):
             published = cell.published()
             rows.append({
@@ -112,7 +128,7 @@ def fru_paper(store: Store) -> str:
                 "architecture": cell.name,
                 "metric": next(run for runs in by_protocol.values() for run in runs).metric_name,
                 "published": _number(published["value"], ".4g"),
-                "authors' protocol": _spread(by_protocol["authors"]),
+                "authors' protocol": _spread(by_protocol.get("authors", [])),
                 "our protocol": _spread(by_protocol["ours"]),
                 "parameters": f"{next(run for runs in by_protocol.values() for run in runs).params_total:,}",
             })  # fmt: skip
@@ -144,12 +160,13 @@ def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
 
 
 def dependency_length(store: Store, family: str) -> str:
-    """The longest variant that is solved, and the first that is not."""
+    """The longest variant that is solved, the first that is not, and what was reached there."""
     rows = [
         {
             "architecture": name_of(run),
             "solved up to T": _number(data["longest_solved"], ","),
             "not solved at T": _number(data["first_unsolved"], ","),
+            "utility there": next((f"{rung['utility']:.2f}" for rung in data["rungs"] if not rung["solved"]), NONE),
             "training": data["training"],
             "seeds": str(len(data["seeds"])),
         }
@@ -173,6 +190,7 @@ def length_extrapolation(store: Store, task: str) -> str:
 Table = Callable[..., str]
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     "board": (board, ("SUITE", "TIER")),
+    "against": (against, ("SUITE", "TIER", "MODEL")),
     "scores": (scores, ("SUITE", "TIER")),
     "times": (times, ("SUITE", "TIER")),
     "training-time": (training_time, ("SUITE", "TIER")),

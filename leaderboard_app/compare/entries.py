@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
+from bench.board import suite_cells
 from bench.entries import entries_of
 from bench.ranking import EntryKey
-from bench.ranking.cells import Cells, cells, results
+from bench.ranking.cells import Cells
 from bench.suites import Suite
 from db.schema import OPEN, Run
 from db.standing import Standing
@@ -31,11 +31,11 @@ class Contestants:
 
 def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
     """Raises ValueError: a seed has two results in a cell."""
-    tasks = tuple(sorted(suite.tasks))
     counted = [run for run in runs if run.status != OPEN and run.run_id not in standing.withdrawn]
-    entries, groups = partial(entries_of, suite, standing), defaultdict(list)
+    table, tasks = suite_cells(counted, standing, suite)
+    groups = defaultdict(list)
     for run in counted:
-        for entry in entries(run):
+        for entry in entries_of(suite, standing, run):
             groups[entry, run.task].append(run)
     by_seed = {key: sorted(group, key=lambda run: run.seed) for key, group in groups.items()}
-    return Contestants(cells(results(counted, tasks, standing.rungs, entries), tasks), tasks, by_seed)
+    return Contestants(table, tasks, by_seed)
