@@ -30,8 +30,8 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
     """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
 
     The cells of a paper that `bench reproduce` ran at its length have files too, and so have the other runs that probes
-    made. Left out are runs that have not ended, all others that belong to no suite or tier, and
-    those of a model file by its path.
+    made. Left out are runs that have not ended, all others that belong to no suite or tier, and those of a model file
+    by its path.
 
     Returns:
         The files.

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from bench import ROOT
 
+DIGITS = 9  # of the longest number that is compared as one
+
 
 def stems(folder: str) -> dict[str, Path]:
     """Name → file."""
@@ -15,9 +17,9 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def numerically(name: str) -> list[str | int]:
-    """A key that sorts adding-25 before adding-200."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+def numerically(name: str) -> str:
+    """A key that sorts adding-25 before adding-200, and takes any text that a database may hold."""
+    return re.sub("[0-9]+", lambda digits: digits[0].zfill(DIGITS), name)
 
 
 def families_of(task: str) -> list[str]:

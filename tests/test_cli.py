@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.names import numerically
 from tests.conftest import QUICK, ROOT, Bench
 
 
@@ -94,6 +95,11 @@ def test_models_and_tasks_are_described(bench: Bench) -> None:
         5000,
     ]
     assert (tasks["digits"]["seq_len"], tasks["digits"]["chance"], tasks["digits"]["available"]) == (64, 0.1, True)
+
+
+def test_numbers_in_names_are_compared_as_numbers() -> None:
+    names = ["a", "b-25", "b-25-3", "b-200", f"b-{'9' * 5000}", "³", "٣"]
+    assert sorted(set(names), key=numerically) == names
 
 
 def test_fitted_models(bench: Bench) -> None:
