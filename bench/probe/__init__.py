@@ -60,6 +60,6 @@ GRADIENT_FLOW = "gradient-flow"
 DEPENDENCY_LENGTH = "dependency-length"
 LENGTH_EXTRAPOLATION = "length-extrapolation"
 TRAINING_LENGTH = "training-length"
-PROBES = (GRADIENT_FLOW, DEPENDENCY_LENGTH, LENGTH_EXTRAPOLATION, TRAINING_LENGTH)
-UNLESS_ASKED = PROBES[:-1]
-"""Training length may take fifteen trainings of every seed."""
+UNLESS_ASKED = (GRADIENT_FLOW, DEPENDENCY_LENGTH, LENGTH_EXTRAPOLATION)
+PROBES = (*UNLESS_ASKED, TRAINING_LENGTH)
+"""Training length has to be asked for: it may take fifteen trainings of every seed."""

@@ -174,13 +174,14 @@ class Prober:
 
     def training_length(self) -> dict[str, Any]:
         probing, rungs = self.probing, list[dict[str, Any]]()
+        own = probing.run
         for factor in training.FACTORS:
-            flags = training.longer(probing.flags, probing.run.settings.training, factor)
+            flags = training.longer(probing.flags, own.settings.training, factor)
             requests = probing.with_seeds(replace(probing, flags=flags).run)
             rungs.append(training.rung(factor, requests[0].settings.training, self.recorded(requests)))
             if rungs[-1]["solved"]:
                 break
-        (run,) = self.recorded([probing.run])
+        (run,) = self.recorded([own])
         question = {
             "probe": TRAINING_LENGTH, "task": run.task, "threshold": THRESHOLD, "seeds": list(range(probing.seeds)),
             "rungs": rungs,

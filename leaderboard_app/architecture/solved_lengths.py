@@ -30,13 +30,20 @@ def show_dependency(data: Mapping[str, Any]) -> None:
         {
             "task": link(rung["task"], "task", name=rung["task"]),
             "steps": count_text(rung["length"]),
-            SOLVED: f"{rung['utility']:.2f}",
-            "solved": "yes" if rung["solved"] else "no",
-            "runs": ", ".join(link(str(each)[:8], "run", id=str(each)) for each in rung.get("run_ids", ())) or NONE,
+            **reached(rung),
         }
         for rung in rungs
     ]
     table(rows, alt=described)
+
+
+def reached(rung: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of a rung's row that say what its runs have reached."""
+    return {
+        SOLVED: f"{rung['utility']:.2f}",
+        "solved": "yes" if rung["solved"] else "no",
+        "runs": ", ".join(link(str(each)[:8], "run", id=str(each)) for each in rung.get("run_ids", ())) or NONE,
+    }
 
 
 def show_extrapolation(data: Mapping[str, Any]) -> None:

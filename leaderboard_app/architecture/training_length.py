@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from leaderboard_app.architecture.solved_lengths import SOLVED, chart
-from leaderboard_app.figures import NONE, count_text
-from leaderboard_app.tables import link, table
+from leaderboard_app.architecture.solved_lengths import SOLVED, chart, reached
+from leaderboard_app.figures import count_text
+from leaderboard_app.tables import table
 from leaderboard_app.text import plain
 
 
@@ -26,9 +26,7 @@ def show(data: Mapping[str, Any]) -> None:
         {
             "training": plain(f"{rung['training']} (× {rung['factor']})"),
             "seconds": count_text(round(rung["seconds"])),
-            SOLVED: f"{rung['utility']:.2f}",
-            "solved": "yes" if rung["solved"] else "no",
-            "runs": ", ".join(link(str(each)[:8], "run", id=str(each)) for each in rung["run_ids"]) or NONE,
+            **reached(rung),
         }
         for rung in rungs
     ]
