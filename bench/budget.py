@@ -2,20 +2,13 @@
 
 from typing import Any
 
-from bench.errors import RequestError, unknown
+from bench.errors import RequestError
 from bench.network import count_on_meta
 from bench.settings import Settings
+from bench.tiers import tier_size
 from datamodules._spec import TaskSpec
 from models._base import SequenceModel
 from models._wrappers import Wrapper
-
-TIERS = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
-
-
-def tier_size(budget: str) -> int:
-    if budget not in TIERS:
-        raise unknown("budget", budget, TIERS)
-    return TIERS[budget]
 
 
 def fit(

@@ -4,12 +4,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from bench import budget as budgets
+from bench.budget import fit
 from bench.errors import RequestError
 from bench.names import numerically
 from bench.network import count_on_meta
 from bench.registry import FoundModel, family_names, find_family, find_model, find_task, model_names
 from bench.settings import Settings
+from bench.tiers import tier_size
 from datamodules._base import SequenceDataModule
 from datamodules._spec import TaskSpec
 from models._base import Paper
@@ -21,7 +22,7 @@ def describe_models(task: str, budget: str | None) -> tuple[Rows, list[str]]:
     """A row for each architecture, its parameters counted for a task, and the errors of broken files."""
     spec = find_task(task).build().spec
     if budget is not None:
-        budgets.tier_size(budget)
+        tier_size(budget)
     rows, broken = [], []
     for name in model_names():
         try:
@@ -49,7 +50,7 @@ def _describe_model(found: FoundModel, spec: TaskSpec, budget: str | None) -> di
 def _fitted(found: FoundModel, spec: TaskSpec, budget: str) -> dict[str, Any]:
     cls, wrapper = found.cls, found.cls.wrapper
     try:
-        settings = budgets.fit(cls, wrapper, spec, budget, {})
+        settings = fit(cls, wrapper, spec, budget, {})
     except RequestError as error:
         return {"fitted_params": None, "fitted_config": None, "note": str(error)}
     size = count_on_meta(cls, wrapper, settings, spec).budgeted

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.budget import TIERS
 from bench.bundle import BundleError, read_bundle
 from bench.bundle.archive import identity, read_members, write_members
 from bench.bundle.predictions import compact, read_predictions, write_predictions
 from bench.bundle.schema import Record
 from bench.text import one_line
+from bench.tiers import TIERS
 from db.schema import OPEN, STATUSES
 from tests.conftest import ROOT, Bench
 from tests.hostile import CASES, Members

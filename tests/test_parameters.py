@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench.budget import TIERS, fit
+from bench.budget import fit
 from bench.errors import RequestError
 from bench.network import build, count, count_on_meta, state_bytes
 from bench.registry import find_model, find_task, model_names
 from bench.settings import Settings
+from bench.tiers import TIERS
 from datamodules._spec import TaskSpec, TokenPerStep, Tokens
 from models._base import SequenceModel
 from models._wrappers import WRAPPERS, Plain, Residual, Wrapper

@@ -6,12 +6,10 @@ from statistics import mean, variance
 import numpy as np
 import pytest
 
-from bench.budget import TIERS as BUDGET_TIERS
 from bench.ranking.budget_auc import budget_auc
 from bench.ranking.interval import standard_error, t_interval, task_interval
 from bench.ranking.pareto import on_front
 from bench.ranking.permutation import DRAWS, MOST_DEALINGS, dealings, p_values
-from bench.ranking.suite import TIERS
 from bench.ranking.ties import LEVEL, holm, rank_intervals, smallest_difference
 
 PAIR = np.array([[0, 1]])
@@ -277,7 +275,3 @@ def test_front_against_its_definition() -> None:
 )
 def test_budget_auc_by_hand(points: list[tuple[float, float]], expected: float) -> None:
     assert budget_auc(points) == pytest.approx(expected)
-
-
-def test_the_tiers_are_those_of_the_budgets() -> None:
-    assert set(BUDGET_TIERS) == TIERS

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench.budget import TIERS
 from bench.errors import RequestError
 from bench.registry import task_names
 from bench.suites import SUITES, find_suite
+from bench.tiers import TIERS
 from models._training import Training
 
 PUBLISHED = {

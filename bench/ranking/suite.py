@@ -29,10 +29,10 @@ from bench.ranking.interval import standard_error, t_interval, task_interval
 from bench.ranking.pareto import front_probability
 from bench.ranking.rows import Board, SuiteRow, TaskScore
 from bench.ranking.ties import rank_intervals, smallest_difference
+from bench.tiers import TIERS
 from db.schema import LADDER, Run
 
 LEAST_SEEDS = 5
-TIERS = {"10k", "100k", "1M"}
 
 
 def rank_suite(
@@ -113,7 +113,7 @@ def _budget_aucs(entries: Sequence[EntryKey], params_E: FloatArray, score_E: Flo
     return {
         key._replace(tier=tier): budget_auc([by_tier[each] for each in TIERS])
         for key, by_tier in points.items()
-        if by_tier.keys() >= TIERS
+        if by_tier.keys() >= TIERS.keys()
         for tier in by_tier
     }
 

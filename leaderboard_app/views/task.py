@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from bench.budget import TIERS
 from bench.suites import SUITES
 from bench.tasks import task_card
+from bench.tiers import TIERS
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.address import choose, filtered
