@@ -72,7 +72,7 @@ class Store:
     def _check_current(self) -> None:
         path = self._path()
         if path and not path.exists():
-            raise StoreError(f"there is no database at {path} yet; `python -m bench run --model fru` makes one")
+            raise StoreError(f"there is no database at {path} yet; `python -m bench db upgrade --db {path}` makes one")
         with self._engine.begin() as connection:
             found, head = migrate.revision(connection), migrate.head()
         if found != head:

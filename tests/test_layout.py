@@ -1,11 +1,17 @@
-"""Imports point one way: datamodules → models → bench → leaderboard_app; db and datamodules import none of ours."""
+"""Imports point one way: datamodules → models → bench → leaderboard_app; db and datamodules import none of ours.
+
+And a command imports only what it needs.
+"""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
@@ -53,14 +59,19 @@ def test_the_harness_imports_the_app_only_to_start_it() -> None:
     assert [str(path.relative_to(ROOT)) for path in users] == ["bench/cli/board.py"]
 
 
-def test_help_imports_nothing_heavy() -> None:
-    done = subprocess.run([sys.executable, "-c", SHOW_IMPORTS], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.splitlines()[-1] == "imported: []"
+@pytest.mark.parametrize(
+    ("words", "imported"),
+    [(["--help"], []), (["runs"], ["sqlalchemy"]), (["leaderboard", "--budget", "10k"], ["sqlalchemy"]),
+     (["leaderboard", "--suite", "quick-v1", "--budget", "10k"], ["sqlalchemy"])],
+)  # fmt: skip
+def test_only_what_a_command_needs_is_imported(shared_bench: Bench, words: list[str], imported: list[str]) -> None:
+    command, env = [sys.executable, "-c", SHOW_IMPORTS, *words], os.environ | shared_bench.env
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=True)
+    assert done.stdout.splitlines()[-1] == f"imported: {imported}"
 
 
 SHOW_IMPORTS = """
 import sys
-sys.argv = ["bench", "--help"]
 try:
     from bench.__main__ import main
     main()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import db.engine
 import leaderboard_app.server
 from bench.export import RANKING, rankings
 from bench.probe import DEPENDENCY_LENGTH
@@ -226,6 +227,15 @@ def test_a_damaged_file_is_not_overwritten(visitor: Bench, folder: Path) -> None
 
 
 # Import
+
+
+def test_a_new_checkout_shows_its_results_at_once(visitor: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db.engine, "DEFAULT_PATH", visitor.db)
+    visitor.env["BENCH_DB"] = ""
+    first, second = visitor("leaderboard"), visitor("leaderboard")
+    assert "60 published runs were added" in first.stderr
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+    assert [row["model"] for row in board(visitor)] == ["fru", "gru", "lstm"]
 
 
 @pytest.mark.parametrize("words", [("db", "upgrade"), ("app",), ("suite", "--models", "gru", "--time-limit", "0s")])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.database import open_store
+from bench.cli.database import open_store, open_to_show
 from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
 
@@ -53,10 +53,9 @@ def runs(
 ) -> None:
     """List every run, oldest first: finished, failed and interrupted ones."""
     from bench.report import summary
-    from db.store import Store
 
     task = _task_name(task)
-    rows = [summary(run) for run in Store(db, read_only=True).runs(task=task, model=model)]
+    rows = [summary(run) for run in open_to_show(db).runs(task=task, model=model)]
     columns = {
         "run": field("run_id"),
         "model": field("model"),
@@ -86,7 +85,6 @@ def leaderboard(
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     """
     from bench.board import task_rows
-    from db.store import Store
 
     if suite is not None:
         _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
@@ -94,7 +92,7 @@ def leaderboard(
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
-    rows = [asdict(row) for row in task_rows(Store(db, read_only=True), task) if budget in (None, row.budget)]
+    rows = [asdict(row) for row in task_rows(open_to_show(db), task) if budget in (None, row.budget)]
     if as_latex:
         print_latex(rows, ROW_COLUMNS)
     else:
@@ -108,12 +106,11 @@ def _rank(
     from bench.board_formats import board_csv, board_latex
     from bench.errors import RequestError
     from bench.suites import find_suite
-    from db.store import Store
 
     suite = find_suite(name)
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
-    board = suite_board(Store(db, read_only=True), suite, budget)
+    board = suite_board(open_to_show(db), suite, budget)
     if as_csv:
         print(board_csv(board.rows, list(suite.tasks)), end="")
     elif as_latex:
@@ -130,9 +127,8 @@ def show(
 ) -> None:
     """Show one run: result, settings, provenance and the command that repeats it."""
     from bench.report import full
-    from db.store import Store
 
-    store = Store(db, read_only=True)
+    store = open_to_show(db)
     found = one_run(run, store)
     document = full(found, store.curves(found), store.events(found.run_id))
     if as_json:
@@ -199,12 +195,15 @@ def _add(tree: Any, name: str, value: Any) -> None:
 
 def _task_name(task: str | None) -> str | None:
     """The stored name of a task, checked only where the database may hold none of that name."""
+    if task is None:
+        return None  # before torch is imported
+
     from bench.registry import find_task
 
-    return task and find_task(task).variant
+    return find_task(task).variant
 
 
 def _check_budget(budget: str) -> None:
-    from bench.budget import tier_size
+    from bench.tiers import tier_size
 
     tier_size(budget)

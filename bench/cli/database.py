@@ -28,9 +28,19 @@ def open_store(db: str | None) -> "Store":
     return store
 
 
+def open_to_show(db: str | None) -> "Store":
+    """The database for a command that shows it, as it is; the project's own is made where there is none yet."""
+    from db import engine
+    from db.store import Store
+
+    if db is None and not engine.DEFAULT_PATH.exists():
+        open_store(None)
+    return Store(db, read_only=True)
+
+
 @app.command()
 def upgrade(db: Db = None) -> None:
-    """Create the database or bring its schema up to date. Other commands that write do this by themselves."""
+    """Create the database or bring schema and published results up to date. Commands that write do this themselves."""
     store = open_store(db)
     stderr.print(f"{store}: {'brought up to date' if store.was_upgraded else 'is up to date'}.", markup=False)
 
