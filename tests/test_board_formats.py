@@ -85,9 +85,9 @@ def test_a_row_by_hand() -> None:
     assert list(record)[-2:] == ["score b", "score a"]
     assert (record["score b"], record["score a"]) == ("", "70.0")
     line = board_latex([ROW]).splitlines()[5]
-    assert line == r"1--3 & fru preset & plain & 75.0 & 70.0--80.0 & 9,876 & 2 of 2 & 5 & 1 & rescored \\"
+    assert line == r"1--3 & fru tuned & plain & 75.0 & 70.0--80.0 & 9,876 & 2 of 2 & 5 & 1 & rescored \\"
     unknown = replace(ROW, rank_low=2, rank_high=2, score=None, score_low=None, score_high=None)
-    assert board_latex([unknown]).splitlines()[5].startswith("2 & fru preset & plain & -- & -- & 9,876")
+    assert board_latex([unknown]).splitlines()[5].startswith("2 & fru tuned & plain & -- & -- & 9,876")
 
 
 def typeset(latex: str) -> str:

@@ -139,7 +139,7 @@ def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         [ROWS[0], replace(ROWS[2], score=None, rank_low=None)], monkeypatch, tasks=["b", "a"], extra=every, timed=True
     )
     assert {name: texts[0] for name, texts in shown.columns.items()} == {
-        "rank": "1–3", "architecture": "fru preset", "tier": "10k", "train time": "", "score": "75.0",
+        "rank": "1–3", "architecture": "fru tuned", "tier": "10k", "train time": "", "score": "75.0",
         "95% interval": "70.0 – 80.0", "parameters": "9,876", "core": "9,000", "state": "", "samples/s": "",
         "tasks": "2 of 2", "seeds": "5", "failures": "1", "verification": "✓✓ reproduced", "b": "", "a": "70.0",
         "on front": "50%", "BudgetAUC": "", "for other tasks": "", "embedding": "0", "readout": "876",
@@ -160,7 +160,7 @@ def test_an_architecture_links_to_its_page_by_name(monkeypatch: pytest.MonkeyPat
     shown = drawn([*ROWS, replace(ROW, model=name, wrapper="residual")], monkeypatch)
     assert shown.names() == ["fru", "fru", "bert", "mine@1234abcd", name]
     assert shown.columns["architecture"] == [
-        "fru preset", "fru preset size=3 in residual", "bert preset in plain", "mine@1234abcd preset", f"{name} preset",
+        "fru tuned", "fru tuned size=3 in residual", "bert tuned in plain", "mine@1234abcd tuned", f"{name} tuned",
     ]  # fmt: skip
 
 

@@ -84,13 +84,18 @@ def test_its_cost_with_the_latency_of_a_step(tmp_path: Path) -> None:
 def test_tuned_settings_of_presets_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.presets, "FOLDER", tmp_path / "presets")
     (tmp_path / "presets").mkdir()
-    (tmp_path / "presets" / "gru.toml").write_text('[plain.digits.10k."12 trials of 1000 steps"]\nlr = 0.01\n')
-    config = {"model": {}, "wrapper": {}, "training": {"lr": 0.03, "epochs": 2}}
-    Store(str(tmp_path / "board.sqlite")).record(one_run(model="gru", config=config, config_source={"lr": "preset"}))
+    (tmp_path / "presets" / "gru.toml").write_text(
+        '[plain.digits.10k."12 trials of 1000 steps"]\nlr = 0.01\nclip_norm = "none"\n'
+    )
+    store, sources = Store(str(tmp_path / "board.sqlite")), {"lr": "preset", "clip_norm": "preset"}
+    for run_id, lr in (("1" * 16, 0.01), ("2" * 16, 0.03)):
+        config = {"model": {}, "wrapper": {}, "training": {"lr": lr, "clip_norm": None, "epochs": 2}}
+        store.record(one_run(run_id, model="gru", budget="10k", config=config, config_source=sources))
     tuned = table(open_page("architecture", tmp_path / "board.sqlite", name="gru"), "settings")
-    assert [each.replace("\\", "") for each in tuned["settings"]] == ["lr=0.01", "lr=0.03"]
+    said = [each.replace("\\", "") for each in tuned["settings"]]
+    assert said == ["clip_norm=none lr=0.01", "clip_norm=none lr=0.03"]
     assert tuned["from"][0] == "preset of 12 trials of 1000 steps"
-    assert "run?id=" in tuned["from"][1]
+    assert f"run?id={'2' * 16}" in tuned["from"][1], "the first run's are the preset's"
     (tmp_path / "presets" / "gru.toml").write_text("not toml")
     assert "is not TOML" in open_page("architecture", tmp_path / "board.sqlite", name="gru").warning[0].value
 

@@ -1,13 +1,13 @@
-"""The settings that tuning found for an architecture: its presets, and those that runs used."""
+"""The settings that tuning found for an architecture: its presets, and what runs used besides."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from bench.errors import RequestError
-from bench.presets import saved
+from bench.presets import Preset, saved
 from bench.registry import FoundModel
 from bench.request import word
 from db.schema import Run
@@ -16,36 +16,39 @@ from leaderboard_app.text import plain
 
 
 def show(found: FoundModel | None, runs: Sequence[Run]) -> None:
-    rows = [*(_presets(found) if found else ()), *_used(runs)]
+    presets = _saved(found) if found else []
+    rows = [*map(_row, presets), *_used(runs, presets)]
     if rows:
         table(rows, alt="Tuned settings")
     else:
         st.caption("Nothing is tuned yet: its runs have the defaults, or settings given by hand.")
 
 
-def _presets(found: FoundModel) -> Iterable[dict[str, str]]:
+def _saved(found: FoundModel) -> list[Preset]:
     try:
-        presets = saved(found)
+        return saved(found)
     except RequestError as error:
         st.warning(plain(error))
-        return
-    for preset in presets:
-        yield {
-            "task": link(preset.task, "task", name=preset.task),
-            "tier": plain(preset.budget),
-            "wrapper": plain(preset.wrapper),
-            "settings": _words(preset.settings),
-            "from": plain(f"preset of {preset.tuning}"),
-        }
+        return []
 
 
-def _used(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """One row for each configuration in which a run used a preset."""
+def _row(preset: Preset) -> dict[str, str]:
+    return {
+        "task": link(preset.task, "task", name=preset.task),
+        "tier": plain(preset.budget),
+        "wrapper": plain(preset.wrapper),
+        "settings": _words(preset.settings),
+        "from": plain(f"preset of {preset.tuning}"),
+    }
+
+
+def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]]:
+    """One row for each configuration that a run took from a preset which is not there any more."""
     rows: dict[tuple[str | None, ...], dict[str, str]] = {}
     for run in runs:
         config = {name: value for part in run.config.values() for name, value in part.items()}
         tuned = {name: value for name, value in config.items() if run.config_source.get(name) == "preset"}
-        if tuned:
+        if tuned and not any(_has(preset, run, tuned) for preset in presets):
             row = {
                 "task": link(run.task, "task", name=run.task),
                 "tier": plain(run.budget or "none"),
@@ -57,5 +60,14 @@ def _used(runs: Sequence[Run]) -> list[dict[str, str]]:
     return list(rows.values())
 
 
+def _has(preset: Preset, run: Run, tuned: dict[str, Any]) -> bool:
+    key = run.task, run.budget or "none", run.wrapper
+    return key == (preset.task, preset.budget, preset.wrapper) and _each(tuned) <= _each(preset.settings)
+
+
 def _words(settings: dict[str, Any]) -> str:
-    return plain(shlex.join(f"{name}={word(value)}" for name, value in sorted(settings.items())))
+    return plain(shlex.join(sorted(_each(settings))))
+
+
+def _each(settings: dict[str, Any]) -> set[str]:
+    return {f"{name}={word(value)}" for name, value in settings.items()}

@@ -6,6 +6,7 @@ architecture's own; what is not in front is faded.
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from math import exp, log
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -21,7 +22,9 @@ Drawing = Callable[[], Spec | None]
 
 FADED = 0.35
 IN_FRONT = "datum.in_front"
-ROOM = 1.2  # a logarithmic axis goes on by this factor, and by its square on the left, where names are
+ROOM = 0.15  # beyond the marks, as a part of the axis between them; and more on the left, where names are
+NAMES = 0.4
+LEAST_SPREAD = log(1.02)  # of an axis, so that equal ones are drawn in its middle
 
 
 class Axis(NamedTuple):
@@ -73,9 +76,8 @@ def intervals(rows: Rows) -> Spec | None:
     frame["in_front"] = frame["ranked"]
     y = alt.Y("entry:N", sort=list(frame["entry"]), title=None, axis=alt.Axis(labelLimit=150, labelOverlap=False))
     base = alt.Chart(frame).encode(y=y, opacity=_OPACITY)
-    title, scale = "score, 95% interval", alt.Scale(zero=False, nice=True)
-    whiskers = _whiskers(base.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"), frame)
-    marks = _marks(base.encode(x=alt.X("score:Q", title=title, scale=scale)), frame)
+    whiskers = _whiskers(base.encode(x=_x("low"), x2="high:Q"), frame)
+    marks = _marks(base.encode(x=_x("score")), frame)
     return alt.layer(whiskers, marks).properties(height=22 * len(frame) + 90).to_dict()
 
 
@@ -104,13 +106,25 @@ def _frame(rows: Iterable[SuiteRow]) -> pd.DataFrame:
 
 
 def _log_scale(values: "pd.Series[float]") -> alt.Scale:
-    return alt.Scale(type="log", nice=False, domain=[values.min() / ROOM**2, values.max() * ROOM])
+    return alt.Scale(type="log", nice=False, domain=_ends(values))
+
+
+def _ends(values: "pd.Series[float]") -> tuple[float, float]:
+    """Where a logarithmic axis begins and ends."""
+    low, high = values.min(), values.max()
+    spread = max(log(high / low), LEAST_SPREAD)
+    return low * exp(-NAMES * spread), high * exp(ROOM * spread)
 
 
 def _steps(frame: pd.DataFrame, field: str) -> pd.DataFrame:
     """The front, carried on to the end of the axis."""
-    best = front(frame, field)
-    return pd.concat([best, best.tail(1).assign(**{field: frame[field].max() * ROOM})])
+    best, (_, end) = front(frame, field), _ends(frame[field])
+    return pd.concat([best, best.tail(1).assign(**{field: end})])
+
+
+def _x(field: str) -> alt.X:
+    scale, axis = alt.Scale(zero=False, nice=True), alt.Axis(tickCount=10)
+    return alt.X(f"{field}:Q", title="score, 95% interval", scale=scale, axis=axis)
 
 
 def _y(field: str = "score") -> alt.Y:

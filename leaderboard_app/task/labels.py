@@ -8,15 +8,22 @@ from bench.request import word
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
-    """The architecture, and what tells a row apart from the others: tier, wrapper, settings that not all rows share."""
-    common = set.intersection(*(_settings(row) for row in rows)) if rows else set()
+    """The architecture, and what tells its rows apart: tier, wrapper, settings that not all of them share."""
     parts: list[Callable[[Row], str]] = [lambda row: row.budget or "no tier", lambda row: row.wrapper]
     told = [part for part in parts if _tells_apart(rows, part)]
+    heads = [" · ".join([row.model, *(part(row) for part in told)]) for row in rows]
+    shared: dict[str, set[str]] = {}
+    for head, row in zip(heads, rows, strict=True):
+        shared[head] = shared.get(head, _settings(row)) & _settings(row)
     names = [
-        " · ".join(filter(None, [row.model, *(part(row) for part in told), " ".join(sorted(_settings(row) - common))]))
-        for row in rows
+        " · ".join(filter(None, [head, " ".join(sorted(_settings(row) - shared[head]))]))
+        for head, row in zip(heads, rows, strict=True)
     ]
     return _numbered(names)
+
+
+def settings_words(row: Row) -> str:
+    return " ".join(sorted(_settings(row)))
 
 
 def _settings(row: Row) -> set[str]:

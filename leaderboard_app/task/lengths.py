@@ -19,6 +19,7 @@ from leaderboard_app.task.results import Anchors, Chart
 from leaderboard_app.text import plain
 
 LONGER = re.compile(r"test-(\d+)x")
+MOST_IN_A_COLUMN = 11  # names of a legend beside the chart
 TRAINED, TESTED = "trained at this length", "trained shorter, tested here"
 
 
@@ -70,7 +71,8 @@ def show(found: Sequence[Point], anchors: Anchors) -> None:
 def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
     frame = pd.DataFrame(found)
     frame["how"] = [TRAINED if point.length == point.trained_at else TESTED for point in found]
-    legend = alt.Legend(orient="bottom", title=None, columns=4, labelLimit=150)
+    columns = -(-frame["model"].nunique() // MOST_IN_A_COLUMN)
+    legend = alt.Legend(orient="right", title=None, columns=columns, labelLimit=150)
     base = alt.Chart(frame).encode(
         x=alt.X("length:Q", title="steps of a sequence", scale=alt.Scale(type="log", nice=False, padding=20)),
         y=value_axis(anchors.metric),

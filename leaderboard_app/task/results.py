@@ -13,7 +13,7 @@ from db.schema import Run
 from leaderboard_app.figures import counted, metric_text, statuses_text
 from leaderboard_app.links import page_url
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
-from leaderboard_app.task.labels import labels
+from leaderboard_app.task.labels import labels, settings_words
 
 Chart = alt.LayerChart | alt.FacetChart
 ROW_HEIGHT, AXES = 26, 90  # pixels; the axis below and the words above are part of a chart's height
@@ -109,8 +109,12 @@ def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
         "score": st.column_config.NumberColumn(format="%.1f", help="Mean over seeds; a run that failed counts as 0."),
         "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds."),
         "parameters": st.column_config.NumberColumn(format="localized"),
+        "status": st.column_config.TextColumn(width=160),
     }
-    st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Results on this task")
+    st.dataframe(
+        frame, hide_index=True, column_config=columns, placeholder="", alt="Results on this task",
+        height="content" if len(rows) <= MOST_ROWS else "auto",
+    )  # fmt: skip
 
 
 def _cells(row: Row, label: str) -> dict[str, object]:
@@ -122,4 +126,5 @@ def _cells(row: Row, label: str) -> dict[str, object]:
         "parameters": row.params,
         "seeds": len(row.seeds),
         "status": statuses_text(row.statuses),
+        "settings": settings_words(row),
     }
