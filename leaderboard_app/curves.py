@@ -55,7 +55,7 @@ def _by_split(points: pd.DataFrame, title: str) -> alt.Chart:
 
 
 def step_axis() -> alt.X:
-    return alt.X("step:Q", title="training step", axis=alt.Axis(format="~s", tickCount=5))
+    return alt.X("step:Q", title="training step", axis=alt.Axis(format=",d", tickCount=5))
 
 
 def value_axis(title: str) -> alt.Y:

@@ -20,6 +20,7 @@ COLUMNS = [
     Column("status"),
     Column("metric", "On the test split."),
     Column("parameters", numeric=True),
+    Column("steps", "Of training.", numeric=True),
     Column("training", numeric=True),
     Column("finished, UTC"),
 ]
@@ -43,6 +44,7 @@ def _line(run: Run) -> Line:
         f"{run.status}: {run.reason}" if run.reason else run.status,
         f"{run.metric_name} {metric_text(run.metric_name, run.metric_value)}",
         count_text(run.params_total),
+        count_text(run.steps),
         duration_text(run.train_seconds),
         f"{run.finished_at:%Y-%m-%d %H:%M}",
     ])  # fmt: skip
