@@ -59,6 +59,12 @@ def test_the_harness_imports_the_app_only_to_start_it() -> None:
     assert [str(path.relative_to(ROOT)) for path in users] == ["bench/cli/board.py"]
 
 
+def test_every_architecture_is_held_against_its_paper() -> None:
+    """The FRU and the SRU by vectors of the authors' code."""
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "faithful").glob("test_*.py")}
+    assert tested | {"fru", "sru"} == {path.stem for path in (ROOT / "models").glob("[!_]*.py")}
+
+
 @pytest.mark.parametrize(
     ("words", "imported"),
     [(["--help"], []), (["runs"], ["sqlalchemy"]), (["leaderboard", "--budget", "10k"], ["sqlalchemy"]),

@@ -1,6 +1,6 @@
 """The kernels for CPUs, which compute in float32, against torch, which computes in float64.
 
-That torch's form is right is for test_models_faithful to say. Shapes: B batch, T time, D input.
+That torch's form is right is for tests/faithful to say. Shapes: B batch, T time, D input.
 """
 
 import ast
