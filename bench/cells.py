@@ -11,7 +11,7 @@ from bench.errors import BusyError, RequestError
 from bench.network import count_on_meta
 from bench.presets import load, spent
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
-from bench.request import Execution, RunRequest, SettingFlags, build_request, word
+from bench.request import Execution, RunRequest, SettingFlags, assignments, build_request
 from bench.run import run
 from bench.suites import Suite
 from db.schema import OPEN
@@ -68,9 +68,7 @@ def cell(suite: Suite, model: FoundModel, task: str, budget: str, *, preset: boo
     Raises:
         RequestError: the model does not fit, or has no such preset.
     """
-    flags = SettingFlags(
-        assignments=[f"{name}={word(value)}" for name, value in suite.tasks[task].items()], budget=budget
-    )
+    flags = SettingFlags(assignments=assignments(suite.tasks[task]), budget=budget)
     request = build_request(model, find_task(task), flags, seed=0)
     if not preset:
         return request

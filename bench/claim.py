@@ -5,7 +5,7 @@ from typing import Any
 from bench import PROTOCOL
 from bench.bundle import BundleError, Claim
 from bench.registry import FoundTask, find_model, find_task
-from bench.request import RunRequest, SettingFlags, build_request, word
+from bench.request import RunRequest, SettingFlags, assignments, build_request, word
 from models._wrappers import WRAPPERS
 
 
@@ -48,7 +48,7 @@ def claimed_request(claim: Claim) -> RunRequest:
     chosen = {source: {name: settings[name] for name, own in record.config_source.items() if own == source}
               for source in ("flag", "preset")}  # fmt: skip
     flags = SettingFlags(
-        assignments=[f"{name}={word(value)}" for name, value in chosen["flag"].items()],
+        assignments=assignments(chosen["flag"]),
         preset=chosen["preset"],
         budget=record.budget,
         wrapper=record.wrapper,

@@ -65,10 +65,8 @@ class RunRequest:
         words += ["--wrapper", self.wrapper.name] * (self.wrapper is not self.model.cls.wrapper)
         words += ["--budget", str(self.budget)] * (self.budget is not None)
         config = self.settings.flat()
-        for name, source in self.sources.items():
-            if source in CHOSEN:
-                words += ["--set", f"{name}={word(config[name])}"]
-        return shlex.join(words)
+        chosen = {name: config[name] for name, source in self.sources.items() if source in CHOSEN}
+        return shlex.join(words + [part for each in assignments(chosen) for part in ("--set", each)])
 
 
 class TrialRequest(RunRequest):
@@ -80,6 +78,11 @@ class TrialRequest(RunRequest):
 def word(value: Any) -> str:
     """A setting's value as `--set` takes it."""
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def assignments(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as `--set` takes them."""
+    return [f"{name}={word(value)}" for name, value in settings.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +124,7 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     words = list(flags.assignments)
     words += [f"epochs={flags.epochs}"] * (flags.epochs is not None)
     words += [f"precision={flags.precision}"] * (flags.precision is not None)
-    preset = defaults.parse([f"{name}={word(value)}" for name, value in flags.preset.items()])
+    preset = defaults.parse(assignments(flags.preset))
     flagged = defaults.parse(words)
     changes = preset | flagged
     sources = dict.fromkeys(preset, "preset") | dict.fromkeys(flagged, "flag")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.request import word
+from bench.request import assignments
 
 DURATIONS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
@@ -54,7 +54,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """As they are given on the command line."""
-    return " ".join(f"{name}={word(value)}" for name, value in settings.items()) or "defaults"
+    return " ".join(assignments(settings)) or "defaults"
 
 
 def statuses_text(statuses: Mapping[str, int]) -> str:

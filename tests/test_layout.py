@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bench
+from tests.conftest import ROOT, Bench
 
-ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "datamodules": set(),
     "db": set(),

@@ -15,7 +15,7 @@ from bench.probe.gradient_flow import measure
 from bench.probe.networks import AGAIN, train_again, trained_network, untrained_network, weights_of
 from bench.probe.rungs import THRESHOLD
 from bench.registry import FoundModel, FoundTask, find_task
-from bench.request import Execution, RunRequest, SettingFlags, build_request, word
+from bench.request import Execution, RunRequest, SettingFlags, assignments, build_request
 from bench.suites import Suite
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._generated import GeneratedTask
@@ -74,7 +74,7 @@ class Probing:
 def as_in(suite: Suite, task: FoundTask, flags: SettingFlags) -> SettingFlags:
     """The flags over the training that a suite gives to a task of the family, where it has one."""
     trained = [training for name, training in suite.tasks.items() if find_task(name).cls is task.cls]
-    words = [f"{name}={word(value)}" for training in trained[:1] for name, value in training.items()]
+    words = [each for training in trained[:1] for each in assignments(training)]
     return replace(flags, assignments=[*words, *flags.assignments])
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from bench.errors import RequestError
 from bench.presets import Preset, saved
 from bench.registry import FoundModel
-from bench.request import word
+from bench.request import assignments
 from db.schema import Run
 from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain
@@ -43,7 +43,7 @@ def _row(preset: Preset) -> dict[str, str]:
 
 
 def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]]:
-    """One row for each configuration that a run took from a preset which is not there any more."""
+    """One row for each configuration that a run took from a preset, where no preset of its task has it."""
     rows: dict[tuple[str | None, ...], dict[str, str]] = {}
     for run in runs:
         config = {name: value for part in run.config.values() for name, value in part.items()}
@@ -62,12 +62,10 @@ def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]
 
 def _has(preset: Preset, run: Run, tuned: dict[str, Any]) -> bool:
     key = run.task, run.budget or "none", run.wrapper
-    return key == (preset.task, preset.budget, preset.wrapper) and _each(tuned) <= _each(preset.settings)
+    return key == (preset.task, preset.budget, preset.wrapper) and {*assignments(tuned)} <= {
+        *assignments(preset.settings)
+    }
 
 
 def _words(settings: dict[str, Any]) -> str:
-    return plain(shlex.join(sorted(_each(settings))))
-
-
-def _each(settings: dict[str, Any]) -> set[str]:
-    return {f"{name}={word(value)}" for name, value in settings.items()}
+    return plain(shlex.join(sorted(assignments(settings))))

@@ -8,7 +8,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.outcome import STATES, best_trials
-from bench.request import word
+from bench.request import assignments, word
 from leaderboard_app.figures import count_text
 from leaderboard_app.tables import code, table
 from leaderboard_app.text import plain
@@ -25,8 +25,7 @@ def show_best(study: Study) -> None:
             st.metric(f"trial {trial.number}, {count_text(size)} parameters", f"{trial.values[0]:.4f}", width="content")
     st.markdown("Settings of the best, as `--set` takes them:")
     chosen = best[0].user_attrs.get("chosen", best[0].params)
-    words = [shlex.quote(f"{name}={word(value)}") for name, value in chosen.items()]
-    st.code(" ".join(f"--set {each}" for each in words), language="shell", wrap_lines=True)
+    st.code(" ".join(f"--set {shlex.quote(each)}" for each in assignments(chosen)), language="shell", wrap_lines=True)
     with st.expander(f"All settings of trial {best[0].number}, with its sizes"):
         table(_settings(best[0]), alt="All settings of the best trial")
 

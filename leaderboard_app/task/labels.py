@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bench.ranking import Row
-from bench.request import word
+from bench.request import assignments
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
@@ -12,22 +12,15 @@ def labels(rows: Sequence[Row]) -> list[str]:
     parts: list[Callable[[Row], str]] = [lambda row: row.budget or "no tier", lambda row: row.wrapper]
     told = [part for part in parts if _tells_apart(rows, part)]
     heads = [" · ".join([row.model, *(part(row) for part in told)]) for row in rows]
+    settings = [set(assignments(row.settings)) for row in rows]
     shared: dict[str, set[str]] = {}
-    for head, row in zip(heads, rows, strict=True):
-        shared[head] = shared.get(head, _settings(row)) & _settings(row)
+    for head, own in zip(heads, settings, strict=True):
+        shared[head] = shared.get(head, own) & own
     names = [
-        " · ".join(filter(None, [head, " ".join(sorted(_settings(row) - shared[head]))]))
-        for head, row in zip(heads, rows, strict=True)
+        " · ".join(filter(None, [head, " ".join(sorted(own - shared[head]))]))
+        for head, own in zip(heads, settings, strict=True)
     ]
     return _numbered(names)
-
-
-def settings_words(row: Row) -> str:
-    return " ".join(sorted(_settings(row)))
-
-
-def _settings(row: Row) -> set[str]:
-    return {f"{name}={word(value)}" for name, value in row.settings.items()}
 
 
 def _tells_apart(rows: Sequence[Row], part: Callable[[Row], str]) -> bool:

@@ -10,10 +10,10 @@ import streamlit as st
 
 from bench.ranking import Row, leaderboard
 from db.schema import Run
-from leaderboard_app.figures import counted, metric_text, statuses_text
+from leaderboard_app.figures import counted, metric_text, settings_text, statuses_text
 from leaderboard_app.links import page_url
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
-from leaderboard_app.task.labels import labels, settings_words
+from leaderboard_app.task.labels import labels
 
 Chart = alt.LayerChart | alt.FacetChart
 ROW_HEIGHT, AXES = 26, 90  # pixels; the axis below and the words above are part of a chart's height
@@ -126,5 +126,5 @@ def _cells(row: Row, label: str) -> dict[str, object]:
         "parameters": row.params,
         "seeds": len(row.seeds),
         "status": statuses_text(row.statuses),
-        "settings": settings_words(row),
+        "settings": settings_text(row.settings),
     }
