@@ -40,9 +40,12 @@ def record_kept(store: Store, folder: Path) -> None:
 
 
 def _keep(result: Record, place: Path) -> Path | None:
-    """Write it to a place or, where that disk is full, to the system's temporary folder; where from there."""
+    """Write it to a place or, where that disk is full, to the system's temporary folder; where it is.
+
+    An attempt that will be resumed is not worth a file that nobody asks for.
+    """
     elsewhere = Path(tempfile.gettempdir()) / f"{place.parent.name}-{place.name}"
-    for path in (place, elsewhere):
+    for path in [place] if result.run.status == OPEN else [place, elsewhere]:
         try:
             write_whole(path, to_text([result]).encode())
         except OSError:

@@ -73,6 +73,7 @@ def test_a_disk_that_fills_in_training_leaves_a_run_to_resume(
 
 def fill_in_training(disk: Path, elsewhere: Bench, model: Path) -> None:
     mount_disk(disk, "8m")
+    tempfile.tempdir = str(elsewhere.folder)
     bench = Bench(disk)
     words = ("run", "--model", str(model), "--set", "lr=0.03", "--epochs", "6")
     with patch.object(bench_callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0):
@@ -82,6 +83,7 @@ def fill_in_training(disk: Path, elsewhere: Bench, model: Path) -> None:
     assert "--resume" in done.stderr
     make_room(disk)
     assert list(disk.glob("board-artifacts/*/last.ckpt"))
+    assert not list(elsewhere.folder.glob("*-unrecorded.json"))
     assert bench.json(*words, "--resume")["status"] == "finished"
     elsewhere(*words)
     assert results(bench) == results(elsewhere)
