@@ -44,8 +44,11 @@ class Suite:
             sources: where its settings came from; as it was recorded, unless given.
         """
         sources = run.config_source if sources is None else sources
-        wanted, training = self.tasks.get(run.task), run.config["training"]
-        if wanted is None or run.protocol != PROTOCOL or not wanted.items() <= training.items():
+        wanted = self.tasks.get(run.task)
+        if wanted is None or run.protocol != PROTOCOL:
+            return False
+        training = run.config["training"]
+        if not wanted.items() <= training.items():
             return False
         return all(source != "flag" or name in wanted or name not in training for name, source in sources.items())
 

@@ -37,9 +37,18 @@ def test_its_settings_say_where_they_came_from(small_db: Path) -> None:
     (chosen, every) = [each.value for each in app.table if "setting" in each.value.columns]
     sources = dict(zip(every["setting"], every["from"], strict=True))
     assert sources["`hidden_size`"] == "follows from the parameter tier"
-    assert sources["`max_steps`"] == "given by hand"
+    assert sources["`max_steps`"] == "fixed by a suite"
     assert sources["`depth`"] == "default"
     assert set(chosen["setting"]) == {"`hidden_size`", "`max_steps`", "`batch_size`", "`patience`"}
+
+
+def test_the_steps_of_a_suite_are_given_by_hand_where_the_run_is_in_none(tmp_path: Path) -> None:
+    training = {"max_steps": 1_000, "batch_size": 64, "patience": None, "lr": 0.1}
+    by_hand = dict.fromkeys(["max_steps", "lr"], "flag")
+    Store(str(tmp_path / "board.sqlite")).record(one_run(config={"training": training}, config_source=by_hand))
+    app = open_page("run", tmp_path / "board.sqlite", id="0123")
+    every = next(each.value for each in app.table if len(each.value) == len(training))
+    assert dict(zip(every["setting"], every["from"], strict=True))["`max_steps`"] == "given by hand"
 
 
 def test_its_provenance_is_complete(small_db: Path) -> None:
