@@ -49,7 +49,7 @@ def rank_text(row: SuiteRow) -> str:
 
 def entry_name(row: SuiteRow) -> str:
     """The architecture, whether it was tuned with the suite's budget, and which settings were given by hand."""
-    return " ".join(filter(None, [row.model, "tuned" if row.tuning == "preset" else "", row.settings]))
+    return " ".join(filter(None, [row.model, row.tuning if row.tuning == "tuned" else "", row.settings]))
 
 
 def bibtex(papers: Mapping[str, "Paper"]) -> str:

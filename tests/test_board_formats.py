@@ -18,7 +18,7 @@ from tests.synthetic import fill
 
 BOARD = ("leaderboard", "--suite", "quick-v1", "--budget", "10k")
 ROW = SuiteRow(
-    rank_low=1, rank_high=3, model="fru", wrapper="plain", budget="10k", tuning="preset", settings="", score=75.04,
+    rank_low=1, rank_high=3, model="fru", wrapper="plain", budget="10k", tuning="tuned", settings="", score=75.04,
     score_low=70.0, score_high=80.0, score_low_tasks=None, score_high_tasks=None, params=9_876.4, params_core=9_000.0,
     params_embedding=0.0, params_readout=876.4, state_bytes=None, hardware=("A", "B"), train_seconds=None,
     samples_per_second=None, tasks_done=2, tasks_total=2, seeds=5, failures=1, verification="rescored", p_front=0.5,

@@ -304,4 +304,4 @@ def test_addresses() -> None:
     assert parse_qs(query)["entries"] == entries
     assert page_url("leaderboard", suite="by-task") == "./?suite=by-task"
     assert page_url("studies") == "studies"
-    assert entry_id(ROW) == "fru plain 10k preset"
+    assert entry_id(ROW) == "fru plain 10k tuned"

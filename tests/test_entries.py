@@ -44,9 +44,9 @@ def test_tuning_that_chooses_the_defaults(bench: Bench, presets: Path, first: st
         bench(*SUITE, "gru", "--seeds", "5", *filter(None, words))
     assert len(bench.json("runs")) == 5
     entries = board(bench, "tiny-v1")
-    assert entries.keys() == {"preset", "defaults"}
-    assert entries["preset"] == entries["defaults"]
-    assert entries["preset"][:2] == (1, 5)
+    assert entries.keys() == {"tuned", "defaults"}
+    assert entries["tuned"] == entries["defaults"]
+    assert entries["tuned"][:2] == (1, 5)
     store = Store(str(bench.db))
     assert [event.kind for event in store.events()] == ["asked"] * 5
 
@@ -57,7 +57,7 @@ def test_a_run_by_hand_counts_once_the_suite_asks_for_it(bench: Bench, presets: 
     bench("run", "--model", "gru", *given)
     assert board(bench, "tiny-v1") == {}
     bench("run", "--model", "gru", *given[:4], "--preset", "--budget", "10k")
-    assert board(bench, "tiny-v1").keys() == {"preset"}
+    assert board(bench, "tiny-v1").keys() == {"tuned"}
 
 
 def test_other_settings_are_another_run(bench: Bench, presets: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_corrected_run_stays_in_both_entries(bench: Bench) -> None:
     ask_again(store, TUNED)
     store.record(suite_run(attempt=2, corrects=run.attempt))
     entries = entries_of(QUICK, store.standing(), store.runs()[0])
-    assert [entry.tuning for entry in entries] == ["defaults", "preset"]
+    assert [entry.tuning for entry in entries] == ["defaults", "tuned"]
 
 
 def test_the_comparison_page_has_both_entries(bench: Bench) -> None:
@@ -88,7 +88,7 @@ def test_the_comparison_page_has_both_entries(bench: Bench) -> None:
     ask_again(store, TUNED)
     ask_again(store, BY_HAND)
     found = contestants(store.runs(), store.standing(), QUICK)
-    assert sorted(entry.tuning for entry in found.table.entries) == ["defaults", "preset"]
+    assert sorted(entry.tuning for entry in found.table.entries) == ["defaults", "tuned"]
     assert {len(runs) for runs in found.runs.values()} == {5}
 
 
@@ -106,4 +106,4 @@ def test_both_entries_are_published(bench: Bench, tmp_path: Path) -> None:
         "fru-plain-defaults.json"
     ]
     assert len(visitor.json("runs")) == 20
-    assert board(visitor, "quick-v1").keys() == {"defaults", "preset"}
+    assert board(visitor, "quick-v1").keys() == {"defaults", "tuned"}

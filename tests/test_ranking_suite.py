@@ -143,7 +143,7 @@ def test_wrappers_tunings_and_settings_by_hand_are_entries_of_their_own() -> Non
     ]
     rows = rank_suite([run for change in changes for run in runs_of("fru", {"a": FIVE}, **change)], ["a"], "10k").rows
     assert {(row.wrapper, row.tuning, row.settings) for row in rows} == {
-        ("plain", "defaults", ""), ("residual", "defaults", ""), ("plain", "preset", ""),
+        ("plain", "defaults", ""), ("residual", "defaults", ""), ("plain", "tuned", ""),
         ("plain", "defaults", "size=3"), ("third", "defaults", ""),  # training is the suite's business
     }  # fmt: skip
 

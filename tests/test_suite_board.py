@@ -83,5 +83,5 @@ def test_two_tunings_of_a_cell_are_refused_with_advice(bench: Bench) -> None:
         config = {"training": {**QUICK.tasks["digits"], "lr": lr}}
         store.record(make_run(f"{next(IDS):016x}", budget="10k", config=config, config_source={"lr": "preset"}))
     message = bench.refused("leaderboard", "--suite", "quick-v1", "--budget", "10k")
-    assert "fru plain 10k preset on digits has two results for seed 0" in message
+    assert "fru plain 10k tuned on digits has two results for seed 0" in message
     assert "retract" in message

@@ -29,7 +29,7 @@ class EntryKey(NamedTuple):
     wrapper: str
     tier: str
     tuning: str
-    """"defaults" or "preset": the suite fixes the budget that its presets were tuned with."""
+    """"tuned", with the budget that the suite fixes, or "defaults"."""
     settings: str
     """Settings of model and wrapper that were given by flag, as `name=value` words."""
 
@@ -68,7 +68,7 @@ def as_recorded(run: Run) -> list[EntryKey]:
 def entry_key(run: Run, sources: Mapping[str, str]) -> EntryKey:
     """The entry that a run in a parameter tier belongs to, if its settings came from these sources."""
     assert run.budget is not None
-    tuning = "preset" if "preset" in sources.values() else "defaults"
+    tuning = "tuned" if "preset" in sources.values() else "defaults"
     return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, sources))
 
 

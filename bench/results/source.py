@@ -36,7 +36,7 @@ def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
 
 
 def entry_label(row: SuiteRow) -> str:
-    words = [row.settings] * bool(row.settings) + ["tuned"] * (row.tuning == "preset")
+    words = [row.settings] * bool(row.settings) + [row.tuning] * (row.tuning == "tuned")
     return f"{row.model} ({', '.join([row.wrapper, *words])})"
 
 
