@@ -11,6 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.text import metric_text
+
 CHECK_EVERY = 50  # steps between looks at the training loss: a look makes the device wait
 REFRESHES_PER_SECOND = 4
 SECONDS_BETWEEN_CHECKPOINTS = 5  # a checkpoint costs some 30 ms, as much as a small model's whole epoch may
@@ -149,7 +151,8 @@ class ProgressBar(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit":
             return
-        self._tell(trainer, f"{self.label}  validation {self.metric} {self.latest(trainer):.4f}")
+        value = metric_text(self.metric, self.latest(trainer))
+        self._tell(trainer, f"{self.label}  validation {self.metric} {value}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not has_validation(trainer):

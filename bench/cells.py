@@ -11,9 +11,10 @@ from bench.errors import BusyError, RequestError
 from bench.network import count_on_meta
 from bench.presets import load, spent
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
-from bench.request import Execution, RunRequest, SettingFlags, assignments, build_request
+from bench.request import Execution, RunRequest, SettingFlags, build_request
 from bench.run import run
 from bench.suites import Suite
+from bench.text import assignments
 from db.schema import OPEN
 from db.store import Store
 

@@ -5,7 +5,8 @@ from typing import Any
 from bench import PROTOCOL
 from bench.bundle import BundleError, Claim
 from bench.registry import FoundTask, find_model, find_task
-from bench.request import RunRequest, SettingFlags, assignments, build_request, word
+from bench.request import RunRequest, SettingFlags, build_request
+from bench.text import assignments, word
 from models._wrappers import WRAPPERS
 
 

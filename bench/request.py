@@ -1,6 +1,5 @@
 """What is asked for: a run's identity and the way it is carried out."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from bench.budget import fit
 from bench.errors import RequestError
 from bench.registry import FoundModel, FoundTask, find_wrapper
 from bench.settings import Settings
+from bench.text import assignments
 from datamodules._spec import TaskSpec
 from db import identity
 from models._wrappers import Wrapper
@@ -73,16 +73,6 @@ class TrialRequest(RunRequest):
     """What a tuning trial trains: as a run, with a seed of tuning's. It is never recorded as one."""
 
     seeds = range(TUNING_SEEDS, 2**32)
-
-
-def word(value: Any) -> str:
-    """A setting's value as `--set` takes it."""
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def assignments(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as `--set` takes them."""
-    return [f"{name}={word(value)}" for name, value in settings.items()]
 
 
 @dataclass(frozen=True, kw_only=True)

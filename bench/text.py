@@ -1,13 +1,35 @@
-"""Text of strangers, made fit for a line of output."""
+"""Values as text, for people and for command lines."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
 
 LONGEST = 200
+NONE = "–"
 
 
 def one_line(text: object, longest: int = LONGEST) -> str:
-    """The text with everything that is not a printable character written as its escape, cut to a length.
+    """A stranger's text with everything that is not a printable character written as its escape, cut to a length.
 
     >>> print(one_line("a\\nb\\x1b[31m"))
     a\\nb\\x1b[31m
     """
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def metric_text(name: str, value: float | None) -> str:
+    """Accuracies have four decimals; errors, which span decades, three digits."""
+    if value is None:
+        return NONE
+    return f"{value:.4f}" if name == "accuracy" else f"{value:.3g}"
+
+
+def word(value: Any) -> str:
+    """A setting's value as `--set` takes it."""
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def assignments(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as `--set` takes them."""
+    return [f"{name}={word(value)}" for name, value in settings.items()]

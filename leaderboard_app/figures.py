@@ -3,18 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.request import assignments
+from bench.text import NONE, assignments
 
 DURATIONS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
-NONE = "–"
-
-
-def metric_text(name: str, value: float | None) -> str:
-    """Accuracies have four decimals; errors, which span decades, three digits."""
-    if value is None:
-        return NONE
-    return f"{value:.4f}" if name == "accuracy" else f"{value:.3g}"
 
 
 def score_text(value: float | None) -> str:

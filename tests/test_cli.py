@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from bench.names import numerically
+from db.store import Store
 from tests.conftest import QUICK, ROOT, Bench
+from tests.runs import make_run
 
 
 def test_a_run_is_recorded_and_the_lists_agree(shared_bench: Bench) -> None:
@@ -74,6 +76,16 @@ def test_tables_and_csv(shared_bench: Bench) -> None:
         assert len(list(csv.DictReader(io.StringIO(shared_bench(command, "--csv").stdout)))) == len(rows)
         table = shared_bench(command).stdout
         assert all((row.get("model") or row["name"]) in table for row in rows)
+
+
+def test_errors_of_any_size_are_told_apart_and_settings_are_as_set_takes_them(bench: Bench) -> None:
+    config = {"training": {"clip_norm": None, "lr_schedule": "cosine"}}
+    run = {"task": "mix-sin", "metric_name": "mse", "metric_value": 1.2345e-06, "chance": 0.1, "solved": 1e-4}
+    Store(str(bench.db)).record(make_run(**run, config=config, config_source=dict.fromkeys(config["training"], "flag")))
+    assert "1.23e-06" in bench("runs").stdout
+    (row,) = bench("leaderboard", "--task", "mix-sin").stdout.splitlines()[1:]
+    assert " 1.23e-06 " in row
+    assert row.rstrip().endswith("clip_norm=none lr_schedule=cosine")
 
 
 def test_models_and_tasks_are_described(bench: Bench) -> None:

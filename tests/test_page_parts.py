@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from bench.registry import find_model, model_names
+from bench.text import metric_text
 from leaderboard_app import docstrings, figures
 from leaderboard_app.architecture import gradient_flow
 from leaderboard_app.tables import code, outside_link
@@ -26,9 +27,9 @@ def test_sizes(size: int, text: str) -> None:
 
 
 def test_metrics() -> None:
-    assert figures.metric_text("accuracy", 0.98765) == "0.9877"
-    assert figures.metric_text("mse", 0.00123456) == "0.00123"
-    assert figures.metric_text("mse", None) == "–"
+    assert metric_text("accuracy", 0.98765) == "0.9877"
+    assert metric_text("mse", 0.00123456) == "0.00123"
+    assert metric_text("mse", None) == "–"
     assert figures.counted(1, "run") == "1 run"
     assert figures.counted(2_000, "run") == "2,000 runs"
 

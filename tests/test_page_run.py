@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import presets
 from bench.ranking import score
+from bench.reproduce.fru_paper import PROTOCOLS, chosen, requests
 from db.schema import CurvePoint, Run
 from db.store import Store
 from leaderboard_app.curves import as_table
@@ -47,8 +49,23 @@ def test_the_steps_of_a_suite_are_given_by_hand_where_the_run_is_in_none(tmp_pat
     by_hand = dict.fromkeys(["max_steps", "lr"], "flag")
     Store(str(tmp_path / "board.sqlite")).record(one_run(config={"training": training}, config_source=by_hand))
     app = open_page("run", tmp_path / "board.sqlite", id="0123")
-    every = next(each.value for each in app.table if len(each.value) == len(training))
+    _, every = [each.value for each in app.table if "setting" in each.value.columns]
     assert dict(zip(every["setting"], every["from"], strict=True))["`max_steps`"] == "given by hand"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_settings_of_the_paper_are_not_found_by_tuning(
+    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    request = requests(chosen(["mix-sin"], ["sru"], [protocol])[0], protocol, 1, None)[0]
+    Store(str(tmp_path / "board.sqlite")).record(
+        one_run(model="sru", task=request.spec.name, config=request.settings.to_dict(), config_source=request.sources)
+    )
+    app = open_page("run", tmp_path / "board.sqlite", id="0123")
+    _, every = [each.value for each in app.table if "setting" in each.value.columns]
+    assert set(every["from"]) == {"from the FRU authors", "default"}
+    assert "Nothing is tuned yet" in said(open_page("architecture", tmp_path / "board.sqlite", name="sru"))
 
 
 def test_its_provenance_is_complete(small_db: Path) -> None:

@@ -15,7 +15,7 @@ from bench import callbacks
 from bench.network import build, count_on_meta
 from bench.registry import find_task, task_names
 from bench.reproduce import fru_paper
-from bench.reproduce.fru_paper import STAND_INS, Cell, cells, chosen, requests
+from bench.reproduce.fru_paper import STAND_INS, Cell, cell_of, cells, chosen, requests
 from bench.suites import SUITES
 from datamodules import _files
 from datamodules._files import DataError
@@ -26,6 +26,7 @@ from models._wrappers import Plain
 from models.fru import FRU
 from models.rnn import RNN
 from tests.conftest import Bench
+from tests.runs import make_run
 
 SHORT = ("--only", "mix-poly-5", "--models", "rnn", "--epochs", "2", "--seeds", "1")
 ONLY_BIASES = {"lstm": 4, "rnn": 1, "fru": 0, "sru": 0}  # torch's second bias of each gate, in units
@@ -141,6 +142,10 @@ def test_a_cell_is_built_with_the_published_settings(cell: Cell) -> None:
     assert all(ours.settings == each.settings for each in theirs)
     assert ours.settings.flat().items() >= cell.settings.items()
     assert set(ours.sources.values()) == {"preset"}
+    recorded = make_run(model=cell.model, task=cell.task, config=ours.settings.to_dict())
+    assert cell_of(recorded) == cell
+    recorded.config["training"]["epochs"] += 1
+    assert cell_of(recorded) is None
     counts = count_on_meta(ours.model.cls, ours.wrapper, ours.settings, ours.spec)
     extra = ONLY_BIASES[cell.model] * int(cell.row["units"])
     vocabulary = 10_000 if cell.task == "imdb" else 0

@@ -1,6 +1,5 @@
 """What is in the database: `bench runs`, `leaderboard`, `show` and `app`."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from bench.cli.database import open_store, open_to_show
 from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
+from bench.text import assignments, metric_text
 
 if TYPE_CHECKING:
     from db.schema import Run
@@ -20,13 +20,13 @@ ROW_COLUMNS: Cells = {
     "score": number("score", ".1f"),
     "±": number("score_std", ".1f"),
     "metric": field("metric_name"),
-    "value": number("metric_value", ".4f"),
+    "value": lambda row: metric_text(row["metric_name"], row["metric_value"]),
     "params": number("params"),
     "budget": field("budget"),
     "seeds": lambda row: str(len(row["seeds"])),
     "failed": field("failures"),
     "verified": field("verification"),
-    "settings": lambda row: " ".join(f"{name}={json.dumps(value)}" for name, value in row["settings"].items()),
+    "settings": lambda row: " ".join(assignments(row["settings"])),
 }
 """Of a `bench.ranking.Row`."""
 SUITE_COLUMNS: Cells = {
@@ -63,7 +63,7 @@ def runs(
         "seed": field("seed"),
         "status": field("status"),
         "metric": lambda row: row["metric"]["name"],
-        "value": lambda row: "–" if row["metric"]["value"] is None else f"{row['metric']['value']:.4f}",
+        "value": lambda row: metric_text(row["metric"]["name"], row["metric"]["value"]),
         "params": lambda row: f"{row['params']['total']:,}",
         "seconds": number("train_seconds", ".0f"),
         "reason": lambda row: row["reason"] or "",

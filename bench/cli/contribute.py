@@ -8,6 +8,7 @@ import typer
 
 from bench.cli.options import Json, seconds
 from bench.cli.output import print_json, stderr
+from bench.text import metric_text
 
 if TYPE_CHECKING:
     from bench.contract import Finding
@@ -66,7 +67,8 @@ def _check_stranger(model: str, time_limit: str, *, as_json: bool) -> int:
         print_json({"model": model, "passed": verdict.passed, "findings": failed, "problem": verdict.problem,
                     "metric": {"name": verdict.metric, "value": verdict.value}})  # fmt: skip
     elif verdict.passed:
-        print(f"{model} says that it keeps the contract. Graded outside: test {verdict.metric} {verdict.value:.4f}.")
+        value = metric_text(verdict.metric, verdict.value)
+        print(f"{model} says that it keeps the contract. Graded outside: test {verdict.metric} {value}.")
     return 0 if verdict.passed else 1
 
 

@@ -9,6 +9,7 @@ from bench.cli.options import DataDir, Db, Json, Model
 from bench.cli.output import Cells, field, left_out, number, print_json, print_table, stderr
 from bench.cli.suite import SuiteBudget, SuiteName, announce
 from bench.errors import RequestError, unknown
+from bench.text import metric_text
 
 if TYPE_CHECKING:
     from bench.probe.probing import Probing
@@ -152,7 +153,8 @@ def _show_dependency(data: dict[str, Any]) -> None:
 
 def _show_extrapolation(data: dict[str, Any]) -> None:
     print(f"Length extrapolation, from T = {data['trained_at']:,}")
-    columns = {"T": number("length"), "×": field("factor"), data["metric"]: number("value", ".4f"),
+    metric = data["metric"]
+    columns = {"T": number("length"), "×": field("factor"), metric: lambda row: metric_text(metric, row["value"]),
                "utility": number("utility", ".3f")}  # fmt: skip
     print_table(data["lengths"], columns)
 

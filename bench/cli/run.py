@@ -9,6 +9,7 @@ from bench.cli.database import open_store
 from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
 from bench.exits import EXIT_INTERRUPTED
+from bench.text import metric_text
 
 if TYPE_CHECKING:
     from db.schema import Run
@@ -97,7 +98,8 @@ def _show(run: "Run", store: "Store", *, as_json: bool, repeated: bool) -> None:
 def _show_result(run: "Run", store: "Store") -> None:
     from bench.ranking import leaderboard
 
-    print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {run.metric_value:.4f}")
+    value = metric_text(run.metric_name, run.metric_value)
+    print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {value}")
     print(f"  {run.params_total:,} parameters ({run.params_core:,} core, {run.params_readout:,} readout), ", end="")
     print(f"{run.epochs} epochs in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
     best = leaderboard(store.runs(task=run.task))[0]

@@ -11,6 +11,7 @@ from bench.cli.output import field, left_out, number, print_json, print_rows, st
 from bench.cli.watch import watching
 from bench.errors import RequestError, require
 from bench.exits import EXIT_INTERRUPTED
+from bench.text import metric_text
 
 if TYPE_CHECKING:
     from bench.cluster import Pool
@@ -188,7 +189,8 @@ def _show(document: dict[str, Any]) -> None:
     trials = ", ".join(f"{count} {state}" for state, count in document["trials"].items() if count)
     print(f"{document['model']} on {document['task']}: {trials or 'no trials'}")
     for result in document.get("front", [document["best"]] if document["best"] else []):
-        print(f"  validation {document['metric']} {result['value']:.4f}, {result['params']['total']:,} parameters")
+        value = metric_text(document["metric"], result["value"])
+        print(f"  validation {document['metric']} {value}, {result['params']['total']:,} parameters")
     if document["best"]:
         print(f"  A run with the best settings:\n    {document['command']}")
 
@@ -205,7 +207,7 @@ def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
         "pruned": lambda row: str(row["trials"]["pruned"]),
         "failed": lambda row: str(row["trials"]["failed"]),
         "steps": number("steps"),
-        "best": number("best", ".4f"),
+        "best": number("best", ".4g"),
         "study": field("study"),
     }
     empty = "No studies yet. Make one:  python -m bench tune --model fru --task digits --trials 12"

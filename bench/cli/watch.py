@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.output import stderr
+from bench.text import NONE, metric_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -77,7 +78,7 @@ def watching() -> Iterator[Watch]:
 def _running_row(running: "Running") -> tuple[str, ...]:
     owner, trial = running.owner, running.proposal.trial
     return (
-        _name(owner), str(trial.number), "running", _value(running.value), _value(owner.best),
+        _name(owner), str(trial.number), "running", _value(owner, running.value), _value(owner, owner.best),
         f"{running.step}/{owner.tuning.steps}", _duration(time.monotonic() - running.began), running.place or "",
         _settings(trial.params),
     )  # fmt: skip
@@ -87,7 +88,7 @@ def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
     from bench.outcome import STATES
 
     return (
-        _name(owner), str(trial.number), STATES[trial.state], _value(_last(trial)), _value(owner.best),
+        _name(owner), str(trial.number), STATES[trial.state], _value(owner, _last(trial)), _value(owner, owner.best),
         str(trial.user_attrs.get("steps", "")), _lasted(trial), trial.user_attrs.get("place") or "",
         trial.user_attrs.get("reason") or _settings(trial.params),
     )  # fmt: skip
@@ -96,17 +97,17 @@ def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
 def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
     from bench.outcome import STATES
 
-    metric = owner.tuning.base.spec.metric
     if "reason" in trial.user_attrs:
         return trial.user_attrs["reason"]
-    return f"{STATES[trial.state]}, {metric} {_value(_last(trial))} in {_lasted(trial)}"
+    return f"{STATES[trial.state]}, {owner.tuning.base.spec.metric} {_value(owner, _last(trial))} in {_lasted(trial)}"
 
 
 def _summary(session: "Session") -> str:
     """How far all of it is."""
     words = [f"{session.done} of {session.count} trials have ended"]
     if len(session.owners) == 1:
-        words.append(f"best {session.owners[0].tuning.base.spec.metric} {_value(session.owners[0].best)}")
+        (owner,) = session.owners
+        words.append(f"best {owner.tuning.base.spec.metric} {_value(owner, owner.best)}")
     if session.pool and session.pool.started < session.pool.workers:
         words.append(
             f"{session.pool.started} of {session.pool.workers} workers have started "
@@ -122,7 +123,7 @@ def _under_way(session: "Session") -> str:
     """Each running trial in a few words."""
     texts = [
         f"{_name(running.owner)} trial {running.proposal.trial.number} at step {running.step} of "
-        f"{running.owner.tuning.steps}{f', {_value(running.value)}' if running.value is not None else ''}"
+        f"{running.owner.tuning.steps}, {_value(running.owner, running.value)}".removesuffix(f", {NONE}")
         for running in session.running.values()
     ]
     return f"; running: {'; '.join(texts)}" if texts else ""
@@ -138,8 +139,8 @@ def _last(trial: "FrozenTrial") -> float | None:
     return trial.values[0] if trial.values else reported[max(reported)] if reported else None
 
 
-def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _value(owner: "Owner", value: float | None) -> str:
+    return metric_text(owner.tuning.base.spec.metric, value)
 
 
 def _lasted(trial: "FrozenTrial") -> str:

@@ -15,8 +15,9 @@ from bench.probe.gradient_flow import measure
 from bench.probe.networks import AGAIN, train_again, trained_network, untrained_network, weights_of
 from bench.probe.rungs import THRESHOLD
 from bench.registry import FoundModel, FoundTask, find_task
-from bench.request import Execution, RunRequest, SettingFlags, assignments, build_request
+from bench.request import Execution, RunRequest, SettingFlags, build_request
 from bench.suites import Suite
+from bench.text import assignments
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._generated import GeneratedTask
 from datamodules._spec import TaskSpec

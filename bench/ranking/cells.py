@@ -3,7 +3,6 @@
 Shapes: E entries, T tasks, N seeds.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.hardware import hardware
 from bench.ranking.utility import score
+from bench.text import assignments
 from db.schema import LADDER, OPEN, Run
 
 FloatArray = NDArray[np.float64]
@@ -109,7 +109,7 @@ def _by_hand(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
         return ""
     values = {name: value for part in ("model", "wrapper") for name, value in config.get(part, {}).items()}
     chosen = sorted(name for name, source in sources.items() if source == "flag" and name in values)
-    return " ".join(f"{name}={json.dumps(values[name])}" for name in chosen)
+    return " ".join(assignments({name: values[name] for name in chosen}))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

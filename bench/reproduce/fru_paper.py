@@ -10,7 +10,7 @@ A stand-in is other data of the same form as a task of the paper, with that task
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +125,23 @@ class Cell:
         return core + outputs * (units + 1) + vocabulary * units
 
 
-def cells() -> list[Cell]:
+@cache
+def cells() -> tuple[Cell, ...]:
     """The paper's, then the stand-ins'."""
     with (FOLDER / "fru_paper.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     instead = [
         row | {"task": task} for task, paper_task in STAND_INS.items() for row in rows if row["task"] == paper_task
     ]
-    return [Cell(row) for row in rows + instead]
+    return tuple(Cell(row) for row in rows + instead)
+
+
+def cell_of(run: Run) -> Cell | None:
+    """The cell whose settings a run has, at the paper's length."""
+    config = {name: value for part in run.config.values() for name, value in part.items()}
+    task = run.task.removesuffix(SUFFIX)
+    own = (cell for cell in cells() if (cell.task, cell.model) == (task, run.model))
+    return next((cell for cell in own if cell.settings.items() <= config.items()), None)
 
 
 def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]) -> list[Cell]:

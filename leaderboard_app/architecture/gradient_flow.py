@@ -7,8 +7,9 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from bench.text import NONE
 from leaderboard_app.curves import DASHES
-from leaderboard_app.figures import NONE, count_text
+from leaderboard_app.figures import count_text
 from leaderboard_app.marks import COLOURS
 from leaderboard_app.tables import table
 from leaderboard_app.text import plain

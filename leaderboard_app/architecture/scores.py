@@ -7,19 +7,12 @@ import streamlit as st
 from bench.board_formats import entry_name, rank_text
 from bench.ranking import Row, SuiteRow, leaderboard
 from bench.suites import SUITES
+from bench.text import metric_text
 from db.schema import Run
 from db.store import Store
 from leaderboard_app import grid
 from leaderboard_app.data import load_board
-from leaderboard_app.figures import (
-    bytes_text,
-    count_text,
-    interval_text,
-    metric_text,
-    score_text,
-    settings_text,
-    statuses_text,
-)
+from leaderboard_app.figures import bytes_text, count_text, interval_text, score_text, settings_text, statuses_text
 from leaderboard_app.grid import Column, Line, Link, Score, number
 from leaderboard_app.links import page_url
 from leaderboard_app.tables import link, table

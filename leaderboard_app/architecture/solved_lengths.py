@@ -7,7 +7,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from leaderboard_app.figures import NONE, count_text, metric_text
+from bench.text import NONE, metric_text
+from leaderboard_app.figures import count_text
 from leaderboard_app.marks import COLOURS, LABEL
 from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain

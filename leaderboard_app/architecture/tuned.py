@@ -9,7 +9,8 @@ import streamlit as st
 from bench.errors import RequestError
 from bench.presets import Preset, saved
 from bench.registry import FoundModel
-from bench.request import assignments
+from bench.reproduce.fru_paper import cell_of
+from bench.text import assignments
 from db.schema import Run
 from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain
@@ -43,12 +44,12 @@ def _row(preset: Preset) -> dict[str, str]:
 
 
 def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]]:
-    """One row for each configuration that a run took from a preset, where no preset of its task has it."""
+    """One row for each configuration that tuning found for a run, where no preset of its task has it."""
     rows: dict[tuple[str | None, ...], dict[str, str]] = {}
     for run in runs:
         config = {name: value for part in run.config.values() for name, value in part.items()}
         tuned = {name: value for name, value in config.items() if run.config_source.get(name) == "preset"}
-        if tuned and not any(_has(preset, run, tuned) for preset in presets):
+        if tuned and not cell_of(run) and not any(_has(preset, run, tuned) for preset in presets):
             row = {
                 "task": link(run.task, "task", name=run.task),
                 "tier": plain(run.budget or "none"),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from bench.names import numerically
 from bench.ranking import Row, leaderboard
+from bench.text import metric_text
 from db.schema import Run
 from leaderboard_app import charts, grid
 from leaderboard_app.board import controls
@@ -71,14 +72,10 @@ def _configuration(row: Row) -> Line:
         Link(row.model, page_url("architecture", name=row.model)),
         Score.over_seeds(row.score, row.score_std),
         number(row.score_std),
-        _metric(row.metric_value),
+        metric_text(row.metric_name, row.metric_value),
         f"{row.params:,}",
         str(len(row.seeds)),
         statuses_text(row.statuses),
         row.budget or NO_TIER,
         settings_text(row.settings),
     ])  # fmt: skip
-
-
-def _metric(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -5,9 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from bench.request import word
+from bench.text import NONE, word
 from db.schema import Run
-from leaderboard_app.figures import NONE
 from leaderboard_app.tables import code, table
 from leaderboard_app.text import plain
 

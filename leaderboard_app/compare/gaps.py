@@ -9,9 +9,10 @@ import streamlit as st
 
 from bench.ranking.cells import FloatArray
 from bench.ranking.difference import Difference, Differences, differences
+from bench.text import NONE
 from leaderboard_app.compare.entries import Contestants
 from leaderboard_app.compare.sides import Sides
-from leaderboard_app.figures import NONE, score_text
+from leaderboard_app.figures import score_text
 from leaderboard_app.marks import LABEL
 from leaderboard_app.tables import table
 from leaderboard_app.text import plain

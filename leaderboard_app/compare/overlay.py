@@ -7,11 +7,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from bench.text import metric_text
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.compare.sides import Sides
 from leaderboard_app.curves import HEIGHT, step_axis, value_axis
-from leaderboard_app.figures import count_text, metric_text
+from leaderboard_app.figures import count_text
 from leaderboard_app.tables import table
 from leaderboard_app.text import plain
 

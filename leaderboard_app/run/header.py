@@ -6,9 +6,10 @@ import streamlit as st
 
 from bench.ranking import score
 from bench.suites import SUITES
+from bench.text import metric_text
 from db.schema import OPEN, Event, Run
 from db.standing import WITHDRAWN
-from leaderboard_app.figures import bytes_text, count_text, counted, duration_text, metric_text, score_text
+from leaderboard_app.figures import bytes_text, count_text, counted, duration_text, score_text
 from leaderboard_app.tables import code, link
 from leaderboard_app.text import plain
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from bench.text import metric_text
 from db.schema import Run
 from leaderboard_app import grid
-from leaderboard_app.figures import count_text, duration_text, metric_text
+from leaderboard_app.figures import count_text, duration_text
 from leaderboard_app.grid import Column, Line, Link
 from leaderboard_app.links import page_url
 

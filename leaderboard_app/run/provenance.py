@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.report import PARTS
+from bench.text import metric_text
 from db.schema import Run
-from leaderboard_app.figures import bytes_text, count_text, duration_text, metric_text
+from leaderboard_app.figures import bytes_text, count_text, duration_text
 from leaderboard_app.tables import code
 from leaderboard_app.text import plain
 

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from bench.request import word
+from bench.reproduce.fru_paper import cell_of
 from bench.suites import SUITES
+from bench.text import word
 from db.schema import Run
 from leaderboard_app.tables import code, table
 from leaderboard_app.text import plain
@@ -13,6 +14,7 @@ SOURCES = {
     "suite": "fixed by a suite",
     "budget": "follows from the parameter tier",
     "preset": "found by tuning",
+    "paper": "from the FRU authors",
     "default": "default",
 }
 
@@ -30,6 +32,7 @@ def show(run: Run) -> None:
 
 def settings_of(run: Run) -> list[dict[str, str]]:
     """A row for each setting, as Markdown."""
+    sources = _sources(run)
     return [
         {
             "setting": code(name),
@@ -39,12 +42,16 @@ def settings_of(run: Run) -> list[dict[str, str]]:
         }
         for part, values in run.config.items()
         for name, value in values.items()
-        for source in [_source(run, name)]
+        for source in [sources.get(name, "default")]
     ]
 
 
-def _source(run: Run, setting: str) -> str:
-    """As recorded, but for what a suite asks of every run: `bench suite` gives that as flags."""
-    fixed = {name for suite in SUITES.values() if suite.includes(run) for name in suite.tasks[run.task]}
-    source = run.config_source.get(setting, "default")
-    return "suite" if source == "flag" and setting in fixed else source
+def _sources(run: Run) -> dict[str, str]:
+    """As recorded, but for what a suite or the paper fixes: `bench suite` sets it as flags, `reproduce` as a preset."""
+    by_suite = [name for suite in SUITES.values() if suite.includes(run) for name in suite.tasks[run.task]]
+    cell = cell_of(run)
+    fixed = {
+        "flag": dict.fromkeys(by_suite, "suite"),
+        "preset": dict.fromkeys(cell.settings if cell else (), "paper"),
+    }
+    return {name: fixed.get(source, {}).get(name, source) for name, source in run.config_source.items()}

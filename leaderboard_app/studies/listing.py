@@ -38,7 +38,7 @@ def show(overviews: Sequence[Mapping[str, Any]]) -> None:
     ])  # fmt: skip
     columns = {
         "study": st.column_config.LinkColumn(display_text="#(.*)$", width="large"),
-        "best on validation": st.column_config.NumberColumn(format="%.4f"),
+        "best on validation": st.column_config.NumberColumn(format="%.4g"),
         "training steps": st.column_config.NumberColumn(format="localized"),
     }
     st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Tuning studies")

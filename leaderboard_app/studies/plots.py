@@ -53,7 +53,7 @@ def show_front(study: Study) -> None:
         st.caption("This study has one objective: `--objectives metric,params` looks for a front.")
         return
     figure = plot_pareto_front(study, target_names=[METRIC, "parameters"])
-    figure.update_traces(text=None, hovertemplate="%{x:.4f}, %{y:,} parameters<extra></extra>")
+    figure.update_traces(text=None, hovertemplate="%{x:.4g}, %{y:,} parameters<extra></extra>")
     for trace, (name, symbol, colour) in zip(figure.data, LOOKS, strict=False):
         marker = {"color": colour, "symbol": symbol, "size": 9, "showscale": False}
         trace.update(name=name, showlegend=True, marker=marker)

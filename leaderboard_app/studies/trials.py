@@ -8,7 +8,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.outcome import STATES, best_trials
-from bench.request import assignments, word
+from bench.text import assignments, word
 from leaderboard_app.figures import count_text
 from leaderboard_app.tables import code, table
 from leaderboard_app.text import plain
@@ -22,7 +22,7 @@ def show_best(study: Study) -> None:
     with st.container(horizontal=True):
         for trial in best[:4]:
             size = trial.user_attrs.get("params", {}).get("total")
-            st.metric(f"trial {trial.number}, {count_text(size)} parameters", f"{trial.values[0]:.4f}", width="content")
+            st.metric(f"trial {trial.number}, {count_text(size)} parameters", f"{trial.values[0]:.4g}", width="content")
     st.markdown("Settings of the best, as `--set` takes them:")
     chosen = best[0].user_attrs.get("chosen", best[0].params)
     st.code(" ".join(f"--set {shlex.quote(each)}" for each in assignments(chosen)), language="shell", wrap_lines=True)
@@ -41,7 +41,7 @@ def _settings(trial: FrozenTrial) -> list[dict[str, str]]:
 def show_all(study: Study) -> None:
     frame = pd.DataFrame([_row(trial) for trial in study.get_trials(deepcopy=False)])
     columns = {
-        "value": st.column_config.NumberColumn(format="%.4f", help="On validation."),
+        "value": st.column_config.NumberColumn(format="%.4g", help="On validation."),
         "steps": st.column_config.NumberColumn(format="localized"),
         "parameters": st.column_config.NumberColumn(format="localized"),
     }

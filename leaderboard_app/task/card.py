@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
+from bench.text import metric_text
 from db.schema import Run
 from leaderboard_app import docstrings
-from leaderboard_app.figures import count_text, metric_text
+from leaderboard_app.figures import count_text
 from leaderboard_app.tables import facts, link
 from leaderboard_app.text import plain
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bench.ranking import Row
-from bench.request import assignments
+from bench.text import assignments
 
 
 def labels(rows: Sequence[Row]) -> list[str]:

@@ -10,9 +10,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from bench.text import metric_text
 from db.schema import Run
 from leaderboard_app.curves import value_axis
-from leaderboard_app.figures import count_text, metric_text
+from leaderboard_app.figures import count_text
 from leaderboard_app.marks import colour_scale, shape_scale
 from leaderboard_app.tables import table
 from leaderboard_app.task.results import Anchors, Chart

@@ -9,8 +9,9 @@ import streamlit as st
 
 from bench.catalogue import describe_tasks
 from bench.names import numerically
+from bench.text import metric_text
 from db.schema import Run
-from leaderboard_app.figures import count_text, metric_text
+from leaderboard_app.figures import count_text
 from leaderboard_app.tables import link, table
 from leaderboard_app.text import plain
 

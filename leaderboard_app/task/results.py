@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from bench.ranking import Row, leaderboard
+from bench.text import metric_text
 from db.schema import Run
-from leaderboard_app.figures import counted, metric_text, settings_text, statuses_text
+from leaderboard_app.figures import counted, settings_text, statuses_text
 from leaderboard_app.links import page_url
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
 from leaderboard_app.task.labels import labels

@@ -9,6 +9,7 @@ from bench.catalogue import model_facts
 from bench.errors import RequestError
 from bench.ranking import Board, InTier, InTime, SuiteRow
 from bench.suites import SUITES, Suite, find_suite
+from bench.text import metric_text
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.board import by_task, charts, controls, exports, table, words
@@ -157,7 +158,8 @@ def _newest(seen: Snapshot) -> None:
     run = next((run for run in reversed(seen.runs) if run.is_comparable), None)
     if run is None or run.run_id in seen.standing.withdrawn or _is_ranked(run):
         return
-    result = run.status if run.metric_value is None else f"{run.metric_name} {run.metric_value:.4f}"
+    value = metric_text(run.metric_name, run.metric_value)
+    result = run.status if run.metric_value is None else f"{run.metric_name} {value}"
     st.caption(
         f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It belongs to no "
         f"suite and tier, so that it is not ranked. [Open it]({page_url('run', id=run.run_id)}), or see "
