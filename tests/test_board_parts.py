@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from bench.catalogue import ModelFacts, model_facts
 from bench.ranking import Board, SuiteRow
 from leaderboard_app.board import charts, table, words
+from leaderboard_app.board.by_task_chart import score_against_params
 from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.links import entry_id, page_url
 from leaderboard_app.marks import COLOURS, SHAPES, UNKNOWN, mark
@@ -215,6 +216,24 @@ def test_a_chart_is_drawn_once() -> None:
 
 def datasets(spec: charts.Spec) -> list[list[dict[str, Any]]]:
     return list(spec["datasets"].values())
+
+
+@pytest.mark.parametrize(
+    ("points", "named"),
+    [
+        ([(10_000, 99.0), (10_010, 98.0), (10_000, 60.0), (100_000, 97.0)], ["m0", "m2", "m3"]),
+        ([(10_000, 99.0), (10_000, 99.0)], ["m0"]),
+        ([(10_000, 99.0)], ["m0"]),
+    ],
+)
+def test_of_points_close_together_the_best_is_named(points: list[tuple[int, float]], named: list[str]) -> None:
+    rows = pd.DataFrame([
+        {"model": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0], "failures": 0}
+        for index, (params, score) in enumerate(points)
+    ])  # fmt: skip
+    spec = score_against_params(rows).to_dict()
+    labels = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
+    assert [row["model"] for row in spec["datasets"][labels["data"]["name"]]] == named
 
 
 def test_what_is_in_front() -> None:

@@ -10,8 +10,9 @@ from bench.names import numerically
 from bench.ranking import Row, leaderboard
 from bench.text import metric_text
 from db.schema import Run
-from leaderboard_app import charts, grid
+from leaderboard_app import grid
 from leaderboard_app.board import controls
+from leaderboard_app.board.by_task_chart import score_against_params
 from leaderboard_app.data import comparable
 from leaderboard_app.figures import settings_text, statuses_text
 from leaderboard_app.grid import Column, Line, Link, Score, number
@@ -33,7 +34,7 @@ def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
     rows = leaderboard(chosen)
     if rows:
         _configurations(rows)
-        st.altair_chart(charts.score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
+        st.altair_chart(score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
     else:
         st.info("Every run of this task is still open: it was interrupted. `--resume` goes on with it.")
     st.subheader("Its runs, newest first")
