@@ -103,7 +103,7 @@ def test_tasks_that_only_one_has_are_left_out(tmp_path: Path) -> None:
         if values["task"] != "digits":
             store.record(Run(**values))
     app = open_page("compare", tmp_path / "board.sqlite", suite="quick-v1", entries=[FRU, LSTM])
-    assert "on the 3 of 4 tasks of both" in said(app)
+    assert "on the 3 of 4 tasks that both have" in said(app)
     digits = next(row for _, row in table(app, "lstm, difference").iterrows() if row.iloc[0] == "digits")
     assert digits.tolist()[2:] == ["–", "–"]
 

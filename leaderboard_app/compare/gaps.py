@@ -44,7 +44,8 @@ def sentence(name: str, base: str, found: Differences, tasks: int) -> str:
     """What the difference over all tasks says."""
     if found.overall is None:
         return f"**{plain(name)}** and {plain(base)} have no task in common yet."
-    where = "on all tasks" if len(found.by_task) == tasks else f"on the {len(found.by_task)} of {tasks} tasks of both"
+    shared = len(found.by_task)
+    where = "on all tasks" if shared == tasks else f"on the {shared} of {tasks} tasks that both have"
     gap = found.overall
     size = f"{abs(gap.score):.1f} points {'above' if gap.score >= 0 else 'below'} {plain(base)}"
     if gap.low is None or gap.high is None:
