@@ -2,17 +2,21 @@
 
 import json
 import os
+import sqlite3
+import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from db.errors import ReadOnlyError, StoreError
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
 BUSY_TIMEOUT = 30  # seconds to wait for another writer
+LOCKED = "database is locked"  # SQLite, when they are over
 
 
 def database_url(text: str | None) -> URL:
@@ -75,6 +79,27 @@ def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
     return engine
 
 
+def use_wal(engine: Engine) -> None:
+    """Let readers of a SQLite file go on while somebody writes.
+
+    For that change SQLite does not wait until another writer has ended, whatever its timeout; so this does.
+
+    Raises:
+        OperationalError: it could not be changed.
+    """
+    deadline, change = time.monotonic() + BUSY_TIMEOUT, "PRAGMA journal_mode = WAL"
+    with closing(engine.raw_connection()) as connection:  # outside a transaction, as SQLite wants it
+        while True:
+            try:
+                connection.cursor().execute(change)
+            except sqlite3.OperationalError as error:
+                if str(error) != LOCKED or time.monotonic() > deadline:
+                    raise OperationalError(change, None, error) from error
+                time.sleep(0.1)
+            else:
+                return
+
+
 def _read_only_query(path: str) -> dict[str, str]:
     # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them. Where they were
     # left behind they hold results that `immutable` would not see, and SQLite can read them as they are.
@@ -95,7 +120,7 @@ def _quoted(path: str) -> str:
 def reason(error: DBAPIError) -> str:
     """What a driver says went wrong, in words that say what to do where there are any."""
     text = str(error.orig).strip()
-    if text == "database is locked":
+    if text == LOCKED:
         return f"another program has kept it locked for {BUSY_TIMEOUT} s; try again when that has ended"
     return text
 

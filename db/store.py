@@ -1,7 +1,7 @@
 """The one module that reads and writes results."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, defer
 
 from db import migrate
-from db.engine import DEFAULT_PATH, check_writable, connect, database_url, reason
+from db.engine import DEFAULT_PATH, check_writable, connect, database_url, reason, use_wal
 from db.errors import StoreError
 from db.record import Record
 from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
@@ -85,8 +85,7 @@ class Store:
             check_writable(path)
         self.was_upgraded = migrate.upgrade(self._engine)
         if self._path():
-            with closing(self._engine.raw_connection()) as connection:  # outside a transaction, as SQLite wants it
-                connection.cursor().execute("PRAGMA journal_mode = WAL")
+            use_wal(self._engine)
 
     def _path(self) -> Path | None:
         """The file of a SQLite database."""

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -48,7 +49,11 @@ def _command(bench: Bench, words: tuple[str, ...], log: Path) -> None:
     sys.argv = ["bench", *words]
     with log.open("w", buffering=1) as sys.stdout:
         sys.stderr = sys.stdout
-        main()
+        try:
+            main()
+        except Exception:
+            traceback.print_exc()  # whoever prints it later finds the file closed
+            raise
 
 
 def ended(process: BaseProcess, seconds: float = PATIENCE) -> int:

@@ -1,13 +1,17 @@
 """A database that another program has locked, and a clock that goes backwards."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 import db.engine
+from db import migrate
+from db.errors import StoreError
 from db.store import Store
 from tests.conftest import QUICK, Bench
 
@@ -15,7 +19,7 @@ Writer = Callable[[str, str], Path]
 HOLD = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1])
-connection.execute("BEGIN EXCLUSIVE")
+connection.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
 time.sleep(float(sys.argv[2]))
 """
@@ -103,3 +107,26 @@ def test_a_clock_that_goes_backwards(bench: Bench, write_model: Writer) -> None:
     assert (record["started_at"], record["finished_at"]) == ("2001-01-01T12:00:00+00:00", "2001-01-01T11:00:00+00:00")
     assert 3 < record["train_seconds"] <= record["wall_seconds"] < 600
     assert (first["model"], second["model"].partition("@")[0]) == ("gru", "mine"), "in the order of recording"
+
+
+@pytest.mark.parametrize(("seconds", "waited_for"), [(1, True), (60, False)])
+def test_a_new_database_that_another_process_writes_to_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, waited_for: bool
+) -> None:
+    """After its tables are made, before it has a write-ahead log."""
+    path, upgrade = tmp_path / "board.sqlite", migrate.upgrade
+
+    def upgrade_and_lock(engine: Engine) -> bool:
+        done = upgrade(engine)
+        holders.append(lock(path, seconds))
+        return done
+
+    monkeypatch.setattr(migrate, "upgrade", upgrade_and_lock)
+    monkeypatch.setattr(db.engine, "BUSY_TIMEOUT", 30 if waited_for else 1)
+    if waited_for:
+        assert Store(str(path)).was_upgraded
+    else:
+        with pytest.raises(StoreError, match="another program has kept it locked for 1 s; try again"):
+            Store(str(path))
+    release()
+    assert sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone() == ("wal" if waited_for else "delete",)
