@@ -126,6 +126,11 @@ class Run(Base):
         """Whether it can stand beside others: by a protocol of ours, not a paper's own, whose numbers are negative."""
         return self.protocol > 0
 
+    @property
+    def flat_config(self) -> dict[str, Any]:
+        """Setting → value, of all parts."""
+        return {name: value for part in self.config.values() for name, value in part.items()}
+
 
 class CurvePoint(Base):
     """One value of one learning curve at an evaluation; null where it was not finite."""

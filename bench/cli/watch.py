@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.output import stderr
-from bench.text import NONE, metric_text
+from bench.text import metric_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -121,12 +121,14 @@ def _summary(session: "Session") -> str:
 
 def _under_way(session: "Session") -> str:
     """Each running trial in a few words."""
-    texts = [
-        f"{_name(running.owner)} trial {running.proposal.trial.number} at step {running.step} of "
-        f"{running.owner.tuning.steps}, {_value(running.owner, running.value)}".removesuffix(f", {NONE}")
-        for running in session.running.values()
-    ]
+    texts = [_running_text(running) for running in session.running.values()]
     return f"; running: {'; '.join(texts)}" if texts else ""
+
+
+def _running_text(running: "Running") -> str:
+    owner = running.owner
+    text = f"{_name(owner)} trial {running.proposal.trial.number} at step {running.step} of {owner.tuning.steps}"
+    return text if running.value is None else f"{text}, {_value(owner, running.value)}"
 
 
 def _name(owner: "Owner") -> str:

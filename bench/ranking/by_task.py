@@ -87,5 +87,5 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
 
 def chosen_settings(run: Run) -> dict[str, Any]:
     """The settings that somebody chose, by flag or preset."""
-    config = {name: value for part in run.config.values() for name, value in part.items()}
+    config = run.flat_config
     return {name: config[name] for name, source in run.config_source.items() if source != "budget"}

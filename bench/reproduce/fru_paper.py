@@ -138,8 +138,7 @@ def cells() -> tuple[Cell, ...]:
 
 def cell_of(run: Run) -> Cell | None:
     """The cell whose settings a run has, at the paper's length."""
-    config = {name: value for part in run.config.values() for name, value in part.items()}
-    task = run.task.removesuffix(SUFFIX)
+    config, task = run.flat_config, run.task.removesuffix(SUFFIX)
     own = (cell for cell in cells() if (cell.task, cell.model) == (task, run.model))
     return next((cell for cell in own if cell.settings.items() <= config.items()), None)
 

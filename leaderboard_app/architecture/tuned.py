@@ -47,8 +47,7 @@ def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]
     """One row for each configuration that tuning found for a run, where no preset of its task has it."""
     rows: dict[tuple[str | None, ...], dict[str, str]] = {}
     for run in runs:
-        config = {name: value for part in run.config.values() for name, value in part.items()}
-        tuned = {name: value for name, value in config.items() if run.config_source.get(name) == "preset"}
+        tuned = {name: value for name, value in run.flat_config.items() if run.config_source.get(name) == "preset"}
         if tuned and not cell_of(run) and not any(_has(preset, run, tuned) for preset in presets):
             row = {
                 "task": link(run.task, "task", name=run.task),
