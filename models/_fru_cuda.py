@@ -103,7 +103,7 @@ def statistics(
         kernels.statistics_forward[(B,)](
             z_TBS.contiguous(), a_TRS.contiguous(), d_RS.contiguous(), weight_RS.contiguous(), bias_R.contiguous(),
             lengths, phi_TBS, kept_CBR, T, B, HAS_LENGTHS=lengths_B is not None, SEGMENT=SEGMENT, S=S, R=R,
-            num_warps=_warps(R * S),
+            num_warps=warps(R * S), enable_fp_fusion=True,
         )  # fmt: skip
     return phi_TBS, kept_CBR
 
@@ -124,7 +124,7 @@ def statistics_backward(
         if B:
             kernels.statistics_backward[(B,)](
                 g_TBS[chunk], phi_TBS[chunk], r_cBR, a_TRS[chunk], d_RS, weight_RS, dz_TBS[chunk], ds_cBR, dr_cBR,
-                carry_2BR, len(r_cBR), B, S=S, R=R, num_warps=_warps(R * S),
+                carry_2BR, len(r_cBR), B, S=S, R=R, num_warps=warps(R * S), enable_fp_fusion=True,
             )  # fmt: skip
         torch.bmm(ds_cBR.mT, phi_TBS[chunk], out=da_TRS[chunk])
         dd_RS.addmm_(dr_cBR.flatten(0, 1).T, phi_TBS[chunk].flatten(0, 1))
@@ -150,7 +150,8 @@ def _run(
     if B:
         kernels.running_forward[(B, H // width, count)](
             phi_TBS, a_THS, d_HS, bias_H, bias_H if start_CBH is None else start_CBH, out, len(out), B, H, before,
-            steps, HAS_START=start_CBH is not None, S=S, WIDTH=width, num_warps=_warps(width * S),
+            steps, HAS_START=start_CBH is not None, S=S, WIDTH=width, num_warps=warps(width * S),
+            enable_fp_fusion=True,
         )  # fmt: skip
 
 
@@ -187,7 +188,7 @@ def running_backward(
     return dphi_TBS, da_THS, dd_HS, dbias_H
 
 
-def _warps(numbers: int) -> int:
+def warps(numbers: int) -> int:
     """Warps that share a tile of so many numbers."""
     return min(8, max(1, numbers // TILE))
 

@@ -116,7 +116,7 @@ def running_backward(dy_TBH, y_TBH, da_TBH, sum_TBH, carry_BH, T, N, BLOCK: tl.c
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
     total = tl.load(carry_BH + n, mask=inside, other=0.0)
-    for step in range(T):
+    for step in tl.range(T, num_stages=STAGES):
         here = (T - 1 - step) * tl.cast(N, tl.int64) + n
         dy = masked_by(tl.load(y_TBH + here, mask=inside, other=0.0), tl.load(dy_TBH + here, mask=inside, other=0.0))
         total += dy

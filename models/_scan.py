@@ -2,18 +2,24 @@
 
 Neighbouring steps are merged into one, h_{t+1} = (a_{t+1} a_t) h_{t−1} + (a_{t+1} b_t + b_{t+1}), which leaves a
 recurrence of half the length; its solution fills in the steps between (odd-even reduction; Blelloch 1990, Martin &
-Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included. A CPU
-has few units that could share the work: there one compiled pass over time takes its place in single precision.
+Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included. In
+single precision one compiled pass over time takes its place: on a CPU, which has few units that could share the work,
+channel beside channel; on a GPU, where the odd-even levels would read and write memory again and again, tile by tile.
 
 Shapes: B batch, T time, N channels (any trailing dimensions).
 """
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 SHORT = 4  # as many steps or fewer are cheaper one by one
+SINGLE = (torch.float32, torch.complex64)  # what the kernels take
+HAS_TRITON = find_spec("triton") is not None
 
 
 def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor:
@@ -30,13 +36,17 @@ def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor
     a, b_BTN = a.to(dtype), b_BTN.to(dtype)
     if h0_BN is not None:
         b_BTN = torch.cat([torch.addcmul(b_BTN[:, :1], a[:, :1], h0_BN.unsqueeze(1)), b_BTN[:, 1:]], dim=1)
-    h_BTN: Tensor = compiled_scan(a, b_BTN) if scans_compiled(b_BTN) else LinearScan.apply(a, b_BTN)
+    h_BTN: Tensor = compiled_scan(a, b_BTN) if scan_backend(b_BTN) == "numba" else LinearScan.apply(a, b_BTN)
     return h_BTN
 
 
-def scans_compiled(tensor: Tensor) -> bool:
-    """Whether the kernel for CPUs takes it, which goes through time once, channel beside channel."""
-    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.complex64)
+def scan_backend(tensor: Tensor) -> Literal["numba", "triton", "torch"]:
+    """What scans it."""
+    if tensor.dtype not in SINGLE:
+        return "torch"
+    if tensor.device.type == "cpu":
+        return "numba"
+    return "triton" if tensor.is_cuda and HAS_TRITON else "torch"
 
 
 def compiled_scan(a: Tensor, b_BTN: Tensor) -> Tensor:
@@ -53,7 +63,7 @@ class LinearScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, a: Tensor, b_BTN: Tensor) -> Tensor:
-        h_BTN = odd_even(a, b_BTN)
+        h_BTN = solver(b_BTN)(a, b_BTN, False)
         ctx.save_for_backward(a, h_BTN)
         return h_BTN
 
@@ -61,7 +71,7 @@ class LinearScan(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, Tensor]:
         a, h_BTN = ctx.saved_tensors  # type: ignore[attr-defined]
         later_a = a if a.shape[1] == 1 else a.roll(-1, 1)
-        grad_b_BTN = odd_even(later_a.conj(), grads[0], reverse=True)
+        grad_b_BTN = solver(h_BTN)(later_a.conj(), grads[0], True)
         if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
             return None, grad_b_BTN
         grad_a = torch.empty_like(h_BTN)
@@ -70,14 +80,23 @@ class LinearScan(torch.autograd.Function):
         return grad_a.sum_to_size(a.shape), grad_b_BTN
 
 
-def odd_even(a: Tensor, b_BTN: Tensor, *, reverse: bool = False) -> Tensor:
+def solver(tensor: Tensor) -> Callable[[Tensor, Tensor, bool], Tensor]:
+    """What takes a, b and the direction and gives h, where no gradient is asked for."""
+    if scan_backend(tensor) == "triton":
+        from models._scan_triton import solve
+
+        return solve
+    return odd_even
+
+
+def odd_even(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
     """h for a of T steps or of one; in reverse, h_t = a_t h_{t+1} + b_t. The very first step's a is not used."""
     steps = b_BTN.shape[1]
     if steps <= SHORT:
-        return one_by_one(a, b_BTN, reverse=reverse)
+        return one_by_one(a, b_BTN, reverse)
     first, second, between = in_pairs(steps, reverse)
     a_first, a_second, a_between = (a, a, a) if a.shape[1] == 1 else (a[:, first], a[:, second], a[:, between])
-    h_second = odd_even(a_second * a_first, torch.addcmul(b_BTN[:, second], a_second, b_BTN[:, first]), reverse=reverse)
+    h_second = odd_even(a_second * a_first, torch.addcmul(b_BTN[:, second], a_second, b_BTN[:, first]), reverse)
     h_BTN = torch.empty_like(b_BTN)
     h_BTN[:, second] = h_second
     start = -1 if reverse else 0
@@ -96,7 +115,7 @@ def in_pairs(steps: int, reverse: bool) -> tuple[slice, slice, slice]:
     return slice(1 + odd, steps, 2), slice(odd, steps - 1, 2), slice(1 - odd, steps - 2, 2)
 
 
-def one_by_one(a: Tensor, b_BTN: Tensor, *, reverse: bool) -> Tensor:
+def one_by_one(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
     h_BTN, back = b_BTN.clone(), -1 if reverse else 1
     order = range(b_BTN.shape[1])[::back]
     for before, t in pairwise(order):

@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models._base import ModelConfig, Paper, SequenceModel
 from models._linear import Linear, linear
-from models._scan import linear_scan
+from models._scan import linear_scan, scan_backend
 from models._ssm import log_uniform
 from models._stepwise import runs_compiled
 from models._wrappers import Residual
@@ -127,7 +127,7 @@ class Mamba(SequenceModel):
         return x_BTE.to(dtype), dt_BTE.to(dtype), a_EN, b_BTN.to(dtype), c_BTN.to(dtype)
 
     def facts(self) -> dict[str, str]:
-        return {"scan": "numba" if runs_compiled(self.A_log) else "torch"}
+        return {"scan": scan_backend(self.A_log)}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A_log, self.D], "weight_decay": 0.0}]

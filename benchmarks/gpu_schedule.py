@@ -1,0 +1,131 @@
+"""What the compiler makes of the Triton kernels for an H100, on any Linux machine, with or without a GPU.
+
+    python benchmarks/gpu_schedule.py
+
+For each kernel: its warps, the registers of a thread, the bytes that it spills, the shared memory of a program, the
+instructions of a turn of its loop (a step of the recurrence; a tile of the scan) and the cycles that a turn takes one
+warp that is alone. An instruction of a GPU says itself how many cycles to wait before the next, which of six
+counters it holds until its result is there, and which ones it waits for (Jia et al. 2018, arXiv 1804.06826). So the
+cycles follow from the machine code but for the latencies below, which are of the size that is published for Hopper
+(Luo et al. 2024, arXiv 2402.13499). An estimate: copies ahead of their use are taken to be in time, other warps and the
+driver are not in it.
+"""
+
+import re
+import subprocess
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from models import _fru_triton, _scan_triton
+from models._fru_cuda import SEGMENT, warps
+
+H100 = GPUTarget("cuda", 90, 32)
+CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMMA=33, LDL=35, STS=20, STG=20, MUFU=20)
+"""Cycles until a result that is not waited for by a fixed number is there."""
+BARRIER = 20  # cycles that the warps of a program lose to one another
+INTEGERS = ("T", "B", "H", "N", "before", "steps", "decay_B", "decay_T", "decay_N")
+TILE = {"S": 16, "R": 64}  # S = 10 and R = 60, padded
+SCAN = {"STEPS": _scan_triton.STEPS, "WIDTH": _scan_triton.WIDTH}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kernel, what is fixed when it is compiled, and its warps."""
+
+    name: str
+    kernel: Any
+    constants: dict[str, Any]
+    warps: int = 4
+
+
+CASES = (
+    Case("FRU forward", _fru_triton.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **TILE}, warps(1024)),
+    Case("FRU backward", _fru_triton.statistics_backward, TILE, warps(1024)),
+    Case("FRU sums", _fru_triton.running_forward, {"HAS_START": True, "S": 16, "WIDTH": 64}, warps(1024)),
+    Case("FRU sums, backward", _fru_triton.running_backward, {"BLOCK": 256}),
+    Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
+    Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
+)
+
+
+class Instruction(NamedTuple):
+    address: int
+    text: str
+    control: int
+
+    @property
+    def name(self) -> str:
+        return re.sub(r"^@\S+ ", "", self.text).split()[0].split(".")[0]
+
+    def bits(self, first: int, count: int) -> int:
+        return self.control >> first & (1 << count) - 1
+
+
+def compiled(case: Case) -> Any:
+    types = {each: "constexpr" if each in case.constants else argument_type(each) for each in case.kernel.arg_names}
+    places = {each: (case.kernel.arg_names.index(each),) for each in types}
+    constants = {places[each]: value for each, value in case.constants.items()}
+    aligned = {places[each]: [["tt.divisibility", 16]] for each, kind in types.items() if kind.startswith("*")}
+    source = ASTSource(case.kernel, types, constants, aligned)
+    return triton.compile(source, target=H100, options={"num_warps": case.warps, "enable_fp_fusion": True})
+
+
+def argument_type(name: str) -> str:
+    if name == "lengths_B":
+        return "*i64"
+    return "i32" if name in INTEGERS else "*fp32"
+
+
+def instructions(listing: str) -> list[Instruction]:
+    """Of a listing that gives each instruction's two words, the second of which ends with the control bits."""
+    found = re.findall(r"/\*([0-9a-f]{4,})\*/ +(.+?) *; +/\* 0x\w+ \*/\s+/\* 0x(\w+) \*/", listing)
+    return [Instruction(int(address, 16), text, int(word, 16)) for address, text, word in found]
+
+
+def longest_loop(code: list[Instruction]) -> list[Instruction]:
+    place = {instruction.address: n for n, instruction in enumerate(code)}
+    jumps = ((n, re.search(r"BRA.* 0x(\w+)", each.text)) for n, each in enumerate(code))
+    loops = [code[place[int(jump[1], 16)] : n + 1] for n, jump in jumps if jump and int(jump[1], 16) in place]
+    return max(loops, key=len)
+
+
+def cycles(loop: list[Instruction], turns: int = 8) -> float:
+    """Of a turn, once the loop is under way."""
+    now, free, ends = 0, [0] * 8, []
+    for _ in range(turns):
+        for each in loop:
+            stall, writes, reads, waits = each.bits(41, 4), each.bits(46, 3), each.bits(49, 3), each.bits(52, 6)
+            now = max([now, *(free[n] for n in range(6) if waits >> n & 1)])
+            free[writes] = max(free[writes], now + LATENCY[each.name])
+            free[reads] = max(free[reads], now + min(LATENCY[each.name], 15))
+            now += max(1, stall) + BARRIER * (each.name == "BAR")
+        ends.append(now)
+    return (ends[-1] - ends[1]) / (turns - 2)
+
+
+def report(case: Case) -> str:
+    program = compiled(case)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(program.asm["cubin"])
+        file.flush()
+        call = [CUOBJDUMP, "-sass", "-res-usage", file.name]
+        listing = subprocess.run(call, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", listing).groups()  # type: ignore[union-attr]
+    loop = longest_loop(instructions(listing))
+    numbers = (case.warps, registers, spilled, program.metadata.shared, len(loop), f"{cycles(loop):.0f}")
+    return f"| {case.name} | " + " | ".join(map(str, numbers)) + " |"
+
+
+if __name__ == "__main__":
+    print("| kernel | warps | registers | spilled bytes | shared bytes | instructions a turn | cycles a turn |")
+    print("|---|---|---|---|---|---|---|")
+    for case in CASES:
+        print(report(case), flush=True)
