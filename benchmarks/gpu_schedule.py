@@ -24,7 +24,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from models import _fru_triton, _scan_triton
-from models._fru_cuda import SEGMENT, warps
+from models._fru_cuda import NUMBERS, SEGMENT, resources
 
 H100 = GPUTarget("cuda", 90, 32)
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -32,25 +32,28 @@ LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMM
 """Cycles until a result that is not waited for by a fixed number is there."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
 INTEGERS = ("T", "B", "H", "N", "before", "steps", "decay_B", "decay_T", "decay_N")
-TILE = {"S": 16, "R": 64}  # S = 10 and R = 60, padded
-SCAN = {"STEPS": _scan_triton.STEPS, "WIDTH": _scan_triton.WIDTH}
+LAUNCH = ("num_warps", "enable_fp_fusion")
+SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
+LARGE = {"S": 64, "R": 256, **resources(64 * 256)}
+SCAN = {"STEPS": _scan_triton.STEPS, "WIDTH": _scan_triton.WIDTH, **_scan_triton.RESOURCES}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel, what is fixed when it is compiled, and its warps."""
+    """A kernel, with what is fixed when it is compiled."""
 
     name: str
     kernel: Any
-    constants: dict[str, Any]
-    warps: int = 4
+    fixed: dict[str, Any]
 
 
 CASES = (
-    Case("FRU forward", _fru_triton.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **TILE}, warps(1024)),
-    Case("FRU backward", _fru_triton.statistics_backward, TILE, warps(1024)),
-    Case("FRU sums", _fru_triton.running_forward, {"HAS_START": True, "S": 16, "WIDTH": 64}, warps(1024)),
-    Case("FRU sums, backward", _fru_triton.running_backward, {"BLOCK": 256}),
+    Case("FRU forward", _fru_triton.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **SMALL}),
+    Case("FRU backward", _fru_triton.statistics_backward, SMALL),
+    Case("FRU forward, large", _fru_triton.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **LARGE}),
+    Case("FRU backward, large", _fru_triton.statistics_backward, LARGE),
+    Case("FRU sums", _fru_triton.running_forward, {"HAS_START": True, "S": 16, "WIDTH": 64, **resources(16 * 64)}),
+    Case("FRU sums, backward", _fru_triton.running_backward, {"BLOCK": NUMBERS, **resources(NUMBERS)}),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )
@@ -65,17 +68,22 @@ class Instruction(NamedTuple):
     def name(self) -> str:
         return re.sub(r"^@\S+ ", "", self.text).split()[0].split(".")[0]
 
+    @property
+    def jumps_to(self) -> int | None:
+        jump = re.search(r"BRA.* 0x(\w+)", self.text)
+        return int(jump[1], 16) if jump else None
+
     def bits(self, first: int, count: int) -> int:
         return self.control >> first & (1 << count) - 1
 
 
 def compiled(case: Case) -> Any:
-    types = {each: "constexpr" if each in case.constants else argument_type(each) for each in case.kernel.arg_names}
+    types = {each: "constexpr" if each in case.fixed else argument_type(each) for each in case.kernel.arg_names}
     places = {each: (case.kernel.arg_names.index(each),) for each in types}
-    constants = {places[each]: value for each, value in case.constants.items()}
+    constants = {places[each]: value for each, value in case.fixed.items() if each in places}
     aligned = {places[each]: [["tt.divisibility", 16]] for each, kind in types.items() if kind.startswith("*")}
     source = ASTSource(case.kernel, types, constants, aligned)
-    return triton.compile(source, target=H100, options={"num_warps": case.warps, "enable_fp_fusion": True})
+    return triton.compile(source, target=H100, options={each: case.fixed[each] for each in LAUNCH})
 
 
 def argument_type(name: str) -> str:
@@ -90,11 +98,16 @@ def instructions(listing: str) -> list[Instruction]:
     return [Instruction(int(address, 16), text, int(word, 16)) for address, text, word in found]
 
 
-def longest_loop(code: list[Instruction]) -> list[Instruction]:
+def usual_turn(code: list[Instruction]) -> list[Instruction]:
+    """The longest loop, without what it jumps over: where it does so, that is the rule (a state in SEGMENT steps)."""
     place = {instruction.address: n for n, instruction in enumerate(code)}
-    jumps = ((n, re.search(r"BRA.* 0x(\w+)", each.text)) for n, each in enumerate(code))
-    loops = [code[place[int(jump[1], 16)] : n + 1] for n, jump in jumps if jump and int(jump[1], 16) in place]
-    return max(loops, key=len)
+    target = {n: place[goal] for n, each in enumerate(code) if (goal := each.jumps_to) in place}
+    first, last = max(((goal, n) for n, goal in target.items() if goal <= n), key=lambda loop: loop[1] - loop[0])
+    turn, n = [], first
+    while n <= last:
+        turn.append(code[n])
+        n = target[n] if n < target.get(n, 0) <= last else n + 1
+    return turn
 
 
 def cycles(loop: list[Instruction], turns: int = 8) -> float:
@@ -119,8 +132,8 @@ def report(case: Case) -> str:
         call = [CUOBJDUMP, "-sass", "-res-usage", file.name]
         listing = subprocess.run(call, check=True, capture_output=True, text=True).stdout  # noqa: S603
     registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", listing).groups()  # type: ignore[union-attr]
-    loop = longest_loop(instructions(listing))
-    numbers = (case.warps, registers, spilled, program.metadata.shared, len(loop), f"{cycles(loop):.0f}")
+    loop = usual_turn(instructions(listing))
+    numbers = (case.fixed["num_warps"], registers, spilled, program.metadata.shared, len(loop), f"{cycles(loop):.0f}")
     return f"| {case.name} | " + " | ".join(map(str, numbers)) + " |"
 
 

@@ -24,6 +24,10 @@ LEAST = 4
 """The smallest power of two that statistics, features and outputs are padded to: as many as a thread reads at once."""
 TILE = 1024
 """About how many numbers of a matrix a warp keeps in registers, beside those of the other matrices."""
+MOST_AHEAD = 16 * TILE
+"""The largest tile that is asked for ahead of its use."""
+NUMBERS = 64
+"""Numbers of an output's gradient that a program sums up."""
 SEGMENT = 32
 """Steps between two states that are kept."""
 CHUNK_BYTES = 2**26
@@ -103,7 +107,7 @@ def statistics(
         kernels.statistics_forward[(B,)](
             z_TBS.contiguous(), a_TRS.contiguous(), d_RS.contiguous(), weight_RS.contiguous(), bias_R.contiguous(),
             lengths, phi_TBS, kept_CBR, T, B, HAS_LENGTHS=lengths_B is not None, SEGMENT=SEGMENT, S=S, R=R,
-            num_warps=warps(R * S), enable_fp_fusion=True,
+            **resources(R * S),
         )  # fmt: skip
     return phi_TBS, kept_CBR
 
@@ -124,7 +128,7 @@ def statistics_backward(
         if B:
             kernels.statistics_backward[(B,)](
                 g_TBS[chunk], phi_TBS[chunk], r_cBR, a_TRS[chunk], d_RS, weight_RS, dz_TBS[chunk], ds_cBR, dr_cBR,
-                carry_2BR, len(r_cBR), B, S=S, R=R, num_warps=warps(R * S), enable_fp_fusion=True,
+                carry_2BR, len(r_cBR), B, S=S, R=R, **resources(R * S),
             )  # fmt: skip
         torch.bmm(ds_cBR.mT, phi_TBS[chunk], out=da_TRS[chunk])
         dd_RS.addmm_(dr_cBR.flatten(0, 1).T, phi_TBS[chunk].flatten(0, 1))
@@ -150,8 +154,7 @@ def _run(
     if B:
         kernels.running_forward[(B, H // width, count)](
             phi_TBS, a_THS, d_HS, bias_H, bias_H if start_CBH is None else start_CBH, out, len(out), B, H, before,
-            steps, HAS_START=start_CBH is not None, S=S, WIDTH=width, num_warps=warps(width * S),
-            enable_fp_fusion=True,
+            steps, HAS_START=start_CBH is not None, S=S, WIDTH=width, **resources(width * S),
         )  # fmt: skip
 
 
@@ -176,9 +179,10 @@ def running_backward(
     for chunk in reversed(_chunks(T, 2 * B * H)):
         open_cBH, sum_cBH = dy_TBH.new_empty(2, chunk.stop - chunk.start, B, H)
         if B:
-            kernels.running_backward[(-(-B * H // 256),)](
-                dy_TBH[chunk], y_TBH[chunk], open_cBH, sum_cBH, carry_BH, len(open_cBH), B * H, BLOCK=256
-            )
+            kernels.running_backward[(-(-B * H // NUMBERS),)](
+                dy_TBH[chunk], y_TBH[chunk], open_cBH, sum_cBH, carry_BH, len(open_cBH), B * H, BLOCK=NUMBERS,
+                **resources(NUMBERS),
+            )  # fmt: skip
         phi_cBS = phi_TBS[chunk]
         torch.bmm(sum_cBH, a_THS[chunk], out=dphi_TBS[chunk])
         dphi_TBS[chunk] += open_cBH @ d_HS
@@ -188,9 +192,14 @@ def running_backward(
     return dphi_TBS, da_THS, dd_HS, dbias_H
 
 
-def warps(numbers: int) -> int:
-    """Warps that share a tile of so many numbers."""
-    return min(8, max(1, numbers // TILE))
+def resources(numbers: int) -> dict[str, Any]:
+    """What a program gets whose tiles have so many numbers: warps, and steps that are in its loop at once.
+
+    Shared memory, 227 KB on an H100, holds the tiles that are on their way. Triton 3.10 no longer fuses multiply-adds
+    unless asked.
+    """
+    stages = 3 if numbers <= MOST_AHEAD else 1
+    return {"num_warps": min(16, max(1, numbers // TILE)), "STAGES": stages, "enable_fp_fusion": True}
 
 
 def _chunks(T: int, numbers: int) -> list[slice]:

@@ -3,7 +3,8 @@
     φ_t = σ(z_t + W r_t),   z_t = W_x x_t + b_φ      s_{t+1} = s_t + A_tᵀ φ_t      r_{t+1} = σ(s_{t+1} + Dᵀ φ_t + b_r)
 
 A program takes one sequence through all steps. W, D and A_t are tiles of R rows and S columns over its threads, and a
-sum over rows or columns leaves φ and r where the next product wants them. s and r never leave the registers.
+sum over rows or columns leaves φ and r where the next product wants them. s and r never leave the registers. What does
+not wait for r, z and A_t, is on its way to the multiprocessor STAGES − 1 steps ahead.
 Backward, given g_t, the gradient of φ_t through the outputs,
 
     dz_t = σ'(φ_t) (g_t + A_t ds_{t+1} + D dr_{t+1}),   dr_t = σ'(r_t) Wᵀ dz_t,   ds_t = ds_{t+1} + dr_t
@@ -17,9 +18,6 @@ since Triton's tiles are: the caller pads with zeros, which stay zero. Everythin
 
 import triton
 import triton.language as tl
-
-STAGES = tl.constexpr(3)
-"""Steps that are in a loop at once: what does not wait for r is on its way to the multiprocessor two steps ahead."""
 
 
 @triton.jit
@@ -36,7 +34,7 @@ def masked_by(x, dy):
 @triton.jit
 def statistics_forward(
     z_TBS, a_TRS, d_RS, weight_RS, bias_R, lengths_B, phi_TBS, kept_CBR, T, B,
-    HAS_LENGTHS: tl.constexpr, SEGMENT: tl.constexpr, S: tl.constexpr, R: tl.constexpr,
+    HAS_LENGTHS: tl.constexpr, SEGMENT: tl.constexpr, S: tl.constexpr, R: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """φ up to the sequence's end, and every SEGMENT steps the state that the step before began with."""
     b = tl.program_id(0)
@@ -61,7 +59,7 @@ def statistics_forward(
 @triton.jit
 def running_forward(
     phi_TBS, a_THS, d_HS, bias_H, start_CBH, out, T, B, H, before, steps,
-    HAS_START: tl.constexpr, S: tl.constexpr, WIDTH: tl.constexpr,
+    HAS_START: tl.constexpr, S: tl.constexpr, WIDTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """σ(Σ_{τ≤t} A_τᵀ φ_τ + Dᵀ φ_t + b) for t = before … before + steps − 1 of each segment, a program each.
 
@@ -86,7 +84,7 @@ def running_forward(
 @triton.jit
 def statistics_backward(
     g_TBS, phi_TBS, r_TBR, a_TRS, d_RS, weight_RS, dz_TBS, ds_TBR, dr_TBR, carry_2BR, T, B,
-    S: tl.constexpr, R: tl.constexpr,
+    S: tl.constexpr, R: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """dz_t, and ds_{t+1} and dr_{t+1} at t, for a chunk of T steps; `carry_2BR` holds ds and dr between chunks."""
     b = tl.program_id(0)
@@ -111,7 +109,7 @@ def statistics_backward(
 
 
 @triton.jit
-def running_backward(dy_TBH, y_TBH, da_TBH, sum_TBH, carry_BH, T, N, BLOCK: tl.constexpr):
+def running_backward(dy_TBH, y_TBH, da_TBH, sum_TBH, carry_BH, T, N, BLOCK: tl.constexpr, STAGES: tl.constexpr):
     """dy where σ was open, and its sum over this step and the later ones; N = B·H numbers a step."""
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N

@@ -15,6 +15,7 @@ from torch import Tensor
 STEPS = 64
 WIDTH = 32
 """The size of a tile: as many channels as a memory transaction brings, and numbers enough for four warps' registers."""
+RESOURCES = {"num_warps": 4, "enable_fp_fusion": True}
 
 
 @triton.jit
@@ -80,18 +81,9 @@ def solve(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
     a, b_BTN, out = (torch.view_as_real(x) if x.is_complex() else x for x in (a, b_BTN, h_BTN))
     width = min(WIDTH, triton.next_power_of_2(N))
     scan[(B, triton.cdiv(N, width))](
-        a,
-        b_BTN,
-        out,
-        T,
-        N,
-        *strides,
-        REVERSE=reverse,
-        COMPLEX=h_BTN.is_complex(),
-        STEPS=STEPS,
-        WIDTH=width,
-        enable_fp_fusion=True,
-    )
+        a, b_BTN, out, T, N, *strides, REVERSE=reverse, COMPLEX=h_BTN.is_complex(), STEPS=STEPS, WIDTH=width,
+        **RESOURCES,
+    )  # fmt: skip
     return h_BTN
 
 

@@ -136,3 +136,9 @@ def test_the_operators_satisfy_torch(kernel: ModuleType) -> None:
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(kernel.statistics, (*arguments, lengths_B), test_utils=checks)
     torch.library.opcheck(kernel.running, arguments[:3] + arguments[4:], test_utils=checks)
+
+
+def test_tiles_too_large_for_shared_memory_are_not_asked_for_ahead(kernel: ModuleType) -> None:
+    for numbers in (64, kernel.MOST_AHEAD, 2 * kernel.MOST_AHEAD, 2**20):
+        ahead = kernel.resources(numbers)["STAGES"] - 1
+        assert 4 * numbers * ahead < 200 * 1024  # bytes; an H100 has 227 KB, and g, φ and r need some
