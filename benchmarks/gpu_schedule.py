@@ -3,7 +3,7 @@
     python benchmarks/gpu_schedule.py
 
 For each kernel: its warps, the registers of a thread, the bytes that it spills, the shared memory of a program, the
-instructions of a turn of its loop (a step of the recurrence; a tile of the scan) and the cycles that a turn takes one
+instructions of a turn of its longest innermost loop (a step; a tile of the scan) and the cycles that a turn takes one
 warp that is alone. An instruction of a GPU says itself how many cycles to wait before the next, which of six
 counters it holds until its result is there, and which ones it waits for (Jia et al. 2018, arXiv 1804.06826). So the
 cycles follow from the machine code but for the latencies below, which are of the size that is published for Hopper
@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models import _fru_triton, _scan_triton
+from models import _fru_triton, _mamba_triton, _scan_triton
 from models._fru_cuda import NUMBERS, SEGMENT, resources
 
 H100 = GPUTarget("cuda", 90, 32)
@@ -31,7 +31,7 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMMA=33, LDL=35, STS=20, STG=20, MUFU=20)
 """Cycles until a result that is not waited for by a fixed number is there."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
-INTEGERS = ("T", "B", "H", "N", "before", "steps", "decay_B", "decay_T", "decay_N")
+INTEGERS = ("T", "B", "E", "H", "N", "before", "steps", "decay_B", "decay_T", "decay_N")
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
 LARGE = {"S": 64, "R": 256, **resources(64 * 256)}
@@ -54,6 +54,8 @@ CASES = (
     Case("FRU backward, large", _fru_triton.statistics_backward, LARGE),
     Case("FRU sums", _fru_triton.running_forward, {"HAS_START": True, "S": 16, "WIDTH": 64, **resources(16 * 64)}),
     Case("FRU sums, backward", _fru_triton.running_backward, {"BLOCK": NUMBERS, **resources(NUMBERS)}),
+    Case("Mamba forward", _mamba_triton.scan_forward, _mamba_triton.sizes(16)),
+    Case("Mamba backward", _mamba_triton.scan_backward, _mamba_triton.sizes(16)),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )
@@ -99,10 +101,12 @@ def instructions(listing: str) -> list[Instruction]:
 
 
 def usual_turn(code: list[Instruction]) -> list[Instruction]:
-    """The longest loop, without what it jumps over: where it does so, that is the rule (a state in SEGMENT steps)."""
+    """The longest innermost loop, without what it may jump over, such as a state that is kept in SEGMENT steps."""
     place = {instruction.address: n for n, instruction in enumerate(code)}
     target = {n: place[goal] for n, each in enumerate(code) if (goal := each.jumps_to) in place}
-    first, last = max(((goal, n) for n, goal in target.items() if goal <= n), key=lambda loop: loop[1] - loop[0])
+    loops = [(goal, n) for n, goal in target.items() if goal < n]
+    inner = [(a, b) for a, b in loops if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in loops)]
+    first, last = max(inner, key=lambda loop: loop[1] - loop[0])
     turn, n = [], first
     while n <= last:
         turn.append(code[n])

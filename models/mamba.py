@@ -11,7 +11,8 @@ gate belong to the architecture.
 
 Shapes: B batch, T time, D input, H output, E inner channels, N state, R rank of the step size, K convolution width.
 State: E (N + K − 1) numbers a sequence. Time O(T E (H + N)), depth O(log T) within chunks of time; only the states of
-one chunk exist at once, and the backward pass makes them again. On a CPU one compiled loop does it all.
+one chunk exist at once, and the backward pass makes them again. In single precision a compiled loop over time takes the
+place of the chunks, on a CPU and on a GPU.
 """
 
 from collections.abc import Iterator
@@ -91,16 +92,16 @@ class Mamba(SequenceModel):
             return self.leave(self.compiled(x_BTE, z_BTE))
         window_BKE = x_BTE.new_zeros(len(x_BTE), self.conv_size - 1, self.inner_size)
         x_BTE = self.convolve(torch.cat([window_BKE, x_BTE], dim=1))
-        y_BTE = torch.cat(list(scan_in_chunks(*self.selected(x_BTE))), dim=1) + self.D * x_BTE
+        y_BTE = selective_scan(*self.selected(x_BTE)) + self.D * x_BTE
         return self.leave(y_BTE * F.silu(z_BTE))
 
     def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
         """All between the first projection and the last one, by kernels for CPUs."""
-        from models._mamba_conv_cpu import ConvSiLU  # numba takes a second to import
-        from models._mamba_cpu import selective_scan
+        from models import _mamba_cpu  # numba takes a second to import
+        from models._mamba_conv_cpu import ConvSiLU
 
         x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
-        return selective_scan(*self.selected(x_BTE), self.D, z_BTE)
+        return _mamba_cpu.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
 
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)
@@ -135,6 +136,15 @@ class Mamba(SequenceModel):
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"state_size": trial.suggest_categorical("state_size", [8, 16, 32])}
+
+
+def selective_scan(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Tensor:
+    """y, (B, T, E), without the D ⊙ x."""
+    if scan_backend(x_BTE) != "triton":
+        return torch.cat(list(scan_in_chunks(x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)), dim=1)
+    from models import _mamba_triton
+
+    return _mamba_triton.selective_scan(x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)
 
 
 def scan_in_chunks(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Iterator[Tensor]:
