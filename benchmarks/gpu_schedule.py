@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models import _fru_triton, _mamba_triton, _scan_triton
+from models import _fru_triton, _indrnn_triton, _mamba_triton, _scan_triton
 from models._fru_cuda import NUMBERS, SEGMENT, resources
 
 H100 = GPUTarget("cuda", 90, 32)
@@ -35,6 +35,7 @@ INTEGERS = ("T", "B", "E", "H", "N", "before", "steps", "decay_B", "decay_T", "d
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
 LARGE = {"S": 64, "R": 256, **resources(64 * 256)}
+UNITS = {"WIDTH": _indrnn_triton.WIDTH, **_indrnn_triton.RESOURCES}
 SCAN = {"STEPS": _scan_triton.STEPS, "WIDTH": _scan_triton.WIDTH, **_scan_triton.RESOURCES}
 
 
@@ -56,6 +57,8 @@ CASES = (
     Case("FRU sums, backward", _fru_triton.running_backward, {"BLOCK": NUMBERS, **resources(NUMBERS)}),
     Case("Mamba forward", _mamba_triton.scan_forward, _mamba_triton.sizes(16)),
     Case("Mamba backward", _mamba_triton.scan_backward, _mamba_triton.sizes(16)),
+    Case("IndRNN forward", _indrnn_triton.loop_forward, UNITS),
+    Case("IndRNN backward", _indrnn_triton.loop_backward, UNITS),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )

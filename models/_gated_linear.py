@@ -12,8 +12,8 @@ from torch import Tensor
 
 from models._base import SequenceModel
 from models._linear import Linear
-from models._scan import linear_scan, scan_backend
-from models._stepwise import made_again, runs_compiled
+from models._scan import linear_scan
+from models._stepwise import loop_backend, made_again, runs_compiled
 from models._torch_rnn import HiddenSizeConfig
 
 
@@ -50,7 +50,7 @@ class GatedLinearRecurrence(SequenceModel):
         return last_state(self.cell, x_BTD, lengths_B, weight, bias, bias.new_zeros(self.output_size))
 
     def facts(self) -> dict[str, str]:
-        return {"scan": scan_backend(self.project.weight)}
+        return {"scan": loop_backend(self.project.weight)}
 
     def initial_state(self, batch_size: int) -> Tensor:
         return self.project.weight.new_zeros(batch_size, self.output_size)

@@ -10,16 +10,14 @@ Shapes: B batch, T time, N channels (any trailing dimensions).
 """
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from models._stepwise import loop_backend
+
 SHORT = 4  # as many steps or fewer are cheaper one by one
-SINGLE = (torch.float32, torch.complex64)  # what the kernels take
-HAS_TRITON = find_spec("triton") is not None
 
 
 def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor:
@@ -36,17 +34,8 @@ def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor
     a, b_BTN = a.to(dtype), b_BTN.to(dtype)
     if h0_BN is not None:
         b_BTN = torch.cat([torch.addcmul(b_BTN[:, :1], a[:, :1], h0_BN.unsqueeze(1)), b_BTN[:, 1:]], dim=1)
-    h_BTN: Tensor = compiled_scan(a, b_BTN) if scan_backend(b_BTN) == "numba" else LinearScan.apply(a, b_BTN)
+    h_BTN: Tensor = compiled_scan(a, b_BTN) if loop_backend(b_BTN) == "numba" else LinearScan.apply(a, b_BTN)
     return h_BTN
-
-
-def scan_backend(tensor: Tensor) -> Literal["numba", "triton", "torch"]:
-    """What scans it."""
-    if tensor.dtype not in SINGLE:
-        return "torch"
-    if tensor.device.type == "cpu":
-        return "numba"
-    return "triton" if tensor.is_cuda and HAS_TRITON else "torch"
 
 
 def compiled_scan(a: Tensor, b_BTN: Tensor) -> Tensor:
@@ -82,7 +71,7 @@ class LinearScan(torch.autograd.Function):
 
 def solver(tensor: Tensor) -> Callable[[Tensor, Tensor, bool], Tensor]:
     """What takes a, b and the direction and gives h, where no gradient is asked for."""
-    if scan_backend(tensor) == "triton":
+    if loop_backend(tensor) == "triton":
         from models._scan_triton import solve
 
         return solve

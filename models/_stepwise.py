@@ -7,7 +7,8 @@ Shapes: B batch, T time, D input, H output, K width of the drive.
 """
 
 from abc import abstractmethod
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +16,11 @@ from torch import Tensor
 from models._base import SequenceModel
 
 State = tuple[Tensor, ...]  # the output first
+Backend = Literal["numba", "triton", "torch"]
 
 KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the kernels win on one core
+SINGLE = (torch.float32, torch.complex64)  # what the kernels take
+HAS_TRITON = find_spec("triton") is not None
 FEW_INPUTS = 8  # values a step, up to which their projection is made faster than memory brings it
 
 
@@ -46,7 +50,7 @@ class StepwiseRecurrence(SequenceModel):
         drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
         with full_precision(x_BTD):
             weights = self.weights()
-            if self.has_kernel(drive_BTK, weights):
+            if self.backend(drive_BTK, weights) != "torch":
                 return self.compiled(drive_BTK, *weights)
             for drive_BK in drive_BTK.unbind(1):
                 state = self.advance(drive_BK, state, *weights)
@@ -54,16 +58,20 @@ class StepwiseRecurrence(SequenceModel):
             return torch.stack(outputs, dim=1)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        """The output of every step from the initial state, by a kernel for CPUs. Optional."""
+        """The output of every step from the initial state, by a kernel. Optional."""
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
 
-    def has_kernel(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> bool:
-        """Whether there is one and it is the faster way: beyond a cache's size, a matrix product of BLAS is."""
+    def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
+        """What carries out the loop: a kernel where there is one, and where it is the faster way.
+
+        Beyond a cache's size, a matrix product of BLAS is.
+        """
         exists = type(self).compiled is not StepwiseRecurrence.compiled
-        return exists and runs_compiled(tensor) and sum(weight.numel() for weight in weights) <= KERNEL_WEIGHTS
+        fits = sum(weight.numel() for weight in weights) <= KERNEL_WEIGHTS
+        return "numba" if exists and fits and runs_compiled(tensor) else "torch"
 
     def facts(self) -> dict[str, str]:
-        return {"loop": "numba" if self.has_kernel(next(self.parameters()), self.weights()) else "torch"}
+        return {"loop": self.backend(next(self.parameters()), self.weights())}
 
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
         drive_BK = self.drive(x_BD).to(state[0].dtype)
@@ -83,6 +91,15 @@ def full_precision(like: Tensor) -> torch.autocast:
 def runs_compiled(*tensors: Tensor) -> bool:
     """Whether a CPU kernel can take them."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+
+
+def loop_backend(tensor: Tensor) -> Backend:
+    """What carries out a loop over time that has kernels for CPUs and for GPUs."""
+    if tensor.dtype not in SINGLE:
+        return "torch"
+    if tensor.device.type == "cpu":
+        return "numba"
+    return "triton" if tensor.is_cuda and HAS_TRITON else "torch"
 
 
 def made_again(x_BTD: Tensor, weight: Tensor) -> bool:

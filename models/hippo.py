@@ -74,7 +74,7 @@ class HiPPO(StepwiseRecurrence):
         drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
         with full_precision(x_BTD):
             weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
-            if self.has_kernel(drive_BTK, weights):
+            if self.backend(drive_BTK, weights) != "torch":
                 return self.compiled(drive_BTK, *weights)
             for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
                 h_BH = self.update(drive_BK, h_BH, c_BN, *weights)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models._base import Paper
 from models._linear import Linear
-from models._stepwise import State, StepwiseRecurrence, full_precision, made_again
+from models._stepwise import Backend, State, StepwiseRecurrence, full_precision, loop_backend, made_again
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -54,10 +54,17 @@ class IndRNN(StepwiseRecurrence):
         (h_BH,), (u_H,) = state, weights
         return (torch.addcmul(drive_BK, u_H, h_BH).relu(),)
 
-    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._diagonal_cpu import every_state  # numba takes a second to import
+    def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
+        return loop_backend(tensor)
 
-        return every_state("indrnn", drive_BTK, *weights)
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        if self.backend(drive_BTK, weights) == "triton":
+            from models._indrnn_triton import every_state
+
+            return every_state(drive_BTK, *weights)
+        from models import _diagonal_cpu  # numba takes a second to import
+
+        return _diagonal_cpu.every_state("indrnn", drive_BTK, *weights)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if not made_again(x_BTD, self.u):

@@ -27,9 +27,9 @@ from torch.utils.checkpoint import checkpoint
 
 from models._base import ModelConfig, Paper, SequenceModel
 from models._linear import Linear, linear
-from models._scan import linear_scan, scan_backend
+from models._scan import linear_scan
 from models._ssm import log_uniform
-from models._stepwise import runs_compiled
+from models._stepwise import loop_backend, runs_compiled
 from models._wrappers import Residual
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Mamba(SequenceModel):
         return x_BTE.to(dtype), dt_BTE.to(dtype), a_EN, b_BTN.to(dtype), c_BTN.to(dtype)
 
     def facts(self) -> dict[str, str]:
-        return {"scan": scan_backend(self.A_log)}
+        return {"scan": loop_backend(self.A_log)}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A_log, self.D], "weight_decay": 0.0}]
@@ -140,7 +140,7 @@ class Mamba(SequenceModel):
 
 def selective_scan(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Tensor:
     """y, (B, T, E), without the D ⊙ x."""
-    if scan_backend(x_BTE) != "triton":
+    if loop_backend(x_BTE) != "triton":
         return torch.cat(list(scan_in_chunks(x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)), dim=1)
     from models import _mamba_triton
 

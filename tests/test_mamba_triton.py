@@ -62,7 +62,7 @@ def test_the_layer_takes_it_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = with_gradients(layer.double()(x_BTD.double()).float(), given)
     layer.float()
     monkeypatch.setattr(mamba, "runs_compiled", lambda *_: False)
-    monkeypatch.setattr(mamba, "scan_backend", lambda _: "triton")
+    monkeypatch.setattr(mamba, "loop_backend", lambda _: "triton")
     called = []
     monkeypatch.setattr(kernel, "scan", lambda *given, scan=kernel.scan: called.append(1) or scan(*given))
     found = with_gradients(layer(x_BTD), [x_BTD, *layer.parameters()])

@@ -54,7 +54,7 @@ def on_gpu(monkeypatch):
 
     monkeypatch.setattr(_scan_triton, "STEPS", 8)
     monkeypatch.setattr(_scan_triton, "WIDTH", 2)
-    monkeypatch.setattr(_scan, "scan_backend", lambda _: "triton")
+    monkeypatch.setattr(_scan, "loop_backend", lambda _: "triton")
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
