@@ -1,6 +1,6 @@
 """The FRU parallel in time: how many sweeps over the whole sequence it takes, and whether they beat the recurrence.
 
-    python benchmarks/fru_parallel.py [--device cuda] [--tasks digits,copy-100]
+    python benchmarks/fru_parallel.py [--device cuda] [--tasks digits,fashion] [--batch 16]
 
 A sweep is a step of Picard's iteration on all steps at once: from a guess of φ the running sums s, from these r, from
 these φ again (docs/fru-kernel.md has the recurrence). The first k steps are exact after k sweeps; how soon the others
@@ -35,6 +35,8 @@ from models._base import SequenceModel
 from models.fru import FRU
 
 SHAPES = ((784, 256), (4_096, 64), (16_384, 32))  # steps and sequences
+CELLS = (("quick-v1", "10k", True), ("gpu-v1", "100k", False))
+"""A suite, a tier of parameters, whether by tuned settings: where a trained network's task is looked for."""
 TOLERANCE = 1e-6
 TURNS = 5
 SEED = 1  # of the trained networks: with seed 0 all statistics of mix-sin's are dead, and there is nothing to solve
@@ -119,8 +121,9 @@ def untrained(steps: int, batch: int, device: torch.device) -> tuple[FRU, Tensor
 
 
 def trained(task: str, batch: int, device: torch.device, store: Store) -> tuple[FRU, Tensor]:
-    """The layer of the board's tuned run, made again, and what it was given for the first validation sequences."""
-    request = replace(cell(find_suite("quick-v1"), find_model("fru"), task, "10k", preset=True), seed=SEED)
+    """The layer of a suite's run, made again, and what it was given for the first validation sequences."""
+    suite, tier, preset = next(each for each in CELLS if task in find_suite(each[0]).tasks)
+    request = replace(cell(find_suite(suite), find_model("fru"), task, tier, preset=preset), seed=SEED)
     run(request, store, Execution(accelerator=device.type))
     network = trained_network(request, store)
     (layer,) = network.to(device).mixers()
