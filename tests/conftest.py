@@ -50,6 +50,15 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.config.getoption("--device"))
 
 
+@pytest.fixture
+def empty_is_nan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Memory that is got and not written to holds NaN, where it would often hold a fitting zero."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command left."""

@@ -12,6 +12,7 @@ from tests.test_fru_kernel import SMALL, assert_near, make, results
 from tests.test_golden import build, load
 
 pytest.importorskip("triton")
+pytestmark = pytest.mark.usefixtures("empty_is_nan")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SHAPES = {  # batch, time, input width, training length, configuration
     "several programs and segments": (17, 37, 2, 37, SMALL),

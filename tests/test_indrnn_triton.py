@@ -12,6 +12,7 @@ from models.indrnn import IndRNN
 pytest.importorskip("triton")
 from models import _indrnn_triton as kernel
 
+pytestmark = pytest.mark.usefixtures("empty_is_nan")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -12,6 +12,7 @@ from models import mamba
 pytest.importorskip("triton")
 from models import _mamba_triton as kernel
 
+pytestmark = pytest.mark.usefixtures("empty_is_nan")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SHAPES = {  # batch, time, channels, states
     "several segments and blocks": (2, 11, 5, 4),

@@ -47,7 +47,7 @@ def test_matches_the_loop_forward_and_backward(steps, dtype, shape_of_a):
 
 
 @pytest.fixture
-def on_gpu(monkeypatch):
+def on_gpu(monkeypatch, empty_is_nan):
     """The GPU's kernel, in tiles that short sequences fill; in Triton's interpreter where there is no GPU."""
     pytest.importorskip("triton")
     from models import _scan_triton
