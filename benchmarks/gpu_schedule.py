@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models import _fru_triton, _indrnn_triton, _mamba_triton, _scan_triton
+from models import _fru_triton, _indrnn_triton, _mamba_triton, _product_triton, _scan_triton
 from models._fru_cuda import NUMBERS, SEGMENT, resources
 
 H100 = GPUTarget("cuda", 90, 32)
@@ -31,7 +31,7 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMMA=33, LDL=35, STS=20, STG=20, MUFU=20)
 """Cycles until a result that is not waited for by a fixed number is there."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
-INTEGERS = ("T", "B", "E", "H", "N", "before", "steps", "decay_B", "decay_T", "decay_N")
+INTEGERS = ("T", "B", "E", "H", "K", "N", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N")
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
 LARGE = {"S": 64, "R": 256, **resources(64 * 256)}
@@ -59,6 +59,8 @@ CASES = (
     Case("Mamba backward", _mamba_triton.scan_backward, _mamba_triton.sizes(16)),
     Case("IndRNN forward", _indrnn_triton.loop_forward, UNITS),
     Case("IndRNN backward", _indrnn_triton.loop_backward, UNITS),
+    Case("LMU forward", _product_triton.loop, {"BACKWARD": False, **_product_triton.sizes(128, "tanh")}),
+    Case("expRNN backward, large", _product_triton.loop, {"BACKWARD": True, **_product_triton.sizes(256, "modrelu")}),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )

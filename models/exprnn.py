@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models._base import Paper
-from models._stepwise import State, StepwiseRecurrence
+from models._product import ProductRecurrence, product_loop
+from models._stepwise import State
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -29,7 +30,7 @@ ORTHOGONAL_LR_SCALE = 0.1  # of A, as in the authors' MNIST (Lezcano/expRNN: 7e-
 BIAS_RANGE = 0.01  # as in their modReLU
 
 
-class ExpRNN(StepwiseRecurrence):
+class ExpRNN(ProductRecurrence):
     """The exponential recurrent network."""
 
     paper = Paper(
@@ -79,9 +80,8 @@ class ExpRNN(StepwiseRecurrence):
         return (z_BH.sign() * (z_BH.abs() + bias_H).relu(),)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._product_cpu import ProductLoop  # numba takes a second to import
-
-        return ProductLoop.apply(drive_BTK, *weights, "modrelu")
+        w_HH, bias_H = weights
+        return product_loop(drive_BTK, w_HH, bias_H, "modrelu")
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A], "lr_scale": ORTHOGONAL_LR_SCALE, "weight_decay": 0.0}]

@@ -22,15 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from models._base import ModelConfig, Paper, computed
+from models._product import ProductRecurrence, product_loop
 from models._ssm import fft_convolve, weighted_sum
-from models._stepwise import State, StepwiseRecurrence, full_precision
+from models._stepwise import State, full_precision
 from models._wrappers import Plain
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
-class LMU(StepwiseRecurrence):
+class LMU(ProductRecurrence):
     """The Legendre memory unit."""
 
     paper = Paper(
@@ -142,9 +143,7 @@ class LMU(StepwiseRecurrence):
         return h_BH.tanh(), m_BN
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._product_cpu import ProductLoop  # numba takes a second to import
-
-        states_BTK = ProductLoop.apply(drive_BTK, *weights, self.zeros(self.output_size), "tanh")
+        states_BTK = product_loop(drive_BTK, weights[0], self.zeros(self.output_size), "tanh")
         return states_BTK[..., : self.output_size]
 
     @classmethod

@@ -1,0 +1,87 @@
+"""The GPU kernel of expRNN and the LMU against torch's loop: on a GPU, or interpreted without one.
+
+Shapes: B batch, T time, D input.
+"""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import _product
+from models._product import ProductRecurrence
+from models.exprnn import ExpRNN
+from models.lmu import LMU
+
+pytest.importorskip("triton")
+from models import _product_triton as kernel
+
+pytestmark = pytest.mark.usefixtures("empty_is_nan")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+LAYERS: dict[str, tuple[type[ProductRecurrence], dict[str, Any]]] = {
+    "exprnn": (ExpRNN, {"hidden_size": 6}),
+    "lmu": (LMU, {"hidden_size": 4, "order": 3}),
+}
+
+
+@pytest.fixture(autouse=True)
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_product, "loop_backend", lambda x: "torch" if x.dtype == torch.float64 else "triton")
+
+
+def build(name: str, steps: int) -> ProductRecurrence:
+    torch.manual_seed(0)
+    cls, settings = LAYERS[name]
+    layer = cls(cls.Config(**settings), input_size=3, seq_len=steps).to(DEVICE)
+    if isinstance(layer, ExpRNN):
+        torch.nn.init.uniform_(layer.bias, -0.3, 0.1)  # some units at rest, some not
+    return layer
+
+
+def results(layer: ProductRecurrence, x_BTD: Tensor) -> list[Tensor]:
+    torch.manual_seed(1)
+    x_BTD = x_BTD.detach().requires_grad_()
+    y_BTH = layer(x_BTD)
+    loss = (y_BTH * torch.randn(y_BTH.shape).to(y_BTH)).sum()
+    gradients = torch.autograd.grad(loss, [x_BTD, *layer.parameters()], allow_unused=True)
+    return [tensor.detach().float() for tensor in (y_BTH, *gradients) if tensor is not None]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(("batch", "steps"), [(3, 17), (2, 1), (0, 5)])
+def test_equals_the_loop(name: str, batch: int, steps: int) -> None:
+    layer = build(name, steps)
+    x_BTD = torch.randn(batch, steps, 3, device=DEVICE)
+    found = results(layer, x_BTD)
+    assert layer.facts() == {"loop": "triton"}
+    expected = results(layer.double(), x_BTD.double())
+    assert len(found) == len(expected)
+    for ours, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_nan_stays_in_its_sequence(name: str) -> None:
+    layer, x_BTD = build(name, 9), torch.randn(2, 9, 3, device=DEVICE)
+    x_BTD[1, 4, 0] = math.nan
+    y_BTH = layer(x_BTD)
+    assert y_BTH[1, 4:].isnan().any(1).all()
+    assert y_BTH[1, :4].isfinite().all()
+    assert y_BTH[0].isfinite().all()
+
+
+def test_a_matrix_too_large_for_the_registers_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = build("exprnn", 5)
+    assert layer.facts() == {"loop": "triton"}
+    monkeypatch.setattr(_product, "LARGEST", 5)
+    assert layer.facts() != {"loop": "triton"}
+
+
+def test_the_operators_satisfy_torch() -> None:
+    shapes = ((2, 5, 4), (4, 4), (3,))
+    given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in shapes)
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    for function in ("tanh", "modrelu"):
+        torch.library.opcheck(kernel.product_loop, (*given, function), test_utils=checks)
