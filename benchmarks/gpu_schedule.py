@@ -23,7 +23,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models import _fru_triton, _indrnn_triton, _mamba_triton, _product_triton, _scan_triton
+from models import _cornn_triton, _fru_triton, _indrnn_triton, _mamba_triton, _product_triton, _scan_triton
 from models._fru_cuda import NUMBERS, SEGMENT, resources
 
 H100 = GPUTarget("cuda", 90, 32)
@@ -32,6 +32,7 @@ LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMM
 """Cycles until a result that is not waited for by a fixed number is there."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
 INTEGERS = ("T", "B", "E", "H", "K", "N", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N")
+FLOATS = ("dt", "gamma", "epsilon")
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
 LARGE = {"S": 64, "R": 256, **resources(64 * 256)}
@@ -61,6 +62,8 @@ CASES = (
     Case("IndRNN backward", _indrnn_triton.loop_backward, UNITS),
     Case("LMU forward", _product_triton.loop, {"BACKWARD": False, **_product_triton.sizes(128, "tanh")}),
     Case("expRNN backward, large", _product_triton.loop, {"BACKWARD": True, **_product_triton.sizes(256, "modrelu")}),
+    Case("coRNN forward", _cornn_triton.loop_forward, _cornn_triton.sizes(128)),
+    Case("coRNN backward", _cornn_triton.loop_backward, _cornn_triton.sizes(128)),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )
@@ -96,6 +99,8 @@ def compiled(case: Case) -> Any:
 def argument_type(name: str) -> str:
     if name == "lengths_B":
         return "*i64"
+    if name in FLOATS:
+        return "fp32"
     return "i32" if name in INTEGERS else "*fp32"
 
 

@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from models._triton_math import relu
+
 WIDTH = 32
 """Units of a program: one warp's, since a GPU has more multiprocessors than most batches keep busy."""
 RESOURCES = {"num_warps": 1, "enable_fp_fusion": True}
@@ -26,8 +28,7 @@ def loop_forward(z_BTH, u_H, h_BTH, T, H, WIDTH: tl.constexpr):
     start = tl.program_id(0).to(tl.int64) * T * H + unit
     u, h = tl.load(u_H + unit, inside, 0.0), tl.full([WIDTH], 0.0, tl.float32)
     for t in tl.range(T, num_stages=STAGES):
-        h = tl.load(z_BTH + start + t * H, inside, 0.0) + u * h
-        h = tl.where(h <= 0, 0.0, h)  # NaN stays
+        h = relu(tl.load(z_BTH + start + t * H, inside, 0.0) + u * h)
         tl.store(h_BTH + start + t * H, h, inside)
 
 

@@ -1,4 +1,6 @@
-"""Recurrences whose step is one product with the state and a function of each unit: s_t = f(drive_t + s_{t−1} M).
+"""The loop of recurrences whose step is one product with the state and a function of each unit:
+
+    s_t = f(drive_t + s_{t−1} M)
 
 f acts on the first units, as tanh (the LMU) or as modReLU (expRNN); the others stay linear. Shapes: B batch, T time, K
 state.
@@ -8,18 +10,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from models._stepwise import Backend, StepwiseRecurrence, loop_backend
+from models._stepwise import loop_backend
 
 Function = Literal["tanh", "modrelu"]
-LARGEST = 256  # units whose M, a quarter of a megabyte, the registers of a GPU's multiprocessor hold
-
-
-class ProductRecurrence(StepwiseRecurrence):
-    """The first of a subclass's weights is M, (K, K)."""
-
-    def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
-        on_gpu = loop_backend(tensor) == "triton" and len(weights[0]) <= LARGEST
-        return "triton" if on_gpu else super().backend(tensor, weights)
+GPU_UNITS = 256  # whose M, a quarter of a megabyte, the registers of a GPU's multiprocessor hold
 
 
 def product_loop(drive_BTK: Tensor, m_KK: Tensor, bias: Tensor, function: Function) -> Tensor:

@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from models._triton_math import tanh
+
 
 @triton.jit
 def loop(
@@ -35,9 +37,7 @@ def loop(
             slope = 1 - s * s if FUNCTION == "tanh" else tl.where(s == 0, 0.0, 1.0)
             z *= tl.where(acted, slope, 1.0)
         elif FUNCTION == "tanh":
-            decay = tl.exp(-2 * tl.abs(z))
-            size = (1 - decay) / (1 + decay)
-            z = tl.where(acted, tl.where(z < 0, -size, size), z)
+            z = tl.where(acted, tanh(z), z)
         else:
             size = tl.abs(z) + bias
             size = tl.where((size < 0) | (z == 0), 0.0, size)

@@ -27,6 +27,9 @@ FEW_INPUTS = 8  # values a step, up to which their projection is made faster tha
 class StepwiseRecurrence(SequenceModel):
     """The loop. A subclass gives the drive, its weights in the form that a step uses, the initial state and a step."""
 
+    gpu_units: float = 0
+    """As many units at most does its kernel for GPUs take, whose registers hold the matrices; 0 where there is none."""
+
     @abstractmethod
     def drive(self, x_D: Tensor) -> Tensor:
         """What the input contributes to a step, (…, D) to (…, K)."""
@@ -66,6 +69,8 @@ class StepwiseRecurrence(SequenceModel):
 
         Beyond a cache's size, a matrix product of BLAS is.
         """
+        if self.gpu_units and loop_backend(tensor) == "triton" and weights[0].shape[-1] <= self.gpu_units:
+            return "triton"
         exists = type(self).compiled is not StepwiseRecurrence.compiled
         fits = sum(weight.numel() for weight in weights) <= KERNEL_WEIGHTS
         return "numba" if exists and fits and runs_compiled(tensor) else "torch"

@@ -27,6 +27,7 @@ class CoRNN(StepwiseRecurrence):
     paper = Paper("Coupled Oscillatory Recurrent Neural Network (coRNN)", 2021, "https://arxiv.org/abs/2010.00951")
     family = "oscillator recurrence"
     wrapper = Plain
+    gpu_units = 128
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -65,9 +66,14 @@ class CoRNN(StepwiseRecurrence):
         return y_BH + dt * z_BH, z_BH
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        constants = self.config.dt, self.config.gamma, self.config.epsilon
+        if self.backend(drive_BTK, weights) == "triton":
+            from models._cornn_triton import cornn_loop
+
+            return cornn_loop(drive_BTK, *weights, *constants)[0]
         from models._cornn_cpu import CoRNNLoop  # numba takes a second to import
 
-        return CoRNNLoop.apply(drive_BTK, *weights, (self.config.dt, self.config.gamma, self.config.epsilon))
+        return CoRNNLoop.apply(drive_BTK, *weights, constants)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models._base import Paper
-from models._product import ProductRecurrence, product_loop
-from models._stepwise import State
+from models._product import GPU_UNITS, product_loop
+from models._stepwise import State, StepwiseRecurrence
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -30,7 +30,7 @@ ORTHOGONAL_LR_SCALE = 0.1  # of A, as in the authors' MNIST (Lezcano/expRNN: 7e-
 BIAS_RANGE = 0.01  # as in their modReLU
 
 
-class ExpRNN(ProductRecurrence):
+class ExpRNN(StepwiseRecurrence):
     """The exponential recurrent network."""
 
     paper = Paper(
@@ -40,6 +40,7 @@ class ExpRNN(ProductRecurrence):
     )
     family = "orthogonal recurrence"
     wrapper = Plain
+    gpu_units = GPU_UNITS
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):

@@ -8,12 +8,14 @@
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from models._base import Paper
 from models._linear import Linear
-from models._stepwise import Backend, State, StepwiseRecurrence, full_precision, loop_backend, made_again
+from models._stepwise import State, StepwiseRecurrence, full_precision, made_again
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 
@@ -30,6 +32,7 @@ class IndRNN(StepwiseRecurrence):
     )
     family = "nonlinear recurrence"
     wrapper = Plain
+    gpu_units = math.inf
     Config = HiddenSizeConfig
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
@@ -53,9 +56,6 @@ class IndRNN(StepwiseRecurrence):
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
         (h_BH,), (u_H,) = state, weights
         return (torch.addcmul(drive_BK, u_H, h_BH).relu(),)
-
-    def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
-        return loop_backend(tensor)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         if self.backend(drive_BTK, weights) == "triton":

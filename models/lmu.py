@@ -22,16 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from models._base import ModelConfig, Paper, computed
-from models._product import ProductRecurrence, product_loop
+from models._product import GPU_UNITS, product_loop
 from models._ssm import fft_convolve, weighted_sum
-from models._stepwise import State, full_precision
+from models._stepwise import State, StepwiseRecurrence, full_precision
 from models._wrappers import Plain
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
-class LMU(ProductRecurrence):
+class LMU(StepwiseRecurrence):
     """The Legendre memory unit."""
 
     paper = Paper(
@@ -41,6 +41,7 @@ class LMU(ProductRecurrence):
     )
     family = "orthogonal-polynomial memory"
     wrapper = Plain
+    gpu_units = GPU_UNITS
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

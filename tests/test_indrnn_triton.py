@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import indrnn
+from models import _stepwise, indrnn
 from models.indrnn import IndRNN
 
 pytest.importorskip("triton")
@@ -19,7 +19,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 @pytest.fixture(autouse=True)
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "WIDTH", 4)
-    monkeypatch.setattr(indrnn, "loop_backend", lambda tensor: "torch" if tensor.dtype == torch.float64 else "triton")
+    monkeypatch.setattr(_stepwise, "loop_backend", lambda x: "torch" if x.dtype == torch.float64 else "triton")
     monkeypatch.setattr(indrnn, "made_again", lambda *_: False)
 
 

@@ -1,4 +1,4 @@
-"""The GPU kernel of expRNN and the LMU against torch's loop: on a GPU, or interpreted without one.
+"""The GPU kernels of coRNN, expRNN and the LMU against torch's loop: on a GPU, or interpreted without one.
 
 Shapes: B batch, T time, D input.
 """
@@ -10,17 +10,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import _product
-from models._product import ProductRecurrence
+from models import _product, _stepwise
+from models._stepwise import StepwiseRecurrence
+from models.cornn import CoRNN
 from models.exprnn import ExpRNN
 from models.lmu import LMU
 
 pytest.importorskip("triton")
-from models import _product_triton as kernel
+
+from models._cornn_triton import cornn_loop  # noqa: E402
+from models._product_triton import product_loop  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("empty_is_nan")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-LAYERS: dict[str, tuple[type[ProductRecurrence], dict[str, Any]]] = {
+LAYERS: dict[str, tuple[type[StepwiseRecurrence], dict[str, Any]]] = {
+    "cornn": (CoRNN, {"hidden_size": 5, "dt": 0.3, "gamma": 1.7, "epsilon": 0.9}),
     "exprnn": (ExpRNN, {"hidden_size": 6}),
     "lmu": (LMU, {"hidden_size": 4, "order": 3}),
 }
@@ -28,10 +32,11 @@ LAYERS: dict[str, tuple[type[ProductRecurrence], dict[str, Any]]] = {
 
 @pytest.fixture(autouse=True)
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_product, "loop_backend", lambda x: "torch" if x.dtype == torch.float64 else "triton")
+    for module in (_product, _stepwise):
+        monkeypatch.setattr(module, "loop_backend", lambda x: "torch" if x.dtype == torch.float64 else "triton")
 
 
-def build(name: str, steps: int) -> ProductRecurrence:
+def build(name: str, steps: int) -> StepwiseRecurrence:
     torch.manual_seed(0)
     cls, settings = LAYERS[name]
     layer = cls(cls.Config(**settings), input_size=3, seq_len=steps).to(DEVICE)
@@ -40,7 +45,7 @@ def build(name: str, steps: int) -> ProductRecurrence:
     return layer
 
 
-def results(layer: ProductRecurrence, x_BTD: Tensor) -> list[Tensor]:
+def results(layer: StepwiseRecurrence, x_BTD: Tensor) -> list[Tensor]:
     torch.manual_seed(1)
     x_BTD = x_BTD.detach().requires_grad_()
     y_BTH = layer(x_BTD)
@@ -72,10 +77,11 @@ def test_nan_stays_in_its_sequence(name: str) -> None:
     assert y_BTH[0].isfinite().all()
 
 
-def test_a_matrix_too_large_for_the_registers_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = build("exprnn", 5)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_matrix_too_large_for_the_registers_is_left_to_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = build(name, 5)
     assert layer.facts() == {"loop": "triton"}
-    monkeypatch.setattr(_product, "LARGEST", 5)
+    monkeypatch.setattr(layer, "gpu_units", 4)
     assert layer.facts() != {"loop": "triton"}
 
 
@@ -84,4 +90,6 @@ def test_the_operators_satisfy_torch() -> None:
     given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in shapes)
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     for function in ("tanh", "modrelu"):
-        torch.library.opcheck(kernel.product_loop, (*given, function), test_utils=checks)
+        torch.library.opcheck(product_loop, (*given, function), test_utils=checks)
+    given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in ((2, 5, 4), (8, 4)))
+    torch.library.opcheck(cornn_loop, (*given, 0.3, 1.7, 0.9), test_utils=checks)
