@@ -18,8 +18,8 @@ from models.lmu import LMU
 
 pytest.importorskip("triton")
 
-from models._cornn_triton import cornn_loop  # noqa: E402
-from models._product_triton import product_loop  # noqa: E402
+from models._cornn_triton import cornn_loop
+from models._product_triton import product_loop
 
 pytestmark = pytest.mark.usefixtures("empty_is_nan")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
