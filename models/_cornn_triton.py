@@ -18,14 +18,19 @@ from models._triton_math import tanh
 
 
 @triton.jit
+def halves(w_2HH, k, H):
+    tile, inside = k[:, None] * H + k[None, :], (k < H)[:, None] & (k < H)[None, :]
+    return tl.load(w_2HH + tile, inside, 0.0), tl.load(w_2HH + H * H + tile, inside, 0.0)
+
+
+@triton.jit
 def loop_forward(
     x_BTH, w_2HH, y_BTH, z_BTH, u_BTH, dt, gamma, epsilon, T, H, SIZE: tl.constexpr, STAGES: tl.constexpr
 ):  # fmt: skip
     """Positions y, velocities z and the force u of every step, from rest."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
-    tile, in_tile = k[:, None] * H + k[None, :], inside[:, None] & inside[None, :]
-    to_y, to_z = tl.load(w_2HH + tile, in_tile, 0.0), tl.load(w_2HH + H * H + tile, in_tile, 0.0)
+    to_y, to_z = halves(w_2HH, k, H)
     y, z = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for t in tl.range(T, num_stages=STAGES):
         here = (row + t) * H + k
@@ -42,8 +47,7 @@ def loop_backward(dy_BTH, u_BTH, back_2HH, dx_BTH, dt, gamma, epsilon, T, H, SIZ
     """The gradient of what tanh acts on, at every step; `back_2HH` holds both halves transposed."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
-    tile, in_tile = k[:, None] * H + k[None, :], inside[:, None] & inside[None, :]
-    to_y, to_z = tl.load(back_2HH + tile, in_tile, 0.0), tl.load(back_2HH + H * H + tile, in_tile, 0.0)
+    to_y, to_z = halves(back_2HH, k, H)
     gy, gz = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for passed in tl.range(T, num_stages=STAGES):
         here = (row + T - 1 - passed) * H + k

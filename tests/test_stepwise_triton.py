@@ -77,6 +77,13 @@ def test_nan_stays_in_its_sequence(name: str) -> None:
     assert y_BTH[0].isfinite().all()
 
 
+def test_modrelu_leaves_zero_where_it_is() -> None:
+    s_BTK = product_loop(
+        *(tensor.to(DEVICE) for tensor in (torch.zeros(1, 3, 2), torch.eye(2), torch.ones(2))), "modrelu"
+    )
+    assert not s_BTK.any()
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_matrix_too_large_for_the_registers_is_left_to_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = build(name, 5)
