@@ -25,6 +25,7 @@ from triton.compiler import ASTSource
 
 from models import _cornn_triton, _fru_triton, _indrnn_triton, _mamba_triton, _product_triton, _scan_triton
 from models._fru_cuda import NUMBERS, SEGMENT, resources
+from models._triton_math import in_registers
 
 H100 = GPUTarget("cuda", 90, 32)
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
@@ -60,10 +61,14 @@ CASES = (
     Case("Mamba backward", _mamba_triton.scan_backward, _mamba_triton.sizes(16)),
     Case("IndRNN forward", _indrnn_triton.loop_forward, UNITS),
     Case("IndRNN backward", _indrnn_triton.loop_backward, UNITS),
-    Case("LMU forward", _product_triton.loop, {"BACKWARD": False, **_product_triton.sizes(128, "tanh")}),
-    Case("expRNN backward, large", _product_triton.loop, {"BACKWARD": True, **_product_triton.sizes(256, "modrelu")}),
-    Case("coRNN forward", _cornn_triton.loop_forward, _cornn_triton.sizes(128)),
-    Case("coRNN backward", _cornn_triton.loop_backward, _cornn_triton.sizes(128)),
+    Case("LMU forward", _product_triton.loop, {"FUNCTION": "tanh", "BACKWARD": False, **in_registers(128, 1)}),
+    Case(
+        "expRNN backward, large",
+        _product_triton.loop,
+        {"FUNCTION": "modrelu", "BACKWARD": True, **in_registers(256, 1)},
+    ),
+    Case("coRNN forward", _cornn_triton.loop_forward, in_registers(128, 2)),
+    Case("coRNN backward", _cornn_triton.loop_backward, in_registers(128, 2)),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import tanh
+from models._triton_math import in_registers, tanh
 
 
 @triton.jit
@@ -69,7 +69,7 @@ def cornn_loop(
     y_BTH, z_BTH, u_BTH = (x_BTH.new_empty(B, T, H) for _ in range(3))
     if B:
         given = (x_BTH.contiguous(), w_2HH.contiguous())
-        loop_forward[(B,)](*given, y_BTH, z_BTH, u_BTH, dt, gamma, epsilon, T, H, **sizes(H))
+        loop_forward[(B,)](*given, y_BTH, z_BTH, u_BTH, dt, gamma, epsilon, T, H, **in_registers(H, 2))
     return y_BTH, z_BTH, u_BTH
 
 
@@ -82,15 +82,9 @@ def backward(
     dx_BTH = dy_BTH.new_empty(B, T, H)
     if B:
         given = (dy_BTH.contiguous(), u_BTH, w_2HH.view(2, H, H).mT.contiguous())
-        loop_backward[(B,)](*given, dx_BTH, dt, gamma, epsilon, T, H, **sizes(H))
+        loop_backward[(B,)](*given, dx_BTH, dt, gamma, epsilon, T, H, **in_registers(H, 2))
     later = dx_BTH[:, 1:].flatten(0, 1)
     return dx_BTH, torch.cat([state[:, :-1].flatten(0, 1).T @ later for state in (y_BTH, z_BTH)])
-
-
-def sizes(H: int) -> dict[str, Any]:
-    """What is fixed when the kernels are compiled for H units."""
-    size = triton.next_power_of_2(H)
-    return {"SIZE": size, "STAGES": 3, "num_warps": max(4, size // 8), "enable_fp_fusion": True}
 
 
 # What follows tells torch the shapes and the gradients.

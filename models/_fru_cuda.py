@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import _fru_triton as kernels
+from models._triton_math import FUSED
 
 LEAST = 4
 """The smallest power of two that statistics, features and outputs are padded to: as many as a thread reads at once."""
@@ -40,13 +41,12 @@ def last_summaries(
 ) -> Tensor:  # fmt: skip
     """u at each sequence's last step, (B, k, S)."""
     with torch.autocast(x_BTD.device.type, enabled=False):
-        S = len(bias_S)
         phi_TBS = _phi(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
         u_kBS = ((gain_Tk * keep_k).T @ phi_TBS.flatten(1)).unflatten(1, phi_TBS.shape[1:])
         last_BS = (
             phi_TBS[-1] if lengths_B is None else phi_TBS[lengths_B - 1, torch.arange(len(x_BTD), device=x_BTD.device)]
         )
-        return (u_kBS + ((1 - keep_k) * gain_Tk[0])[:, None, None] * last_BS)[..., :S].transpose(0, 1)
+        return (u_kBS + ((1 - keep_k) * gain_Tk[0])[:, None, None] * last_BS)[..., : len(bias_S)].transpose(0, 1)
 
 
 def every_output(
@@ -55,10 +55,9 @@ def every_output(
 ) -> Tensor:  # fmt: skip
     """y at every step, (B, T, H), which is σ(b + Dᵀ φ_t + Σ_{τ≤t} A_τᵀ φ_τ) with A and D of W_y."""
     with torch.autocast(x_BTD.device.type, enabled=False):
-        H = len(bias_H)
         phi_TBS = _phi(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
         y_TBH = running(phi_TBS, *_low_rank(gain_Tk, keep_k, _padded(weight_kSH, 1, 2)), _padded(bias_H, 0))
-        return y_TBH[..., :H].transpose(0, 1)
+        return y_TBH[..., : len(bias_H)].transpose(0, 1)
 
 
 def _phi(
@@ -195,11 +194,10 @@ def running_backward(
 def resources(numbers: int) -> dict[str, Any]:
     """What a program gets whose tiles have so many numbers: warps, and steps that are in its loop at once.
 
-    Shared memory, 227 KB on an H100, holds the tiles that are on their way. Triton 3.10 no longer fuses multiply-adds
-    unless asked.
+    Shared memory, 227 KB on an H100, holds the tiles that are on their way.
     """
     stages = 3 if numbers <= MOST_AHEAD else 1
-    return {"num_warps": min(16, max(1, numbers // TILE)), "STAGES": stages, "enable_fp_fusion": True}
+    return {"num_warps": min(16, max(1, numbers // TILE)), "STAGES": stages, **FUSED}
 
 
 def _chunks(T: int, numbers: int) -> list[slice]:

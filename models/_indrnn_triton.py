@@ -12,11 +12,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import relu
+from models._triton_math import FUSED, relu
 
 WIDTH = 32
 """Units of a program: one warp's, since a GPU has more multiprocessors than most batches keep busy."""
-RESOURCES = {"num_warps": 1, "enable_fp_fusion": True}
+RESOURCES = {"num_warps": 1, **FUSED}
 STAGES = tl.constexpr(4)
 """Steps that are in a loop at once, so that memory is asked three steps ahead."""
 

@@ -21,11 +21,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from models._triton_math import FUSED
+
 SEGMENT = 32
 """Steps between two states that are kept."""
 WIDTH = 32
 """Channels of a program: with 16 states each and four warps, 4 states a thread."""
-RESOURCES = {"num_warps": 4, "enable_fp_fusion": True}
+RESOURCES = {"num_warps": 4, **FUSED}
 
 
 @triton.jit

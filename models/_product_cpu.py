@@ -8,7 +8,7 @@ alone, so the reverse pass needs nothing else kept.
 Shapes: B batch, T time, K state. float32 only.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from models._compiled import FLOAT, adjoint, helper, in_float32, kernel, run
 from models._compiled_math import tanh
 from models._compiled_product import carried, in_panels, products
 from models._compiled_vector import LANES
-from models._product import Function
 
 
 class ProductLoop(torch.autograd.Function):
@@ -26,7 +25,7 @@ class ProductLoop(torch.autograd.Function):
 
     @staticmethod
     @in_float32
-    def forward(ctx: Any, drive_BTK: Tensor, m_KK: Tensor, bias: Tensor, f: Function) -> Tensor:
+    def forward(ctx: Any, drive_BTK: Tensor, m_KK: Tensor, bias: Tensor, f: Literal["tanh", "modrelu"]) -> Tensor:
         s_BTK = drive_BTK.new_empty(drive_BTK.shape)
         ctx.is_tanh, bias = torch.tensor(f == "tanh"), bias.contiguous()
         run(product_forward, drive_BTK.contiguous(), in_panels(m_KK), bias, ctx.is_tanh, s_BTK)

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import tanh
+from models._triton_math import in_registers, tanh
 
 
 @triton.jit
@@ -69,14 +69,9 @@ def _run(x_BTK: Tensor, m_KK: Tensor, bias_K: Tensor, s_BTK: Tensor | None, func
     out_BTK = x_BTK.new_empty(B, T, K)
     if B:
         given = (x_BTK.contiguous(), m_KK.contiguous(), bias_K.contiguous(), out_BTK if s_BTK is None else s_BTK)
-        loop[(B,)](*given, out_BTK, T, K, len(bias_K), BACKWARD=s_BTK is not None, **sizes(K, function))
+        fixed = {"FUNCTION": function, "BACKWARD": s_BTK is not None, **in_registers(K, 1)}
+        loop[(B,)](*given, out_BTK, T, K, len(bias_K), **fixed)
     return out_BTK
-
-
-def sizes(K: int, function: str) -> dict[str, Any]:
-    """What is fixed when the kernel is compiled for K units, besides its direction."""
-    size = triton.next_power_of_2(K)
-    return {"FUNCTION": function, "SIZE": size, "STAGES": 3, "num_warps": max(4, size // 16), "enable_fp_fusion": True}
 
 
 # What follows tells torch the shapes and the gradients.

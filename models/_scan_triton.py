@@ -12,10 +12,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from models._triton_math import FUSED
+
 STEPS = 64
 WIDTH = 32
 """The size of a tile: as many channels as a memory transaction brings, and numbers enough for four warps' registers."""
-RESOURCES = {"num_warps": 4, "enable_fp_fusion": True}
+RESOURCES = {"num_warps": 4, **FUSED}
 
 
 @triton.jit

@@ -53,16 +53,21 @@ class StepwiseRecurrence(SequenceModel):
         drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
         with full_precision(x_BTD):
             weights = self.weights()
-            if self.backend(drive_BTK, weights) != "torch":
-                return self.compiled(drive_BTK, *weights)
+            backend = self.backend(drive_BTK, weights)
+            if backend != "torch":
+                return (self.compiled if backend == "numba" else self.on_gpu)(drive_BTK, *weights)
             for drive_BK in drive_BTK.unbind(1):
                 state = self.advance(drive_BK, state, *weights)
                 outputs.append(state[0])
             return torch.stack(outputs, dim=1)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        """The output of every step from the initial state, by a kernel. Optional."""
+        """The output of every step from the initial state, by a kernel for CPUs. Optional."""
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        """The same by a kernel for GPUs, where `gpu_units` says that there is one."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no kernel for GPUs")
 
     def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
         """What carries out the loop: a kernel where there is one, and where it is the faster way.

@@ -1,7 +1,18 @@
-"""Elementary functions for the GPU kernels; NaN stays NaN."""
+"""What the GPU kernels share: how they are launched, and elementary functions, in which NaN stays NaN."""
+
+from typing import Any
 
 import triton
 import triton.language as tl
+
+FUSED = {"enable_fp_fusion": True}
+"""Triton 3.10 no longer fuses multiply-adds unless asked."""
+
+
+def in_registers(units: int, matrices: int) -> dict[str, Any]:
+    """What is fixed when a loop is compiled that keeps so many square matrices of its units in registers."""
+    size = triton.next_power_of_2(units)
+    return {"SIZE": size, "STAGES": 3, "num_warps": max(4, matrices * size // 16), **FUSED}
 
 
 @triton.jit

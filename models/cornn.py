@@ -66,14 +66,14 @@ class CoRNN(StepwiseRecurrence):
         return y_BH + dt * z_BH, z_BH
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        constants = self.config.dt, self.config.gamma, self.config.epsilon
-        if self.backend(drive_BTK, weights) == "triton":
-            from models._cornn_triton import cornn_loop
-
-            return cornn_loop(drive_BTK, *weights, *constants)[0]
         from models._cornn_cpu import CoRNNLoop  # numba takes a second to import
 
-        return CoRNNLoop.apply(drive_BTK, *weights, constants)
+        return CoRNNLoop.apply(drive_BTK, *weights, (self.config.dt, self.config.gamma, self.config.epsilon))
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._cornn_triton import cornn_loop
+
+        return cornn_loop(drive_BTK, *weights, self.config.dt, self.config.gamma, self.config.epsilon)[0]
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

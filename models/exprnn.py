@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models._base import Paper
-from models._product import GPU_UNITS, product_loop
 from models._stepwise import State, StepwiseRecurrence
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
@@ -40,7 +39,7 @@ class ExpRNN(StepwiseRecurrence):
     )
     family = "orthogonal recurrence"
     wrapper = Plain
-    gpu_units = GPU_UNITS
+    gpu_units = 256
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -81,8 +80,14 @@ class ExpRNN(StepwiseRecurrence):
         return (z_BH.sign() * (z_BH.abs() + bias_H).relu(),)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        w_HH, bias_H = weights
-        return product_loop(drive_BTK, w_HH, bias_H, "modrelu")
+        from models._product_cpu import ProductLoop  # numba takes a second to import
+
+        return ProductLoop.apply(drive_BTK, *weights, "modrelu")
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._product_triton import product_loop
+
+        return product_loop(drive_BTK, *weights, "modrelu")
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A], "lr_scale": ORTHOGONAL_LR_SCALE, "weight_decay": 0.0}]

@@ -58,13 +58,14 @@ class IndRNN(StepwiseRecurrence):
         return (torch.addcmul(drive_BK, u_H, h_BH).relu(),)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        if self.backend(drive_BTK, weights) == "triton":
-            from models._indrnn_triton import every_state
+        from models._diagonal_cpu import every_state  # numba takes a second to import
 
-            return every_state(drive_BTK, *weights)
-        from models import _diagonal_cpu  # numba takes a second to import
+        return every_state("indrnn", drive_BTK, *weights)
 
-        return _diagonal_cpu.every_state("indrnn", drive_BTK, *weights)
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._indrnn_triton import every_state
+
+        return every_state(drive_BTK, *weights)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if not made_again(x_BTD, self.u):

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from models._base import ModelConfig, Paper, computed
-from models._product import GPU_UNITS, product_loop
 from models._ssm import fft_convolve, weighted_sum
 from models._stepwise import State, StepwiseRecurrence, full_precision
 from models._wrappers import Plain
@@ -41,7 +40,7 @@ class LMU(StepwiseRecurrence):
     )
     family = "orthogonal-polynomial memory"
     wrapper = Plain
-    gpu_units = GPU_UNITS
+    gpu_units = 256
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
@@ -144,8 +143,15 @@ class LMU(StepwiseRecurrence):
         return h_BH.tanh(), m_BN
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        states_BTK = product_loop(drive_BTK, weights[0], self.zeros(self.output_size), "tanh")
+        from models._product_cpu import ProductLoop  # numba takes a second to import
+
+        states_BTK = ProductLoop.apply(drive_BTK, *weights, self.zeros(self.output_size), "tanh")
         return states_BTK[..., : self.output_size]
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._product_triton import product_loop
+
+        return product_loop(drive_BTK, *weights, self.zeros(self.output_size), "tanh")[..., : self.output_size]
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
