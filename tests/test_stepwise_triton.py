@@ -39,6 +39,8 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_stepwise, "loop_backend", lambda x: "torch" if x.dtype == torch.float64 else "triton")
     monkeypatch.setattr(indrnn, "made_again", lambda *_: False)
     monkeypatch.setattr(_indrnn_triton, "WIDTH", 4)
+    for cls, _ in LAYERS.values():
+        monkeypatch.setattr(cls, "compiled", lambda *_: pytest.fail("the kernel for CPUs was called"))
 
 
 def build(name: str, steps: int) -> StepwiseRecurrence:
