@@ -5,10 +5,8 @@ network is evaluated.
 """
 
 import math
-import resource
 import shutil
 import signal
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,6 +30,7 @@ from bench.ending import Ending, ending_of
 from bench.errors import RequestError
 from bench.evaluation import evaluate, named
 from bench.latency import step_seconds
+from bench.memory import peak_device, release, reset_peaks
 from bench.network import build
 from bench.provenance import gpu_joules
 from bench.request import Execution, RunRequest
@@ -80,6 +79,8 @@ class Attempt:
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
         prepare_process()
+        release()  # what a run before this one left behind is not this one's
+        reset_peaks()
         try:
             act()
         except BaseException as error:
@@ -193,7 +194,7 @@ class Attempt:
         if self.curves.batch_seconds > 0:
             self.samples_per_second = self.curves.samples / self.curves.batch_seconds
         if trainer.strategy.root_device.type == "cuda":
-            self.peak_memory_device = torch.cuda.max_memory_allocated()
+            self.peak_memory_device = peak_device()
         if joules_before is not None and (joules := gpu_joules(trainer.strategy.root_device)) is not None:
             self.facts["gpu_joules"] = joules - joules_before
 
@@ -262,12 +263,6 @@ class Attempt:
                 return TensorBoardLogger(folder, name="", version="tensorboard")
             case "wandb":
                 return WandbLogger(project="long-bench", save_dir=folder, name=self.request.run_id)
-
-
-def peak_memory_host() -> int:
-    """Bytes of this process at its largest so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def forget(folder: Path) -> None:

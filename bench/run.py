@@ -14,10 +14,11 @@ import torch
 from filelock import FileLock, Timeout
 from lightning.pytorch import Callback
 
-from bench.attempt import LAST, Attempt, forget, peak_memory_host
+from bench.attempt import LAST, Attempt, forget
 from bench.ending import Ending
 from bench.entries import note_asked
 from bench.errors import BusyError, RequestError
+from bench.memory import peak_host
 from bench.network import build, count, state_bytes
 from bench.provenance import environment, gpu_bytes_of_others
 from bench.request import Execution, RunRequest
@@ -136,7 +137,7 @@ def _row(attempt: Attempt, ending: Ending, *, number: int, started_at: datetime,
         samples_per_second=attempt.samples_per_second,
         train_seconds=attempt.curves.train_seconds,
         wall_seconds=seconds,
-        peak_memory_host=peak_memory_host(),
+        peak_memory_host=peak_host(),
         peak_memory_device=attempt.peak_memory_device,
         facts=attempt.facts,
         environment=environment() | {"execution": asdict(attempt.execution)},

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -26,6 +25,7 @@ from torch.nn import functional as F
 from bench.budget import fit
 from bench.errors import RequestError
 from bench.latency import step_seconds
+from bench.memory import peak_device, peak_host, reset_peaks
 from bench.network import build
 from bench.registry import find_model, find_wrapper
 from bench.settings import Settings, parse_settings
@@ -238,31 +238,14 @@ def _raised_peak(name: str, setup: Setup, threads: int) -> int:
     torch.set_flush_denormal(True)
     Contender(name, replace(setup, seq_len=32, batch=2)).train_step()  # what libraries load on first use
     contender = Contender(name, setup)
+    reset_peaks()
     if setup.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         contender.train_step()
-        return torch.cuda.max_memory_allocated() - before
-    reset_peak()
+        return peak_device() - before
     resident = psutil.Process().memory_info().rss
     contender.train_step()
-    return max(0, resident_peak() - resident)
-
-
-def reset_peak() -> None:
-    """Make the peak the present state, where the system can."""
-    if Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def resident_peak() -> int:
-    """The most bytes that this process held at once."""
-    if Path("/proc/self/status").exists():
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return max(0, peak_host() - resident)
 
 
 @contextmanager

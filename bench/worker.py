@@ -1,6 +1,5 @@
 """A worker: carries out trials for an owner of studies that lives in another process."""
 
-import gc
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -9,8 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Self
 
-import torch
-
+from bench.memory import release
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task
 from bench.request import Execution, RunRequest, TrialRequest
 from bench.settings import Settings
@@ -110,8 +108,7 @@ class Worker:
                 event: Event = carry_out(job.request(), job.execution, Path(folder) / "trial", self._tell)
         except Exception as error:
             event = Refusal(str(error) if hasattr(error, "exit_code") else f"{type(error).__name__}: {error}")
-        gc.collect()
-        torch.cuda.empty_cache()  # a GPU may be shared with another worker
+        release()
         self._events.put(event)
 
     def _tell(self, progress: Progress) -> bool:

@@ -23,7 +23,11 @@ def show(runs: Sequence[Run]) -> None:
         st.caption("No run of it has finished, so nothing was measured.")
         return
     table([_row(*key, group) for key, group in sorted(groups.items())], alt="Cost by tier and hardware")
-    st.caption("Medians over runs. Times compare only within one kind of hardware: `python -m bench speed` compares.")
+    st.caption(
+        "Medians over runs, and the least peak of memory: until November 2026 a run's peak was that of its process, "
+        "with what earlier runs had left there. Figures compare only within one kind of hardware: "
+        "`python -m bench speed` compares."
+    )
 
 
 def _row(tier: str, machine: str, runs: Sequence[Run]) -> dict[str, str]:
@@ -35,7 +39,7 @@ def _row(tier: str, machine: str, runs: Sequence[Run]) -> dict[str, str]:
         "one step of a stream": duration_text(_median(run.facts.get("step_seconds") for run in runs)),
         "samples per second": count_text(_median(run.samples_per_second for run in runs)),
         "training": duration_text(_median(run.train_seconds for run in runs)),
-        "peak memory": bytes_text(_median(run.peak_memory_device or run.peak_memory_host for run in runs)),
+        "peak memory": bytes_text(min(run.peak_memory_device or run.peak_memory_host for run in runs)),
     }
 
 
