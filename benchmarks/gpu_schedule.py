@@ -25,7 +25,7 @@ from triton.compiler import ASTSource
 
 from models import _cornn_triton, _fru_triton, _indrnn_triton, _mamba_triton, _product_triton, _scan_triton
 from models._fru_cuda import NUMBERS, SEGMENT, resources
-from models._triton_math import in_registers
+from models._triton import in_registers
 
 H100 = GPUTarget("cuda", 90, 32)
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"

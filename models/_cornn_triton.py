@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import in_registers, tanh
+from models._triton import in_registers, launch, tanh
 
 
 @triton.jit
@@ -67,9 +67,8 @@ def cornn_loop(
     """y, z and u, each (B, T, H)."""
     B, T, H = x_BTH.shape
     y_BTH, z_BTH, u_BTH = (x_BTH.new_empty(B, T, H) for _ in range(3))
-    if B:
-        given = (x_BTH.contiguous(), w_2HH.contiguous())
-        loop_forward[(B,)](*given, y_BTH, z_BTH, u_BTH, dt, gamma, epsilon, T, H, **in_registers(H, 2))
+    given = (x_BTH.contiguous(), w_2HH.contiguous())
+    launch(loop_forward, (B,), *given, y_BTH, z_BTH, u_BTH, dt, gamma, epsilon, T, H, **in_registers(H, 2))
     return y_BTH, z_BTH, u_BTH
 
 
@@ -80,9 +79,8 @@ def backward(
     """The gradients of x and of the matrix."""
     B, T, H = dy_BTH.shape
     dx_BTH = dy_BTH.new_empty(B, T, H)
-    if B:
-        given = (dy_BTH.contiguous(), u_BTH, w_2HH.view(2, H, H).mT.contiguous())
-        loop_backward[(B,)](*given, dx_BTH, dt, gamma, epsilon, T, H, **in_registers(H, 2))
+    given = (dy_BTH.contiguous(), u_BTH, w_2HH.view(2, H, H).mT.contiguous())
+    launch(loop_backward, (B,), *given, dx_BTH, dt, gamma, epsilon, T, H, **in_registers(H, 2))
     later = dx_BTH[:, 1:].flatten(0, 1)
     return dx_BTH, torch.cat([state[:, :-1].flatten(0, 1).T @ later for state in (y_BTH, z_BTH)])
 

@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import _fru_triton as kernels
-from models._triton_math import FUSED
+from models._triton import FUSED, launch
 
 LEAST = 4
 """The smallest power of two that statistics, features and outputs are padded to: as many as a thread reads at once."""
 TILE = 1024
 """About how many numbers of a matrix a warp keeps in registers, beside those of the other matrices."""
-MOST_AHEAD = 16 * TILE
-"""The largest tile that is asked for ahead of its use."""
+AHEAD_BYTES = 2**16
+"""About how much shared memory the tiles on their way may take; a program may have 99 KB or, on an H100, 227."""
 NUMBERS = 64
 """Numbers of an output's gradient that a program sums up."""
 SEGMENT = 32
@@ -102,12 +102,11 @@ def statistics(
     phi_TBS = z_TBS.new_empty(T, B, S) if lengths_B is None else z_TBS.new_zeros(T, B, S)
     kept_CBR = z_TBS.new_zeros(T // SEGMENT + 1, B, R)
     lengths = bias_R if lengths_B is None else lengths_B.contiguous()
-    if B:
-        kernels.statistics_forward[(B,)](
-            z_TBS.contiguous(), a_TRS.contiguous(), d_RS.contiguous(), weight_RS.contiguous(), bias_R.contiguous(),
-            lengths, phi_TBS, kept_CBR, T, B, HAS_LENGTHS=lengths_B is not None, SEGMENT=SEGMENT, S=S, R=R,
-            **resources(R * S),
-        )  # fmt: skip
+    given = (x.contiguous() for x in (z_TBS, a_TRS, d_RS, weight_RS, bias_R))
+    launch(
+        kernels.statistics_forward, (B,), *given, lengths, phi_TBS, kept_CBR, T, B, HAS_LENGTHS=lengths_B is not None,
+        SEGMENT=SEGMENT, S=S, R=R, **resources(R * S),
+    )  # fmt: skip
     return phi_TBS, kept_CBR
 
 
@@ -124,11 +123,10 @@ def statistics_backward(
     for chunk in reversed(_chunks(T, 3 * B * R)):
         r_cBR, ds_cBR, dr_cBR = g_TBS.new_empty(3, chunk.stop - chunk.start, B, R)
         _recurrent_features(r_cBR, chunk, phi_TBS, kept_CBR, a_TRS, d_RS, bias_R)
-        if B:
-            kernels.statistics_backward[(B,)](
-                g_TBS[chunk], phi_TBS[chunk], r_cBR, a_TRS[chunk], d_RS, weight_RS, dz_TBS[chunk], ds_cBR, dr_cBR,
-                carry_2BR, len(r_cBR), B, S=S, R=R, **resources(R * S),
-            )  # fmt: skip
+        launch(
+            kernels.statistics_backward, (B,), g_TBS[chunk], phi_TBS[chunk], r_cBR, a_TRS[chunk], d_RS, weight_RS,
+            dz_TBS[chunk], ds_cBR, dr_cBR, carry_2BR, len(r_cBR), B, S=S, R=R, **resources(R * S),
+        )  # fmt: skip
         torch.bmm(ds_cBR.mT, phi_TBS[chunk], out=da_TRS[chunk])
         dd_RS.addmm_(dr_cBR.flatten(0, 1).T, phi_TBS[chunk].flatten(0, 1))
         dweight_RS.addmm_(r_cBR.flatten(0, 1).T, dz_TBS[chunk].flatten(0, 1))
@@ -150,11 +148,11 @@ def _run(
     _, B, S = phi_TBS.shape
     steps, count = segments
     H, width = len(bias_H), min(len(bias_H), 64)
-    if B:
-        kernels.running_forward[(B, H // width, count)](
-            phi_TBS, a_THS, d_HS, bias_H, bias_H if start_CBH is None else start_CBH, out, len(out), B, H, before,
-            steps, HAS_START=start_CBH is not None, S=S, WIDTH=width, **resources(width * S),
-        )  # fmt: skip
+    launch(
+        kernels.running_forward, (B, H // width, count), phi_TBS, a_THS, d_HS, bias_H,
+        bias_H if start_CBH is None else start_CBH, out, len(out), B, H, before, steps,
+        HAS_START=start_CBH is not None, S=S, WIDTH=width, **resources(width * S),
+    )  # fmt: skip
 
 
 @torch.library.custom_op("fru::running", mutates_args=())
@@ -177,11 +175,10 @@ def running_backward(
     dd_HS, dbias_H, carry_BH = torch.zeros_like(d_HS), dy_TBH.new_zeros(H), dy_TBH.new_zeros(B, H)
     for chunk in reversed(_chunks(T, 2 * B * H)):
         open_cBH, sum_cBH = dy_TBH.new_empty(2, chunk.stop - chunk.start, B, H)
-        if B:
-            kernels.running_backward[(-(-B * H // NUMBERS),)](
-                dy_TBH[chunk], y_TBH[chunk], open_cBH, sum_cBH, carry_BH, len(open_cBH), B * H, BLOCK=NUMBERS,
-                **resources(NUMBERS),
-            )  # fmt: skip
+        launch(
+            kernels.running_backward, (triton.cdiv(B * H, NUMBERS),), dy_TBH[chunk], y_TBH[chunk], open_cBH, sum_cBH,
+            carry_BH, len(open_cBH), B * H, BLOCK=NUMBERS, **resources(NUMBERS),
+        )  # fmt: skip
         phi_cBS = phi_TBS[chunk]
         torch.bmm(sum_cBH, a_THS[chunk], out=dphi_TBS[chunk])
         dphi_TBS[chunk] += open_cBH @ d_HS
@@ -194,10 +191,10 @@ def running_backward(
 def resources(numbers: int) -> dict[str, Any]:
     """What a program gets whose tiles have so many numbers: warps, and steps that are in its loop at once.
 
-    Shared memory, 227 KB on an H100, holds the tiles that are on their way.
+    Shared memory holds the tiles that are on their way, two at most: memory answers within two steps.
     """
-    stages = 3 if numbers <= MOST_AHEAD else 1
-    return {"num_warps": min(16, max(1, numbers // TILE)), "STAGES": stages, **FUSED}
+    ahead = min(2, AHEAD_BYTES // (4 * numbers))
+    return {"num_warps": min(16, max(1, numbers // TILE)), "STAGES": 1 + ahead, **FUSED}
 
 
 def _chunks(T: int, numbers: int) -> list[slice]:

@@ -19,7 +19,7 @@ since Triton's tiles are: the caller pads with zeros, which stay zero. Everythin
 import triton
 import triton.language as tl
 
-from models._triton_math import relu
+from models._triton import relu
 
 
 @triton.jit

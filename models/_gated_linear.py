@@ -10,10 +10,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from models._backend import loop_backend, made_again, runs_compiled
 from models._base import SequenceModel
 from models._linear import Linear
 from models._scan import linear_scan
-from models._stepwise import loop_backend, made_again, runs_compiled
 from models._torch_rnn import HiddenSizeConfig
 
 

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import FUSED, relu
+from models._triton import FUSED, launch, relu
 
 WIDTH = 32
 """Units of a program: one warp's, since a GPU has more multiprocessors than most batches keep busy."""
@@ -55,9 +55,8 @@ def every_state(z_BTH: Tensor, u_H: Tensor) -> Tensor:
     """h, (B, T, H), from zeros."""
     B, T, H = z_BTH.shape
     h_BTH = z_BTH.new_empty(B, T, H)
-    if B:
-        grid = (B, triton.cdiv(H, WIDTH))
-        loop_forward[grid](z_BTH.contiguous(), u_H.contiguous(), h_BTH, T, H, WIDTH=WIDTH, **RESOURCES)
+    grid = (B, triton.cdiv(H, WIDTH))
+    launch(loop_forward, grid, z_BTH.contiguous(), u_H.contiguous(), h_BTH, T, H, WIDTH=WIDTH, **RESOURCES)
     return h_BTH
 
 
@@ -66,10 +65,8 @@ def backward(dh_BTH: Tensor, h_BTH: Tensor, u_H: Tensor) -> tuple[Tensor, Tensor
     """The gradients of z and u."""
     B, T, H = h_BTH.shape
     dz_BTH, du_BH = h_BTH.new_empty(B, T, H), h_BTH.new_empty(B, H)
-    if B:
-        grid = (B, triton.cdiv(H, WIDTH))
-        given = (dh_BTH.contiguous(), h_BTH, u_H.contiguous())
-        loop_backward[grid](*given, dz_BTH, du_BH, T, H, WIDTH=WIDTH, **RESOURCES)
+    grid, given = (B, triton.cdiv(H, WIDTH)), (dh_BTH.contiguous(), h_BTH, u_H.contiguous())
+    launch(loop_backward, grid, *given, dz_BTH, du_BH, T, H, WIDTH=WIDTH, **RESOURCES)
     return dz_BTH, du_BH.sum(0)
 
 

@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import FUSED
+from models._triton import FUSED, launch
 
 SEGMENT = 32
 """Steps between two states that are kept."""
@@ -109,8 +109,7 @@ def scan(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tens
     (B, T, E), N = x_BTE.shape, a_EN.shape[1]
     given = [tensor.contiguous() for tensor in (x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)]
     y_BTE, kept_BKEN = x_BTE.new_empty(B, T, E), x_BTE.new_empty(B, triton.cdiv(T, SEGMENT), E, N)
-    if B:
-        scan_forward[(B, triton.cdiv(E, WIDTH))](*given, y_BTE, kept_BKEN, T, E, N, **sizes(N))
+    launch(scan_forward, (B, triton.cdiv(E, WIDTH)), *given, y_BTE, kept_BKEN, T, E, N, **sizes(N))
     return y_BTE, kept_BKEN
 
 
@@ -125,10 +124,10 @@ def backward(
     dx_BTE, ddt_BTE, da_BEN = x_BTE.new_empty(B, T, E), x_BTE.new_empty(B, T, E), x_BTE.new_empty(B, E, N)
     db_PBTN, dc_PBTN = x_BTE.new_empty(2, blocks, B, T, N)
     before_BSEN = x_BTE.new_empty(B, SEGMENT, E, N)
-    if B:
-        scan_backward[(B, blocks)](
-            *given, kept_BKEN, dy_BTE, dx_BTE, ddt_BTE, da_BEN, db_PBTN, dc_PBTN, before_BSEN, B, T, E, N, **sizes(N)
-        )
+    launch(
+        scan_backward, (B, blocks), *given, kept_BKEN, dy_BTE, dx_BTE, ddt_BTE, da_BEN, db_PBTN, dc_PBTN, before_BSEN,
+        B, T, E, N, **sizes(N),
+    )  # fmt: skip
     return dx_BTE, ddt_BTE, da_BEN.sum(0), db_PBTN.sum(0), dc_PBTN.sum(0)
 
 

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import in_registers, tanh
+from models._triton import in_registers, launch, tanh
 
 
 @triton.jit
@@ -67,10 +67,9 @@ def backward(
 def _run(x_BTK: Tensor, m_KK: Tensor, bias_K: Tensor, s_BTK: Tensor | None, function: str) -> Tensor:
     B, T, K = x_BTK.shape
     out_BTK = x_BTK.new_empty(B, T, K)
-    if B:
-        given = (x_BTK.contiguous(), m_KK.contiguous(), bias_K.contiguous(), out_BTK if s_BTK is None else s_BTK)
-        fixed = {"FUNCTION": function, "BACKWARD": s_BTK is not None, **in_registers(K, 1)}
-        loop[(B,)](*given, out_BTK, T, K, len(bias_K), **fixed)
+    given = (x_BTK.contiguous(), m_KK.contiguous(), bias_K.contiguous(), out_BTK if s_BTK is None else s_BTK)
+    fixed = {"FUNCTION": function, "BACKWARD": s_BTK is not None, **in_registers(K, 1)}
+    launch(loop, (B,), *given, out_BTK, T, K, len(bias_K), **fixed)
     return out_BTK
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from models._stepwise import loop_backend
+from models._backend import loop_backend
 
 SHORT = 4  # as many steps or fewer are cheaper one by one
 

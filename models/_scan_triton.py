@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton_math import FUSED
+from models._triton import FUSED, launch
 
 STEPS = 64
 WIDTH = 32
@@ -82,9 +82,9 @@ def solve(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
     strides = [0 if size == 1 else stride for size, stride in zip(a.shape, a.stride(), strict=True)]
     a, b_BTN, out = (torch.view_as_real(x) if x.is_complex() else x for x in (a, b_BTN, h_BTN))
     width = min(WIDTH, triton.next_power_of_2(N))
-    scan[(B, triton.cdiv(N, width))](
-        a, b_BTN, out, T, N, *strides, REVERSE=reverse, COMPLEX=h_BTN.is_complex(), STEPS=STEPS, WIDTH=width,
-        **RESOURCES,
+    launch(
+        scan, (B, triton.cdiv(N, width)), a, b_BTN, out, T, N, *strides, REVERSE=reverse, COMPLEX=h_BTN.is_complex(),
+        STEPS=STEPS, WIDTH=width, **RESOURCES,
     )  # fmt: skip
     return h_BTN
 

@@ -7,21 +7,17 @@ Shapes: B batch, T time, D input, H output, K width of the drive.
 """
 
 from abc import abstractmethod
-from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from models._backend import Backend, loop_backend, runs_compiled
 from models._base import SequenceModel
 
 State = tuple[Tensor, ...]  # the output first
-Backend = Literal["numba", "triton", "torch"]
 
 KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the kernels win on one core
-SINGLE = (torch.float32, torch.complex64)  # what the kernels take
-HAS_TRITON = find_spec("triton") is not None
-FEW_INPUTS = 8  # values a step, up to which their projection is made faster than memory brings it
 
 
 class StepwiseRecurrence(SequenceModel):
@@ -96,22 +92,3 @@ class StepwiseRecurrence(SequenceModel):
 def full_precision(like: Tensor) -> torch.autocast:
     """Rounding to bfloat16 at every step would be what a long recurrence remembers: no autocast inside the loop."""
     return torch.autocast(like.device.type, enabled=False)
-
-
-def runs_compiled(*tensors: Tensor) -> bool:
-    """Whether a CPU kernel can take them."""
-    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-
-
-def loop_backend(tensor: Tensor) -> Backend:
-    """What carries out a loop over time that has kernels for CPUs and for GPUs."""
-    if tensor.dtype not in SINGLE:
-        return "torch"
-    if tensor.device.type == "cpu":
-        return "numba"
-    return "triton" if tensor.is_cuda and HAS_TRITON else "torch"
-
-
-def made_again(x_BTD: Tensor, weight: Tensor) -> bool:
-    """Whether a CPU kernel that wants the last output only had better make the drive again than keep it."""
-    return runs_compiled(x_BTD, weight) and x_BTD.shape[-1] <= FEW_INPUTS

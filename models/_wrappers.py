@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
+from models._backend import runs_compiled
 from models._base import LATER, ModelConfig, SequenceModel, final_step
 from models._linear import Linear
-from models._stepwise import runs_compiled
 
 MAX_EMBED_SIZE = 128  # what the FRU paper uses for 10,000 words; a small vocabulary needs no more than a number a token
 

@@ -8,9 +8,9 @@ Shapes: B batch, T time, D input, H output. State: H numbers a sequence and the 
 import torch
 from torch import Tensor
 
+from models._backend import made_again, runs_compiled
 from models._base import Paper, SequenceModel
 from models._linear import Linear
-from models._stepwise import made_again, runs_compiled
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 

@@ -16,7 +16,6 @@ State: k·S numbers a sequence. Time O(T k S (R + H)).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models._backend import loop_backend
 from models._base import GainBounds, Paper
 from models._statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models._wrappers import Plain
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 Backend = Literal["auto", "eager", "fused"]
-PACKAGES = {"cpu": "numba", "cuda": "triton"}
-"""Device → what compiles its fused kernel."""
-HAS_KERNEL = {device: find_spec(package) is not None for device, package in PACKAGES.items()}
 LARGEST_EXPONENT = 700  # e to more is no float64
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
@@ -131,17 +128,16 @@ class FRU(StatisticalRecurrence):
         Raises:
             ValueError: a kernel was asked for and there is none.
         """
-        device = x_BTD.device.type
-        can = HAS_KERNEL.get(device, False) and self.takes(x_BTD)
+        backend = loop_backend(self.phase)
+        can = backend != "torch" and self.takes(x_BTD)
         if self.backend == "fused" and not can:
-            missing = f", with {PACKAGES[device]} installed" if device in PACKAGES and not HAS_KERNEL[device] else ""
             raise ValueError(
-                f"backend='fused' needs float32 on the CPU or a CUDA device{missing}; the input is {x_BTD.dtype} on "
-                f"{device}, the weights {self.phase.dtype} on {self.phase.device}"
+                "backend='fused' needs float32 on the CPU or on a GPU where Triton works; the input is "
+                f"{x_BTD.dtype} on {x_BTD.device}, the weights {self.phase.dtype} on {self.phase.device}"
             )
         if not can or self.backend == "eager":
             return None
-        if device == "cpu":
+        if backend == "numba":
             from models import _fru_ops  # numba takes a second to import
 
             return _fru_ops
@@ -150,9 +146,9 @@ class FRU(StatisticalRecurrence):
         return _fru_cuda
 
     def takes(self, x_BTD: Tensor) -> bool:
-        """Whether input and weights have types that the kernel of the input's device computes with."""
+        """Whether the input has a type that the kernel of the weights' device computes with."""
         types = (torch.float32,) if x_BTD.device.type == "cpu" else (torch.float32, torch.bfloat16, torch.float16)
-        return x_BTD.dtype in types and self.phase.dtype == torch.float32 and self.phase.device == x_BTD.device
+        return x_BTD.dtype in types and x_BTD.device == self.phase.device
 
     def facts(self) -> Mapping[str, str]:
         return {"backend": "eager" if self.kernel(self.phase) is None else "fused"}

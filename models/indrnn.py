@@ -13,9 +13,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models._backend import made_again
 from models._base import Paper
 from models._linear import Linear
-from models._stepwise import State, StepwiseRecurrence, full_precision, made_again
+from models._stepwise import State, StepwiseRecurrence, full_precision
 from models._torch_rnn import HiddenSizeConfig
 from models._wrappers import Plain
 

@@ -25,11 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from models._backend import loop_backend, runs_compiled
 from models._base import ModelConfig, Paper, SequenceModel
 from models._linear import Linear, linear
 from models._scan import linear_scan
 from models._ssm import log_uniform
-from models._stepwise import loop_backend, runs_compiled
 from models._wrappers import Residual
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models._backend import runs_compiled
 from models._base import Paper, SequenceModel, resize
 from models._ssm import (
     StateSpaceConfig,
@@ -33,7 +34,6 @@ from models._ssm import (
     weighted_sum,
     zero_order_hold,
 )
-from models._stepwise import runs_compiled
 from models._wrappers import Residual
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from models._backend import runs_compiled
 from models._base import Paper, final_step
 from models._statistical import State, StatisticalConfig, StatisticalRecurrence
-from models._stepwise import full_precision, runs_compiled
+from models._stepwise import full_precision
 from models._wrappers import Plain
 
 

@@ -140,6 +140,6 @@ def test_the_operators_satisfy_torch(kernel: ModuleType) -> None:
 
 
 def test_tiles_too_large_for_shared_memory_are_not_asked_for_ahead(kernel: ModuleType) -> None:
-    for numbers in (64, kernel.MOST_AHEAD, 2 * kernel.MOST_AHEAD, 2**20):
+    for numbers in (64, 2**12, 2**13, 2**14, 2**15, 2**20):
         ahead = kernel.resources(numbers)["STAGES"] - 1
-        assert 4 * numbers * ahead < 200 * 1024  # bytes; an H100 has 227 KB, and g, φ and r need some
+        assert 4 * numbers * ahead <= 64 * 1024  # bytes; the smallest GPUs have 99 KB, and g, φ and r need some

@@ -21,5 +21,5 @@ def test_every_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
     for name, _warps, registers, spilled, shared, instructions, cycles in rows:
         assert int(registers) <= 255, name
         assert int(spilled) <= (200 if "large" in name else 16), f"{name}: the state belongs in registers"
-        assert int(shared) <= 227 * 1024, name  # what a program may have on an H100
+        assert int(shared) <= 99 * 1024, name  # what a program may have on the smallest GPUs since 2020
         assert 0 < int(instructions) <= int(cycles), name  # one warp issues one instruction a cycle

@@ -2,11 +2,19 @@
 
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 
 FUSED = {"enable_fp_fusion": True}
 """Triton 3.10 no longer fuses multiply-adds unless asked."""
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *given: Any, **fixed: Any) -> None:
+    """Run a kernel on the GPU of its first tensor, which need not be torch's current one; an empty grid is no work."""
+    if all(grid):
+        with torch.cuda.device_of(given[0]):
+            kernel[grid](*given, **fixed)
 
 
 def in_registers(units: int, matrices: int) -> dict[str, Any]:

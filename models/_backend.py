@@ -1,0 +1,53 @@
+"""What carries out a loop over time: a kernel for CPUs (numba), one for GPUs (Triton), or torch's own operations."""
+
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Backend = Literal["numba", "triton", "torch"]
+
+SINGLE = (torch.float32, torch.complex64)  # what the kernels take
+FEW_INPUTS = 8  # values a step, up to which their projection is made faster than memory brings it
+
+
+def loop_backend(tensor: Tensor) -> Backend:
+    """What carries out a loop over time that has kernels for CPUs and for GPUs."""
+    if tensor.dtype not in SINGLE:
+        return "torch"
+    if tensor.device.type == "cpu":
+        return "numba"
+    return "triton" if tensor.is_cuda and triton_works() else "torch"
+
+
+@torch.compiler.assume_constant_result
+@cache
+def triton_works() -> bool:
+    """Whether Triton is installed and can start kernels on the GPU in use, for which it builds a library first."""
+    if find_spec("triton") is None:
+        return False
+    from triton.runtime import driver
+
+    try:
+        driver.active.get_current_target()
+    except Exception as error:  # no compiler, no headers, no driver: each fails in its own way
+        warnings.warn(
+            "Triton can't start kernels, so loops over time launch every operation of a step, many times more slowly. "
+            f"It needs a C compiler and Python's headers (apt-get install gcc python3-dev). It says: {error}",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def runs_compiled(*tensors: Tensor) -> bool:
+    """Whether a CPU kernel can take them."""
+    return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+
+
+def made_again(x_BTD: Tensor, weight: Tensor) -> bool:
+    """Whether a CPU kernel that wants the last output only had better make the drive again than keep it."""
+    return runs_compiled(x_BTD, weight) and x_BTD.shape[-1] <= FEW_INPUTS
