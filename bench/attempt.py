@@ -167,8 +167,8 @@ class Attempt:
                 raise DivergedError(f"the {split} metrics of the chosen checkpoint are {scores}")
         self.facts["predictions"] = {split: fingerprint(array) for split, array in self.predictions.items()}
         if self.is_main_process:
-            self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
             self._keep_proof(module)
+            self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
 
     def _choose(self, module: SequenceModule) -> None:
         """Go back to the checkpoint that was best on validation."""

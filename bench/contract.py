@@ -324,7 +324,8 @@ def small(model: type[SequenceModel]) -> SequenceModel:
 
 
 def sample() -> Tensor:
-    return torch.randn(BATCH, STEPS, INPUT, generator=torch.Generator().manual_seed(0))
+    x_BTD = torch.randn(BATCH, STEPS, INPUT, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    return x_BTD.to(torch.get_default_device())
 
 
 def count(model: type[SequenceModel], config: ModelConfig) -> int:

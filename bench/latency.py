@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -16,13 +17,15 @@ WARM_UP = 3  # what is compiled or allocated at a first call is not what a strea
 def step_seconds(mixers: Sequence[SequenceModel], device: torch.device) -> float | None:
     """Seconds for one step of one sequence, all mixers together: the median of a few turns.
 
+    The mixers are moved to the device: Lightning leaves them on the host when it has evaluated them.
+
     None where a mixer keeps no state, or where its `step` fails: that is for `bench check` to report, and no reason to
     lose what was trained.
     """
     if not has_state(mixers):
         return None
     try:
-        return sum(_one(mixer, device) for mixer in mixers)
+        return sum(_one(mixer.to(device), device) for mixer in mixers)
     except Exception:
         return None
 
@@ -30,7 +33,7 @@ def step_seconds(mixers: Sequence[SequenceModel], device: torch.device) -> float
 @torch.no_grad()
 def _one(mixer: SequenceModel, device: torch.device) -> float:
     x_BD = torch.zeros(1, mixer.input_size, device=device)
-    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
     turns = []
     for _ in range(WARM_UP + TURNS):
         state = mixer.initial_state(1)
