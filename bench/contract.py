@@ -215,6 +215,25 @@ def float64(model: type[SequenceModel]) -> None:
     same("forward in float64", y64_BTH.float(), y_BTH)
 
 
+@rule("Hold tensors as parameters or buffers, and create others with new_zeros and the like or on the input's device.")
+def devices(model: type[SequenceModel]) -> None:
+    # In float64, since the kernels for float32 are for CPUs. What names no device comes to be on "meta".
+    mixer, x_BTD = small(model).double(), sample().double()
+    moved = {id(tensor) for tensor in (*mixer.parameters(), *mixer.buffers())}
+    for name, value in [each for part in mixer.modules() for each in vars(part).items()]:
+        kept = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor) and leaf.is_leaf]
+        require({id(leaf) for leaf in kept} <= moved, f"{name} is no buffer, so it would not follow the model to a GPU")
+    try:
+        with torch.device("meta"):
+            outputs = {"forward": mixer(x_BTD), "last": mixer.last(x_BTD)}
+            if mixer.is_recurrent():
+                outputs["step"], _ = mixer.step(x_BTD[:, 0], mixer.initial_state(BATCH))
+    except Exception as error:
+        raise Violation(f"it fails where 'meta' is the device of tensors that name none: {error}") from error
+    for name, y in outputs.items():
+        require(y.device == x_BTD.device, f"{name} of an input on {x_BTD.device} is on {y.device}")
+
+
 @rule("Under autocast a linear layer returns bfloat16: cast it before complex numbers or a Fourier transform.")
 def autocast(model: type[SequenceModel]) -> None:
     mixer, x_BTD = small(model), sample().requires_grad_()

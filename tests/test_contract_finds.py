@@ -73,6 +73,24 @@ class Float32Only(MinGRU):
         return super().forward(x_BTD.float())
 
 
+class LeftBehind(MinGRU):
+    """Keeps a constant that is no buffer."""
+
+    def __init__(self, config, *, input_size, seq_len):
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.constants = {"scale": torch.ones(self.output_size)}
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) * self.constants["scale"]
+
+
+class OnTheHost(MinGRU):
+    """Makes a tensor without saying where."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) * torch.ones(x_BTD.shape[1], 1)
+
+
 class Frozen(MinGRU):
     """Optimises somebody else's parameter."""
 
@@ -103,6 +121,8 @@ class Undescribed(SequenceModel):
         (NoGradient, "gradients"),
         (Unsaved, "saves"),
         (Float32Only, "float64"),
+        (LeftBehind, "devices"),
+        (OnTheHost, "devices"),
         (Frozen, "optimizer-groups"),
         (UnknownSetting, "search-space"),
         (Undescribed, "described"),
