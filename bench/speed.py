@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import psutil
@@ -74,8 +75,14 @@ class Setup:
             raise RequestError(f"give --width {self.width} or --budget {self.budget}, not both.")
         if self.wrapper is not None and self.budget is None:
             raise RequestError(f"--wrapper {self.wrapper} needs a --budget: without one, single layers are measured.")
-        if self.device != "cpu" and not (self.device.startswith("cuda") and torch.cuda.is_available()):
-            raise RequestError(f"no device {self.device!r} here. Devices: cpu{', cuda' * torch.cuda.is_available()}.")
+        if self.device not in (here := devices()):
+            raise RequestError(f"no device {self.device!r} here. Devices: {', '.join(here)}.")
+
+
+def devices() -> list[str]:
+    """Where a step can be timed."""
+    count = torch.cuda.device_count()
+    return ["cpu", *["cuda"][:count], *(f"cuda:{index}" for index in range(count))]
 
 
 @dataclass
@@ -206,7 +213,7 @@ class Contender:
         return None if seconds is None else 1e3 * seconds
 
     def seconds(self, step: Callable[[], None]) -> float:
-        synchronize = torch.cuda.synchronize if self.x_BTD.is_cuda else lambda: None
+        synchronize = partial(torch.cuda.synchronize, self.x_BTD.device) if self.x_BTD.is_cuda else lambda: None
         synchronize()
         start = time.perf_counter()
         step()
@@ -236,6 +243,8 @@ def peak_memory(name: str, setup: Setup) -> int:
 def _raised_peak(name: str, setup: Setup, threads: int) -> int:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    if setup.device != "cpu":
+        torch.cuda.set_device(torch.device(setup.device).index or 0)
     Contender(name, replace(setup, seq_len=32, batch=2)).train_step()  # what libraries load on first use
     contender = Contender(name, setup)
     reset_peaks()

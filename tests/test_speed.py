@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from bench.errors import RequestError
@@ -83,6 +84,13 @@ def test_wrong_setups_are_refused() -> None:
     for changes in ({"budget": "11k"}, {"budget": "10k", "wrapper": "nosuch"}):
         with pytest.raises(RequestError, match=r"11k|nosuch"):
             measure(["gru"], Setup(**changes))
+
+
+def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert Setup(device="cuda:1").device == "cuda:1"
+    with pytest.raises(RequestError, match=r"no device 'cuda:2' here\. Devices: cpu, cuda, cuda:0, cuda:1"):
+        Setup(device="cuda:2")
 
 
 SMALL = ("--batch", "4", "--width", "8", "--repeats", "1")

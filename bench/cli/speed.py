@@ -34,7 +34,7 @@ def speed(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, for the models that have it.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or one of several: cuda:1.")] = "cpu",
     repeats: Annotated[int, typer.Option(help="Turns of each contender.")] = 5,
     plot: Annotated[Path | None, typer.Option(help="Draw time against length: .png, .svg, .html.")] = None,
     as_json: Json = False,
