@@ -25,6 +25,7 @@ from db.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
+torch.backends.cudnn.allow_tf32 = False  # as in every run
 QUICK = ("--set", "epochs=2", "--set", "hidden_size=8")
 DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20", "--set", "clip_norm=none")
 

@@ -262,6 +262,12 @@ def test_a_share_of_a_slurm_job_is_no_share_of_a_run(bench: Bench, monkeypatch: 
 # What ends a run
 
 
+def test_float32_is_not_rounded_to_tf32(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    bench("run", "--model", "gru", *QUICK)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_divergence(shared_bench: Bench) -> None:
     (run,) = shared_bench.json("runs", "--model", "fru")
     assert (run["status"], run["metric"]["value"], run["score"]) == ("diverged", None, 0.0)
