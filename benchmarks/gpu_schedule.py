@@ -23,7 +23,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models import _cornn_triton, _fru_triton, _indrnn_triton, _mamba_triton, _product_triton, _scan_triton
+from models import (
+    _cornn_triton,
+    _fru_triton,
+    _hippo_triton,
+    _indrnn_triton,
+    _lem_triton,
+    _mamba_triton,
+    _product_triton,
+    _scan_triton,
+    _sru_triton,
+)  # fmt: skip
 from models._fru_cuda import NUMBERS, SEGMENT, resources
 from models._triton import in_registers
 
@@ -32,7 +42,7 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMMA=33, LDL=35, STS=20, STG=20, MUFU=20)
 """Cycles until a result that is not waited for by a fixed number is there."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
-INTEGERS = ("T", "B", "E", "H", "K", "N", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N")
+INTEGERS = ("T", "B", "E", "H", "K", "N", "R", "S", "k", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N")
 FLOATS = ("dt", "gamma", "epsilon")
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
@@ -69,6 +79,12 @@ CASES = (
     ),
     Case("coRNN forward", _cornn_triton.loop_forward, in_registers(128, 2)),
     Case("coRNN backward", _cornn_triton.loop_backward, in_registers(128, 2)),
+    Case("LEM forward", _lem_triton.loop_forward, in_registers(64, 4)),
+    Case("LEM backward", _lem_triton.loop_backward, in_registers(64, 4)),
+    Case("HiPPO forward", _hippo_triton.loop_forward, _hippo_triton.resources(64, 64)),
+    Case("HiPPO backward", _hippo_triton.loop_backward, _hippo_triton.resources(64, 64)),
+    Case("SRU forward", _sru_triton.statistics_forward, _sru_triton.resources(5, 11, 37)),
+    Case("SRU backward", _sru_triton.statistics_backward, _sru_triton.resources(5, 11, 37)),
     Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
     Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )

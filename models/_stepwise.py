@@ -23,9 +23,6 @@ KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the
 class StepwiseRecurrence(SequenceModel):
     """The loop. A subclass gives the drive, its weights in the form that a step uses, the initial state and a step."""
 
-    gpu_units: float = 0
-    """As many units at most does its kernel for GPUs take, whose registers hold the matrices; 0 where there is none."""
-
     @abstractmethod
     def drive(self, x_D: Tensor) -> Tensor:
         """What the input contributes to a step, (…, D) to (…, K)."""
@@ -62,15 +59,19 @@ class StepwiseRecurrence(SequenceModel):
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        """The same by a kernel for GPUs, where `gpu_units` says that there is one."""
+        """The same by a kernel for GPUs, where `fits_registers`."""
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel for GPUs")
+
+    def fits_registers(self) -> bool:
+        """Whether there is a kernel for GPUs, and its matrices are small enough to stay in a program's registers."""
+        return False
 
     def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
         """What carries out the loop: a kernel where there is one, and where it is the faster way.
 
         Beyond a cache's size, a matrix product of BLAS is.
         """
-        if self.gpu_units and loop_backend(tensor) == "triton" and weights[0].shape[-1] <= self.gpu_units:
+        if self.fits_registers() and loop_backend(tensor) == "triton":
             return "triton"
         exists = type(self).compiled is not StepwiseRecurrence.compiled
         fits = sum(weight.numel() for weight in weights) <= KERNEL_WEIGHTS

@@ -27,7 +27,6 @@ class CoRNN(StepwiseRecurrence):
     paper = Paper("Coupled Oscillatory Recurrent Neural Network (coRNN)", 2021, "https://arxiv.org/abs/2010.00951")
     family = "oscillator recurrence"
     wrapper = Plain
-    gpu_units = 128
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -69,6 +68,9 @@ class CoRNN(StepwiseRecurrence):
         from models._cornn_cpu import CoRNNLoop  # numba takes a second to import
 
         return CoRNNLoop.apply(drive_BTK, *weights, (self.config.dt, self.config.gamma, self.config.epsilon))
+
+    def fits_registers(self) -> bool:
+        return self.output_size <= 128
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         from models._cornn_triton import cornn_loop

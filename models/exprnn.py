@@ -39,7 +39,6 @@ class ExpRNN(StepwiseRecurrence):
     )
     family = "orthogonal recurrence"
     wrapper = Plain
-    gpu_units = 256
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -83,6 +82,9 @@ class ExpRNN(StepwiseRecurrence):
         from models._product_cpu import ProductLoop  # numba takes a second to import
 
         return ProductLoop.apply(drive_BTK, *weights, "modrelu")
+
+    def fits_registers(self) -> bool:
+        return self.output_size <= 256
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         from models._product_triton import product_loop

@@ -74,8 +74,9 @@ class HiPPO(StepwiseRecurrence):
         drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
         with full_precision(x_BTD):
             weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
-            if self.backend(drive_BTK, weights) != "torch":
-                return self.compiled(drive_BTK, *weights)
+            backend = self.backend(drive_BTK, weights)
+            if backend != "torch":
+                return (self.compiled if backend == "numba" else self.on_gpu)(drive_BTK, *weights)
             for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
                 h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
                 outputs.append(h_BH)
@@ -86,6 +87,14 @@ class HiPPO(StepwiseRecurrence):
         from models._hippo_cpu import HiPPOLoop  # numba takes a second to import
 
         return HiPPOLoop.apply(drive_BTK, *weights, self.function.weight[0], self.function.bias, self.B)
+
+    def fits_registers(self) -> bool:
+        return max(self.output_size, self.order) <= 64
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._hippo_triton import hippo_loop
+
+        return hippo_loop(drive_BTK, *weights, self.function.weight[0], self.function.bias, self.B)[0]
 
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
         h_BH, c_BN, t_B = state[0], state[1], state[2] + 1

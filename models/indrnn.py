@@ -8,8 +8,6 @@
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +31,6 @@ class IndRNN(StepwiseRecurrence):
     )
     family = "nonlinear recurrence"
     wrapper = Plain
-    gpu_units = math.inf
     Config = HiddenSizeConfig
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
@@ -62,6 +59,9 @@ class IndRNN(StepwiseRecurrence):
         from models._diagonal_cpu import every_state  # numba takes a second to import
 
         return every_state("indrnn", drive_BTK, *weights)
+
+    def fits_registers(self) -> bool:
+        return True  # a unit has one number
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         from models._indrnn_triton import every_state

@@ -72,6 +72,14 @@ class LEM(StepwiseRecurrence):
 
         return LEMLoop.apply(drive_BTK, *weights, self.dt)
 
+    def fits_registers(self) -> bool:
+        return self.output_size <= 64
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        from models._lem_triton import lem_loop
+
+        return lem_loop(drive_BTK, *weights, self.dt)[0]
+
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"dt": trial.suggest_float("dt", 1e-2, 1.0, log=True)}

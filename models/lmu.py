@@ -40,7 +40,6 @@ class LMU(StepwiseRecurrence):
     )
     family = "orthogonal-polynomial memory"
     wrapper = Plain
-    gpu_units = 256
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
@@ -147,6 +146,9 @@ class LMU(StepwiseRecurrence):
 
         states_BTK = ProductLoop.apply(drive_BTK, *weights, self.zeros(self.output_size), "tanh")
         return states_BTK[..., : self.output_size]
+
+    def fits_registers(self) -> bool:
+        return self.output_size + self.order <= 256
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         from models._product_triton import product_loop

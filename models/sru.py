@@ -19,8 +19,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models._backend import runs_compiled
+from models._backend import Backend, loop_backend
 from models._base import Paper, final_step
+from models._scan import linear_scan
 from models._statistical import State, StatisticalConfig, StatisticalRecurrence
 from models._stepwise import full_precision
 from models._wrappers import Plain
@@ -54,30 +55,50 @@ class SRU(StatisticalRecurrence):
         self.decays_k: Tensor
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or not runs_compiled(self.decays_k):
+        if state is not None or self.loop() == "torch":
             return super().forward(x_BTD, lengths_B, state)
         self.check(x_BTD, lengths_B)
-        return self.read_out(self.compiled(x_BTD))
+        return self.read_out(self.every_summary(x_BTD))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or not runs_compiled(self.decays_k):
+        if state is not None or self.loop() == "torch":
             return super().last(x_BTD, lengths_B, state)
         self.check(x_BTD, lengths_B)
-        return self.read_out(final_step(self.compiled(x_BTD), lengths_B))
+        return self.read_out(final_step(self.every_summary(x_BTD), lengths_B))
 
-    def compiled(self, x_BTD: Tensor) -> Tensor:
-        """μ at every step, (B, T, k, S), by a kernel for CPUs."""
-        from models._sru_cpu import SRULoop  # numba takes a second to import
+    def loop(self) -> Backend:
+        """What carries it out."""
+        backend = loop_backend(self.decays_k)
+        if backend != "triton":
+            return backend
+        from models._sru_triton import fits_registers
 
+        return "triton" if fits_registers(self.num_summaries, len(self.recur_feats.bias), self.stat_size) else "torch"
+
+    def every_summary(self, x_BTD: Tensor) -> Tensor:
+        """μ at every step, (B, T, k, S), by a kernel."""
         with full_precision(x_BTD):
             input_SD, recurrent_SR = self.stats.weight.tensor_split((self.input_size,), dim=1)
             drive_BTS = torch.nn.functional.linear(x_BTD.to(input_SD.dtype), input_SD, self.stats.bias)
-            weights = self.recur_feats.weight, self.recur_feats.bias, recurrent_SR, self.decays_k
-            mu_BTQ: Tensor = SRULoop.apply(drive_BTS, *weights)
+            kernel = self.compiled if self.loop() == "numba" else self.on_gpu
+            return kernel(drive_BTS, self.recur_feats.weight, self.recur_feats.bias, recurrent_SR)
+
+    def compiled(self, drive_BTS: Tensor, weight_RQ: Tensor, bias_R: Tensor, weight_SR: Tensor) -> Tensor:
+        from models._sru_cpu import SRULoop  # numba takes a second to import
+
+        mu_BTQ: Tensor = SRULoop.apply(drive_BTS, weight_RQ, bias_R, weight_SR, self.decays_k)
         return mu_BTQ.unflatten(-1, (self.num_summaries, self.stat_size))
 
+    def on_gpu(self, drive_BTS: Tensor, weight_RQ: Tensor, bias_R: Tensor, weight_SR: Tensor) -> Tensor:
+        from models._sru_triton import statistics
+
+        weight_kRS = weight_RQ.unflatten(1, (self.num_summaries, self.stat_size)).transpose(0, 1)
+        phi_BTS, _ = statistics(drive_BTS, weight_kRS, bias_R, weight_SR.T, self.decays_k)
+        decay_k1 = self.decays_k[:, None]
+        return linear_scan(decay_k1, (1 - decay_k1) * phi_BTS.unsqueeze(2))
+
     def facts(self) -> dict[str, str]:
-        return {"loop": "numba" if runs_compiled(self.decays_k) else "torch"}
+        return {"loop": self.loop()}
 
     def decay(self) -> Tensor:
         return self.decays_k

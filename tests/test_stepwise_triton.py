@@ -1,4 +1,4 @@
-"""The GPU kernels of coRNN, expRNN, IndRNN and the LMU against torch's loop: on a GPU, or interpreted without one.
+"""The GPU kernels of what goes through time step by step, against torch's loop: on a GPU, or interpreted without one.
 
 Shapes: B batch, T time, D input.
 """
@@ -10,40 +10,55 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import _stepwise, indrnn
+from models import _scan, _stepwise, indrnn, sru
 from models._stepwise import StepwiseRecurrence
 from models.cornn import CoRNN
 from models.exprnn import ExpRNN
+from models.hippo import HiPPO
 from models.indrnn import IndRNN
+from models.lem import LEM
 from models.lmu import LMU
+from models.sru import SRU
 
 pytest.importorskip("triton")
 
-from models import _indrnn_triton
+from models import _indrnn_triton, _sru_triton
 from models._cornn_triton import cornn_loop
+from models._hippo_triton import hippo_loop
+from models._indrnn_triton import every_state
+from models._lem_triton import lem_loop
 from models._product_triton import product_loop
+from models._sru_triton import statistics
 
 pytestmark = pytest.mark.usefixtures("empty_is_nan")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-LAYERS: dict[str, tuple[type[StepwiseRecurrence], dict[str, Any]]] = {
+Layer = StepwiseRecurrence | SRU
+LAYERS: dict[str, tuple[type[Layer], dict[str, Any]]] = {
     "cornn": (CoRNN, {"hidden_size": 5, "dt": 0.3, "gamma": 1.7, "epsilon": 0.9}),
     "exprnn": (ExpRNN, {"hidden_size": 6}),
+    "hippo": (HiPPO, {"hidden_size": 5, "order": 3}),
+    "wide hippo": (HiPPO, {"hidden_size": 2, "order": 7}),
     "indrnn": (IndRNN, {"hidden_size": 6}),
+    "lem": (LEM, {"hidden_size": 5, "dt": 0.7}),
     "one indrnn": (IndRNN, {"hidden_size": 1}),
     "lmu": (LMU, {"hidden_size": 4, "order": 3}),
+    "sru": (SRU, {"stat_size": 5, "recur_size": 3, "output_size": 4}),
+    "sru of one number": (SRU, {"stat_size": 1, "recur_size": 1, "output_size": 1, "decays": (0.9,)}),
 }
 
 
 @pytest.fixture(autouse=True)
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_stepwise, "loop_backend", lambda x: "torch" if x.dtype == torch.float64 else "triton")
+    monkeypatch.setattr(sru, "loop_backend", _stepwise.loop_backend)
+    monkeypatch.setattr(_scan, "loop_backend", _stepwise.loop_backend)
     monkeypatch.setattr(indrnn, "made_again", lambda *_: False)
     monkeypatch.setattr(_indrnn_triton, "WIDTH", 4)
     for cls, _ in LAYERS.values():
         monkeypatch.setattr(cls, "compiled", lambda *_: pytest.fail("the kernel for CPUs was called"))
 
 
-def build(name: str, steps: int) -> StepwiseRecurrence:
+def build(name: str, steps: int) -> Layer:
     torch.manual_seed(0)
     cls, settings = LAYERS[name]
     layer = cls(cls.Config(**settings), input_size=3, seq_len=steps).to(DEVICE)
@@ -54,13 +69,13 @@ def build(name: str, steps: int) -> StepwiseRecurrence:
     return layer
 
 
-def results(layer: StepwiseRecurrence, x_BTD: Tensor, lengths_B: Tensor) -> list[Tensor]:
+def results(layer: Layer, x_BTD: Tensor, lengths_B: Tensor) -> list[Tensor]:
     torch.manual_seed(1)
     x_BTD = x_BTD.detach().requires_grad_()
     y_BTH, last_BH = layer(x_BTD), layer.last(x_BTD, lengths_B)
     loss = (y_BTH * torch.randn(y_BTH.shape).to(y_BTH)).sum() + (last_BH * torch.randn(last_BH.shape).to(y_BTH)).sum()
-    gradients = torch.autograd.grad(loss, [x_BTD, *layer.parameters()], allow_unused=True)
-    return [tensor.detach().float() for tensor in (y_BTH, last_BH, *gradients) if tensor is not None]
+    gradients = torch.autograd.grad(loss, [x_BTD, *layer.parameters()], materialize_grads=True)
+    return [tensor.detach().float() for tensor in (y_BTH, last_BH, *gradients)]
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -98,17 +113,23 @@ def test_modrelu_leaves_zero_where_it_is() -> None:
 def test_a_matrix_too_large_for_the_registers_is_left_to_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = build(name, 5)
     assert layer.facts() == {"loop": "triton"}
-    monkeypatch.setattr(layer, "gpu_units", layer.weights()[0].shape[-1] - 1)
+    monkeypatch.setattr(_sru_triton if isinstance(layer, SRU) else layer, "fits_registers", lambda *_: False)
     assert layer.facts() != {"loop": "triton"}
 
 
-def test_the_operators_satisfy_torch() -> None:
-    shapes = ((2, 5, 4), (4, 4), (3,))
-    given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in shapes)
+@pytest.mark.parametrize(
+    ("operator", "shapes", "settings"),
+    [
+        (cornn_loop, ((2, 5, 4), (8, 4)), (0.3, 1.7, 0.9)),
+        (hippo_loop, ((2, 5, 8), (7, 8), (4,), (1,), (3,)), ()),
+        (every_state, ((2, 5, 3), (3,)), ()),
+        (lem_loop, ((2, 5, 8), (2, 6), (2, 2)), (0.7,)),
+        (product_loop, ((2, 5, 4), (4, 4), (3,)), ("tanh",)),
+        (product_loop, ((2, 5, 4), (4, 4), (3,)), ("modrelu",)),
+        (statistics, ((2, 5, 4), (2, 3, 4), (3,), (3, 4), (2,)), ()),
+    ],
+)
+def test_the_operators_satisfy_torch(operator: Any, shapes: tuple[tuple[int, ...], ...], settings: Any) -> None:
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    for function in ("tanh", "modrelu"):
-        torch.library.opcheck(product_loop, (*given, function), test_utils=checks)
-    given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in ((2, 5, 4), (8, 4)))
-    torch.library.opcheck(cornn_loop, (*given, 0.3, 1.7, 0.9), test_utils=checks)
-    given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in ((2, 5, 3), (3,)))
-    torch.library.opcheck(_indrnn_triton.every_state, given, test_utils=checks)
+    given = tuple(torch.randn(*shape, device=DEVICE, requires_grad=True) for shape in shapes)
+    torch.library.opcheck(operator, (*given, *settings), test_utils=checks)
