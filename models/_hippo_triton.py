@@ -86,8 +86,7 @@ def loop_backward(
         h = tl.load(h_BTH + here - H, in_H & (t * H + k >= H), 0.0)
         alpha = 0.5 / tl.cast(t + 1, tl.float32)
         pivot = 1 + alpha * (n + 1)
-        rate = tl.where(n < N, (1 - alpha * n) / pivot, 1.0)
-        _, sums = tl.associative_scan((rate, -2 * alpha * b * gc / pivot), 0, after, reverse=True)
+        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, -2 * alpha * b * gc / pivot), 0, after, reverse=True)
         right = tl.where(n < ORDER - 1, tl.gather(sums, tl.minimum(n + 1, ORDER - 1), 0), 0.0)
         w = (2 * gc + b * right) / pivot
         gc, df = w - gc, alpha * tl.sum(b * w, 0)

@@ -37,7 +37,7 @@ LAYERS: dict[str, tuple[type[Layer], dict[str, Any]]] = {
     "cornn": (CoRNN, {"hidden_size": 5, "dt": 0.3, "gamma": 1.7, "epsilon": 0.9}),
     "exprnn": (ExpRNN, {"hidden_size": 6}),
     "hippo": (HiPPO, {"hidden_size": 5, "order": 3}),
-    "wide hippo": (HiPPO, {"hidden_size": 2, "order": 7}),
+    "wide hippo": (HiPPO, {"hidden_size": 2, "order": 8}),
     "indrnn": (IndRNN, {"hidden_size": 6}),
     "lem": (LEM, {"hidden_size": 5, "dt": 0.7}),
     "one indrnn": (IndRNN, {"hidden_size": 1}),
