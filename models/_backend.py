@@ -23,10 +23,14 @@ def loop_backend(tensor: Tensor) -> Backend:
     return "triton" if tensor.is_cuda and triton_works() else "torch"
 
 
-@torch.compiler.assume_constant_result
-@cache
+@torch.compiler.assume_constant_result  # which torch.compile would otherwise trace, a cache or not
 def triton_works() -> bool:
     """Whether Triton is installed and can start kernels on the GPU in use, for which it builds a library first."""
+    return _triton_starts()
+
+
+@cache
+def _triton_starts() -> bool:
     if find_spec("triton") is None:
         return False
     from triton.runtime import driver
@@ -37,7 +41,7 @@ def triton_works() -> bool:
         warnings.warn(
             "Triton can't start kernels, so loops over time launch every operation of a step, many times more slowly. "
             f"It needs a C compiler and Python's headers (apt-get install gcc python3-dev). It says: {error}",
-            stacklevel=2,
+            stacklevel=3,
         )
         return False
     return True

@@ -19,10 +19,9 @@ pytestmark = pytest.mark.skipif(
     reason="this torch has no devices in Python",
 )
 RUNS = {
-    "fru": ("--task", "mix-sin"),
+    "fru": ("--task", "adding-25"),
     "mamba": ("--task", "digits", "--precision", "bf16-mixed"),
     "transformer": ("--task", "copy-25"),
-    "hippo": ("--task", "digits", "--wrapper", "residual"),
 }
 
 
