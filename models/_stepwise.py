@@ -39,23 +39,28 @@ class StepwiseRecurrence(SequenceModel):
         """The next state."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        return self.run(x_BTD, self.initial_state(len(x_BTD)))
-
-    def run(self, x_BTD: Tensor, state: State) -> Tensor:
-        """The output of every step from a given state, (B, T, H)."""
-        drive_BTK, outputs = self.drive(x_BTD).to(state[0].dtype), []
+        state = self.initial_state(len(x_BTD))
+        drive_BTK = self.drive(x_BTD).to(state[0].dtype)
         with full_precision(x_BTD):
             weights = self.weights()
-            backend = self.backend(drive_BTK, weights)
-            if backend != "torch":
-                return (self.compiled if backend == "numba" else self.on_gpu)(drive_BTK, *weights)
-            for drive_BK in drive_BTK.unbind(1):
-                state = self.advance(drive_BK, state, *weights)
-                outputs.append(state[0])
-            return torch.stack(outputs, dim=1)
+            match self.backend(drive_BTK, weights):
+                case "numba":
+                    return self.compiled(drive_BTK, *weights)
+                case "triton":
+                    return self.on_gpu(drive_BTK, *weights)
+                case "torch":
+                    return self.loop(drive_BTK, state, *weights)
+
+    def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
+        """The output of every step from a state on, (B, T, H)."""
+        outputs = []
+        for drive_BK in drive_BTK.unbind(1):
+            state = self.advance(drive_BK, state, *weights)
+            outputs.append(state[0])
+        return torch.stack(outputs, dim=1)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        """The output of every step from the initial state, by a kernel for CPUs. Optional."""
+        """The same from the initial state, by a kernel for CPUs. Optional."""
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:

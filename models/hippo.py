@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models._base import ModelConfig, Paper, computed
 from models._scan import linear_scan
 from models._ssm import hippo_legs
-from models._stepwise import State, StepwiseRecurrence, full_precision
+from models._stepwise import State, StepwiseRecurrence
 from models._wrappers import Plain
 
 
@@ -68,20 +68,15 @@ class HiPPO(StepwiseRecurrence):
         time_B = torch.zeros(batch_size, dtype=torch.long, device=self.A.device)
         return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.order), time_B
 
-    def run(self, x_BTD: Tensor, state: State) -> Tensor:
+    def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
         """As in the base, with one time for the whole batch: a step then solves for all its sequences at once."""
         (h_BH, c_BN, _), outputs = state, []
-        drive_BTK = self.drive(x_BTD).to(h_BH.dtype)
-        with full_precision(x_BTD):
-            weights, identity_NN = self.weights(), torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
-            backend = self.backend(drive_BTK, weights)
-            if backend != "torch":
-                return (self.compiled if backend == "numba" else self.on_gpu)(drive_BTK, *weights)
-            for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
-                h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
-                outputs.append(h_BH)
-                c_BN = self.remember(c_BN, self.function(h_BH), t, identity_NN)
-            return torch.stack(outputs, dim=1)
+        identity_NN = torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
+        for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
+            h_BH = self.update(drive_BK, h_BH, c_BN, *weights)
+            outputs.append(h_BH)
+            c_BN = self.remember(c_BN, self.function(h_BH), t, identity_NN)
+        return torch.stack(outputs, dim=1)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         from models._hippo_cpu import HiPPOLoop  # numba takes a second to import

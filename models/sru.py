@@ -55,18 +55,18 @@ class SRU(StatisticalRecurrence):
         self.decays_k: Tensor
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or self.loop() == "torch":
+        if state is not None or self.backend() == "torch":
             return super().forward(x_BTD, lengths_B, state)
         self.check(x_BTD, lengths_B)
         return self.read_out(self.every_summary(x_BTD))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        if state is not None or self.loop() == "torch":
+        if state is not None or self.backend() == "torch":
             return super().last(x_BTD, lengths_B, state)
         self.check(x_BTD, lengths_B)
         return self.read_out(final_step(self.every_summary(x_BTD), lengths_B))
 
-    def loop(self) -> Backend:
+    def backend(self) -> Backend:
         """What carries it out."""
         backend = loop_backend(self.decays_k)
         if backend != "triton":
@@ -80,7 +80,7 @@ class SRU(StatisticalRecurrence):
         with full_precision(x_BTD):
             input_SD, recurrent_SR = self.stats.weight.tensor_split((self.input_size,), dim=1)
             drive_BTS = torch.nn.functional.linear(x_BTD.to(input_SD.dtype), input_SD, self.stats.bias)
-            kernel = self.compiled if self.loop() == "numba" else self.on_gpu
+            kernel = self.compiled if self.backend() == "numba" else self.on_gpu
             return kernel(drive_BTS, self.recur_feats.weight, self.recur_feats.bias, recurrent_SR)
 
     def compiled(self, drive_BTS: Tensor, weight_RQ: Tensor, bias_R: Tensor, weight_SR: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class SRU(StatisticalRecurrence):
         return linear_scan(decay_k1, (1 - decay_k1) * phi_BTS.unsqueeze(2))
 
     def facts(self) -> dict[str, str]:
-        return {"loop": self.loop()}
+        return {"loop": self.backend()}
 
     def decay(self) -> Tensor:
         return self.decays_k
