@@ -7,7 +7,9 @@ import torch
 
 MOST_CHARACTERS = 500  # of a reason
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
+OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+GPU_WORDS = ("cuda", "cudnn", "cufft", "cublas", "hip ")
+"""What names a GPU in what torch, Triton and the vendor's libraries say of it."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,11 @@ class Ending:
 
     status: str
     reason: str | None = None
+
+    @property
+    def is_oom_of_gpu(self) -> bool:
+        """Whether it was a GPU's memory that did not suffice."""
+        return self.status == "oom" and any(word in str(self.reason).lower() for word in GPU_WORDS)
 
 
 def ending_of(error: Exception) -> Ending:

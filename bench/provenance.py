@@ -94,7 +94,11 @@ def _nvidia_smi() -> dict[str, str]:
 
 
 def gpu_bytes_of_others() -> int:
-    """Memory of the GPU in use that other processes hold."""
+    """Memory of the GPU in use that other processes hold.
+
+    Raises:
+        RuntimeError: not even a context of this process has room there.
+    """
     if not torch.cuda.is_available():
         return 0
     free, total = torch.cuda.mem_get_info()

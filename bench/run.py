@@ -65,8 +65,12 @@ def run(
 
 def _own_fault(ending: Ending) -> Ending:
     """Memory that other processes held on the GPU says nothing of the run: it stays open."""
-    is_of_gpu = ending.status == "oom" and str(ending.reason).startswith(torch.OutOfMemoryError.__name__)
-    others = gpu_bytes_of_others() if is_of_gpu else 0
+    if not ending.is_oom_of_gpu:
+        return ending
+    try:
+        others = gpu_bytes_of_others()
+    except RuntimeError:
+        return Ending("interrupted", f"the GPU had no room for this process: {ending.reason}")
     if not others:
         return ending
     return Ending("interrupted", f"other processes held {others / 2**30:.1f} GiB of the GPU: {ending.reason}")

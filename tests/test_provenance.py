@@ -72,20 +72,47 @@ def test_memory_of_others(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu_bytes_of_others() == 0
 
 
+OUT_OF_MEMORY = (
+    "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')",
+    "RuntimeError('CUDA error: out of memory')",
+    "RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`')",
+    "RuntimeError('cuDNN error: CUDNN_STATUS_ALLOC_FAILED')",
+    "RuntimeError('Triton Error [CUDA]: out of memory')",
+)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_memory_that_others_held_is_no_fault_of_the_run(
-    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     monkeypatch.setattr("bench.run.gpu_bytes_of_others", lambda: 3 * 2**30)
     marker = bench.folder / "marker"
-    body = (
-        f"if not os.path.exists('{marker}'): open('{marker}', 'w'); raise torch.OutOfMemoryError('CUDA out of memory')"
-    )
+    body = f"if not os.path.exists('{marker}'): open('{marker}', 'w'); raise {error}"
     words = ("run", "--model", str(write_model("mine", body)), "--epochs", "1")
     stopped = bench.json(*words, code=130)
-    assert stopped["reason"].startswith("other processes held 3.0 GiB of the GPU: OutOfMemoryError: CUDA out of memory")
+    assert stopped["reason"].startswith("other processes held 3.0 GiB of the GPU: ")
     assert bench.json(*words, "--resume")["status"] == "finished"
-    of_the_host = str(write_model("other", "raise MemoryError('no more')"))
-    assert bench.json("run", "--model", of_the_host, "--epochs", "1", code=1)["status"] == "oom"
+
+
+def test_a_gpu_without_room_for_a_context_is_no_fault_of_the_run(
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_context() -> int:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr("bench.run.gpu_bytes_of_others", no_context)
+    path = write_model("mine", "raise RuntimeError('CUDA error: out of memory')")
+    stopped = bench.json("run", "--model", str(path), "--epochs", "1", code=130)
+    assert stopped["reason"] == "the GPU had no room for this process: RuntimeError: CUDA error: out of memory"
+
+
+@pytest.mark.parametrize(("error", "others"), [*((error, 0) for error in OUT_OF_MEMORY), ("MemoryError()", 3 * 2**30)])
+def test_memory_that_nobody_else_held_is(
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch, error: str, others: int
+) -> None:
+    monkeypatch.setattr("bench.run.gpu_bytes_of_others", lambda: others)
+    path = write_model("mine", f"raise {error}")
+    assert bench.json("run", "--model", str(path), "--epochs", "1", code=1)["status"] == "oom"
 
 
 def test_the_energy_of_training_is_recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
