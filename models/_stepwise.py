@@ -17,6 +17,7 @@ from models._base import SequenceModel
 
 State = tuple[Tensor, ...]  # the output first
 
+COMPILED_STEPS = 8  # of torch's loop in a graph of torch.compile
 KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the kernels win on one core
 
 
@@ -51,13 +52,22 @@ class StepwiseRecurrence(SequenceModel):
                 case "torch":
                     return self.loop(drive_BTK, state, *weights)
 
+    @torch.compiler.disable(recursive=False)  # torch.compile would unroll the whole sequence, a second a step
     def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
         """The output of every step from a state on, (B, T, H)."""
         outputs = []
-        for drive_BK in drive_BTK.unbind(1):
+        for drive_BSK in drive_BTK.split(COMPILED_STEPS, dim=1):
+            state, *some = self.unrolled(drive_BSK, state, *weights)
+            outputs += some
+        return torch.stack(outputs, dim=1)
+
+    def unrolled(self, drive_BSK: Tensor, state: State, *weights: Tensor) -> tuple[Any, ...]:
+        """A few steps, which torch.compile makes one graph of: the last state and each output, (B, H)."""
+        outputs = []
+        for drive_BK in drive_BSK.unbind(1):
             state = self.advance(drive_BK, state, *weights)
             outputs.append(state[0])
-        return torch.stack(outputs, dim=1)
+        return state, *outputs
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
         """The same from the initial state, by a kernel for CPUs. Optional."""
