@@ -68,7 +68,7 @@ class HiPPO(StepwiseRecurrence):
         time_B = torch.zeros(batch_size, dtype=torch.long, device=self.A.device)
         return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.order), time_B
 
-    @torch.compiler.disable(recursive=False)
+    @torch.compiler.disable  # compiled, its steps take longer
     def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
         """As in the base, with one time for the whole batch: a step then solves for all its sequences at once."""
         (h_BH, c_BN, _), outputs = state, []
