@@ -8,7 +8,7 @@ import torch
 MOST_CHARACTERS = 500  # of a reason
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
-GPU_WORDS = ("cuda", "cudnn", "cufft", "cublas", "hip ")
+GPU_WORDS = ("cuda", "cudnn", "cufft", "hip ")
 """What names a GPU in what torch, Triton and the vendor's libraries say of it."""
 
 

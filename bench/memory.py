@@ -8,11 +8,26 @@ from pathlib import Path
 
 import torch
 
+from bench.errors import RequestError
+
 
 def release() -> None:
-    """Free what a training left in reference cycles, the tensors of its model and data among it."""
+    """Free what a training left in reference cycles, the tensors of its model and data among it.
+
+    Raises:
+        RequestError: it left the GPU unusable to this process, as an access outside its memory does.
+    """
     gc.collect()
-    torch.cuda.empty_cache()  # a GPU may be shared with other processes
+    if not torch.cuda.is_initialized():
+        return
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()  # a GPU may be shared with other processes
+    except RuntimeError as error:
+        raise RequestError(
+            f"an earlier run in this process left it without its GPU: {error}\n"
+            "Give the command again: what is recorded stays, and the rest is made by a new process."
+        ) from error
 
 
 def reset_peaks() -> None:

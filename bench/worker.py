@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Self
 
+from bench.errors import RequestError
 from bench.memory import release
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task
 from bench.request import Execution, RunRequest, TrialRequest
@@ -108,7 +109,10 @@ class Worker:
                 event: Event = carry_out(job.request(), job.execution, Path(folder) / "trial", self._tell)
         except Exception as error:
             event = Refusal(str(error) if hasattr(error, "exit_code") else f"{type(error).__name__}: {error}")
-        release()
+        try:
+            release()
+        except RequestError as error:
+            event = Refusal(str(error))
         self._events.put(event)
 
     def _tell(self, progress: Progress) -> bool:

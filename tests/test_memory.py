@@ -46,3 +46,17 @@ def test_what_a_run_held_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("bench.attempt.build", lambda *given: (torch.ones(BALLAST // 4), build(*given))[1])
     run = bench.json("run", "--model", "gru", *QUICK)
     assert bench.json("show", run["run_id"])["peak_memory_host"] > resident + 0.9 * BALLAST
+
+
+def test_a_gpu_that_an_earlier_run_broke_is_not_the_next_ones_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", broken)
+    said = bench.refused("run", "--model", "gru", *QUICK)
+    assert "an earlier run in this process left it without its GPU: CUDA error: an illegal memory access" in said
+    assert "Give the command again" in said
+    assert bench.json("runs") == []

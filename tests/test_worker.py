@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 import bench.cli.watch as bench_watch
+from bench.errors import RequestError
 from bench.registry import find_model_or_file, find_task
 from bench.request import TUNING_SEEDS, Execution, SettingFlags, TrialRequest, build_request
 from bench.trial import Outcome, Progress, carry_out, one_thread
@@ -82,6 +83,15 @@ def test_what_a_worker_cannot_carry_out_is_refused_and_the_next_trial_is_not() -
     assert isinstance(refusal, Refusal)
     assert refusal.reason.startswith("--accelerator abacus --devices 1: ")
     assert isinstance(converse(worker, Job.of(trial("gru", "hidden_size=4"), CPU))[-1], Outcome)
+
+
+def test_a_trial_that_breaks_the_gpu_ends_the_search_in_place_of_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RequestError("without its GPU")
+
+    monkeypatch.setattr("bench.worker.release", broken)
+    *_, last = converse(Worker(), Job.of(trial("gru", "hidden_size=4"), CPU))
+    assert last == Refusal("without its GPU")
 
 
 def test_a_trial_uses_one_thread_unless_a_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
