@@ -71,8 +71,9 @@ def loop_backward(
     grad_BTH, gates_BT2H, h_BTH, w_K2H, to_f_H, b_N, dx_BT2H, df_BT, T, H, N,
     UNITS: tl.constexpr, ORDER: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of the drive and of f."""
-    row, k, n = tl.program_id(0).to(tl.int64) * T, tl.arange(0, UNITS), tl.arange(0, ORDER)
+    """The gradients of the drive and of f. The order is turned round, so that the scan goes the usual way."""
+    row, k, place = tl.program_id(0).to(tl.int64) * T, tl.arange(0, UNITS), tl.arange(0, ORDER)
+    n = ORDER - 1 - place
     in_H = k < H
     g_to_h, new_to_h = part(w_K2H, 1, 2 * H, H, H, k, k), part(w_K2H + H, 1, 2 * H, H, H, k, k)
     w_N2H = w_K2H + 2 * H * H
@@ -86,8 +87,8 @@ def loop_backward(
         h = tl.load(h_BTH + here - H, in_H & (t * H + k >= H), 0.0)
         alpha = 0.5 / tl.cast(t + 1, tl.float32)
         pivot = 1 + alpha * (n + 1)
-        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, -2 * alpha * b * gc / pivot), 0, after, reverse=True)
-        right = tl.where(n < ORDER - 1, tl.gather(sums, tl.minimum(n + 1, ORDER - 1), 0), 0.0)
+        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, -2 * alpha * b * gc / pivot), 0, after)
+        right = tl.where(place > 0, tl.gather(sums, tl.maximum(place - 1, 0), 0), 0.0)
         w = (2 * gc + b * right) / pivot
         gc, df = w - gc, alpha * tl.sum(b * w, 0)
         gh += tl.load(grad_BTH + here, in_H, 0.0) + df * to_f
