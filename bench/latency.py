@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -30,10 +30,15 @@ def step_seconds(mixers: Sequence[SequenceModel], device: torch.device) -> float
         return None
 
 
+def waiter(device: torch.device) -> Callable[[], None]:
+    """What waits until a device has done its work."""
+    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+
+
 @torch.no_grad()
 def _one(mixer: SequenceModel, device: torch.device) -> float:
     x_BD = torch.zeros(1, mixer.input_size, device=device)
-    synchronize = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    synchronize = waiter(device)
     turns = []
     for _ in range(WARM_UP + TURNS):
         state = mixer.initial_state(1)

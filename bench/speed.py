@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import psutil
@@ -25,7 +24,7 @@ from torch.nn import functional as F
 
 from bench.budget import fit
 from bench.errors import RequestError
-from bench.latency import step_seconds
+from bench.latency import step_seconds, waiter
 from bench.memory import peak_device, peak_host, reset_peaks
 from bench.network import build
 from bench.registry import find_model, find_wrapper
@@ -213,7 +212,7 @@ class Contender:
         return None if seconds is None else 1e3 * seconds
 
     def seconds(self, step: Callable[[], None]) -> float:
-        synchronize = partial(torch.cuda.synchronize, self.x_BTD.device) if self.x_BTD.is_cuda else lambda: None
+        synchronize = waiter(self.x_BTD.device)
         synchronize()
         start = time.perf_counter()
         step()
