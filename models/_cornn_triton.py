@@ -14,13 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton import in_registers, launch, tanh
-
-
-@triton.jit
-def halves(w_2HH, k, H):
-    tile, inside = k[:, None] * H + k[None, :], (k < H)[:, None] & (k < H)[None, :]
-    return tl.load(w_2HH + tile, inside, 0.0), tl.load(w_2HH + H * H + tile, inside, 0.0)
+from models._triton import in_registers, launch, matrix, tanh
 
 
 @triton.jit
@@ -30,7 +24,7 @@ def loop_forward(
     """Positions y, velocities z and the force u of every step, from rest."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
-    to_y, to_z = halves(w_2HH, k, H)
+    to_y, to_z = matrix(w_2HH, H, 1, H, H, k, k), matrix(w_2HH + H * H, H, 1, H, H, k, k)
     y, z = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for t in tl.range(T, num_stages=STAGES):
         here = (row + t) * H + k
@@ -47,7 +41,7 @@ def loop_backward(dy_BTH, u_BTH, back_2HH, dx_BTH, dt, gamma, epsilon, T, H, SIZ
     """The gradient of what tanh acts on, at every step; `back_2HH` holds both halves transposed."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
-    to_y, to_z = halves(back_2HH, k, H)
+    to_y, to_z = matrix(back_2HH, H, 1, H, H, k, k), matrix(back_2HH + H * H, H, 1, H, H, k, k)
     gy, gz = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for passed in tl.range(T, num_stages=STAGES):
         here = (row + T - 1 - passed) * H + k

@@ -20,18 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton import FUSED, launch, tanh
-
-
-@triton.jit
-def after(a, b, c, d):
-    return c * a, c * b + d
-
-
-@triton.jit
-def part(w, row_stride, column_stride, rows, columns, i, j):
-    tile = i[:, None] * row_stride + j[None, :] * column_stride
-    return tl.load(w + tile, (i < rows)[:, None] & (j < columns)[None, :], 0.0)
+from models._scan_triton import merge
+from models._triton import FUSED, launch, matrix, tanh
 
 
 @triton.jit
@@ -42,9 +32,9 @@ def loop_forward(
     """h and c of every step, from zeros, and the gates' values."""
     row, k, n = tl.program_id(0).to(tl.int64) * T, tl.arange(0, UNITS), tl.arange(0, ORDER)
     in_H, in_N = k < H, n < N
-    h_to_g, h_to_new = part(w_K2H, 2 * H, 1, H, H, k, k), part(w_K2H + H, 2 * H, 1, H, H, k, k)
+    h_to_g, h_to_new = matrix(w_K2H, 2 * H, 1, H, H, k, k), matrix(w_K2H + H, 2 * H, 1, H, H, k, k)
     w_N2H = w_K2H + 2 * H * H
-    c_to_g, c_to_new = part(w_N2H, 2 * H, 1, N, H, n, k), part(w_N2H + H, 2 * H, 1, N, H, n, k)
+    c_to_g, c_to_new = matrix(w_N2H, 2 * H, 1, N, H, n, k), matrix(w_N2H + H, 2 * H, 1, N, H, n, k)
     to_f, b, f_0 = tl.load(to_f_H + k, in_H, 0.0), tl.load(b_N + n, in_N, 0.0), tl.load(bias_f)
     h, c = tl.full([UNITS], 0.0, tl.float32), tl.full([ORDER], 0.0, tl.float32)
     for t in tl.range(T, num_stages=STAGES):
@@ -57,7 +47,7 @@ def loop_forward(
         f = f_0 + tl.sum(to_f * h, 0)
         alpha = 0.5 / tl.cast(t + 1, tl.float32)
         pivot, v = 1 + alpha * (n + 1), c + alpha * b * f
-        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, b * v / pivot), 0, after)
+        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, b * v / pivot), 0, merge)
         left = tl.where(n > 0, tl.gather(sums, tl.maximum(n - 1, 0), 0), 0.0)
         c = 2 * (v - alpha * b * left) / pivot - c
         tl.store(gates_BT2H + two, g, in_H)
@@ -75,9 +65,9 @@ def loop_backward(
     row, k, place = tl.program_id(0).to(tl.int64) * T, tl.arange(0, UNITS), tl.arange(0, ORDER)
     n = ORDER - 1 - place
     in_H = k < H
-    g_to_h, new_to_h = part(w_K2H, 1, 2 * H, H, H, k, k), part(w_K2H + H, 1, 2 * H, H, H, k, k)
+    g_to_h, new_to_h = matrix(w_K2H, 1, 2 * H, H, H, k, k), matrix(w_K2H + H, 1, 2 * H, H, H, k, k)
     w_N2H = w_K2H + 2 * H * H
-    g_to_c, new_to_c = part(w_N2H, 1, 2 * H, H, N, k, n), part(w_N2H + H, 1, 2 * H, H, N, k, n)
+    g_to_c, new_to_c = matrix(w_N2H, 1, 2 * H, H, N, k, n), matrix(w_N2H + H, 1, 2 * H, H, N, k, n)
     to_f, b = tl.load(to_f_H + k, in_H, 0.0), tl.load(b_N + n, n < N, 0.0)
     gh, gc = tl.full([UNITS], 0.0, tl.float32), tl.full([ORDER], 0.0, tl.float32)
     for passed in tl.range(T, num_stages=STAGES):
@@ -87,7 +77,7 @@ def loop_backward(
         h = tl.load(h_BTH + here - H, in_H & (t * H + k >= H), 0.0)
         alpha = 0.5 / tl.cast(t + 1, tl.float32)
         pivot = 1 + alpha * (n + 1)
-        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, -2 * alpha * b * gc / pivot), 0, after)
+        _, sums = tl.associative_scan(((1 - alpha * n) / pivot, -2 * alpha * b * gc / pivot), 0, merge)
         right = tl.where(place > 0, tl.gather(sums, tl.maximum(place - 1, 0), 0), 0.0)
         w = (2 * gc + b * right) / pivot
         gc, df = w - gc, alpha * tl.sum(b * w, 0)

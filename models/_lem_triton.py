@@ -13,13 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton import in_registers, launch, tanh
-
-
-@triton.jit
-def square(w, row_stride, column_stride, k, H):
-    tile = k[:, None] * row_stride + k[None, :] * column_stride
-    return tl.load(w + tile, (k < H)[:, None] & (k < H)[None, :], 0.0)
+from models._triton import in_registers, launch, matrix, tanh
 
 
 @triton.jit
@@ -29,8 +23,8 @@ def loop_forward(
     """y and z of every step, from zeros, and what the way back needs."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
-    to_dz, to_dy = square(hidden_H3H, 3 * H, 1, k, H), square(hidden_H3H + H, 3 * H, 1, k, H)
-    to_z, to_y = square(hidden_H3H + 2 * H, 3 * H, 1, k, H), square(cross_HH, H, 1, k, H)
+    to_dz, to_dy = matrix(hidden_H3H, 3 * H, 1, H, H, k, k), matrix(hidden_H3H + H, 3 * H, 1, H, H, k, k)
+    to_z, to_y = matrix(hidden_H3H + 2 * H, 3 * H, 1, H, H, k, k), matrix(cross_HH, H, 1, H, H, k, k)
     y, z = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for t in tl.range(T, num_stages=STAGES):
         here, four = (row + t) * H + k, (row + t) * 4 * H + k
@@ -62,8 +56,8 @@ def loop_backward(
     """The gradient of the drive."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
-    from_dz, from_dy = square(hidden_H3H, 1, 3 * H, k, H), square(hidden_H3H + H, 1, 3 * H, k, H)
-    from_z, from_y = square(hidden_H3H + 2 * H, 1, 3 * H, k, H), square(cross_HH, H, 1, k, H)
+    from_dz, from_dy = matrix(hidden_H3H, 1, 3 * H, H, H, k, k), matrix(hidden_H3H + H, 1, 3 * H, H, H, k, k)
+    from_z, from_y = matrix(hidden_H3H + 2 * H, 1, 3 * H, H, H, k, k), matrix(cross_HH, H, 1, H, H, k, k)
     gy, gz = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for passed in tl.range(T, num_stages=STAGES):
         t = T - 1 - passed

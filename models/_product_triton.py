@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models._triton import in_registers, launch, tanh
+from models._triton import in_registers, launch, matrix, tanh
 
 
 @triton.jit
@@ -26,7 +26,7 @@ def loop(
     """s from x or, backward, the gradient of x from that of s."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside, acted = k < K, k < ACTED
-    m = tl.load(m_KK + k[:, None] * K + k[None, :], inside[:, None] & inside[None, :], 0.0)
+    m = matrix(m_KK, K, 1, K, K, k, k)
     bias = tl.load(bias_K + k, acted, 0.0)
     state = tl.full([SIZE], 0.0, tl.float32)
     for passed in tl.range(T, num_stages=STAGES):

@@ -1,4 +1,4 @@
-"""What the GPU kernels share: how they are launched, and elementary functions, in which NaN stays NaN."""
+"""What the GPU kernels share: how they are launched, how a matrix is loaded, and functions in which NaN stays NaN."""
 
 from typing import Any
 
@@ -21,6 +21,13 @@ def in_registers(units: int, matrices: int) -> dict[str, Any]:
     """What is fixed when a loop is compiled that keeps so many square matrices of its units in registers."""
     size = triton.next_power_of_2(units)
     return {"SIZE": size, "STAGES": 3, "num_warps": max(4, matrices * size // 16), **FUSED}
+
+
+@triton.jit
+def matrix(w, row_stride, column_stride, rows, columns, i, j):
+    """The tile of a matrix whose rows are i and columns j, zero outside."""
+    tile = i[:, None] * row_stride + j[None, :] * column_stride
+    return tl.load(w + tile, (i < rows)[:, None] & (j < columns)[None, :], 0.0)
 
 
 @triton.jit
