@@ -47,7 +47,7 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
         path = folder / file
         records = {record.run.run_id: record for record in read_file(path)} if path.exists() else {}
         for run in runs:
-            records[run.run_id] = _merged(_record(store, run), records.get(run.run_id))
+            records[run.run_id] = _newest(_record(store, run), records.get(run.run_id))
         write_whole(
             path, to_text(sorted(records.values(), key=lambda record: (record.run.task, record.run.seed))).encode()
         )
@@ -105,14 +105,19 @@ def _file_stem(entry: EntryKey) -> str:
 
 
 def _record(store: Store, run: Run) -> Record:
-    events = [event for event in store.events(run.run_id) if not _is_mark(event)]
-    return Record(run, _thinned(store.curves(run)), events)
+    """Without what was said of a result that it corrects, but for who asked for it: it is the same run."""
+    told = [event for event in store.events(run.run_id) if event.run_row == run.id or event.kind == "asked"]
+    return Record(run, _thinned(store.curves(run)), [event for event in told if not _is_mark(event)])
 
 
-def _merged(record: Record, there: Record | None) -> Record:
-    """A record with the events that its file has besides, a retraction by somebody else say."""
-    events = {(event.at, event.kind): event for each in (there, record) if each for event in each.events}
-    return replace(record, events=[events[key] for key in sorted(events)])
+def _newest(record: Record, there: Record | None) -> Record:
+    """What a file says of a run from now on: a result that is in it stays, but for corrections and further events."""
+    if there is None or (record.run.corrects and record.run.attempt > there.run.attempt):
+        return record
+    if record.run.finished_at != there.run.finished_at:
+        return there
+    events = {(event.at, event.kind): event for each in (there, record) for event in each.events}
+    return replace(there, events=[events[key] for key in sorted(events)])
 
 
 def _is_mark(event: Event) -> bool:

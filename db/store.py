@@ -139,8 +139,8 @@ class Store:
     def add_missing(self, records: Sequence[Record], source: Mapping[str, Any]) -> list[Run]:
         """Add the runs of a file that are not here, with their curves and events: all together or not at all.
 
-        A run whose result is here stays as it is, and so does an attempt. Only one that came from a file before gets
-        what the file has had since, a correction or events: a retraction reaches everybody.
+        A run whose result is here stays as it is. Only one that came from a file before gets what the file has had
+        since, a correction or events: a retraction reaches everybody.
 
         Args:
             source: where the runs come from, for the event that marks each added one: {"file": its name, …}.
@@ -153,12 +153,12 @@ class Store:
             if self.url.get_backend_name() == "postgresql":  # SQLite's writers hold the whole file
                 session.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
             for record in records:
-                here = _recorded(session, record.run)
-                if here is None or (record.run.corrects == here.attempt and _is_imported(session, here)):
-                    mark = new_event("imported", f"from {source['file']}", source)
-                    _add(session, replace(record, events=[*record.events, mark]))
+                here = _counterpart(session, record.run)
+                published = here and _published_attempt(session, here)
+                if here is None or (published and record.run.corrects and record.run.attempt > published):
+                    _add_from_file(session, record, here, source)
                     added.append(record.run)
-                elif _is_imported(session, here):
+                elif record.run.attempt == published:
                     _add_events(session, here, record.events)
         return added
 
@@ -257,9 +257,27 @@ def _recorded(session: Session, run: Run) -> Run | None:
     return session.scalar(select(Run).where(Run.run_id == run.run_id, taken).order_by(*order).limit(1))
 
 
-def _is_imported(session: Session, run: Run) -> bool:
-    found = select(Event.id).where(Event.run_row == run.id, Event.kind == "imported").limit(1)
-    return session.scalar(found) is not None
+def _counterpart(session: Session, run: Run) -> Run | None:
+    """What is here of a run in a file. An attempt that was interrupted here leaves room for its result."""
+    here = _recorded(session, run)
+    return None if here and here.status == OPEN != run.status else here
+
+
+def _published_attempt(session: Session, here: Run) -> int | None:
+    """The number of an imported attempt where it came from; None for one that was made here."""
+    query = select(Event.data).where(Event.run_row == here.id, Event.kind == "imported").order_by(Event.id).limit(1)
+    mark = session.scalar(query)
+    return None if mark is None else mark.get("attempt", here.attempt)
+
+
+def _add_from_file(session: Session, record: Record, corrected: Run | None, source: Mapping[str, Any]) -> None:
+    """Add a run after the attempts at it that are here; where one is corrected, in its place."""
+    run = record.run
+    mark = new_event("imported", f"from {source['file']}", {**source, "attempt": run.attempt})
+    last = session.scalar(select(func.max(Run.attempt)).where(Run.run_id == run.run_id)) or 0
+    run.attempt = max(run.attempt, last + 1)
+    run.corrects = corrected.attempt if corrected else run.corrects
+    _add(session, replace(record, events=[*record.events, mark]))
 
 
 def _add(session: Session, record: Record) -> None:

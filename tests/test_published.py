@@ -17,7 +17,7 @@ from bench.published import PUBLISHED, entry_files
 from bench.registry import model_names
 from db.record import DamagedError, Record, from_text, to_text
 from db.schema import CurvePoint
-from db.store import Store
+from db.store import Store, Submission, new_event
 from tests.conftest import Bench
 from tests.processes import ended, start_command
 from tests.published import moved, record_suite, suite_run
@@ -285,11 +285,66 @@ def test_what_the_host_has_stays_as_it_is(visitor: Bench, folder: Path) -> None:
     store = Store(str(visitor.db))
     own = store.record(suite_run("lstm", "digits", 0, metric_value=0.123))
     opened = store.record(suite_run("gru", "digits", 0, metric_value=None, status="interrupted"))
-    assert "58 published runs were added" in visitor("db", "upgrade").stderr
+    assert "59 published runs were added" in visitor("db", "upgrade").stderr
     assert store.result(own.run_id) is not None
     assert store.result(own.run_id).metric_value == 0.123  # type: ignore[union-attr]
-    assert store.result(opened.run_id) is None
-    assert store.events(own.run_id) == store.events(opened.run_id) == []
+    assert store.events(own.run_id) == []
+    published = store.result(opened.run_id)
+    assert published is not None, "an attempt that was interrupted here leaves room for the result"
+    assert (published.attempt, published.corrects, store.attempts(opened.run_id)) == (2, None, 2)
+
+
+def test_a_retraction_reaches_a_result_that_came_after_attempts_of_ones_own(visitor: Bench, folder: Path) -> None:
+    store = Store(str(visitor.db))
+    opened = store.record(suite_run("gru", "digits", 0, metric_value=None, status="interrupted"))
+    visitor("db", "upgrade")
+    host = Bench(visitor.folder / "host")
+    Store(str(host.db)).add_event(Store(str(host.db)).find(opened.run_id)[0], "retracted", "the data were wrong")
+    host("db", "export", str(folder))
+    visitor("db", "upgrade")
+    assert opened.run_id in store.standing().withdrawn
+
+
+def correct(host: Bench, value: float) -> None:
+    """Put another result in the place of the newest of one run, which was verified, and publish it."""
+    store = Store(str(host.db))
+    wrong = store.result(suite_run().run_id)
+    assert wrong is not None
+    store.add_event(wrong, "verified", "by the host", {"rung": "reproduced"})
+    run = suite_run(metric_value=value, attempt=wrong.attempt + 1, corrects=wrong.attempt,
+                    finished_at=wrong.finished_at + timedelta(days=1))  # fmt: skip
+    superseded = new_event("superseded", "the disk was full", {"by": wrong.run_id})
+    store.record_together([Submission(record=Record(run), corrected=wrong, correction=superseded)])
+    host("db", "export", str(host.folder.parent / "published"))
+
+
+@pytest.mark.parametrize("pulls", [(True, True), (True, False)])
+def test_a_correction_reaches_everybody_whatever_was_missed(visitor: Bench, pulls: tuple[bool, bool]) -> None:
+    """Of the wrong result and its first correction; and nothing that was said of them is said of the last."""
+    host, run_id = Bench(visitor.folder / "host"), suite_run().run_id
+    for pulled, value in zip(pulls, (0.4, 0.3), strict=True):
+        if pulled:
+            visitor("db", "upgrade")
+        correct(host, value)
+    assert "published runs were added" in visitor("db", "upgrade").stderr
+    store = Store(str(visitor.db))
+    result, standing = store.result(run_id), store.standing()
+    assert result is not None
+    assert result.metric_value == 0.3
+    assert (run_id in standing.withdrawn, standing.rungs.get(run_id)) == (False, None)
+    exported = {path: path.read_bytes() for path in entry_files(visitor.folder / "published")}
+    visitor("db", "export", str(visitor.folder / "published"))
+    assert {path: path.read_bytes() for path in exported} == exported
+
+
+def test_a_database_behind_its_files_leaves_their_corrections(visitor: Bench, folder: Path) -> None:
+    visitor("db", "upgrade")
+    correct(Bench(visitor.folder / "host"), 0.4)
+    visitor.env["BENCH_PUBLISHED"] = ""
+    visitor("db", "export", str(folder))
+    (record,) = [each for each in from_text((folder / "quick-v1/10k/fru-plain-defaults.json").read_text())
+                 if each.run.run_id == suite_run().run_id]  # fmt: skip
+    assert (record.run.attempt, record.run.metric_value) == (2, 0.4)
 
 
 def test_a_retraction_reaches_what_was_imported_before(visitor: Bench, folder: Path) -> None:
