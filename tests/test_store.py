@@ -56,6 +56,34 @@ def test_results_are_append_only(url: str, change: str) -> None:
     assert len(store.curves(store.runs()[0])) == 1
 
 
+RUN_COLUMNS = ", ".join(column.name for column in Run.__table__.columns if column.name != "id")
+BY_KEY = [
+    ("runs", "id", {}), ("runs", RUN_COLUMNS, {}), ("runs", RUN_COLUMNS, {"attempt": "9"}),
+    ("runs", RUN_COLUMNS, {"attempt": "9", "corrects": "1"}), ("curves", "run_row, name, step, epoch, value", {}),
+    ("events", "id, run_row, kind, reason, data, at", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "columns", "changes"), BY_KEY)
+def test_no_row_is_replaced(tmp_path: Path, table: str, columns: str, changes: dict[str, str]) -> None:
+    """By none of the keys that it can collide with."""
+    store = Store(str(tmp_path / "board.sqlite"))
+    run = store.record(make_run(), [CurvePoint(name="train/loss", epoch=1, step=1, value=1.0)])
+    store.add_event(run, "retracted", "for a test")
+    store.record_together([corrected(run)])
+    columns = f"id, {RUN_COLUMNS}" if columns == "id" else columns
+    values = ", ".join(changes.get(name, name) for name in columns.split(", "))
+    row = text(f"INSERT OR REPLACE INTO {table} ({columns}) SELECT {values} FROM {table} LIMIT 1")
+    with pytest.raises(DBAPIError, match="append-only"), store._engine.begin() as connection:
+        connection.execute(row)
+
+
+@pytest.mark.parametrize("table", ["runs", "curves", "events"])
+def test_no_table_is_emptied(postgres: str, table: str) -> None:
+    with pytest.raises(DBAPIError, match="append-only"), Store(postgres)._engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {table} CASCADE"))
+
+
 def test_a_run_has_one_result_and_the_first_stays(url: str) -> None:
     store = Store(url)
     store.record(make_run(status="interrupted", metric_value=None))
