@@ -25,11 +25,17 @@ class Settings:
 
     @classmethod
     def defaults(cls, model: type[SequenceModel], wrapper: type[Wrapper]) -> "Settings":
-        return cls(model.Config(), wrapper.Config(), Training())
+        return cls(model.Config(), wrapper.Config(), Training())._stacked(model, wrapper)
 
     @classmethod
     def at_width(cls, model: type[SequenceModel], wrapper: type[Wrapper], width: int) -> "Settings":
-        return cls(model.Config.at_width(width), wrapper.Config.at_width(width), Training())
+        config = cls(model.Config.at_width(width), wrapper.Config.at_width(width), Training())
+        return config._stacked(model, wrapper)
+
+    def _stacked(self, model: type[SequenceModel], wrapper: type[Wrapper]) -> "Settings":
+        """With as many layers as the paper has, where the model says so of this wrapper."""
+        is_native = model.depth is not None and wrapper is model.wrapper
+        return self.updated({"depth": model.depth}) if is_native else self
 
     def to_dict(self) -> dict[str, Any]:
         """What is recorded, and what a run's identity is taken from, in plain JSON: tuples become lists."""

@@ -66,6 +66,8 @@ class SequenceModel(nn.Module):
     family: ClassVar[str]
     wrapper: ClassVar["type[Wrapper]"]
     """The wrapper that the paper uses."""
+    depth: ClassVar[int | None] = None
+    """Layers that the paper stacks in that wrapper, where one of its own would not be what the paper proposes."""
     causal: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ()
     """Packages beyond the project's own, as pip names them. Import them where they are used, not at the file's top."""

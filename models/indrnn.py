@@ -3,10 +3,14 @@
     h_t = ReLU(W x_t + u ⊙ h_{t−1} + b)                             (Li et al. 2018, §3)
 
 |u| is kept under 2^{1/T}, so that no gradient grows by more than 2 over the sequence (§3.2). u starts uniform in
-[0, 1], which gives the units memories of every length, as in the authors' code.
+[0, 1], which gives the units memories of every length; the authors' code starts the last layer's in [2^{-1/T}, 2^{1/T}]
+where only the last step is read. Units of a layer never meet, so it takes a second one to mix them: the authors stack
+two for the adding problem. As there, u and b are not decayed.
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +35,7 @@ class IndRNN(StepwiseRecurrence):
     )
     family = "nonlinear recurrence"
     wrapper = Plain
+    depth = 2
     Config = HiddenSizeConfig
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
@@ -39,6 +44,9 @@ class IndRNN(StepwiseRecurrence):
         self.bound = GROWTH ** (1 / seq_len)
         self.input = Linear(input_size, config.hidden_size)
         self.u = nn.Parameter(torch.rand(config.hidden_size))
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.u, self.input.bias], "weight_decay": 0.0}]
 
     def drive(self, x_D: Tensor) -> Tensor:
         return self.input(x_D)

@@ -1,6 +1,9 @@
 import numpy as np
 import torch
 
+from bench.registry import find_model
+from bench.settings import Settings
+from models._wrappers import Plain, Residual
 from tests.faithful.reference import INPUT, agrees, build, loop
 
 
@@ -20,3 +23,19 @@ def test_indrnn_bounds_its_weights():
         model.u.copy_(torch.tensor([-3.0, -1, 0, 1, 3]))
     model(torch.zeros(1, 10, INPUT, dtype=torch.float64))
     np.testing.assert_allclose(p["u"], [-(2**0.1), -1, 0, 1, 2**0.1])
+
+
+def test_indrnn_is_two_layers_unless_told_otherwise():
+    """One layer's units never meet; the authors stack two for the adding problem."""
+    cls = find_model("indrnn").cls
+    for settings in (Settings.defaults(cls, Plain), Settings.at_width(cls, Plain, 7)):
+        assert settings.flat()["depth"] == 2
+        assert settings.updated({"depth": 1}).flat()["depth"] == 1
+    assert Settings.defaults(cls, Residual) == Settings(cls.Config(), Residual.Config(), settings.training)
+
+
+def test_indrnn_decays_neither_recurrent_weights_nor_biases():
+    model, _ = build("indrnn", hidden_size=5)
+    (group,) = model.optimizer_groups()
+    assert group["weight_decay"] == 0
+    assert {id(parameter) for parameter in group["params"]} == {id(model.u), id(model.input.bias)}
