@@ -10,6 +10,10 @@ from datamodules._spec import TaskSpec
 from models._base import SequenceModel
 from models._wrappers import Wrapper
 
+NEIGHBOURS = 8
+"""Widths on either side of the one found. A size can fall by a step, where a width divides otherwise or a projection
+is no longer needed, and halving intervals ends beside one of its falls."""
+
 
 def fit(
     model: type[SequenceModel], wrapper: type[Wrapper], spec: TaskSpec, budget: str | int, changes: dict[str, Any]
@@ -43,4 +47,5 @@ def fit(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if size(middle) <= limit else (low, middle)
-    return settings(low)
+    near = {width: size(width) for width in range(max(1, low - NEIGHBOURS), low + NEIGHBOURS + 1)}
+    return settings(max((width for width in near if near[width] <= limit), key=near.__getitem__))

@@ -67,10 +67,15 @@ def cell(suite: Suite, model: FoundModel, task: str, budget: str, *, preset: boo
     """The run of seed 0: native wrapper, the suite's training, and with `preset` what its tuning budget found.
 
     Raises:
-        RequestError: the model does not fit, or has no such preset.
+        RequestError: the model does not fit, or has no such preset; the task has another version than the suite's.
     """
     flags = SettingFlags(assignments=assignments(suite.tasks[task]), budget=budget)
     request = build_request(model, find_task(task), flags, seed=0)
+    if request.spec.version != suite.version_of(task):
+        raise RequestError(
+            f"{suite.name} has version {suite.version_of(task)} of {task}, which is at version {request.spec.version} "
+            "now: its board stays what it was. `bench suites` names the suites of today."
+        )
     if not preset:
         return request
     tuned = load(request, spent(suite.trials, request))

@@ -7,7 +7,7 @@ alike, so a changed suite is a new one, `quick-v2`. A test holds the hash of eac
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench import PROTOCOL
@@ -33,9 +33,15 @@ class Suite:
     """Tuning trials that an entry may spend on a task, each as long as a run."""
     seeds: int = 5
     """Runs of a cell that a ranked entry has at least, with seeds from 0 on."""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """Task → its version, where that is not the first."""
+
+    def version_of(self, task: str) -> int:
+        return self.versions.get(task, 1)
 
     def includes(self, run: "Run", sources: Mapping[str, str] | None = None) -> bool:
-        """Whether a recorded run was trained as the suite says, by today's protocol, so that it can be compared.
+        """Whether a recorded run was trained as the suite says, on the suite's version of the task and by today's
+        protocol, so that it can be compared.
 
         What the suite leaves open is for defaults and tuning to say; a learning rate, say, that somebody gave by hand
         makes it a run that does not count.
@@ -45,7 +51,7 @@ class Suite:
         """
         sources = run.config_source if sources is None else sources
         wanted = self.tasks.get(run.task)
-        if wanted is None or run.protocol != PROTOCOL:
+        if wanted is None or run.protocol != PROTOCOL or run.task_version != self.version_of(run.task):
             return False
         training = run.config["training"]
         if not wanted.items() <= training.items():
@@ -54,8 +60,11 @@ class Suite:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of all of it; of a suite of first versions, without `versions`, as when there were no others."""
+        content = asdict(self)
+        if not self.versions:
+            del content["versions"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def find_suite(name: str) -> Suite:

@@ -1,5 +1,6 @@
 """A run whose settings were chosen in two ways: it is made once and counts in both entries."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 import bench.suites
 from bench.entries import entries_of
-from bench.suites import find_suite
+from bench.suites import SUITES, find_suite
 from db.store import Store
 from leaderboard_app.compare.entries import contestants
 from models._training import Training
@@ -107,3 +108,20 @@ def test_both_entries_are_published(bench: Bench, tmp_path: Path) -> None:
     ]
     assert len(visitor.json("runs")) == 20
     assert board(visitor, "quick-v1").keys() == {"defaults", "tuned"}
+
+
+def test_another_version_of_a_task_is_in_no_entry_of_the_suite() -> None:
+    assert QUICK.includes(suite_run())
+    assert not QUICK.includes(suite_run(task_version=2))
+    second = replace(QUICK, versions={"digits": 2})
+    assert (second.includes(suite_run()), second.includes(suite_run(task_version=2))) == (False, True)
+    assert second.hash != QUICK.hash
+
+
+def test_a_suite_of_another_version_of_its_task_gets_no_more_runs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SUITES, "tiny-v1", replace(TINY, versions={"digits": 2}))
+    told = bench(*SUITE, "gru", "--seeds", "1").stdout
+    assert "tiny-v1 has version 2 of digits, which is at version 1 now" in " ".join(told.split())
+    assert bench.json("runs") == []

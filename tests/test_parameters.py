@@ -48,6 +48,17 @@ def test_fits_just_under_the_tier(model: str, tier: str) -> None:
     assert 0.9 * TIERS[tier] <= size <= TIERS[tier]
 
 
+def test_fits_as_near_as_its_widths_allow_where_a_size_falls() -> None:
+    """At width 128 a plain LRU needs no projection on either side of it, and has fewer numbers than at 110."""
+    cls, task = find_model("lru").cls, find_task("mqar-256-16").build().spec
+    sizes = {
+        width: count_on_meta(cls, Plain, Settings.at_width(cls, Plain, width), task).budgeted for width in range(1, 160)
+    }
+    assert sizes[128] < sizes[110]
+    best = max(size for size in sizes.values() if size <= TIERS["100k"])
+    assert count_on_meta(cls, Plain, fit(cls, Plain, task, "100k", {}), task).budgeted == best
+
+
 @pytest.mark.parametrize("wrapper", WRAPPERS.values())
 @pytest.mark.parametrize("model", ["fru", "sru", "rnn", "lstm", "gru"])
 def test_no_other_width_comes_much_nearer(model: str, wrapper: type[Wrapper]) -> None:

@@ -15,7 +15,9 @@ def cells(*entries: list[list[float]]) -> Cells:
     longest = max(len(cell) for entry in entries for cell in entry)
     values_ETN = np.array([[[*cell, *[np.nan] * (longest - len(cell))] for cell in entry] for entry in entries])
     names = [EntryKey(f"m{index}", "plain", "10k", "defaults", "") for index in range(len(entries))]
-    return Cells(entries=names, results=[[] for _ in names], values=values_ETN)
+    return Cells(
+        entries=names, results=[[] for _ in names], values=values_ETN, whole=np.ones(values_ETN.shape[:2], dtype=bool)
+    )
 
 
 def test_one_task_against_scipy() -> None:

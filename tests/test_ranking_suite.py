@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import count
@@ -83,6 +84,16 @@ def test_an_entry_with_open_cells_is_listed_and_not_ranked() -> None:
     assert (half.score, half.tasks_done, half.tasks_total, half.seeds) == (pytest.approx(90), 1, 2, 2)
     assert (begun.model, begun.score, begun.score_low, begun.score_low_tasks) == ("begun", None, None, None)
     assert (begun.tasks_done, begun.seeds, begun.tasks[1].score) == (0, 0, None)
+
+
+@pytest.mark.parametrize("seeds", [(1, 2, 3, 4, 5), (0, 1, 2, 3, 10_000), (0, 1, 2, 3, 4, 6)])
+def test_seeds_that_somebody_chose_are_not_ranked(seeds: tuple[int, ...]) -> None:
+    chosen = runs_of("chosen", {"a": [0.9] * len(seeds)})
+    for run, seed in zip(chosen, seeds, strict=True):
+        run.seed = seed
+    whole, other = rank_suite(runs_of("whole", {"a": FIVE}) + chosen, ["a"], "10k").rows
+    assert (whole.model, whole.rank_low, whole.tasks_done) == ("whole", 1, 1)
+    assert (other.model, other.rank_low, other.tasks_done, other.seeds) == ("chosen", None, 0, len(seeds))
 
 
 def test_a_cell_with_one_seed_has_no_spread_to_speak_of() -> None:
@@ -230,8 +241,9 @@ def test_another_entry_changes_no_score(entries: list[Any], another: Any) -> Non
 def test_the_order_of_seeds_runs_and_tasks_changes_nothing(entries: list[Any], random: Any) -> None:
     before = rank_suite(of_tables(entries), ["a", "b"], "10k")
     runs = of_tables(entries)
+    sizes = Counter((run.model, run.task) for run in runs)
     for run in runs:
-        run.seed = (run.seed + 3) * 7 % 101
+        run.seed = sizes[run.model, run.task] - 1 - run.seed
     random.shuffle(runs)
     assert rank_suite(runs, ["b", "a"], "10k") == before
 

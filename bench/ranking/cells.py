@@ -121,6 +121,8 @@ class Cells:
     """Of each entry."""
     values: FloatArray
     """E × T × N: a cell's scores in ascending order, so that seeds' names mean nothing; NaN beyond its last."""
+    whole: BoolArray
+    """Whether a cell's seeds are 0, 1, 2, … with none left out."""
 
     @cached_property
     def count(self) -> IntArray:
@@ -151,6 +153,7 @@ class Cells:
             entries=[self.entries[index] for index in indices],
             results=[self.results[index] for index in indices],
             values=self.values[indices],
+            whole=self.whole[indices],
         )
 
 
@@ -172,9 +175,11 @@ def cells(table: Iterable[Result], tasks: Sequence[str]) -> Cells:
     entries = sorted(groups)
     seeds = max((len(cell) for group in groups.values() for cell in group.values()), default=1)
     values_ETN = np.full((len(entries), len(tasks), seeds), np.nan)
+    whole_ET = np.ones((len(entries), len(tasks)), dtype=bool)
     for e, entry in enumerate(entries):
         for t, task in enumerate(tasks):
-            scores = sorted(result.score for result in groups[entry][task].values())
-            values_ETN[e, t, : len(scores)] = scores
+            cell = groups[entry][task]
+            values_ETN[e, t, : len(cell)] = sorted(result.score for result in cell.values())
+            whole_ET[e, t] = cell.keys() == set(range(len(cell)))
     by_entry = [[result for cell in groups[entry].values() for result in cell.values()] for entry in entries]
-    return Cells(entries=entries, results=by_entry, values=values_ETN)
+    return Cells(entries=entries, results=by_entry, values=values_ETN, whole=whole_ET)

@@ -56,7 +56,7 @@ class SuiteRow:
     samples_per_second: float | None
     """Of training: geometric mean over tasks."""
     tasks_done: int
-    """Tasks with at least five seeds."""
+    """Tasks with at least five seeds, from 0 on and with none left out."""
     tasks_total: int
     seeds: int
     """Fewest in any cell."""

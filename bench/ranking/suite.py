@@ -68,13 +68,18 @@ def rank(
 @lru_cache(maxsize=64)
 def _board(table: tuple[Result, ...], tasks: tuple[str, ...], contest: Contest) -> Board:
     everything = cells(table, tasks)
-    complete = everything.where(np.all(everything.count >= LEAST_SEEDS, axis=1))
+    complete = everything.where(np.all(_done(everything), axis=1))
     ranked = complete.where(_admitted(complete, contest))
     compared = _Compared.of(complete, ranked)
     return Board(
         rows=tuple(sorted(_rows(everything.where(_admitted(everything, contest)), tasks, compared), key=_order)),
         smallest_difference=smallest_difference(ranked.variance, ranked.count),
     )
+
+
+def _done(table: Cells) -> BoolArray:
+    """Which cells have the seeds that a rank needs: five at least, from 0 on, with none left out."""
+    return (table.count >= LEAST_SEEDS) & table.whole
 
 
 def _admitted(table: Cells, contest: Contest) -> BoolArray:
@@ -153,7 +158,7 @@ def _row(listed: Cells, e: int, tasks: Sequence[str], scores: list[float | None]
         hardware=hardware_of(table),
         train_seconds=training_seconds(table, len(tasks)),
         samples_per_second=math.exp(fmean(map(math.log, speeds))) if speeds else None,
-        tasks_done=int((count_T >= LEAST_SEEDS).sum()),
+        tasks_done=int(_done(listed)[e].sum()),
         tasks_total=len(tasks),
         seeds=int(count_T.min()),
         failures=sum(result.failed for result in table),

@@ -29,7 +29,7 @@ COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
         lambda row: size(row.state_bytes),
     Column("samples/s", "Training throughput, geometric mean over tasks, on its hardware.", True):
         lambda row: count(row.samples_per_second),
-    Column("tasks", "Tasks with five seeds or more. Only complete entries are ranked."):
+    Column("tasks", "Tasks with five seeds or more, none left out. Only complete entries are ranked."):
         lambda row: f"{row.tasks_done} of {row.tasks_total}",
     Column("seeds", "Fewest on any task.", True): lambda row: str(row.seeds),
     Column("failures", "Runs that diverged, failed, or ran out of memory or time. They count as zero.", True):

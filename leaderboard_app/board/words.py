@@ -62,7 +62,7 @@ def explained(suite: Suite, chosen: InTier | InTime, board: Board) -> str:
     """How to read the table."""
     parts = [detectable(board)]
     if any(row.rank_low is None for row in board.rows):
-        parts.append("An entry with fewer than five seeds on some task is listed and not ranked.")
+        parts.append("An entry that lacks one of seeds 0 to 4 on some task, or one before its last, is not ranked.")
     if isinstance(chosen, InTime):
         parts.append(
             f"Shown are entries of every size whose training of one seed of all {len(suite.tasks)} tasks took at most "
