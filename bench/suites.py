@@ -53,10 +53,14 @@ class Suite:
         wanted = self.tasks.get(run.task)
         if wanted is None or run.protocol != PROTOCOL or run.task_version != self.version_of(run.task):
             return False
-        training = run.config["training"]
-        if not wanted.items() <= training.items():
-            return False
-        return all(source != "flag" or name in wanted or name not in training for name, source in sources.items())
+        settings = run.config["training"].keys() - wanted.keys()
+        return self.trains(run, run.task) and not any(
+            source == "flag" and name in settings for name, source in sources.items()
+        )
+
+    def trains(self, run: "Run", task: str) -> bool:
+        """Whether a run of any task had the training that the suite gives to this one."""
+        return self.tasks[task].items() <= run.config["training"].items()
 
     @property
     def hash(self) -> str:

@@ -11,8 +11,8 @@ WITHDRAWN = ("retracted", "superseded")
 
 @dataclass(frozen=True)
 class Standing:
-    withdrawn: frozenset[str]
-    """The run_id of each that is retracted or superseded."""
+    withdrawn: Mapping[str, str]
+    """run_id → "retracted" or "superseded"."""
     rungs: Mapping[str, str]
     """run_id → the highest rung of LADDER that it reached, where it is above the first."""
     asked: Mapping[str, list[dict[str, str]]]
@@ -20,15 +20,15 @@ class Standing:
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Standing":
-        withdrawn, rungs, asked = set[str](), dict[str, str](), defaultdict[str, list[dict[str, str]]](list)
+        withdrawn, rungs, asked = dict[str, str](), dict[str, str](), defaultdict[str, list[dict[str, str]]](list)
         for event in events:
             if event.kind in WITHDRAWN:
-                withdrawn.add(event.run_id)
+                withdrawn[event.run_id] = event.kind
             elif event.kind == "verified":
                 rungs[event.run_id] = max(rungs.get(event.run_id, LADDER[0]), event.data["rung"], key=LADDER.index)
             elif event.kind == "asked":
                 asked[event.run_id].append(event.data["config_source"])
-        return cls(frozenset(withdrawn), rungs, dict(asked))
+        return cls(withdrawn, rungs, dict(asked))
 
     def sources(self, run: Run) -> list[dict[str, str]]:
         """Every answer to where a run's settings came from: tuning can choose what the defaults are."""

@@ -29,7 +29,7 @@ class Snapshot:
     version: Version
     attempts: list[Run]
     runs: list[Run]
-    """The latest attempt of every run, oldest first."""
+    """The latest attempt of every run, oldest first, without the columns that `db.store.UNLISTED` names."""
     standing: Standing
     _computed: dict[Hashable, object] = field(default_factory=dict)
     _lock: RLock = field(default_factory=RLock)
@@ -49,14 +49,6 @@ def open_store() -> Store:
     except StoreError as error:
         st.error(str(error), icon=":material/database_off:")
         st.stop()
-
-
-def load_runs(store: Store) -> list[Run]:
-    """The latest attempt of every run, oldest first, without the columns that `db.store.UNLISTED` names.
-
-    Runs recorded meanwhile are seen; those read before are not read again.
-    """
-    return snapshot(store).runs
 
 
 def comparable(runs: Iterable[Run]) -> list[Run]:
@@ -115,7 +107,7 @@ class _Reader:
         if (len(attempts), attempts[-1].run_id if attempts else "") != (version.attempts, version.last_run_id):
             attempts = store.attempts_after(0)
         latest = {attempt.run_id: attempt for attempt in attempts}
-        runs = sorted(latest.values(), key=lambda run: run.id)
+        runs = sorted(latest.values(), key=lambda run: (run.finished_at, run.id))
         return Snapshot(version, attempts, runs, store.standing())
 
 

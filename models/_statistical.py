@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from models._base import ModelConfig, SequenceModel, check_lengths
 
-INIT_STD = 0.1  # the FRU authors' setting for every weight and phase, truncated at two standard deviations
+INIT_STD = 0.1
+"""What the FRU's authors set for every weight and phase of it, truncated at two standard deviations. Their SRU has
+TensorFlow's own initial values (Glorot's); ours starts as the FRU does."""
 
 State = tuple[Tensor, Tensor]  # u_BkS, t_B
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
@@ -72,14 +72,20 @@ def build_optimizer(
     """AdamW (Adam where the weight decay is 0) and its schedule, stepped after every batch.
 
     Args:
-        groups: parameter groups with settings of their own; `lr_scale` multiplies the learning rate.
+        groups: parameter groups with settings of their own; `lr_scale` multiplies the learning rate, `lr_max` limits
+            it.
         total_steps: the number of optimiser steps in the whole training.
     """
     taken = {id(parameter) for group in groups for parameter in group["params"]}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in taken]
-    own = [{"lr": training.lr * group.pop("lr_scale", 1.0), **group} for group in map(dict, groups)]
+    own = [{"lr": _group_lr(training.lr, group), **group} for group in map(dict, groups)]
     optimizer = AdamW([{"params": rest}, *own], lr=training.lr, weight_decay=training.weight_decay)
     return optimizer, LambdaLR(optimizer, lr_factor(training, total_steps))
+
+
+def _group_lr(lr: float, group: dict[str, Any]) -> float:
+    """The learning rate of a group, whose options of ours it takes out."""
+    return min(lr * group.pop("lr_scale", 1.0), group.pop("lr_max", inf))
 
 
 def lr_factor(training: Training, total_steps: int) -> Callable[[int], float]:

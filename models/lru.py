@@ -3,8 +3,9 @@
     λ = exp(−exp(ν) + i exp(θ)),    γ = √(1 − |λ|²) at the start, then learned as exp(γ_log)
     x_t = λ ⊙ x_{t−1} + γ ⊙ (B u_t),    y_t = Re(C x_t) + D ⊙ u_t        (Orvieto et al. 2023, §3)
 
-|λ| is drawn uniformly over the ring between r_min and r_max, the phase uniformly in [0, max_phase]. The layer ends with
-GELU, as in the paper's block.
+|λ| is drawn uniformly over the ring between r_min and r_max, the phase uniformly in [0, max_phase]. At the start the
+parts of B, real and imaginary, have variance 1/2H, those of C 1/2N (1/N in minimal-LRU). The layer ends with GELU, as
+in the paper's block.
 
 Shapes: B batch, T time, D input, H channels, N complex state numbers. State: 2N numbers a sequence.
 Time O(T N H), depth O(log T).

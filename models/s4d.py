@@ -135,7 +135,7 @@ class S4D(SequenceModel):
         return 2 * k_HIJ.flatten(1)[:, :steps].T
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        return [{"params": [self.log_decay, self.frequency, self.log_dt], "lr": STATE_LR, "weight_decay": 0.0}]
+        return [{"params": [self.log_decay, self.frequency, self.log_dt], "lr_max": STATE_LR, "weight_decay": 0.0}]
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

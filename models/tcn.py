@@ -2,9 +2,9 @@
 
     block_i(x) = ReLU(x W_s + c(c(x))),    c(x)_t = ReLU(Σ_{j<k} F_j x_{t − 2^i j})       (Bai et al. 2018, §3)
 
-F is weight-normalised and starts as torch starts it (the authors' N(0, 0.01²) is undone by their normalisation); W_s is
-the identity where the widths agree. Each of n blocks holds two convolutions of dilation 2^i, so that an output sees the
-last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
+F is weight-normalised and starts as torch starts it (the authors' N(0, 0.01²) is undone by their normalisation), and so
+does W_s, which is not (theirs starts at N(0, 0.01²)); it is the identity where the widths agree. Each of n blocks holds
+two convolutions of dilation 2^i, so that an output sees the last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
 
 Shapes: B batch, T time, D input, H channels, k kernel width, n blocks. State: none kept; a step needs the receptive
 field. Time O(T n k H²), depth O(n).

@@ -7,6 +7,7 @@ import pytest
 
 from bench.ranking import leaderboard
 from bench.registry import task_names
+from bench.suites import find_suite
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.task import lengths, results
@@ -130,11 +131,39 @@ def test_lengths_by_hand() -> None:
         one_run("a" * 16, task="parity-40", metric_value=1.0, metrics={"test-2x": {"accuracy": 0.8}, "test": {}}),
         one_run("b" * 16, task="parity-40", metric_value=0.8, metrics={"test-2x": {"accuracy": 0.6}}, seed=1),
         one_run("c" * 16, task="parity-200", metric_value=None, status="failed", metrics={}),
+        one_run("d" * 16, task="parity-40", metric_value=None, status="diverged", metrics={}, seed=2),
     ]
     found = lengths.points(runs, {"parity-40": 40, "parity-200": 200})
     assert [(point.trained_at, point.length, pytest.approx(point.value), point.seeds) for point in found] == [
         (40, 40, 0.9, 2), (40, 80, 0.7, 2),
     ]  # fmt: skip
+    assert {point.failures for point in found} == {1}
+
+
+def test_a_point_has_the_seeds_of_one_training() -> None:
+    """Whoever trains for longer has other points, and so has another wrapper."""
+    trained = {steps: {"training": {"max_steps": steps}} for steps in (3_000, 24_000)}
+    runs = [
+        one_run("a" * 16, task="parity-40", metric_value=0.5, config=trained[3_000]),
+        one_run("b" * 16, task="parity-40", metric_value=1.0, config=trained[24_000]),
+        one_run("c" * 16, task="parity-40", metric_value=0.6, config=trained[3_000], wrapper="residual"),
+    ]
+    found = lengths.points(runs, {"parity-40": 40})
+    assert [(point.wrapper, point.training, point.value, point.seeds) for point in found] == [
+        ("plain", "24,000 steps", 1.0, 1), ("plain", "3,000 steps", 0.5, 1), ("residual", "3,000 steps", 0.6, 1),
+    ]  # fmt: skip
+
+
+def test_lengths_are_of_runs_trained_as_in_the_chosen_suite(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    fill(store, models=("fru",))
+    quick = find_suite("quick-v1").tasks["adding-200"]
+    for number, changes in enumerate(({}, {"max_steps": 9_000})):
+        config = {"model": {}, "training": {**quick, **changes}}
+        store.record(one_run(f"{number:x}" * 16, task="adding-400", config=config, budget="10k", metric_value=0.1))
+    app = open_page("task", tmp_path / "board.sqlite", name="adding-200", training="quick-v1")
+    table = next(each.value for each in app.table if "tested at" in each.value.columns)
+    assert list(zip(table["tested at"], table["seeds"], strict=True)) == [("200", "5"), ("400", "1")]
 
 
 def test_lengths_are_shown_where_a_family_has_several(tmp_path: Path) -> None:

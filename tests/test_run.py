@@ -406,6 +406,15 @@ def test_optimizer_groups_keep_their_own_settings() -> None:
     assert "lr_scale" in groups[0]
 
 
+@pytest.mark.parametrize(("lr", "state_lr"), [(1e-2, 1e-3), (1e-4, 1e-4)])
+def test_s4d_trains_its_states_no_faster_than_the_rest(lr: float, state_lr: float) -> None:
+    """min(0.001, lr), as in the authors' example.py."""
+    cls = find_model("s4d").cls
+    mixer = cls(cls.Config(), input_size=2, seq_len=8)
+    optimizer, _ = build_optimizer(mixer, mixer.optimizer_groups(), Training(lr=lr), 10)
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [lr, state_lr]
+
+
 def test_denormals_are_flushed_while_training(bench: Bench, write_model: Writer) -> None:
     body = "assert torch.tensor([1e-40]).mul(1.0).item() == 0.0"
     code = "import torch; print(torch.tensor([1e-40]).mul(1.0).item() > 0)"

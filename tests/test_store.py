@@ -122,7 +122,7 @@ def test_events_say_which_runs_count_and_how_far_they_are_verified(url: str) -> 
         ("verified", {"rung": "reproduced"}), ("verified", {"rung": "rescored"}),
     ]  # fmt: skip
     standing = Store(url, read_only=True).standing()
-    assert standing.withdrawn == {wrong.run_id, old.run_id}
+    assert standing.withdrawn == {wrong.run_id: "retracted", old.run_id: "superseded"}
     assert standing.rungs == {good.run_id: "reproduced"}
     assert plain.run_id not in standing.rungs
 
@@ -147,12 +147,12 @@ def test_a_correction_takes_the_place_of_a_result_once(url: str) -> None:
     assert (run.metric_value, run.attempt, store.result(run.run_id).metric_value) == (0.4, 2, 0.4)  # type: ignore[union-attr]
     assert [point.name for point in store.curves(run)] == ["lr"]
     standing = store.standing()
-    assert (standing.withdrawn, standing.rungs) == (frozenset(), {}), "what was said of the old row is not of the new"
+    assert (standing.withdrawn, standing.rungs) == ({}, {}), "what was said of the old row is not of the new"
     assert [event.kind for event in store.events(run.run_id)] == ["verified", "imported", "superseded"]
     store.add_event(run, "retracted", "wrong too")
-    assert store.standing().withdrawn == {run.run_id}
+    assert store.standing().withdrawn == {run.run_id: "retracted"}
     store.record_together([corrected(run, metric_value=0.3)])
-    assert (store.runs()[0].metric_value, store.standing().withdrawn) == (0.3, frozenset())
+    assert (store.runs()[0].metric_value, store.standing().withdrawn) == (0.3, {})
 
 
 def test_submissions_are_recorded_together_or_not_at_all(url: str) -> None:

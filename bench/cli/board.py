@@ -51,17 +51,19 @@ EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 def runs(
     task: TaskFilter = None, model: ModelFilter = None, db: Db = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
-    """List every run, oldest first: finished, failed and interrupted ones."""
+    """List every run, oldest first: finished, failed and interrupted ones, and those that were withdrawn."""
     from bench.report import summary
 
     task = _task_name(task)
-    rows = [summary(run) for run in open_to_show(db).runs(task=task, model=model)]
+    store = open_to_show(db)
+    withdrawn = store.standing().withdrawn
+    rows = [summary(run) | {"withdrawn": withdrawn.get(run.run_id)} for run in store.runs(task=task, model=model)]
     columns = {
         "run": field("run_id"),
         "model": field("model"),
         "task": field("task"),
         "seed": field("seed"),
-        "status": field("status"),
+        "status": lambda row: row["withdrawn"] or row["status"],
         "metric": lambda row: row["metric"]["name"],
         "value": lambda row: metric_text(row["metric"]["name"], row["metric"]["value"]),
         "params": lambda row: f"{row['params']['total']:,}",

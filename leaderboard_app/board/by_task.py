@@ -1,6 +1,6 @@
 """Every run, task by task: also those that no suite ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import pandas as pd
@@ -24,7 +24,7 @@ EVERY = "all"
 CHART = "Score against parameters; the table above has the numbers"
 
 
-def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
+def show(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> None:
     """A task's configurations, best first, and its runs, newest first."""
     counted = [run for run in comparable(runs) if run.run_id not in withdrawn]
     if not counted:
@@ -38,7 +38,7 @@ def show(runs: Sequence[Run], withdrawn: frozenset[str]) -> None:
     else:
         st.info("Every run of this task is still open: it was interrupted. `--resume` goes on with it.")
     st.subheader("Its runs, newest first")
-    listing.show(chosen)
+    listing.show(chosen, withdrawn)
 
 
 def _chosen(runs: Sequence[Run]) -> list[Run]:

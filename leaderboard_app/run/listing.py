@@ -1,6 +1,6 @@
 """Which runs there are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -27,22 +27,25 @@ COLUMNS = [
 ]
 
 
-def show(runs: Sequence[Run]) -> None:
-    """The newest of some runs, newest first, each with a link."""
+def show(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> None:
+    """The newest of some runs, newest first, each with a link; those that no longer count say why."""
     newest = runs[: -NEWEST - 1 : -1]
-    grid.show(COLUMNS, [_line(run) for run in newest], caption="Runs, newest first", short=True)
+    grid.show(
+        COLUMNS, [_line(run, withdrawn.get(run.run_id)) for run in newest], caption="Runs, newest first", short=True
+    )
     if len(runs) > NEWEST:
         st.caption(f"The newest {NEWEST} of {len(runs):,}; `python -m bench runs` lists them all.")
 
 
-def _line(run: Run) -> Line:
+def _line(run: Run, withdrawn: str | None) -> Line:
+    status = withdrawn or run.status
     return Line([
         Link(run.run_id[:8], page_url("run", id=run.run_id)),
         Link(run.model, page_url("architecture", name=run.model)),
         run.task,
         run.budget or "none",
         str(run.seed),
-        f"{run.status}: {run.reason}" if run.reason else run.status,
+        f"{status}: {run.reason}" if run.reason else status,
         f"{run.metric_name} {metric_text(run.metric_name, run.metric_value)}",
         count_text(run.params_total),
         count_text(run.steps),

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from bench.ranking import leaderboard
 from bench.text import metric_text
 from db.schema import Run
 from leaderboard_app.curves import value_axis
@@ -21,33 +22,48 @@ from leaderboard_app.text import plain
 
 LONGER = re.compile(r"test-(\d+)x")
 MOST_IN_A_COLUMN = 11  # names of a legend beside the chart
+SAME = ["wrapper", "tier", "training"]  # along a line
 TRAINED, TESTED = "trained at this length", "trained shorter, tested here"
 
 
 class Point(NamedTuple):
-    """The mean over seeds of an architecture at one length."""
+    """The mean over seeds of a configuration at one length."""
 
     model: str
+    wrapper: str
     tier: str
+    training: str
+    """How long, in words."""
     trained_at: int
     length: int
     value: float
+    """Of the seeds that finished."""
     seeds: int
+    failures: int
 
 
-def points(runs: Iterable[Run], lengths: Mapping[str, int]) -> list[Point]:
-    """Means over the runs that finished, for each architecture and tier.
+def points(runs: Sequence[Run], lengths: Mapping[str, int]) -> list[Point]:
+    """Means over the seeds of each configuration that finished.
 
     Args:
         runs: of the variants of one family.
         lengths: variant → the steps of its sequences.
     """
-    cells: defaultdict[tuple[str, str, int, int], list[float]] = defaultdict(list)
-    for run in runs:
-        trained_at = lengths[run.task]
-        for length, value in _measured(run, trained_at):
-            cells[run.model, run.budget or "no tier", trained_at, length].append(value)
-    return [Point(*key, fmean(values), len(values)) for key, values in sorted(cells.items())]
+    by_id = {run.run_id: run for run in runs}
+    found = []
+    for row in leaderboard(runs):
+        own, trained_at = [by_id[run_id] for run_id in row.run_ids], lengths[row.task]
+        values: defaultdict[int, list[float]] = defaultdict(list)
+        for length, value in (pair for run in own for pair in _measured(run, trained_at)):
+            values[length].append(value)
+        key = row.model, row.wrapper, row.budget or "no tier", _how_long(own[0]), trained_at
+        found += [Point(*key, length, fmean(each), len(each), row.failures) for length, each in values.items()]
+    return sorted(found)
+
+
+def _how_long(run: Run) -> str:
+    training = run.config["training"]
+    return f"{training['max_steps']:,} steps" if training.get("max_steps") else f"{training.get('epochs')} epochs"
 
 
 def _measured(run: Run, trained_at: int) -> Iterator[tuple[int, float]]:
@@ -63,7 +79,7 @@ def show(found: Sequence[Point], anchors: Anchors) -> None:
     if len({point.length for point in found}) < 2:
         return
     st.subheader("Against the length of the sequences", anchor=False)
-    described = f"{anchors.metric} on the test split against the number of steps, mean over seeds"
+    described = f"{anchors.metric} on the test split against the number of steps, mean over the seeds that finished"
     st.altair_chart(_chart(found, anchors), width="stretch", alt=described)
     with st.expander("Against the length, as a table"):
         table([_row(point, anchors.metric) for point in found], alt=described)
@@ -79,10 +95,10 @@ def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
         y=value_axis(anchors.metric),
         color=alt.Color("model:N", scale=colour_scale(frame["model"]), legend=legend),
         shape=alt.Shape("model:N", scale=shape_scale(frame["model"]), legend=legend),
-        tooltip=["model", "tier", "length", "trained_at", "seeds", alt.Tooltip("value", format=".4g")],
+        tooltip=["model", *SAME, "length", "trained_at", "seeds", "failures", alt.Tooltip("value", format=".4g")],
     )
-    trained = base.transform_filter(alt.datum.how == TRAINED).mark_line(strokeWidth=2).encode(detail="tier")
-    longer = base.mark_line(strokeDash=[4, 4], strokeWidth=1.5).encode(detail=["tier", "trained_at"])
+    trained = base.transform_filter(alt.datum.how == TRAINED).mark_line(strokeWidth=2).encode(detail=SAME)
+    longer = base.mark_line(strokeDash=[4, 4], strokeWidth=1.5).encode(detail=[*SAME, "trained_at"])
     marks = base.mark_point(size=70, filled=True).encode(
         opacity=alt.condition(alt.datum.how == TRAINED, alt.value(1), alt.value(0.6))
     )
@@ -92,9 +108,12 @@ def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
 def _row(point: Point, metric: str) -> dict[str, str]:
     return {
         "architecture": plain(point.model),
+        "wrapper": plain(point.wrapper),
         "tier": plain(point.tier),
+        "trained for": plain(point.training),
         "trained at": count_text(point.trained_at),
         "tested at": count_text(point.length),
         metric: metric_text(metric, point.value),
         "seeds": count_text(point.seeds),
+        "failed": count_text(point.failures),
     }

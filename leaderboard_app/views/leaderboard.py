@@ -161,8 +161,9 @@ def _newest(seen: Snapshot) -> None:
     value = metric_text(run.metric_name, run.metric_value)
     result = run.status if run.metric_value is None else f"{run.metric_name} {value}"
     st.caption(
-        f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It belongs to no "
-        f"suite and tier, so that it is not ranked. [Open it]({page_url('run', id=run.run_id)}), or see "
+        f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It is in no "
+        "tier, or was trained otherwise than a suite says, so that no board ranks it. "
+        f"[Open it]({page_url('run', id=run.run_id)}), or see "
         f"[its task]({page_url('leaderboard', suite=controls.BY_TASK, task=run.task)})."
     )
 

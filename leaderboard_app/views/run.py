@@ -1,12 +1,14 @@
 """One run: what it reached, how, with what, and whether it can be believed. The address is `run?id=…`."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from db.schema import Run
 from db.store import Store
 from leaderboard_app import curves
 from leaderboard_app.address import choose
-from leaderboard_app.data import load_runs, open_store
+from leaderboard_app.data import open_store, snapshot
 from leaderboard_app.run import command, header, history, listing, provenance, settings
 from leaderboard_app.tables import facts
 from leaderboard_app.text import plain
@@ -23,9 +25,10 @@ def render(store: Store) -> None:
     st.title("Runs", anchor=False)
     if prefix:
         _complain(prefix, found)
-    runs = found or load_runs(store)
+    seen = snapshot(store)
+    runs = found or seen.runs
     if runs:
-        _list(runs if found else _chosen(runs))
+        _list(runs if found else _chosen(runs), seen.standing.withdrawn)
     else:
         st.info("**No runs yet.** The first one:\n\n```\npython -m bench run --model fru\n```")
 
@@ -40,9 +43,9 @@ def _chosen(runs: list[Run]) -> list[Run]:
     return [run for run in runs if model in (None, run.model) and task in (None, run.task)]
 
 
-def _list(runs: list[Run]) -> None:
+def _list(runs: list[Run], withdrawn: Mapping[str, str]) -> None:
     if runs:
-        listing.show(runs)
+        listing.show(runs, withdrawn)
     else:
         st.info("No run of this architecture on this task yet.")
 

@@ -1,10 +1,10 @@
 """One task: what it asks, what every architecture reached on it, and its facts. The address is `task?name=…`."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import streamlit as st
 
-from bench.suites import SUITES
+from bench.suites import SUITES, Suite
 from bench.tasks import task_card
 from bench.tiers import TIERS
 from db.schema import Run
@@ -34,49 +34,47 @@ def render(store: Store) -> None:
     about = task_card(name)
     st.caption(plain(about["summary"]))
     card.definition(about)
-    chosen = _results(name, runs)
+    chosen, suite = _results(name, runs)
     if chosen:
         variants = about["variants"]
         family = seen.once(("family", name), lambda: _counted(store, variants, seen.standing.withdrawn))
         tiers = {run.budget for run in chosen}
-        lengths.show(lengths.points((run for run in family if run.budget in tiers), variants), _anchors(runs))
+        alike = [run for run in family if run.budget in tiers and (suite is None or suite.trains(run, name))]
+        lengths.show(lengths.points(alike, variants), _anchors(runs))
     st.subheader("Facts", anchor=False)
     card.show_facts(about, runs)
 
 
-def _counted(store: Store, tasks: Sequence[str], withdrawn: frozenset[str]) -> list[Run]:
+def _counted(store: Store, tasks: Sequence[str], withdrawn: Container[str]) -> list[Run]:
     """The runs of some tasks, with all their columns, without those that no longer count."""
     return [run for task in tasks for run in comparable(store.runs(task=task)) if run.run_id not in withdrawn]
 
 
-def _results(name: str, runs: Sequence[Run]) -> Sequence[Run]:
-    """Filters, dots and table; the runs that are shown."""
+def _results(name: str, runs: Sequence[Run]) -> tuple[Sequence[Run], Suite | None]:
+    """Filters, dots and table; the runs that are shown, and the suite as in which they were trained."""
     st.subheader("Results", anchor=False)
     if not runs:
         st.info("**No runs of this task yet.** The first one:")
         st.code(f"python -m bench run --model fru --task {name}", language="shell")
-        return []
-    chosen = _filtered(runs)
+        return [], None
+    chosen, suite = _filtered(runs)
     if chosen:
         results.show(chosen, _anchors(chosen))
     else:
         st.info("No run of this task was trained so in this tier. Choose another tier or training.")
-    return chosen
+    return chosen, suite
 
 
-def _filtered(runs: Sequence[Run]) -> list[Run]:
+def _filtered(runs: Sequence[Run]) -> tuple[list[Run], Suite | None]:
     found = {run.budget or NO_TIER for run in runs}
     tiers = [tier for tier in (*TIERS, NO_TIER) if tier in found]
     suites = [suite for suite in SUITES.values() if any(suite.includes(run) for run in runs)]
     with st.container(horizontal=True):
         tier = filtered("Parameters", [ALL_TIERS, *tiers], "tier", what="parameter tier")
         trained = filtered("Trained as in", [*(suite.name for suite in suites), ANY], "training", what="training")
-    as_in = [suite for suite in suites if suite.name == trained]
-    return [
-        run
-        for run in runs
-        if tier in (ALL_TIERS, run.budget or NO_TIER) and all(suite.includes(run) for suite in as_in)
-    ]
+    suite = SUITES.get(trained)
+    of_tier = [run for run in runs if tier in (ALL_TIERS, run.budget or NO_TIER)]
+    return [run for run in of_tier if suite is None or suite.includes(run)], suite
 
 
 def _anchors(runs: Sequence[Run]) -> results.Anchors:
