@@ -9,10 +9,11 @@ from lightning.pytorch import Callback
 
 from bench.errors import BusyError, RequestError
 from bench.network import count_on_meta
-from bench.presets import load, spent
+from bench.presets import load
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
 from bench.request import Execution, RunRequest, SettingFlags, build_request
 from bench.run import run
+from bench.sources import spent
 from bench.suites import Suite
 from bench.text import assignments
 from db.schema import OPEN
@@ -78,8 +79,8 @@ def cell(suite: Suite, model: FoundModel, task: str, budget: str, *, preset: boo
         )
     if not preset:
         return request
-    tuned = load(request, spent(suite.trials, request))
-    return build_request(model, request.task, replace(flags, preset=tuned), seed=0)
+    tuned = load(request, spent(suite.trials, request.settings.training.length))
+    return build_request(model, request.task, flags.starting_from(tuned), seed=0)
 
 
 def with_seeds(cells: Iterable[RunRequest], seeds: int) -> list[RunRequest]:

@@ -6,6 +6,7 @@ from bench import PROTOCOL
 from bench.bundle import BundleError, Claim
 from bench.registry import FoundTask, find_model, find_task
 from bench.request import RunRequest, SettingFlags, build_request
+from bench.sources import FLAG, is_preset, spent_on
 from bench.text import assignments, word
 from models._wrappers import WRAPPERS
 
@@ -46,11 +47,11 @@ def claimed_request(claim: Claim) -> RunRequest:
         RequestError: a setting is not legal.
     """
     record, settings = claim.record, claim.config.flat()
-    chosen = {source: {name: settings[name] for name, own in record.config_source.items() if own == source}
-              for source in ("flag", "preset")}  # fmt: skip
+    tuned = {name: source for name, source in record.config_source.items() if is_preset(source)}
     flags = SettingFlags(
-        assignments=assignments(chosen["flag"]),
-        preset=chosen["preset"],
+        assignments=assignments({name: settings[name] for name, own in record.config_source.items() if own == FLAG}),
+        preset={name: settings[name] for name in tuned},
+        spent=spent_on(tuned.values()),
         budget=record.budget,
         wrapper=record.wrapper,
     )

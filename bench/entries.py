@@ -7,6 +7,7 @@ entries, whichever it was asked for first.
 from typing import TYPE_CHECKING
 
 from bench.ranking.cells import EntryKey, entry_key
+from bench.sources import same
 from bench.suites import Suite
 from db.schema import Run
 from db.standing import Standing
@@ -32,7 +33,7 @@ def note_asked(request: "RunRequest", store: Store) -> Run | None:
     recorded = store.result(request.run_id)
     if recorded and recorded.budget is not None:
         known = Standing.of(store.events(recorded.run_id)).sources(recorded)
-        if request.sources not in known:
+        if not any(same(request.sources, sources) for sources in known):
             store.add_event(
                 recorded, "asked", "for again, its settings chosen in another way", {"config_source": request.sources}
             )

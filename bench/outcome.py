@@ -10,6 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.request import RunRequest
+from bench.sources import from_preset, spent
 from bench.tuning import Tuning
 
 STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -84,5 +85,6 @@ def best_request(tuning: Tuning, study: Study) -> RunRequest:
     if tuning.has_front:  # no tier says what the sizes follow from: they are settings like the others
         before = base.settings.flat()
         changes |= {name: value for name, value in settings.flat().items() if value != before[name]}
-    sources = dict.fromkeys(changes, "preset") | base.sources
+    words = spent(len(settled(study)), base.settings.training.length)
+    sources = dict.fromkeys(changes, from_preset(words)) | base.sources
     return replace(base, settings=settings, sources=sources)

@@ -25,9 +25,16 @@ HEADER = "# Written by `bench tune --save-preset`, read by --preset.\n"
 Tables = dict[str, Any]
 
 
-def spent(trials: int, base: RunRequest) -> str:
-    """A tuning budget in words: trials, each as long as a run."""
-    return f"{trials} trials of {base.settings.training.length}"
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings that tuning found, and for what."""
+
+    wrapper: str
+    task: str
+    budget: str
+    tuning: str
+    """What was spent."""
+    settings: dict[str, Any]
 
 
 def path_of(model: FoundModel) -> Path:
@@ -53,8 +60,8 @@ def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
     return path
 
 
-def load(base: RunRequest, tuning: str | None = None) -> dict[str, Any]:
-    """The settings that tuning found for a model, wrapper, task and tier.
+def load(base: RunRequest, tuning: str | None = None) -> Preset:
+    """What tuning found for a model, wrapper, task and tier.
 
     Args:
         tuning: what was spent; the most trials, unless given.
@@ -70,19 +77,8 @@ def load(base: RunRequest, tuning: str | None = None) -> dict[str, Any]:
             f"no preset for {base.model.name} ({base.wrapper.name}) on {base.spec.name} at budget {budget}"
             f"{f' from {tuning}' if tuning else ''}{kept}. Make one with `bench tune … --save-preset`."
         )
-    return found[tuning or max(found, key=lambda words: int(words.split()[0]))]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Settings that tuning found, and for what."""
-
-    wrapper: str
-    task: str
-    budget: str
-    tuning: str
-    """What was spent."""
-    settings: dict[str, Any]
+    words = tuning or max(found, key=lambda each: int(each.split()[0]))
+    return Preset(wrapper=base.wrapper.name, task=base.spec.name, budget=budget, tuning=words, settings=found[words])
 
 
 def saved(model: FoundModel) -> list[Preset]:

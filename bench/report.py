@@ -4,12 +4,17 @@ from typing import Any
 
 from bench.ranking import score
 from db.schema import CurvePoint, Event, Run
+from db.standing import Standing
 
 PARTS = ("total", "core", "embedding", "readout", "buffers")
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """What `run` and `runs` print."""
+def summary(run: Run, withdrawn: str | None = None) -> dict[str, Any]:
+    """What `run` and `runs` print.
+
+    Args:
+        withdrawn: "retracted" or "superseded", where it no longer counts.
+    """
     return {
         "run_id": run.run_id,
         "model": run.model,
@@ -19,6 +24,7 @@ def summary(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "status": run.status,
         "reason": run.reason,
+        "withdrawn": withdrawn,
         "metric": {"name": run.metric_name, "value": run.metric_value},
         "score": score(run),
         "params": {part: getattr(run, f"params_{part}") for part in PARTS},
@@ -39,4 +45,6 @@ def full(run: Run, curves: list[CurvePoint], events: list[Event]) -> dict[str, A
     stored = {column.key: getattr(run, column.key) for column in Run.__table__.columns if column.key not in dropped}
     points = [{"name": p.name, "epoch": p.epoch, "step": p.step, "value": p.value} for p in curves]
     happened = [{"kind": e.kind, "reason": e.reason, "at": e.at.isoformat(), "data": e.data} for e in events]
-    return summary(run) | stored | {"started_at": run.started_at.isoformat(), "events": happened, "curves": points}
+    withdrawn = Standing.of(event for event in events if event.run_row == run.id).withdrawn.get(run.run_id)
+    lists = {"started_at": run.started_at.isoformat(), "events": happened, "curves": points}
+    return summary(run, withdrawn) | stored | lists

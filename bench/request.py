@@ -2,21 +2,24 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench import PROTOCOL
 from bench.budget import fit
 from bench.errors import RequestError
 from bench.registry import FoundModel, FoundTask, find_wrapper
 from bench.settings import Settings
+from bench.sources import BUDGET, FLAG, from_preset
 from bench.text import assignments
 from datamodules._spec import TaskSpec
 from db import identity
 from models._wrappers import Wrapper
 
+if TYPE_CHECKING:
+    from bench.presets import Preset
+
 TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
-CHOSEN = ("flag", "preset")  # the sources of settings that somebody chose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class RunRequest:
         words += ["--wrapper", self.wrapper.name] * (self.wrapper is not self.model.cls.wrapper)
         words += ["--budget", str(self.budget)] * (self.budget is not None)
         config = self.settings.flat()
-        chosen = {name: config[name] for name, source in self.sources.items() if source in CHOSEN}
+        chosen = {name: config[name] for name, source in self.sources.items() if source != BUDGET}
         return shlex.join(words + [part for each in assignments(chosen) for part in ("--set", each)])
 
 
@@ -100,6 +103,11 @@ class SettingFlags:
     wrapper: str | None = None
     preset: Mapping[str, Any] = field(default_factory=dict)
     """What tuning chose; the rest overrides it."""
+    spent: str | None = None
+    """On the preset, in words."""
+
+    def starting_from(self, preset: "Preset") -> "SettingFlags":
+        return replace(self, preset=preset.settings, spent=preset.tuning)
 
 
 def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed: int) -> RunRequest:
@@ -117,7 +125,7 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     preset = defaults.parse(assignments(flags.preset))
     flagged = defaults.parse(words)
     changes = preset | flagged
-    sources = dict.fromkeys(preset, "preset") | dict.fromkeys(flagged, "flag")
+    sources = dict.fromkeys(preset, from_preset(flags.spent)) | dict.fromkeys(flagged, FLAG)
     if flags.budget is None:
         settings = defaults.updated(changes)
     else:
@@ -133,4 +141,4 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
 
 def _fitted(defaults: Settings, settings: Settings) -> dict[str, str]:
     before, after = defaults.flat(), settings.flat()
-    return {name: "budget" for name in after if after[name] != before[name]}
+    return {name: BUDGET for name in after if after[name] != before[name]}

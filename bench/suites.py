@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import PROTOCOL
 from bench.errors import unknown
+from bench.sources import FLAG, is_within, training_length
 
 if TYPE_CHECKING:
     from db.schema import Run
@@ -41,7 +42,7 @@ class Suite:
 
     def includes(self, run: "Run", sources: Mapping[str, str] | None = None) -> bool:
         """Whether a recorded run was trained as the suite says, on the suite's version of the task and by today's
-        protocol, so that it can be compared.
+        protocol, with settings on which no more trials were spent than it allows, so that it can be compared.
 
         What the suite leaves open is for defaults and tuning to say; a learning rate, say, that somebody gave by hand
         makes it a run that does not count.
@@ -53,10 +54,11 @@ class Suite:
         wanted = self.tasks.get(run.task)
         if wanted is None or run.protocol != PROTOCOL or run.task_version != self.version_of(run.task):
             return False
-        settings = run.config["training"].keys() - wanted.keys()
-        return self.trains(run, run.task) and not any(
-            source == "flag" and name in settings for name, source in sources.items()
-        )
+        training = run.config["training"]
+        by_hand = any(source == FLAG and name in training.keys() - wanted.keys() for name, source in sources.items())
+        length = training_length(training)
+        affordable = all(is_within(source, self.trials, length) for source in sources.values())
+        return self.trains(run, run.task) and affordable and not by_hand
 
     def trains(self, run: "Run", task: str) -> bool:
         """Whether a run of any task had the training that the suite gives to this one."""

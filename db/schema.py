@@ -80,7 +80,7 @@ class Run(Base):
     config: Mapped[dict[str, Any]]
     """{"model": {…}, "wrapper": {…}, "training": {…}}, complete."""
     config_source: Mapped[dict[str, Any]]
-    """Where each setting that is not a default came from: "flag", "budget" or "preset"."""
+    """Where each setting that is not a default came from: "flag", "budget" or "preset: 12 trials of 1000 steps"."""
 
     status: Mapped[str]
     reason: Mapped[str | None]

@@ -1,6 +1,6 @@
 """A run whose settings were chosen in two ways: it is made once and counts in both entries."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 import bench.suites
 from bench.entries import entries_of
+from bench.sources import same, training_length
 from bench.suites import SUITES, find_suite
 from db.store import Store
 from leaderboard_app.compare.entries import contestants
@@ -108,6 +109,21 @@ def test_both_entries_are_published(bench: Bench, tmp_path: Path) -> None:
     ]
     assert len(visitor.json("runs")) == 20
     assert board(visitor, "quick-v1").keys() == {"defaults", "tuned"}
+
+
+def test_an_older_record_does_not_say_what_was_spent() -> None:
+    """It was the suite's budget: asked for with that, it is asked for as before."""
+    old, new, more = {"lr": "preset"}, {"lr": "preset: 12 trials of 5 steps"}, {"lr": "preset: 20 trials of 5 steps"}
+    assert same(old, new)
+    assert same(new, old)
+    assert not same(new, more)
+    assert not same(old, {"lr": "flag"})
+    assert not same(old, {"lr": "preset", "clip_norm": "preset"})
+
+
+def test_the_length_of_training_has_the_same_words_wherever_it_is_read() -> None:
+    for training in (Training(), Training(max_steps=7), Training(epochs=3)):
+        assert training_length(asdict(training)) == training.length
 
 
 def test_another_version_of_a_task_is_in_no_entry_of_the_suite() -> None:

@@ -98,6 +98,26 @@ def test_presets_of_the_suites_own_tuning(bench: Bench, tmp_path: Path, monkeypa
     assert bench.json("show", run["run_id"])["config"] == tuned["best"]["config"]
 
 
+SPENT = {"1 trials of 5 steps": True, "2 trials of 5 steps": True,
+         "3 trials of 5 steps": False, "2 trials of 9 steps": False}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tuning", "counts"), SPENT.items())
+def test_who_spends_more_than_a_suite_allows_is_not_in_it(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuning: str, counts: bool
+) -> None:
+    monkeypatch.setattr("bench.presets.FOLDER", tmp_path)
+    (tmp_path / "gru.toml").write_text(f'[plain.digits.10k."{tuning}"]\nlr = 0.002\n')
+    bench("run", "--model", "gru", "--budget", "10k", "--preset", "--set", "max_steps=5", "--set", "batch_size=32")
+    rows = bench.json("leaderboard", "--suite", "tiny-v1", "--budget", "10k")
+    assert [row["tuning"] for row in rows] == ["tuned"] * counts
+
+
+def test_a_comparison_spends_no_more_than_the_suite_allows(bench: Bench) -> None:
+    refused = bench.refused("compare", "gru", "--suite", "tiny-v1", "--trials", "3")
+    assert "--trials 3: an entry of tiny-v1 may spend 2 on a task" in refused
+
+
 def test_suites_are_listed(bench: Bench) -> None:
     (row,) = [row for row in bench.json("suites") if row["name"] == "quick-v1"]
     assert row["tasks"]["digits"]["max_steps"] == 1_000

@@ -247,12 +247,18 @@ def test_a_preset_is_written_when_asked_for_and_used_when_asked_for(bench: Bench
     record = bench.json("show", run["run_id"])
     best["config"]["training"]["weight_decay"] = 0.5
     assert record["config"] == best["config"]
-    assert record["config_source"]["lr"] == "preset"
+    assert record["config_source"]["lr"] == "preset: 2 trials of 5 steps"
     assert record["config_source"]["weight_decay"] == "flag"
     words = record["command"].split()
     assert bench.json(*words[words.index("run") :])["run_id"] == run["run_id"]
     plain = bench.json("run", "--model", "gru", "--budget", "10k", "--set", "max_steps=5")
     assert plain["run_id"] != run["run_id"]
+
+
+def test_what_was_chosen_by_hand_is_no_preset(bench: Bench, presets: Path) -> None:
+    words = ("tune", "--model", "gru", "--set", "max_steps=5", "--set", "lr=0.02", "--trials", "1", "--save-preset")
+    assert "lr=0.02 was given by hand" in bench.refused(*words)
+    assert (presets.exists(), bench.json("studies")) == (False, [])
 
 
 def test_presets_stand_side_by_side_in_a_readable_file(presets: Path) -> None:
@@ -264,9 +270,10 @@ def test_presets_stand_side_by_side_in_a_readable_file(presets: Path) -> None:
         '\n[plain.digits.10k."100 trials of 60 epochs"]\nlr = 0.1\nlr_schedule = "cosine"\n'
         '\n[plain.digits.10k."20 trials of 60 epochs"]\nclip_norm = "none"\nlr = 1e-05\n'
     )
-    assert bench.presets.load(base) == {"lr": 0.1, "lr_schedule": "cosine"}
+    newest = bench.presets.load(base)
+    assert (newest.tuning, newest.settings) == ("100 trials of 60 epochs", {"lr": 0.1, "lr_schedule": "cosine"})
     kept = bench.presets.load(base, "20 trials of 60 epochs")
-    flags = SettingFlags(budget="10k", preset=kept)
+    flags = SettingFlags(budget="10k").starting_from(kept)
     assert build_request(base.model, base.task, flags, seed=0).settings.training.clip_norm is None
 
 

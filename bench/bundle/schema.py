@@ -63,6 +63,8 @@ Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_printable)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=64)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=64)]
+SPENT = r"[1-9]\d{0,5} trials of [1-9]\d{0,8} (steps|epochs)"
+Source = Annotated[str, StringConstraints(pattern=rf"^(flag|budget|preset(: {SPENT})?)$")]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Instant = Annotated[datetime, BeforeValidator(_instant), PlainSerializer(datetime.isoformat)]
@@ -132,7 +134,7 @@ class Record(Strict):
     task_version: Count
     seed: Annotated[int, Field(ge=0, le=9_999)]
     budget: Literal["10k", "100k", "1M"] | None
-    config_source: Annotated[dict[Key, Literal["flag", "budget", "preset"]], Field(max_length=128)]
+    config_source: Annotated[dict[Key, Source], Field(max_length=128)]
     status: Literal["finished", "diverged", "failed", "oom", "timeout"]
     reason: Text | None
     metrics: Annotated[dict[Name, Metric], Field(max_length=16)]

@@ -57,7 +57,7 @@ def runs(
     task = _task_name(task)
     store = open_to_show(db)
     withdrawn = store.standing().withdrawn
-    rows = [summary(run) | {"withdrawn": withdrawn.get(run.run_id)} for run in store.runs(task=task, model=model)]
+    rows = [summary(run, withdrawn.get(run.run_id)) for run in store.runs(task=task, model=model)]
     columns = {
         "run": field("run_id"),
         "model": field("model"),

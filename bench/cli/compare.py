@@ -15,7 +15,7 @@ from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.watch import watching
-from bench.errors import require
+from bench.errors import RequestError, require
 from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def compare(
     model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
     name: SuiteName = "quick-v1",
     budget: SuiteBudget = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Tuning trials.", show_default="the suite's")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Tuning trials on a task.", show_default="the suite's")
+    ] = None,
     seeds: Seeds = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the study and the runs in the database.")] = False,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
@@ -53,6 +55,8 @@ def compare(
     from db.store import Store
 
     suite = find_suite(name)
+    if trials and trials > suite.trials:
+        raise RequestError(f"--trials {trials}: an entry of {name} may spend {suite.trials} on a task.")
     comparison = Comparison(
         suite=suite, model=find_model_or_file(model), budget=budget or suite.tiers[0],
         trials=trials or suite.trials, seeds=seeds or suite.seeds,

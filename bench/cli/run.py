@@ -1,6 +1,5 @@
 """`bench run`."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -65,7 +64,7 @@ def run(
     )
     request = build_request(find_model_or_file(model), find_task(task), flags, seed)
     if preset:
-        request = build_request(request.model, request.task, replace(flags, preset=load(request)), seed)
+        request = build_request(request.model, request.task, flags.starting_from(load(request)), seed)
     store = open_store(db)
     execution = Execution(
         accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bench.tune import Session
     from bench.tuning import Tuning
 
+FIXED_BY_SUITES = ("max_steps", "epochs", "batch_size", "patience", "precision")
+
 EPILOG = """Examples:
 
   python -m bench tune --model fru --task digits --budget 10k --trials 20
@@ -85,7 +87,7 @@ def tune(
         given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments, "--wrapper": wrapper}
         tunings = _plan_suite(suite, models, budget, trials, options, given)
     if save_preset:
-        _check_presets(tunings)
+        _check_presets(tunings, assignments or [])
     kept, limit = Studies(db), seconds(timeout)
     if not resume:
         refuse_begun(tunings, kept)
@@ -144,9 +146,15 @@ def _plan_suite(
     return [Tuning(base=base, trials=trials or suite.trials, **options) for base in cells]
 
 
-def _check_presets(tunings: list["Tuning"]) -> None:
+def _check_presets(tunings: list["Tuning"], held: list[str]) -> None:
+    """Presets hold what tuning found; only what a suite fixes too can be held meanwhile."""
     from bench.presets import path_of
 
+    if by_hand := [word for word in held if word.partition("=")[0].strip().replace("-", "_") not in FIXED_BY_SUITES]:
+        raise RequestError(
+            f"--save-preset is for what tuning found, and {', '.join(by_hand)} was given by hand. Leave --set out, and "
+            "give it to `bench run --preset`."
+        )
     for tuning in tunings:
         path_of(tuning.base.model)
         if tuning.has_front:
@@ -167,7 +175,8 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
 def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> list[dict[str, Any]]:
     """What was found by each study that was begun."""
     from bench.outcome import best_settings, report, settled
-    from bench.presets import save, spent
+    from bench.presets import save
+    from bench.sources import spent
 
     documents = []
     for owner in session.owners:
@@ -178,7 +187,8 @@ def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> l
         if count < tuning.trials:
             stderr.print(f"{tuning.name}: the time is over after {count} of {tuning.trials} trials; --resume goes on.")
         if save_preset and documents[-1]["best"]:
-            path = save(tuning.base, spent(count, tuning.base), best_settings(tuning, owner.study))
+            words = spent(count, tuning.base.settings.training.length)
+            path = save(tuning.base, words, best_settings(tuning, owner.study))
             stderr.print(f"Wrote {path}", markup=False)
     if session.unopened and not interrupted:
         stderr.print(f"{len(session.unopened)} studies were not begun; --resume goes on.")

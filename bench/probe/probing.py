@@ -65,7 +65,7 @@ class Probing:
         """
         flags = self.flags
         if self.use_preset:
-            flags = replace(flags, preset=load(build_request(self.model, self.task, flags, seed=0)))
+            flags = flags.starting_from(load(build_request(self.model, self.task, flags, seed=0)))
         return build_request(self.model, task, flags, seed=0)
 
     def with_seeds(self, request: RunRequest) -> list[RunRequest]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.hardware import hardware
 from bench.ranking.utility import score
+from bench.sources import FLAG, is_preset
 from bench.text import assignments
 from db.schema import LADDER, OPEN, Run
 
@@ -68,7 +69,7 @@ def as_recorded(run: Run) -> list[EntryKey]:
 def entry_key(run: Run, sources: Mapping[str, str]) -> EntryKey:
     """The entry that a run in a parameter tier belongs to, if its settings came from these sources."""
     assert run.budget is not None
-    tuning = "tuned" if "preset" in sources.values() else "defaults"
+    tuning = "tuned" if any(map(is_preset, sources.values())) else "defaults"
     return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, sources))
 
 
@@ -105,10 +106,10 @@ def _result(entry: EntryKey, run: Run, rung: int) -> Result:
 
 
 def _by_hand(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
-    if "flag" not in sources.values():
+    if FLAG not in sources.values():
         return ""
     values = {name: value for part in ("model", "wrapper") for name, value in config.get(part, {}).items()}
-    chosen = sorted(name for name, source in sources.items() if source == "flag" and name in values)
+    chosen = sorted(name for name, source in sources.items() if source == FLAG and name in values)
     return " ".join(assignments({name: values[name] for name in chosen}))
 
 

@@ -10,6 +10,7 @@ from bench.errors import RequestError
 from bench.presets import Preset, saved
 from bench.registry import FoundModel
 from bench.reproduce.fru_paper import cell_of
+from bench.sources import is_preset
 from bench.text import assignments
 from db.schema import Run
 from leaderboard_app.tables import link, table
@@ -47,7 +48,7 @@ def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]
     """One row for each configuration that tuning found for a run, where no preset of its task has it."""
     rows: dict[tuple[str | None, ...], dict[str, str]] = {}
     for run in runs:
-        tuned = {name: value for name, value in run.flat_config.items() if run.config_source.get(name) == "preset"}
+        tuned = {name: value for name, value in run.flat_config.items() if is_preset(run.config_source.get(name, ""))}
         if tuned and not cell_of(run) and not any(_has(preset, run, tuned) for preset in presets):
             row = {
                 "task": link(run.task, "task", name=run.task),

@@ -38,12 +38,17 @@ def settings_of(run: Run) -> list[dict[str, str]]:
             "setting": code(name),
             "value": code(word(value)),
             "of the": plain(part),
-            "from": plain(SOURCES.get(source, source)),
+            "from": plain(_in_words(source)),
         }
         for part, values in run.config.items()
         for name, value in values.items()
         for source in [sources.get(name, "default")]
     ]
+
+
+def _in_words(source: str) -> str:
+    kind, _, spent = source.partition(": ")
+    return ", ".join(filter(None, [SOURCES.get(kind, kind), spent]))
 
 
 def _sources(run: Run) -> dict[str, str]:
