@@ -224,6 +224,9 @@ def datasets(spec: charts.Spec) -> list[list[dict[str, Any]]]:
         ([(10_000, 99.0), (10_010, 98.0), (10_000, 60.0), (100_000, 97.0)], ["m0", "m2", "m3"]),
         ([(10_000, 99.0), (10_000, 99.0)], ["m0"]),
         ([(10_000, 99.0)], ["m0"]),
+        ([(10_000, 90.0), (10_700, 90.0), (100_000, 10.0)], ["m1", "m2"]),  # m0's would stand on m1
+        # m1's would stand on m0, and m2's beside m1, which has none.
+        ([(12_000, 92.0), (10_000, 90.0), (10_200, 86.0), (100_000, 10.0)], ["m0", "m3"]),
     ],
 )
 def test_of_points_close_together_the_best_is_named(points: list[tuple[int, float]], named: list[str]) -> None:
@@ -234,6 +237,31 @@ def test_of_points_close_together_the_best_is_named(points: list[tuple[int, floa
     spec = score_against_params(rows).to_dict()
     labels = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
     assert [row["model"] for row in spec["datasets"][labels["data"]["name"]]] == named
+
+
+def test_no_name_stands_where_it_could_be_anothers() -> None:
+    """The second best, a little smaller, is at the left of the best, and stays so if the best has no room."""
+    best, second = replace(ROW, score=96.5, params=9_804.0), replace(ROW, model="gru", score=96.3, params=9_659.0)
+    others = [replace(ROW, model="lem", score=20.0, params=params) for params in (9_145.0, 9_985.0)]
+    assert names((best, second, *others)) == ["fru tuned"]
+    assert names((best, replace(second, params=9_850.0), *others)) == []
+
+
+def names(rows: tuple[SuiteRow, ...]) -> list[str]:
+    """Those that the chart says beside marks, to the right of them."""
+    spec = charts.score_against(rows, charts.PARAMETERS)
+    assert spec is not None
+    layer = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
+    assert layer["mark"]["align"] == "left"
+    return [row["entry"] for row in spec["datasets"][layer["data"]["name"]]]
+
+
+@pytest.mark.parametrize(("low", "begin"), [(18.3, 10), (20.0, 10), (0.0, 0), (100.0, 90)])
+def test_scores_are_drawn_up_to_100(low: float, begin: int) -> None:
+    spec = charts.score_against((replace(ROW, score=100.0, score_low=low, score_high=100.0),), charts.PARAMETERS)
+    assert spec is not None
+    scales = [layer["encoding"]["y"]["scale"] for layer in spec["layer"]]
+    assert scales == [{"domain": [begin, 100]}] * 4
 
 
 def test_what_is_in_front() -> None:

@@ -6,13 +6,14 @@ architecture's own; what is not in front is faded.
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from math import exp, log
+from math import ceil
 from typing import Any, NamedTuple
 
 import altair as alt
 import pandas as pd
 
 from bench.ranking import SuiteRow
+from leaderboard_app.board.naming import ends, named, texts
 from leaderboard_app.board.table import shown_name
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
 
@@ -22,9 +23,6 @@ Drawing = Callable[[], Spec | None]
 
 FADED = 0.35
 IN_FRONT = "datum.in_front"
-ROOM = 0.15  # beyond the marks, as a part of the axis between them; and more on the left, where names are
-NAMES = 0.4
-LEAST_SPREAD = log(1.02)  # of an axis, so that equal ones are drawn in its middle
 
 
 class Axis(NamedTuple):
@@ -42,7 +40,7 @@ TIME = Axis("train_seconds", "seconds of training, one seed of every task")
 def score_against(rows: Rows, axis: Axis, tier: str | None = None) -> Spec | None:
     """A mark with its interval for each entry, on a logarithmic axis, and the Pareto front as steps.
 
-    The best entry of each tier has its name beside it; the others say theirs when they are pointed at.
+    The best entry of each tier has its name beside it where there is room; the others say theirs when pointed at.
 
     Args:
         tier: the one in front; None where all are.
@@ -55,15 +53,17 @@ def score_against(rows: Rows, axis: Axis, tier: str | None = None) -> Spec | Non
         return None
     frame["in_front"] = frame["ranked"] & ((frame["tier"] == tier) | (tier is None))
     x = alt.X(f"{axis.field}:Q", title=axis.title, scale=_log_scale(frame[axis.field]), axis=_AXIS)
+    scale = alt.Scale(domain=_tens(frame["low"].min()))
+    y = alt.Y("score:Q", title="score", scale=scale)
     base = alt.Chart(frame).encode(x=x, opacity=_OPACITY)
     steps = alt.Chart(_steps(frame, axis.field)).mark_line(interpolate="step-after", strokeWidth=1.5, strokeDash=[4, 3])
-    named = frame[frame["ranked"]].sort_values("score", ascending=False).drop_duplicates("tier")
-    names = alt.Chart(named).mark_text(align="right", dx=-9, dy=-9, fontSize=13)
+    best = frame[frame["ranked"]].sort_values("score", ascending=False).drop_duplicates("tier")
+    names = texts(alt.Chart(named(frame, axis.field, "entry", best.index)))
     return alt.layer(
-        steps.encode(x=x, y=_y(), color=alt.value(LABEL)),
-        _whiskers(base.encode(y=_y("low"), y2="high:Q"), frame),
-        _marks(base.encode(y=_y()), frame),
-        names.encode(x=x, y=_y(), text="entry:N", color=alt.value(LABEL)),
+        steps.encode(x=x, y=y, color=alt.value(LABEL)),
+        _whiskers(base.encode(y=alt.Y("low:Q", title="score", scale=scale), y2="high:Q"), frame),
+        _marks(base.encode(y=y), frame),
+        names.encode(x=x, y=y, text="entry:N"),
     ).properties(height=380).to_dict()  # fmt: skip
 
 
@@ -106,29 +106,23 @@ def _frame(rows: Iterable[SuiteRow]) -> pd.DataFrame:
 
 
 def _log_scale(values: "pd.Series[float]") -> alt.Scale:
-    return alt.Scale(type="log", nice=False, domain=_ends(values))
+    return alt.Scale(type="log", nice=False, domain=ends(values))
 
 
-def _ends(values: "pd.Series[float]") -> tuple[float, float]:
-    """Where a logarithmic axis begins and ends."""
-    low, high = values.min(), values.max()
-    spread = max(log(high / low), LEAST_SPREAD)
-    return low * exp(-NAMES * spread), high * exp(ROOM * spread)
+def _tens(lowest: float) -> tuple[int, int]:
+    """The axis of scores: from the last ten below the lowest to 100, which nothing exceeds."""
+    return 10 * max(0, ceil(lowest / 10) - 1), 100
 
 
 def _steps(frame: pd.DataFrame, field: str) -> pd.DataFrame:
     """The front, carried on to the end of the axis."""
-    best, (_, end) = front(frame, field), _ends(frame[field])
+    best, (_, end) = front(frame, field), ends(frame[field])
     return pd.concat([best, best.tail(1).assign(**{field: end})])
 
 
 def _x(field: str) -> alt.X:
     scale, axis = alt.Scale(zero=False, nice=True), alt.Axis(tickCount=10)
     return alt.X(f"{field}:Q", title="score, 95% interval", scale=scale, axis=axis)
-
-
-def _y(field: str = "score") -> alt.Y:
-    return alt.Y(f"{field}:Q", title="score", scale=alt.Scale(zero=False, nice=True, padding=10))
 
 
 def _whiskers(chart: alt.Chart, frame: pd.DataFrame) -> alt.Chart:
