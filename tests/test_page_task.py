@@ -166,6 +166,19 @@ def test_lengths_are_of_runs_trained_as_in_the_chosen_suite(tmp_path: Path) -> N
     assert list(zip(table["tested at"], table["seeds"], strict=True)) == [("200", "5"), ("400", "1")]
 
 
+def test_the_legend_of_lengths_leaves_the_plot_its_size() -> None:
+    """Below the plot, which is as wide as a telephone's screen then, and with height of its own."""
+
+    def drawn(models: int) -> dict[str, Any]:
+        found = [lengths.Point(f"m{index}", "plain", "10k", "9 steps", 40, 40, 0.9, 5, 0) for index in range(models)]
+        return lengths._chart(found, Anchors("accuracy", 0.1, 1.0)).to_dict()
+
+    one, many = drawn(1), drawn(21)
+    legends = [layer["encoding"]["color"]["legend"] for layer in many["layer"]]
+    assert {(legend["orient"], legend["columns"]) for legend in legends} == {("bottom", 3)}
+    assert many["height"] - one["height"] == 6 * lengths.LEGEND_ROW
+
+
 def test_lengths_are_shown_where_a_family_has_several(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     fill(store, models=("fru", "gru"))

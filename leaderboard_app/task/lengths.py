@@ -22,7 +22,7 @@ from leaderboard_app.task.results import Anchors, Chart
 from leaderboard_app.text import plain
 
 LONGER = re.compile(r"test-(\d+)x")
-MOST_IN_A_COLUMN = 11  # names of a legend beside the chart
+LEGEND_COLUMNS, LEGEND_ROW = 3, 30  # as many as a telephone has room for; pixels
 SAME = ["wrapper", "tier", "training"]  # along a line
 TRAINED, TESTED = "trained at this length", "trained shorter, tested here"
 
@@ -84,8 +84,8 @@ def show(found: Sequence[Point], anchors: Anchors) -> None:
 def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
     frame = pd.DataFrame(found)
     frame["how"] = [TRAINED if point.length == point.trained_at else TESTED for point in found]
-    columns = -(-frame["model"].nunique() // MOST_IN_A_COLUMN)
-    legend = alt.Legend(orient="right", title=None, columns=columns, labelLimit=150)
+    legend = alt.Legend(orient="bottom", title=None, columns=LEGEND_COLUMNS, labelLimit=80)
+    below = LEGEND_ROW * -(-frame["model"].nunique() // LEGEND_COLUMNS)
     base = alt.Chart(frame).encode(
         x=alt.X("length:Q", title="steps of a sequence", scale=alt.Scale(type="log", nice=False, padding=20)),
         y=value_axis(anchors.metric),
@@ -98,7 +98,7 @@ def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
     marks = base.mark_point(size=70, filled=True).encode(
         opacity=alt.condition(alt.datum.how == TRAINED, alt.value(1), alt.value(0.6))
     )
-    return alt.layer(longer, trained, marks).properties(height=340)
+    return alt.layer(longer, trained, marks).properties(height=340 + below)
 
 
 def _row(point: Point, metric: str) -> dict[str, str]:
