@@ -322,6 +322,8 @@ def assert_sound(page: Page, where: str) -> None:
     assert page.get_by_test_id("stException").count() == 0, where
     main = "document.querySelector('[data-testid=stMain]')"
     assert page.evaluate(f"() => {main}.scrollWidth - {main}.clientWidth") <= 0, f"{where}: too wide"
+    for group in page.get_by_role("radiogroup").all():
+        assert group.evaluate("group => group.scrollWidth - group.clientWidth") <= 0, f"{where}: buttons are cut off"
     assert page.locator("img[src=x], a[href^=javascript], .katex").count() == 0, where
     for chart in page.get_by_test_id("stVegaLiteChart").all():
         box = chart.bounding_box()
