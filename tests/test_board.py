@@ -87,15 +87,30 @@ def test_columns_that_are_switched_on(show: Any, small: Bench) -> None:
     before = list(table(app).columns)
     assert before[:4] == ["rank", "architecture", "score", "95% interval"]
     app.toggle(key="tasks").set_value(True).run()
-    app.multiselect(key="columns").select("on front").select("BudgetAUC").run()
+    app.multiselect(key="columns").select("on front").select("year").run()
     rows, shown = ranked(small), table(app)
-    assert list(shown.columns) == [*before, *QUICK.tasks, "on front", "BudgetAUC"]
+    assert list(shown.columns) == [*before, *QUICK.tasks, "on front", "year"]
     for task in QUICK.tasks:
         scores = [next(each["score"] for each in row["tasks"] if each["task"] == task) for row in rows]
         assert shown.numbers(task) == pytest.approx(scores, abs=0.05)
     assert shown.columns["on front"] == ["" if row["p_front"] is None else f"{row['p_front']:.0%}" for row in rows]
-    assert set(shown.columns["BudgetAUC"]) == {""}  # quick-v1 has two of the three tiers
-    assert table(show(tasks="true", columns=["on front", "BudgetAUC"])) == shown
+    assert table(show(tasks="true", columns=["on front", "year"])) == shown
+
+
+def test_what_needs_every_tier_is_offered_where_a_suite_has_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(bench.db))
+    fill(store, models=["fru", "gru"], suite="long-v1", tiers=("10k", "100k", "1M"))
+    fill(store, models=["fru"])
+    asked: dict[str, Any] = {"columns": "BudgetAUC", "order": "best BudgetAUC"}
+    app = open_app(bench.db, monkeypatch, suite="long-v1", **asked)
+    values = [row["budget_auc"] for row in bench.json("leaderboard", "--suite", "long-v1", "--budget", "10k")]
+    assert table(app).numbers("BudgetAUC") == pytest.approx(sorted(values, reverse=True), abs=0.05)
+    app.segmented_control(key="suite").set_value("quick-v1").run()
+    for there in (app, open_app(bench.db, monkeypatch, suite="quick-v1", **asked)):
+        assert "BudgetAUC" not in table(there).columns
+        assert "BudgetAUC" not in there.multiselect(key="columns").options
+        assert "best BudgetAUC" not in there.selectbox(key="order").options
+        assert there.selectbox(key="order").value == "rank"
 
 
 @pytest.mark.parametrize(

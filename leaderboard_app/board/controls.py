@@ -1,12 +1,14 @@
 """What the reader may choose. Every widget is bound to a query parameter, so that the address reproduces the view."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from bench.catalogue import ModelFacts
 from bench.ranking import SuiteRow
+from bench.suites import Suite
+from bench.tiers import TIERS
 from db.schema import LADDER
 from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
 from leaderboard_app.board.table import EXTRA, shown_name
@@ -17,6 +19,8 @@ BY_TASK = "by-task"
 PARAMETERS, TIME = "parameters", "training time"
 LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
 MOST_COMPARED = 4
+OF_ALL_TIERS = ("BudgetAUC", "best BudgetAUC")
+"""The column and the order that only a suite with every tier can have values for."""
 UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
 """What the widgets that hide rows hold, besides that of the years, when they hide none."""
 
@@ -115,19 +119,23 @@ def _clear(facts: Mapping[str, ModelFacts]) -> None:
     st.session_state.update(UNFILTERED, years=(min(years), max(years)))
 
 
-def columns(tasks: Sequence[str]) -> tuple[list[str], list[str]]:
+def columns(suite: Suite) -> tuple[list[str], list[str]]:
     """The tasks and the names of EXTRA whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
-        names = [column.name for column in EXTRA]
-        return [*tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
+        names = _possible([column.name for column in EXTRA], suite)
+        return [*suite.tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
 
 
-def sorting(tasks: Sequence[str]) -> str:
+def sorting(suite: Suite) -> str:
     return st.selectbox(
-        "Order", [RANK, *ORDERS, *tasks], key="order", bind="query-params", label_visibility="collapsed", width=190,
-        icon=":material/sort:",
+        "Order", [RANK, *_possible(ORDERS, suite), *suite.tasks], key="order", bind="query-params",
+        label_visibility="collapsed", width=190, icon=":material/sort:",
     )  # fmt: skip
+
+
+def _possible(names: Iterable[str], suite: Suite) -> list[str]:
+    return [name for name in names if name not in OF_ALL_TIERS or TIERS.keys() <= {*suite.tiers}]
 
 
 def compare(rows: Sequence[SuiteRow], suite: str) -> None:

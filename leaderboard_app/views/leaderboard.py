@@ -90,8 +90,8 @@ def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = controls.search()
         found = matching(board.rows, controls.filters(_all_tiers(store, suite), facts, query), facts)
-        rows = tuple(ordered(found, controls.sorting(tasks)))
-        own, extra = controls.columns(tasks)
+        rows = tuple(ordered(found, controls.sorting(suite)))
+        own, extra = controls.columns(suite)
         controls.compare(board.rows, suite.name)
         against, title = _against(store, suite, contest, rows)
         exports.menu(rows, tasks, against, f"{suite.name} {title}")
