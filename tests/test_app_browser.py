@@ -192,29 +192,33 @@ def test_filters_answer_and_the_address_keeps_them(board: Page) -> None:
 def test_exports_honour_the_filters(board: Page, host: Bench) -> None:
     search(board, "gated", "2 of 7 entries")
     menu(board, "Export").click()
-    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(download(board, "Table as CSV").decode()))}
+    rows = {
+        row["model"]: row
+        for row in csv.DictReader(io.StringIO(download(board, "Table as CSV", "quick-v1-10k-board.csv").decode()))
+    }
     every = csv.DictReader(io.StringIO(host(*BOARD, "--csv").stdout))
     assert rows == {row["model"]: row for row in every if row["model"] in ("gru", "lstm")}
     printed = host(*BOARD, "--latex").stdout.splitlines()
     wanted = [line for line in printed if "& gru &" in line or "& lstm &" in line]
-    latex = download(board, "Table as LaTeX").decode().splitlines()
+    latex = download(board, "Table as LaTeX", "quick-v1-10k-board.tex").decode().splitlines()
     assert [line for line in latex if " & " in line and "Rank" not in line] == wanted
-    papers = download(board, "Papers as BibTeX").decode()
+    papers = download(board, "Papers as BibTeX", "quick-v1-10k-board.bib").decode()
     assert papers.count("@misc{") == 2
     assert "@misc{lstm1997," in papers
-    png = download(board, "Chart as PNG")
+    png = download(board, "Chart as PNG", "quick-v1-10k-score-against-parameters.png")
     assert png.startswith(b"\x89PNG")
     assert int.from_bytes(png[16:20]) > 1_500
-    svg = ET.fromstring(download(board, "Chart as SVG"))
+    svg = ET.fromstring(download(board, "Chart as SVG", "quick-v1-10k-score-against-parameters.svg"))
     said = [text for element in svg.iter() if element.tag.endswith("text") and (text := element.text)]
     assert "quick-v1 Score against parameters" in said
     assert {"gru", "lstm"} & set(said)
     assert not {"fru", "s5", "mamba"} & set(said)
 
 
-def download(page: Page, label: str) -> bytes:
+def download(page: Page, label: str, name: str) -> bytes:
     with page.expect_download() as waiting:
         page.get_by_role("button", name=label).click()
+    assert waiting.value.suggested_filename == name
     return Path(waiting.value.path()).read_bytes()
 
 

@@ -13,8 +13,8 @@ import streamlit
 from markdown_it import MarkdownIt
 
 from bench.catalogue import ModelFacts, model_facts
-from bench.ranking import Board, SuiteRow
-from leaderboard_app.board import charts, table, words
+from bench.ranking import Board, InTier, InTime, SuiteRow
+from leaderboard_app.board import charts, exports, table, words
 from leaderboard_app.board.by_task_chart import score_against_params
 from leaderboard_app.board.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.links import entry_id, page_url
@@ -342,6 +342,19 @@ def test_plain_text_is_nothing_but_text(text: str) -> None:
     assert "".join(token.content for token in inline.children or []) == text.replace("\n", " ")
     # Directives, emoji codes and formulas are Streamlit's own: each begins with a mark that must be escaped.
     assert not re.search(r"(?<!\\)[:$\[<!`*_]", plain(text))
+
+
+@pytest.mark.parametrize(
+    ("contest", "stem"),
+    [
+        (InTier("10k"), "quick-v1-10k-score-against-parameters"),
+        (InTier("100k"), "quick-v1-100k-score-against-parameters"),
+        (InTime("AMD EPYC 7B13, 2 threads", 90), "quick-v1-1.5-min-amd-epyc-7b13-2-threads-score-against-parameters"),
+        (InTime("a/..\\b", 900), "quick-v1-15-min-a-..-b-score-against-parameters"),
+    ],
+)
+def test_names_of_files(contest: InTier | InTime, stem: str) -> None:
+    assert exports.stem("quick-v1", contest, "Score against parameters") == stem
 
 
 def test_addresses() -> None:

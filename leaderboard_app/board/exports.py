@@ -1,38 +1,47 @@
 """The shown rows as files, in the order in which they are shown. Each is made when it is asked for."""
 
+import re
 from collections.abc import Callable, Sequence
 
 import streamlit as st
-import vl_convert
+from vl_convert import vegalite_to_png, vegalite_to_svg
 
 from bench.board_formats import bibtex, board_csv, board_latex
 from bench.catalogue import model_facts
-from bench.ranking import SuiteRow
+from bench.ranking import InTier, InTime, SuiteRow
+from bench.suites import Suite
 from leaderboard_app.board.charts import Drawing, Spec, picture
+from leaderboard_app.board.words import duration
 
+BOARD = "board"
 SCALE = 3  # pixels of the PNG to a point
 
 
-def menu(rows: Sequence[SuiteRow], tasks: Sequence[str], chart: Drawing, title: str) -> None:
+def menu(rows: Sequence[SuiteRow], suite: Suite, contest: InTier | InTime, chart: Drawing, title: str) -> None:
     """The downloads.
 
     Args:
-        title: of the chart and, in small letters, of the files.
+        title: of the chart.
     """
-    facts = model_facts()
+    facts, headed = model_facts(), f"{suite.name} {title}"
     papers = {row.model: facts[row.model].paper for row in rows if row.model in facts}
-    files: dict[str, tuple[str, str, Callable[[], str | bytes]]] = {
-        "Table as CSV": ("csv", "text/csv", lambda: board_csv(rows, tasks)),
-        "Table as LaTeX": ("tex", "text/x-tex", lambda: board_latex(rows)),
-        "Papers as BibTeX": ("bib", "text/x-bibtex", lambda: bibtex(papers)),
-        "Chart as PNG": ("png", "image/png", lambda: vl_convert.vegalite_to_png(_drawn(chart, title), scale=SCALE)),
-        "Chart as SVG": ("svg", "image/svg+xml", lambda: vl_convert.vegalite_to_svg(_drawn(chart, title))),
+    files: dict[str, tuple[str, str, str, Callable[[], str | bytes]]] = {
+        "Table as CSV": (BOARD, "csv", "text/csv", lambda: board_csv(rows, list(suite.tasks))),
+        "Table as LaTeX": (BOARD, "tex", "text/x-tex", lambda: board_latex(rows)),
+        "Papers as BibTeX": (BOARD, "bib", "text/x-bibtex", lambda: bibtex(papers)),
+        "Chart as PNG": (title, "png", "image/png", lambda: vegalite_to_png(_drawn(chart, headed), scale=SCALE)),
+        "Chart as SVG": (title, "svg", "image/svg+xml", lambda: vegalite_to_svg(_drawn(chart, headed))),
     }
-    stem = "-".join(title.lower().split())
     with st.popover("Export", icon=":material/download:"):
-        for label, (kind, mime, make) in files.items():
-            name = f"{stem}.{kind}"
+        for label, (what, kind, mime, make) in files.items():
+            name = f"{stem(suite.name, contest, what)}.{kind}"
             st.download_button(label, make, name, mime, key=f"export-{kind}", on_click="ignore", width="stretch")
+
+
+def stem(suite: str, contest: InTier | InTime, what: str) -> str:
+    """A file's name without its ending; what differs in suite, contest or kind has another."""
+    within = contest.tier if isinstance(contest, InTier) else f"{duration(contest.seconds)} {contest.hardware}"
+    return re.sub(r"[^\w.]+", "-", f"{suite} {within} {what}".lower())
 
 
 def _drawn(chart: Drawing, title: str) -> Spec:

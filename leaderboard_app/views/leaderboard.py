@@ -94,7 +94,7 @@ def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -
         own, extra = controls.columns(suite)
         controls.compare(board.rows, suite.name)
         against, title = _against(store, suite, contest, rows)
-        exports.menu(rows, tasks, against, f"{suite.name} {title}")
+        exports.menu(rows, suite, contest, against, title)
     if len(rows) < len(board.rows):
         st.caption(f"**{len(rows)} of {len(board.rows)}** entries; ranks are among all of them.")
     if not rows:
