@@ -1,9 +1,8 @@
 """Numbers as people read them."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from bench.text import NONE, assignments
+from bench.text import NONE
 
 DURATIONS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 BYTES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
@@ -42,11 +41,6 @@ def _with_unit(value: float | None, units: tuple[tuple[float, str], ...]) -> str
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`3 seeds`, `1 seed`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def settings_text(settings: Mapping[str, Any]) -> str:
-    """As they are given on the command line."""
-    return " ".join(assignments(settings)) or "defaults"
 
 
 def statuses_text(statuses: Mapping[str, int]) -> str:

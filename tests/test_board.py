@@ -256,6 +256,7 @@ def test_every_run_task_by_task(show: Any, small: Bench) -> None:
     rows = small.json("leaderboard", "--task", "digits", "--budget", "100k")
     assert models(app) == [row["model"] for row in rows]
     assert table(app).numbers("score") == pytest.approx([row["score"] for row in rows], abs=0.05)
+    assert set(table(app).columns["steps"]) == {"1,000"}
     recorded = Store(str(small.db), read_only=True).runs(task="digits")
     newest = [run.run_id for run in recorded if run.budget == "100k"][::-1]
     assert grids(app)[1].links["run"] == [f"run?id={run_id}" for run_id in newest]

@@ -65,6 +65,8 @@ def test_its_tasks(small_db: Path) -> None:
     assert len(rows) == 8
     assert tasks.numbers("score") == pytest.approx([row.score for row in rows], abs=0.05)
     assert tasks.numbers("parameters") == [row.params for row in rows]
+    steps = {name: f"{settings['max_steps']:,}" for name, settings in find_suite("quick-v1").tasks.items()}
+    assert tasks.columns["steps"] == [steps[row.task] for row in rows]
     assert tasks.links["runs"] == [f"run?model=gru&task={row.task}" for row in rows]
 
 

@@ -1,13 +1,16 @@
 """What the pages share: numbers, links, docstrings, curves' axes."""
 
 import inspect
+import xml.etree.ElementTree as ET
 
 import pytest
+import streamlit
 
 from bench.registry import find_model, model_names
 from bench.text import metric_text
-from leaderboard_app import docstrings, figures
+from leaderboard_app import docstrings, figures, grid
 from leaderboard_app.architecture import gradient_flow
+from leaderboard_app.grid import Column, Line, Link, Score
 from leaderboard_app.tables import code, outside_link
 from tests.pages import HOSTILE, probes
 
@@ -32,6 +35,16 @@ def test_metrics() -> None:
     assert metric_text("mse", None) == "–"
     assert figures.counted(1, "run") == "1 run"
     assert figures.counted(2_000, "run") == "2,000 runs"
+
+
+def test_a_cell_that_may_be_cut_can_be_seen_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(streamlit, "html", sent.append)
+    columns = [Column(name, heads_row=name == "a") for name in "abcd"]
+    for text in ("short", 'x="1" ' * 20):
+        grid.show(columns, [Line([Link("a", "./"), text, Link(text, "./"), Score(1, 0, 2)])], caption="")
+    titles = [[cell.get("title") for cell in ET.fromstring(f"<div>{html}</div>").iter("td")] for html in sent]
+    assert titles == [[None] * 3, [text, text, None]]
 
 
 @pytest.mark.parametrize(

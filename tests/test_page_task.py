@@ -13,6 +13,7 @@ from db.store import Store
 from leaderboard_app.task import lengths, results
 from leaderboard_app.task.labels import labels
 from leaderboard_app.task.results import Anchors
+from leaderboard_app.task.training import trained
 from tests.pages import HOSTILE, assert_escaped, facts, hostile, one_run, open_page, run, said
 from tests.synthetic import fill, synthetic_runs
 
@@ -58,6 +59,22 @@ def test_labels_say_what_differs_and_no_two_are_alike() -> None:
     ]  # fmt: skip
     assert labels(leaderboard(runs[:1])) == ["fru"]
     assert labels([]) == []
+
+
+def test_rows_say_how_long_they_were_trained_and_what_differs_comes_first() -> None:
+    """Also where a run ended early, and whatever the length of the settings that all rows share."""
+    shared: dict[str, Any] = {"lr": 0.019076433038108097, "lr_schedule": "constant", "batch_size": 64}
+    longer = [one_run(f"{steps:016d}", steps=5, config={"model": {}, "wrapper": {}, "training": given | {"epochs": 60}},
+                      config_source=dict.fromkeys(given, "preset"))
+              for steps in (3_000, 24_000) for given in [shared | {"max_steps": steps}]]  # fmt: skip
+    epochs = one_run("e" * 16, model="gru", config={"model": {}, "wrapper": {}, "training": {"epochs": 60}})
+    runs = [*longer, epochs]
+    cells = {(row.model, steps): settings for row, steps, settings in trained(leaderboard(runs), runs)}
+    rest = "lr=0.019076433038108097 lr_schedule=constant batch_size=64"
+    assert cells == {
+        ("fru", "3,000"): f"max_steps=3000 {rest}", ("fru", "24,000"): f"max_steps=24000 {rest}",
+        ("gru", "60 epochs"): "defaults",
+    }  # fmt: skip
 
 
 def test_better_is_to_the_right_for_errors_too() -> None:

@@ -12,10 +12,11 @@ from db.schema import Run
 from db.store import Store
 from leaderboard_app import grid
 from leaderboard_app.data import load_board
-from leaderboard_app.figures import bytes_text, count_text, interval_text, score_text, settings_text, statuses_text
+from leaderboard_app.figures import bytes_text, count_text, interval_text, score_text, statuses_text
 from leaderboard_app.grid import Column, Line, Link, Score, number
 from leaderboard_app.links import page_url
 from leaderboard_app.tables import link, table
+from leaderboard_app.task.training import SETTINGS, STEPS, trained
 from leaderboard_app.text import plain
 
 COLUMNS = [
@@ -26,9 +27,10 @@ COLUMNS = [
     Column("metric", "On the test split, mean over seeds that finished."),
     Column("parameters", numeric=True),
     Column("seeds", numeric=True),
+    STEPS,
     Column("runs", "Opens the list of them."),
     Column("wrapper"),
-    Column("settings", "Those given by hand."),
+    SETTINGS,
 ]
 
 
@@ -69,12 +71,13 @@ def _suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
 def show_tasks(runs: Sequence[Run]) -> None:
     rows = leaderboard(runs)
     if rows:
-        grid.show(COLUMNS, [_task_line(row) for row in rows], caption="Results task by task", short=True)
+        lines = [_task_line(*each) for each in trained(rows, runs)]
+        grid.show(COLUMNS, lines, caption="Results task by task", short=True)
     else:
         st.info("Every run of it is still open: it was interrupted, and waits to be resumed.")
 
 
-def _task_line(row: Row) -> Line:
+def _task_line(row: Row, steps: str, settings: str) -> Line:
     return Line([
         Link(row.task, page_url("task", name=row.task)),
         row.budget or "none",
@@ -83,7 +86,8 @@ def _task_line(row: Row) -> Line:
         f"{row.metric_name} {metric_text(row.metric_name, row.metric_value)}",
         count_text(row.params),
         str(len(row.seeds)),
+        steps,
         Link(statuses_text(row.statuses), page_url("run", model=row.model, task=row.task)),
         row.wrapper,
-        settings_text(row.settings),
+        settings,
     ])  # fmt: skip

@@ -14,10 +14,11 @@ from leaderboard_app import grid
 from leaderboard_app.board import controls
 from leaderboard_app.board.by_task_chart import score_against_params
 from leaderboard_app.data import comparable
-from leaderboard_app.figures import settings_text, statuses_text
+from leaderboard_app.figures import statuses_text
 from leaderboard_app.grid import Column, Line, Link, Score, number
 from leaderboard_app.links import page_url
 from leaderboard_app.run import listing
+from leaderboard_app.task.training import SETTINGS, STEPS, trained
 
 NO_TIER = "no tier"
 EVERY = "all"
@@ -33,7 +34,7 @@ def show(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> None:
     chosen = _chosen(counted)
     rows = leaderboard(chosen)
     if rows:
-        _configurations(rows)
+        _configurations(rows, chosen)
         st.altair_chart(score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
     else:
         st.info("Every run of this task is still open: it was interrupted. `--resume` goes on with it.")
@@ -53,7 +54,7 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
     return [run for run in of_task if tier in (EVERY, run.budget or NO_TIER)]
 
 
-def _configurations(rows: Sequence[Row]) -> None:
+def _configurations(rows: Sequence[Row], runs: Sequence[Run]) -> None:
     columns = [
         Column("architecture", heads_row=True),
         Column("score", "Mean over seeds, failures as 0; the line is ± their standard deviation.", numeric=True),
@@ -61,14 +62,16 @@ def _configurations(rows: Sequence[Row]) -> None:
         Column(rows[0].metric_name, "On the test split, mean over seeds that finished.", numeric=True),
         Column("parameters", numeric=True),
         Column("seeds", numeric=True),
+        STEPS,
         Column("status"),
         Column("tier"),
-        Column("settings"),
+        SETTINGS,
     ]
-    grid.show(columns, [_configuration(row) for row in rows], caption="Configurations of this task", short=True)
+    lines = [_configuration(*each) for each in trained(rows, runs)]
+    grid.show(columns, lines, caption="Configurations of this task", short=True)
 
 
-def _configuration(row: Row) -> Line:
+def _configuration(row: Row, steps: str, settings: str) -> Line:
     return Line([
         Link(row.model, page_url("architecture", name=row.model)),
         Score.over_seeds(row.score, row.score_std),
@@ -76,7 +79,8 @@ def _configuration(row: Row) -> Line:
         metric_text(row.metric_name, row.metric_value),
         f"{row.params:,}",
         str(len(row.seeds)),
+        steps,
         statuses_text(row.statuses),
         row.budget or NO_TIER,
-        settings_text(row.settings),
+        settings,
     ])  # fmt: skip

@@ -12,15 +12,18 @@ def labels(rows: Sequence[Row]) -> list[str]:
     parts: list[Callable[[Row], str]] = [lambda row: row.budget or "no tier", lambda row: row.wrapper]
     told = [part for part in parts if _tells_apart(rows, part)]
     heads = [" · ".join([row.model, *(part(row) for part in told)]) for row in rows]
-    settings = [set(assignments(row.settings)) for row in rows]
-    shared: dict[str, set[str]] = {}
-    for head, own in zip(heads, settings, strict=True):
-        shared[head] = shared.get(head, own) & own
-    names = [
-        " · ".join(filter(None, [head, " ".join(sorted(own - shared[head]))]))
-        for head, own in zip(heads, settings, strict=True)
-    ]
+    names = [" · ".join(filter(None, [head, " ".join(own)])) for head, own in zip(heads, differing(rows), strict=True)]
     return _numbered(names)
+
+
+def differing(rows: Sequence[Row]) -> list[list[str]]:
+    """Of each row, the settings that not all rows of its architecture share: on its task, in its tier and wrapper."""
+    groups = [(row.task, row.model, row.budget, row.wrapper) for row in rows]
+    settings = [set(assignments(row.settings)) for row in rows]
+    shared: dict[tuple[str | None, ...], set[str]] = {}
+    for group, own in zip(groups, settings, strict=True):
+        shared[group] = shared.get(group, own) & own
+    return [sorted(own - shared[group]) for group, own in zip(groups, settings, strict=True)]
 
 
 def _tells_apart(rows: Sequence[Row], part: Callable[[Row], str]) -> bool:

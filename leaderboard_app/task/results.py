@@ -11,10 +11,11 @@ import streamlit as st
 from bench.ranking import Row, leaderboard
 from bench.text import metric_text
 from db.schema import Run
-from leaderboard_app.figures import counted, settings_text, statuses_text
+from leaderboard_app.figures import counted, statuses_text
 from leaderboard_app.links import page_url
 from leaderboard_app.marks import LABEL, colour_scale, shape_scale
-from leaderboard_app.task.labels import labels
+from leaderboard_app.task.labels import differing, labels
+from leaderboard_app.task.training import settings_text
 
 Chart = alt.LayerChart | alt.FacetChart
 ROW_HEIGHT, AXES = 26, 90  # pixels; the axis below and the words above are part of a chart's height
@@ -104,7 +105,7 @@ def _lines(anchors: Anchors, x: alt.X) -> tuple[alt.Chart, alt.Chart]:
 
 
 def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
-    frame = pd.DataFrame([_cells(row, label) for row, label in zip(rows, named, strict=True)])
+    frame = pd.DataFrame([_cells(*each) for each in zip(rows, named, differing(rows), strict=True)])
     columns = {
         "architecture": st.column_config.LinkColumn(display_text="#(.*)$", pinned=True),
         "score": st.column_config.NumberColumn(format="%.1f", help="Mean over seeds; a run that failed counts as 0."),
@@ -118,7 +119,7 @@ def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _cells(row: Row, label: str) -> dict[str, object]:
+def _cells(row: Row, label: str, differences: Sequence[str]) -> dict[str, object]:
     return {
         "architecture": f"{page_url('architecture', name=row.model)}#{quote(label)}",
         "score": row.score,
@@ -127,5 +128,5 @@ def _cells(row: Row, label: str) -> dict[str, object]:
         "parameters": row.params,
         "seeds": len(row.seeds),
         "status": statuses_text(row.statuses),
-        "settings": settings_text(row.settings),
+        "settings": settings_text(row, differences),
     }

@@ -1,0 +1,36 @@
+"""How the rows of a task were trained: for how long, and with which settings."""
+
+from collections.abc import Iterator, Sequence
+
+from bench.ranking import Row
+from bench.text import assignments
+from db.schema import Run
+from leaderboard_app.figures import count_text
+from leaderboard_app.grid import Column
+from leaderboard_app.task.labels import differing
+
+STEPS = Column("steps", "Of training, as many as its runs were given: failures and patience end some sooner.", True)
+SETTINGS = Column(
+    "settings",
+    "By hand, from a suite or found by tuning; not defaults, nor what fits a tier. "
+    "First those in which an architecture's rows differ.",
+)
+
+
+def trained(rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[tuple[Row, str, str]]:
+    """Each row with its cells of these two columns; its runs are alike in both."""
+    by_id = {run.run_id: run for run in runs}
+    for row, differences in zip(rows, differing(rows), strict=True):
+        yield row, steps_text(by_id[row.run_ids[0]]), settings_text(row, differences)
+
+
+def steps_text(run: Run) -> str:
+    """Steps, or epochs where training is counted in those."""
+    training = run.config["training"]
+    steps, epochs = training.get("max_steps"), training.get("epochs")
+    return count_text(steps) if steps or epochs is None else f"{epochs} epochs"
+
+
+def settings_text(row: Row, first: Sequence[str]) -> str:
+    """As they are given on the command line, some of them first."""
+    return " ".join([*first, *(each for each in assignments(row.settings) if each not in first)]) or "defaults"
