@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from datamodules._base import Samples, SequenceDataModule
+from datamodules._base import Samples, SequenceDataModule, samples_hash
 from datamodules._cache import check_split, damaged, prepared, read_split, write_split
-from datamodules._files import cache_folder
+from datamodules._files import DataError, cache_folder
 from datamodules._spec import TaskSpec
 
 CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
 TINY_COUNT = 64
+DRAWN, FEW = "drawn", 8  # the file with the hash of a few samples that the task's code drew when it made a split
 MAX_WORKERS = 8  # each holds a chunk in memory
 
 
@@ -62,10 +63,12 @@ class GeneratedTask(SequenceDataModule):
     def make(self, split: str) -> Samples:
         if self.is_tiny:
             return self.draw_split(split, TINY_COUNT, self.rng(f"tiny/{split}"))
-        write = partial(write_split, count=self.count(split), chunks=self._chunks(split))
-        held = read_split(prepared(self._folder(split), write))
+        folder = prepared(self._folder(split), partial(self._write, split))
+        held = read_split(folder)
         if len(held.x) != self.count(split):
-            raise damaged(self._folder(split), f"{len(held.x)} samples, not {self.count(split)}")
+            raise damaged(folder, f"{len(held.x)} samples, not {self.count(split)}")
+        if not self.parallel:
+            self._check_drawn(split)
         return held
 
     def example(self) -> Samples:
@@ -75,7 +78,28 @@ class GeneratedTask(SequenceDataModule):
         here = [folder for folder in map(self._folder, self.split_names) if folder.is_dir()]
         for folder in here:
             check_split(folder)
+            self._check_drawn(folder.name)
         return bool(here)
+
+    def _write(self, split: str, folder: Path) -> None:
+        write_split(folder, self.count(split), self._chunks(split))
+        (folder / DRAWN).write_text(self._drawn(split))
+
+    def _drawn(self, split: str) -> str:
+        return samples_hash(self.draw_split(split, FEW, self.rng(f"{split}/{DRAWN}")))
+
+    def _check_drawn(self, split: str) -> None:
+        """Whether the code still draws what is kept.
+
+        Raises:
+            DataError: it was changed since.
+        """
+        kept = self._folder(split) / DRAWN
+        if kept.exists() and kept.read_text() != self._drawn(split):
+            raise DataError(
+                f"{self.variant} draws other data now than what is kept in {kept.parent}. Raise `version` in its file; "
+                f"of a draft, remove {kept.parent.parent}."
+            )
 
     def _folder(self, split: str) -> Path:
         return cache_folder() / "generated" / self.variant / f"v{self.version}" / split

@@ -91,8 +91,8 @@ def test_what_was_read_is_not_read_again(bench: Bench, monkeypatch: pytest.Monke
     fill(store, models=["gru"], seeds=1)
     later = snapshot(store)
     assert asked == [0, first[-1].id]
-    assert [run.model for run in later.runs] == ["fru"] * 4 + ["gru"] * 4
-    assert later.runs[:4] == before.runs
+    assert sorted(run.model for run in later.runs) == ["fru"] * 4 + ["gru"] * 4
+    assert [run for run in later.runs if run.model == "fru"] == before.runs
 
 
 def test_a_database_in_the_place_of_another(bench: Bench, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_names_are_shown_as_they_are(bench: Bench, monkeypatch: pytest.MonkeyPat
     assert name in table(app).columns["architecture"]
     assert "<img" not in text.replace("\\<", "")
     assert "[x](" not in text
-    assert any("belongs to no suite and tier" in caption.value for caption in app.caption)
+    assert any("so that no board ranks it" in caption.value for caption in app.caption)
 
 
 def test_a_large_database(large: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def test_a_point_has_the_seeds_of_one_training() -> None:
     ]
     found = lengths.points(runs, {"parity-40": 40})
     assert [(point.wrapper, point.training, point.value, point.seeds) for point in found] == [
-        ("plain", "24,000 steps", 1.0, 1), ("plain", "3,000 steps", 0.5, 1), ("residual", "3,000 steps", 0.6, 1),
+        ("plain", "24000 steps", 1.0, 1), ("plain", "3000 steps", 0.5, 1), ("residual", "3000 steps", 0.6, 1),
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import torch
 from datamodules._base import Samples
 from datamodules._cache import check_split, prepared, read_split, write_split
 from datamodules._files import DataError, cache_folder
+from datamodules._generated import FEW
 from datamodules.copy import Copy
 
 COUNT = 10
@@ -70,6 +71,32 @@ def test_a_split_that_was_drawn_with_another_count_is_refused(monkeypatch: pytes
         Copy("copy-100").split("test")
 
 
+def test_a_task_that_draws_otherwise_than_its_kept_data_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file was edited, and `version` was not raised."""
+    monkeypatch.setitem(Copy.counts, "test", 20)
+    Copy("copy-100").split("test")
+    draw = Copy.draw
+
+    def edited(self: Copy, count: int, rng: np.random.Generator) -> Samples:
+        drawn = draw(self, count, rng)
+        return drawn._replace(y=drawn.y + 1)
+
+    monkeypatch.setattr(Copy, "draw", edited)
+    with pytest.raises(DataError, match=r"copy-100 draws other data now .* Raise `version`"):
+        Copy("copy-100").split("test")
+    with pytest.raises(DataError, match="draws other data now"):
+        Copy("copy-100").check()
+    monkeypatch.setattr(Copy, "version", 2)
+    Copy("copy-100").split("test")
+
+
+def test_data_from_before_the_check_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Copy.counts, "test", 20)
+    Copy("copy-100").split("test")
+    (cache_folder() / "generated" / "copy-100" / "v1" / "test" / "drawn").unlink()
+    Copy("copy-100").split("test")
+
+
 @pytest.mark.parametrize("name", ["x.npy", "y.npy", "lengths.npy"])
 def test_damaged_data_is_named(name: str, tmp_path: Path) -> None:
     path = prepared(tmp_path / "split", write) / name
@@ -108,7 +135,7 @@ def ask(start: "multiprocessing.synchronize.Event", answers: "multiprocessing.Qu
             made.append(count)
             return super().draw(count, rng)
 
-    answers.put((Watched().split_hash("validation"), bool(made)))
+    answers.put((Watched().split_hash("validation"), max(made) > FEW))
 
 
 def test_processes_that_ask_at_once_share_one_preparation() -> None:
