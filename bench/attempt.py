@@ -140,7 +140,8 @@ class Attempt:
         try:
             self._fit(trainer, module, data)
         finally:
-            self.epochs, self.steps = trainer.current_epoch, trainer.global_step
+            # Where there was nothing left to train, Lightning's `current_epoch` stays one behind.
+            self.epochs, self.steps = trainer.fit_loop.epoch_progress.current.processed, trainer.global_step
             self._measure(trainer, joules)
         return trainer, module, data
 

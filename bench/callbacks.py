@@ -17,6 +17,7 @@ CHECK_EVERY = 50  # steps between looks at the training loss: a look makes the d
 REFRESHES_PER_SECOND = 4
 SECONDS_BETWEEN_CHECKPOINTS = 5  # a checkpoint costs some 30 ms, as much as a small model's whole epoch may
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal to redraw on
+IS_OVER = "training_is_over"  # in a checkpoint
 
 
 class DivergedError(Exception):
@@ -104,7 +105,10 @@ class StopAtStep(Callback):
 
 
 class KeepLast(Callback):
-    """Saves a checkpoint to resume from at the end of an epoch, where the last one is old enough to be worth it."""
+    """Saves a checkpoint to resume from at the end of an epoch, where the last one is old enough to be worth it.
+
+    It says whether training was over there, which Lightning forgets: nothing is trained from such a one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -115,6 +119,12 @@ class KeepLast(Callback):
         if trainer.strategy.broadcast(due):  # saving is a joint act: processes must not decide it by their own clocks
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[IS_OVER] = trainer.should_stop
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        trainer.should_stop = checkpoint.get(IS_OVER, False)  # earlier versions did not say it
 
 
 class SeedEachEpoch(Callback):

@@ -1,6 +1,8 @@
 """Runs: what makes one, what ends one, what is recorded, and that the test split is read once."""
 
+import errno
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -317,6 +319,37 @@ def test_an_interrupted_run_resumes_as_if_it_had_not_been(
     assert "It can only be resumed" in stopped.refused(*words)
     done = stopped.json(*words, "--resume")
     assert (done["status"], done["run_id"], done["attempt"]) == ("finished", run["run_id"], 2)
+    whole(*words)
+    assert results(stopped) == results(whole)
+
+
+ENDS = {
+    "patience": ("lr=0.1", "patience=2"),
+    "max_steps": ("max_steps=25",),
+    "epochs": ("epochs=3",),
+}
+
+
+@pytest.mark.parametrize("by", ["evaluate", "save_model"])
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_that_stops_after_training_is_not_trained_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, by: str
+) -> None:
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    words = ["run", "--model", "gru", *(word for each in ("hidden_size=8", *ENDS[end]) for word in ("--set", each))]
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "whole").mkdir()
+    stopped, whole = Bench(tmp_path / "stopped"), Bench(tmp_path / "whole")
+
+    def stop(*_: object) -> None:
+        if by == "save_model":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"bench.attempt.{by}", stop)
+        assert stopped.json(*words, code=130)["status"] == "interrupted"
+    assert stopped.json(*words, "--resume")["status"] == "finished"
     whole(*words)
     assert results(stopped) == results(whole)
 
