@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -104,10 +105,11 @@ class StopAtStep(Callback):
             trainer.should_stop = True
 
 
-class KeepLast(Callback):
+class KeepLast(Checkpoint):
     """Saves a checkpoint to resume from at the end of an epoch, where the last one is old enough to be worth it.
 
-    It says whether training was over there, which Lightning forgets: nothing is trained from such a one.
+    It says whether training was over there, which Lightning forgets: nothing is trained from such a one. Lightning
+    calls checkpoints last and in the order given, so that the best one, given before, is never behind.
     """
 
     def __init__(self, path: Path) -> None:

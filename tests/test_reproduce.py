@@ -270,6 +270,27 @@ def interrupt_in_the_second_epoch(stop: Any, trainer: Any, *_: Any) -> None:
         raise KeyboardInterrupt
 
 
+def test_the_last_epochs_network_is_kept_before_the_checkpoint_that_says_so(
+    reproduced: tuple[Bench, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.env = reproduced[0].env | bench.env
+    words = ("reproduce", "fru-paper", *SHORT, "--protocol", "authors")
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    save = callbacks.KeepLast.on_train_epoch_end
+
+    def stop_after_the_last(keep: Any, trainer: Any, *rest: Any) -> None:
+        save(keep, trainer, *rest)
+        if trainer.should_stop:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as stop:
+        stop.setattr(callbacks.KeepLast, "on_train_epoch_end", stop_after_the_last)
+        bench(*words, code=130)
+    (run_id,) = bench.json(*words)["cells"][0]["authors_protocol"]["run_ids"]
+    assert bench.json("show", run_id)["best_epoch"] == 2
+
+
 def test_our_run_is_repeated_by_its_command(reproduced: tuple[Bench, dict[str, Any]]) -> None:
     bench, document = reproduced
     (run_id,) = document["cells"][0]["our_protocol"]["run_ids"]
