@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from safetensors.torch import save_model
 
 from bench.bundle.predictions import Array, fingerprint, write_predictions
 from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
-from bench.checkpoint import WholeCheckpoints
+from bench.checkpoint import KeepBest, WholeCheckpoints
 from bench.ending import Ending, ending_of
 from bench.errors import RequestError
 from bench.evaluation import evaluate, named
@@ -247,7 +247,7 @@ class Attempt:
             callbacks.append(
                 EarlyStopping(self.monitor, mode=mode, patience=self.training.patience, check_on_train_epoch_end=False)
             )
-        best = ModelCheckpoint(
+        best = KeepBest(
             self.folder, "best", monitor=self.monitor if self.chooses else None, mode=mode, save_weights_only=True,
             save_on_train_epoch_end=not self.chooses, enable_version_counter=False,
         )  # fmt: skip

@@ -354,6 +354,23 @@ def test_a_run_that_stops_after_training_is_not_trained_further(
     assert results(stopped) == results(whole)
 
 
+def test_a_run_is_resumed_where_its_database_was_moved_to(
+    tmp_path: Path, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    body = INTERRUPT.format(marker=tmp_path / "marker", name="SIGINT")
+    words = ("run", "--model", str(write_model("mine", body)), "--epochs", "4", "--set", "lr=10")
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "whole").mkdir()
+    Bench(tmp_path / "stopped")(*words, code=130)
+    (tmp_path / "stopped").rename(tmp_path / "moved")
+    moved, whole = Bench(tmp_path / "moved"), Bench(tmp_path / "whole")
+    moved(*words, "--resume")
+    whole(*words)
+    assert results(whole)["best_epoch"] <= 2, "it was found before the stop, in the third epoch"
+    assert results(moved) == results(whole)
+
+
 def test_a_library_that_answers_sigterm_with_an_exit_is_not_taken_for_ctrl_c(
     bench: Bench, write_model: Writer, tmp_path: Path
 ) -> None:
