@@ -24,7 +24,16 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from safetensors.torch import save_model
 
 from bench.bundle.predictions import Array, fingerprint, write_predictions
-from bench.callbacks import Curves, DivergedError, KeepLast, ProgressBar, SeedEachEpoch, StopAtStep, StopWhenDiverged
+from bench.callbacks import (
+    SOURCE_HASH,
+    Curves,
+    DivergedError,
+    KeepLast,
+    ProgressBar,
+    SeedEachEpoch,
+    StopAtStep,
+    StopWhenDiverged,
+)
 from bench.checkpoint import KeepBest, WholeCheckpoints
 from bench.ending import Ending, ending_of
 from bench.errors import RequestError
@@ -33,6 +42,7 @@ from bench.latency import step_seconds
 from bench.memory import peak_device, release, reset_peaks
 from bench.network import build
 from bench.provenance import gpu_joules
+from bench.registry import FoundModel
 from bench.request import Execution, RunRequest
 from datamodules._base import SequenceDataModule
 from models._module import SequenceModule
@@ -149,7 +159,7 @@ class Attempt:
         last = self.folder / LAST
         checkpoint = str(last) if self.execution.resume and last.exists() else None
         if checkpoint:
-            _check_readable(last)
+            _check_usable(last, self.request.model)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
@@ -251,7 +261,7 @@ class Attempt:
             self.folder, "best", monitor=self.monitor if self.chooses else None, mode=mode, save_weights_only=True,
             save_on_train_epoch_end=not self.chooses, enable_version_counter=False,
         )  # fmt: skip
-        return [*callbacks, best, KeepLast(self.folder / LAST)]
+        return [*callbacks, best, KeepLast(self.folder / LAST, self.request.model.source_hash)]
 
     def _logger(self) -> Logger | bool:
         name, folder = self.execution.logger, self.folder
@@ -292,10 +302,15 @@ def evaluation_interval(steps_per_epoch: int) -> int:
     return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 
 
-def _check_readable(checkpoint: Path) -> None:
+def _check_usable(checkpoint: Path, model: FoundModel) -> None:
     try:
-        torch.load(checkpoint, weights_only=False, map_location="meta")
+        content = torch.load(checkpoint, weights_only=False, map_location="meta")
     except Exception as error:
         raise RequestError(
             f"{checkpoint} is damaged ({error}). Remove it to begin the run again: it gives what it would have given."
         ) from error
+    if content.get(SOURCE_HASH, model.source_hash) != model.source_hash:  # earlier versions did not keep it
+        raise RequestError(
+            f"{model.path} has changed since {checkpoint} was saved, and a result is of one code. Put the file back as "
+            "it was to go on, or remove the checkpoint to begin the run again with the file as it is."
+        )

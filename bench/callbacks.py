@@ -18,7 +18,7 @@ CHECK_EVERY = 50  # steps between looks at the training loss: a look makes the d
 REFRESHES_PER_SECOND = 4
 SECONDS_BETWEEN_CHECKPOINTS = 5  # a checkpoint costs some 30 ms, as much as a small model's whole epoch may
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal to redraw on
-IS_OVER = "training_is_over"  # in a checkpoint
+IS_OVER, SOURCE_HASH = "training_is_over", "source_hash"  # in a checkpoint, beside what Lightning puts there
 
 
 class DivergedError(Exception):
@@ -110,10 +110,13 @@ class KeepLast(Checkpoint):
 
     It says whether training was over there, which Lightning forgets: nothing is trained from such a one. Lightning
     calls checkpoints last and in the order given, so that the best one, given before, is never behind.
+
+    Args:
+        source_hash: of the model's file, which a checkpoint carries.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, source_hash: str) -> None:
+        self.path, self.source_hash = path, source_hash
         self.saved_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -123,7 +126,7 @@ class KeepLast(Checkpoint):
             self.saved_at = time.monotonic()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[IS_OVER] = trainer.should_stop
+        checkpoint |= {IS_OVER: trainer.should_stop, SOURCE_HASH: self.source_hash}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         trainer.should_stop = checkpoint.get(IS_OVER, False)  # earlier versions did not say it

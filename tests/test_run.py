@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_model
 
+import models
 from bench import callbacks
 from bench.network import build
 from bench.registry import FoundTask, find_model, find_model_or_file, find_task
@@ -369,6 +370,37 @@ def test_a_run_is_resumed_where_its_database_was_moved_to(
     whole(*words)
     assert results(whole)["best_epoch"] <= 2, "it was found before the stop, in the third epoch"
     assert results(moved) == results(whole)
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in the place of the project's models; `mine` in it is found by that name."""
+    folder = tmp_path / "project" / "models"
+    folder.mkdir(parents=True)
+    (tmp_path / "project" / "datamodules").symlink_to(ROOT / "datamodules")
+    monkeypatch.setattr("bench.names.ROOT", tmp_path / "project")
+    monkeypatch.setattr("models.__path__", [*models.__path__, str(folder)])
+    yield folder
+    del sys.modules["models.mine"]
+
+
+def test_a_run_is_of_one_version_of_its_models_file(
+    bench: Bench, own_models: Path, write_model: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    source = write_model("mine", INTERRUPT.format(marker=tmp_path / "marker", name="SIGINT")).read_text()
+    path, words = own_models / "mine.py", ("run", "--model", "mine", "--epochs", "4")
+    path.write_text(source)
+    bench(*words, code=130)
+    path.write_text(source + "# edited\n")
+    refusal = bench.refused(*words, "--resume")
+    assert f"{path} has changed since" in refusal
+    assert "Put the file back as it was" in refusal
+    path.write_text(source)
+    assert "has changed" not in bench(*words, "--resume").stderr
+    assert "has changed" not in bench(*words).stderr
+    path.write_text(source + "# edited\n")
+    assert f"{path} has changed since: the result is of the file as it was." in bench(*words).stderr
 
 
 def test_a_library_that_answers_sigterm_with_an_exit_is_not_taken_for_ctrl_c(

@@ -11,6 +11,7 @@ from bench.exits import EXIT_INTERRUPTED
 from bench.text import metric_text
 
 if TYPE_CHECKING:
+    from bench.registry import FoundModel
     from db.schema import Run
     from db.store import Store
 
@@ -72,18 +73,24 @@ def run(
     before = store.result(request.run_id)
     recorded = carry_out(request, store, execution)
     if not is_helper_process():
-        _show(recorded, store, as_json=as_json, repeated=before is not None)
+        if before and not as_json:
+            _say_repeated(recorded, request.model)
+        _show(recorded, store, as_json=as_json)
     return EXIT_CODES.get(recorded.status, 1)
 
 
-def _show(run: "Run", store: "Store", *, as_json: bool, repeated: bool) -> None:
+def _say_repeated(run: "Run", model: "FoundModel") -> None:
+    stderr.print(f"This run was recorded on {run.finished_at:%Y-%m-%d %H:%M} UTC; it is shown, not repeated.")
+    if run.source_hash != model.source_hash:
+        stderr.print(f"{model.path} has changed since: the result is of the file as it was.", markup=False)
+
+
+def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
     from bench.report import summary
 
     if as_json:
         print_json(summary(run))
         return
-    if repeated:
-        stderr.print(f"This run was recorded on {run.finished_at:%Y-%m-%d %H:%M} UTC; it is shown, not repeated.")
     if run.status != "finished":
         stderr.print(f"[bold red]{run.status}[/]: {run.reason}")
         if run.status == "failed":
