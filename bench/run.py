@@ -22,6 +22,7 @@ from bench.memory import peak_host
 from bench.network import build, count, state_bytes
 from bench.provenance import environment, gpu_bytes_of_others
 from bench.request import Execution, RunRequest
+from bench.resumption import resume_command
 from bench.unrecorded import record, record_kept
 from db.record import Record
 from db.schema import CurvePoint, Run
@@ -48,8 +49,8 @@ def run(
         record_kept(store, folder)
         if recorded := note_asked(request, store):
             return recorded
+        _check_resumption(request, store, execution)
         attempts = store.attempts(request.run_id)
-        _check_resumption(request, folder, attempts, resume=execution.resume)
         started_at, started = datetime.now(UTC), time.perf_counter()
         on_begin()
         attempt = Attempt(request, execution, folder, watchers)
@@ -94,17 +95,22 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         raise BusyError(f"{what} is being carried out by another process; wait for it to end.") from error
 
 
-def _check_resumption(request: RunRequest, folder: Path, attempts: int, *, resume: bool) -> None:
+def _check_resumption(request: RunRequest, store: Store, execution: Execution) -> None:
     if is_helper_process():
         return
-    stopped = attempts > 0 or (folder / LAST).exists()
-    if stopped and not resume:
+    stopped = was_stopped(request, store)
+    if stopped and not execution.resume:
         raise RequestError(
-            f"an earlier attempt at this run ({request.run_id}) was stopped. "
-            f"It can only be resumed, so that no result is the best of several tries:\n  {request.command} --resume"
+            f"an earlier attempt at this run ({request.run_id}) was stopped. It can only be resumed, so that no result "
+            f"is the best of several tries:\n  {resume_command(request.command, store, asdict(execution))}"
         )
     if not stopped:
-        forget(folder)
+        forget(store.artifacts / request.run_id)
+
+
+def was_stopped(request: RunRequest, store: Store) -> bool:
+    """Whether a run without a result has an attempt to go on from: recorded as interrupted, or killed."""
+    return store.attempts(request.run_id) > 0 or (store.artifacts / request.run_id / LAST).exists()
 
 
 def is_helper_process() -> bool:

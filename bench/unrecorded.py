@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.files import write_whole
 from bench.published import read_file
+from bench.resumption import resume_command
 from db.errors import StoreError
 from db.record import Record, to_text
 from db.schema import OPEN, Run
@@ -57,7 +58,8 @@ def _keep(result: Record, place: Path) -> Path | None:
 def _advice(result: Record, kept: Path | None, store: Store) -> str:
     run = result.run
     if run.status == OPEN:
-        return f"The run had stopped before ({run.reason}). Go on with:\n  {run.command} --resume"
+        command = resume_command(run.command, store, run.environment["execution"])
+        return f"The run had stopped before ({run.reason}). Go on with:\n  {command}"
     if kept is None:
         return f"Nor is there room for a file. Save this and give it to `bench db import` later:\n{to_text([result])}"
     command = ["python", "-m", "bench", "db", "import", str(kept), "--db", str(store)]

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +26,8 @@ from bench.registry import FoundTask, find_model, find_model_or_file, find_task
 from bench.request import RunRequest, SettingFlags, build_request
 from datamodules._base import Samples
 from datamodules.digits import Digits
+from db.errors import StoreError
+from db.store import Store
 from models._module import SequenceModule
 from models._training import Training, build_optimizer, lr_factor
 from tests.conftest import QUICK, ROOT, Bench
@@ -401,6 +404,47 @@ def test_a_run_is_of_one_version_of_its_models_file(
     assert "has changed" not in bench(*words).stderr
     path.write_text(source + "# edited\n")
     assert f"{path} has changed since: the result is of the file as it was." in bench(*words).stderr
+
+
+def unable(store: Store, *_: object) -> None:
+    raise StoreError(f"{store} can't take it.")
+
+
+@pytest.mark.parametrize("told_by", ["the attempt", "a database that can't take it", "run", "bundle"])
+def test_the_command_that_goes_on_does_so_in_the_same_database_and_way(
+    bench: Bench, write_model: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told_by: str
+) -> None:
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    path = write_model("mine", INTERRUPT.format(marker=tmp_path / "marker", name="SIGINT"))
+    other = ("--db", str(tmp_path / "other one.sqlite"))
+    words = ("run", "--model", str(path), "--epochs", "4", *other, "--accelerator", "cpu", "--logger", "csv")
+    with monkeypatch.context() as patch:
+        if "can't" in told_by:
+            patch.setattr(Store, "record", unable)
+        said = bench(*words, code=None).stderr
+    if told_by == "run":
+        said = bench.refused(*words)
+    if told_by == "bundle":
+        said = bench.refused("bundle", "", "-o", "x.zip", *other)
+    command = shlex.split(said.split(":\n  python -m bench ")[1])
+    assert command[-7:] == ["--resume", "--accelerator", "cpu", "--logger", "csv", *other]
+    assert "nothing to resume" not in bench(*command).stderr
+    assert not bench.db.exists()
+    (run,) = bench.json("runs", *other)
+    record = bench.json("show", run["run_id"], *other)
+    assert (record["status"], record["environment"]["execution"]["logger"]) == ("finished", "csv")
+    assert record["command"].endswith("--seed 0 --set epochs=4")
+
+
+def test_the_command_that_goes_on_names_no_database_that_it_has_anyway(bench: Bench, write_model: Writer) -> None:
+    path = write_model("mine", INTERRUPT.format(marker=bench.folder / "marker", name="SIGINT"))
+    assert bench("run", "--model", str(path), "--epochs", "4", code=130).stderr.endswith("--set epochs=4 --resume\n")
+
+
+def test_where_there_is_nothing_to_resume_a_run_begins_and_says_so(bench: Bench) -> None:
+    words = ("run", "--model", "gru", *QUICK, "--resume")
+    assert f"There is nothing to resume: {bench.db} has no stopped attempt at this run" in bench(*words).stderr
+    assert "nothing to resume" not in bench(*words).stderr
 
 
 def test_a_library_that_answers_sigterm_with_an_exit_is_not_taken_for_ctrl_c(

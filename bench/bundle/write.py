@@ -40,7 +40,7 @@ def write_bundle(runs: Sequence[Run], store: Store) -> bytes:
 
 def _members(run: Run, store: Store) -> dict[str, bytes]:
     if run.status == OPEN:
-        raise RequestError(f"run {run.run_id} was interrupted. Go on with it first:\n  {run.command} --resume")
+        raise RequestError(f"run {run.run_id} was interrupted. Go on with it first:\n  {_go_on(run, store)}")
     if "@" in run.model:
         raise RequestError(
             f"run {run.run_id} is of the file {run.model}, which no host has: contribute the architecture first "
@@ -57,6 +57,12 @@ def _members(run: Run, store: Store) -> dict[str, bytes]:
         "curves.csv": write_curves(map(_point, store.curves(run))),
         **(_files(run, store.artifacts / run.run_id) if run.status == "finished" else {}),
     }
+
+
+def _go_on(run: Run, store: Store) -> str:
+    from bench.resumption import resume_command  # needs torch, which bundles can do without
+
+    return resume_command(run.command, store, run.environment.get("execution", {}))
 
 
 def _point(point: CurvePoint) -> Point:

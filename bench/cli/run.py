@@ -1,5 +1,6 @@
 """`bench run`."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,6 +13,7 @@ from bench.text import metric_text
 
 if TYPE_CHECKING:
     from bench.registry import FoundModel
+    from bench.request import Execution, RunRequest
     from db.schema import Run
     from db.store import Store
 
@@ -71,12 +73,22 @@ def run(
         accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume
     )
     before = store.result(request.run_id)
-    recorded = carry_out(request, store, execution)
+    recorded = carry_out(request, store, execution, on_begin=partial(_say_if_new, request, store, execution))
     if not is_helper_process():
         if before and not as_json:
             _say_repeated(recorded, request.model)
         _show(recorded, store, as_json=as_json)
     return EXIT_CODES.get(recorded.status, 1)
+
+
+def _say_if_new(request: "RunRequest", store: "Store", execution: "Execution") -> None:
+    from bench.run import is_helper_process, was_stopped
+
+    if execution.resume and not is_helper_process() and not was_stopped(request, store):
+        stderr.print(
+            f"There is nothing to resume: {store} has no stopped attempt at this run ({request.run_id}). It begins.",
+            markup=False,
+        )
 
 
 def _say_repeated(run: "Run", model: "FoundModel") -> None:
@@ -87,6 +99,7 @@ def _say_repeated(run: "Run", model: "FoundModel") -> None:
 
 def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
     from bench.report import summary
+    from bench.resumption import resume_command
 
     if as_json:
         print_json(summary(run))
@@ -96,7 +109,8 @@ def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
         if run.status == "failed":
             stderr.print(f"Traceback: {store.artifacts / run.run_id / 'error.txt'}")
         if run.status == "interrupted":
-            stderr.print(f"Go on with:\n  {run.command} --resume")
+            command = resume_command(run.command, store, run.environment["execution"])
+            stderr.print(f"Go on with:\n  {command}", markup=False)
     else:
         _show_result(run, store)
 
