@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,10 +27,14 @@ CONTEXT_BYTES = 2**30
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
 
 
+@cache
+def commit() -> dict[str, Any]:
+    """Of the code that this process runs, as it is when this is first called: later commits are not what it loaded."""
+    return {"git_commit": _git("rev-parse", "HEAD"), "git_dirty": _git_dirty()}
+
+
 def environment() -> dict[str, Any]:
     return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": _git_dirty(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "platform": platform.platform(),

@@ -20,7 +20,7 @@ from bench.entries import note_asked
 from bench.errors import BusyError, RequestError
 from bench.memory import peak_host
 from bench.network import build, count, state_bytes
-from bench.provenance import environment, gpu_bytes_of_others
+from bench.provenance import commit, environment, gpu_bytes_of_others
 from bench.request import Execution, RunRequest
 from bench.resumption import resume_command
 from bench.unrecorded import record, record_kept
@@ -51,11 +51,12 @@ def run(
             return recorded
         _check_resumption(request, store, execution)
         attempts = store.attempts(request.run_id)
-        started_at, started = datetime.now(UTC), time.perf_counter()
+        code, started_at, started = commit(), datetime.now(UTC), time.perf_counter()
         on_begin()
         attempt = Attempt(request, execution, folder, watchers)
         ending = _own_fault(attempt.carry_out())
-        row = _row(attempt, ending, number=attempts + 1, started_at=started_at, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        row = _row(attempt, ending, number=attempts + 1, code=code, started_at=started_at, seconds=seconds)
         if not attempt.is_main_process:
             return row
         recorded = record(store, Record(row, _points(attempt)), folder)
@@ -118,7 +119,9 @@ def is_helper_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _row(attempt: Attempt, ending: Ending, *, number: int, started_at: datetime, seconds: float) -> Run:
+def _row(
+    attempt: Attempt, ending: Ending, *, number: int, code: dict[str, Any], started_at: datetime, seconds: float
+) -> Run:
     request, spec = attempt.request, attempt.request.spec
     finished = ending.status == "finished"
     return Run(
@@ -150,7 +153,7 @@ def _row(attempt: Attempt, ending: Ending, *, number: int, started_at: datetime,
         peak_memory_host=peak_host(),
         peak_memory_device=attempt.peak_memory_device,
         facts=attempt.facts,
-        environment=environment() | {"execution": asdict(attempt.execution)},
+        environment=code | environment() | {"execution": asdict(attempt.execution)},
         source_hash=request.model.source_hash,
         command=request.command,
         started_at=started_at,

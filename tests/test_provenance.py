@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
-from bench.provenance import environment, gpu_bytes_of_others, gpu_joules
+from bench.provenance import commit, environment, gpu_bytes_of_others, gpu_joules
 from tests.conftest import ROOT, Bench
 
 Writer = Callable[[str, str], Path]
@@ -28,10 +28,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def program(folder: Path, name: str, body: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
 def nvidia_smi(folder: Path, body: str) -> None:
-    program = folder / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{body}\n")
-    program.chmod(0o755)
+    program(folder, "nvidia-smi", body)
 
 
 def test_which_of_torchs_kernels_ran() -> None:
@@ -62,6 +65,29 @@ def test_no_gpu() -> None:
         pytest.skip("there is one")
     assert environment()["gpu"] is None
     assert gpu_joules(torch.device("cpu")) is None
+
+
+@pytest.fixture
+def forget_commit() -> Iterator[None]:
+    """The commit of this process is asked for anew, before and after."""
+    commit.cache_clear()
+    yield
+    commit.cache_clear()
+
+
+@pytest.mark.usefixtures("forget_commit")
+def test_a_commit_that_is_made_meanwhile_is_not_the_codes(
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = bench.folder / "head"
+    head.write_text("before")
+    program(bench.folder, "git", f'[ "$3" != rev-parse ] || cat {head}')
+    monkeypatch.setenv("PATH", f"{bench.folder}{os.pathsep}{os.environ['PATH']}")
+    path = write_model("mine", f"with open({str(head)!r}, 'w') as head: head.write('meanwhile')")
+    for seed in ("0", "1"):
+        run = bench.json("run", "--model", str(path), "--epochs", "1", "--seed", seed)
+        found = bench.json("show", run["run_id"])["environment"]
+        assert (found["git_commit"], found["git_dirty"]) == ("before", False)
 
 
 def test_memory_of_others(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
