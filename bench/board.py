@@ -24,9 +24,10 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
     Raises:
         RequestError: runs of one seed were tuned differently, so that none of them is the result.
     """
-    counted = [run for run in runs if run.run_id not in standing.withdrawn]
     try:
-        return rank(counted, list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing))
+        return rank(
+            standing.counted(runs), list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing)
+        )
     except ValueError as error:
         raise RequestError(f"{suite.name} can't be ranked: {error} Or retract those that no longer count.") from error
 
@@ -44,5 +45,4 @@ def suite_cells(counted: Iterable[Run], standing: Standing, suite: Suite) -> tup
 def task_rows(store: Store, task: str | None = None) -> list[Row]:
     """The rows of a task, or of all, each with how far it is verified."""
     standing = store.standing()
-    runs = [run for run in store.runs(task=task) if run.run_id not in standing.withdrawn]
-    return leaderboard(runs, standing.rungs)
+    return leaderboard(standing.counted(store.runs(task=task)), standing.rungs)

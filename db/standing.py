@@ -30,6 +30,10 @@ class Standing:
                 asked[event.run_id].append(event.data["config_source"])
         return cls(withdrawn, rungs, dict(asked))
 
+    def counted(self, runs: Iterable[Run]) -> list[Run]:
+        """Those that were not withdrawn."""
+        return [run for run in runs if run.run_id not in self.withdrawn]
+
     def sources(self, run: Run) -> list[dict[str, str]]:
         """Every answer to where a run's settings came from: tuning can choose what the defaults are."""
         return [run.config_source, *self.asked.get(run.run_id, ())]

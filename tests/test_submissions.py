@@ -213,6 +213,22 @@ def test_a_correction_is_a_row_in_the_place_of_another(quick_host: Bench, failur
     assert content(quick_host) == new
 
 
+def test_a_retracted_run_says_so_where_it_is_asked_for_and_stands_beside_no_other(bench: Bench) -> None:
+    words = ("run", "--model", "gru", *QUICK)
+    ids = [bench.json(*words, "--seed", seed)["run_id"] for seed in "012"]
+    assert "It leads the board" in bench(*words).stdout
+    bench("retract", ids[0], "--reason", "the labels were [shifted]")
+    done = bench(*words)
+    assert "retracted: the labels were [shifted]\n" in done.stderr
+    assert "It leads the board" not in done.stdout
+    assert [bench.json(*words, "--seed", seed)["withdrawn"] for seed in "01"] == ["retracted", None]
+    assert f"It lacks seed 2 of gru on digits, run {ids[2]}." in (said := bench("bundle", ids[1], "-o", "x.zip").stderr)
+    assert ids[0] not in said
+    for run_id in ids[1:]:
+        bench("retract", run_id, "--reason", "so were these")
+    assert "on the board" not in bench(*words).stdout
+
+
 def test_a_retracted_run_is_off_the_board_and_stays_on_record(quick_host: Bench, entry: Path) -> None:
     quick_host("import", str(entry))
     runs = quick_host.json("runs")

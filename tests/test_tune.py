@@ -306,6 +306,19 @@ def test_every_cell_of_a_suite_gets_the_same_budget(bench: Bench) -> None:
 
 
 @pytest.mark.usefixtures("tiny_suite")
+def test_a_newcomer_is_compared_with_no_withdrawn_run(bench: Bench) -> None:
+    for model in ("rnn", "bag"):
+        run = bench.json("run", "--model", model, "--budget", "10k", "--set", "max_steps=5")
+    bench("retract", run["run_id"], "--reason", "for a test")
+    words = ("compare", "last-values", "--suite", "tiny-v1", "--trials", "1", "--seeds", "2", "--record")
+    assert {row["model"] for row in bench.json(*words)["rows"]} == {"rnn", "last-values"}
+    (seed, *_) = bench.json("runs", "--model", "last-values")
+    bench("retract", seed["run_id"], "--reason", "for a test")
+    (own,) = [row for row in bench.json(*words)["rows"] if row["model"] == "last-values"]
+    assert own["run_ids"] == [run["run_id"] for run in bench.json("runs", "--model", "last-values")[1:]]
+
+
+@pytest.mark.usefixtures("tiny_suite")
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -67,8 +67,8 @@ def compare(
         store = Store(place)
         execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
         interrupted = carry_out(comparison, Studies(place), store, execution, watching=watching, on_cell=announce)
-        own = store.runs(model=comparison.model.name)
-        rows = stand(comparison, own, board.runs())
+        own = store.standing().counted(store.runs(model=comparison.model.name))
+        rows = stand(comparison, own, board.standing().counted(board.runs()))
     if as_json:
         print_json({"model": comparison.model.name, "suite": suite.name, "budget": comparison.budget,
                     "rows": [asdict(row) for row in rows]})  # fmt: skip

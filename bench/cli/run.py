@@ -14,7 +14,7 @@ from bench.text import metric_text
 if TYPE_CHECKING:
     from bench.registry import FoundModel
     from bench.request import Execution, RunRequest
-    from db.schema import Run
+    from db.schema import Event, Run
     from db.store import Store
 
 EXIT_CODES = {"finished": 0, "interrupted": EXIT_INTERRUPTED}  # every other status: 1
@@ -101,9 +101,12 @@ def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
     from bench.report import summary
     from bench.resumption import resume_command
 
+    withdrawal = _withdrawal(run, store)
     if as_json:
-        print_json(summary(run))
+        print_json(summary(run) | {"withdrawn": withdrawal and withdrawal.kind})
         return
+    if withdrawal:
+        stderr.print(f"{withdrawal.kind}: {withdrawal.reason}", style="bold red", markup=False)
     if run.status != "finished":
         stderr.print(f"[bold red]{run.status}[/]: {run.reason}")
         if run.status == "failed":
@@ -115,18 +118,25 @@ def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
         _show_result(run, store)
 
 
+def _withdrawal(run: "Run", store: "Store") -> "Event | None":
+    from db.standing import WITHDRAWN
+
+    events = [event for event in store.events(run.run_id) if event.run_row == run.id and event.kind in WITHDRAWN]
+    return events[-1] if events else None
+
+
 def _show_result(run: "Run", store: "Store") -> None:
-    from bench.ranking import leaderboard
+    from bench.board import task_rows
 
     value = metric_text(run.metric_name, run.metric_value)
     print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {value}")
     print(f"  {run.params_total:,} parameters ({run.params_core:,} core, {run.params_readout:,} readout), ", end="")
     print(f"{run.epochs} epochs in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
-    best = leaderboard(store.runs(task=run.task))[0]
-    if run.run_id in best.run_ids:
-        print(f"  It leads the board on {run.task} (score {best.score:.1f}).")
-    else:
-        print(f"  Best on the board: {best.model}, score {best.score:.1f}, {best.params:,} parameters.")
+    for best in task_rows(store, run.task)[:1]:
+        if run.run_id in best.run_ids:
+            print(f"  It leads the board on {run.task} (score {best.score:.1f}).")
+        else:
+            print(f"  Best on the board: {best.model}, score {best.score:.1f}, {best.params:,} parameters.")
     print("\nNext:")
     print(f"  another seed:   {_with_seed(run)}")
     print(f"  the board:      python -m bench leaderboard --task {run.task}")

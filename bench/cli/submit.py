@@ -153,11 +153,11 @@ def _write(prefixes: list[str], output: Path, store: "Store") -> None:
 
 
 def _left_out(runs: list["Run"], store: "Store") -> list["Run"]:
-    """The other recorded seeds of the same cells: a submission has all of them, so that none is chosen."""
-    from bench.ranking import leaderboard
+    """The other recorded seeds of the same cells that count: a submission has all of them, so that none is chosen."""
+    from bench.board import task_rows
 
     chosen = {run.run_id for run in runs}
-    cells = [set(row.run_ids) for row in leaderboard(store.runs())]
+    cells = [set(row.run_ids) for row in task_rows(store)]
     missing = {run_id for cell in cells if cell & chosen for run_id in cell - chosen}
     return [run for run in store.runs() if run.run_id in missing]
 
