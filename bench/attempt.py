@@ -151,7 +151,8 @@ class Attempt:
             self._fit(trainer, module, data)
         finally:
             # Where there was nothing left to train, Lightning's `current_epoch` stays one behind.
-            self.epochs, self.steps = trainer.fit_loop.epoch_progress.current.processed, trainer.global_step
+            progress: Any = trainer.fit_loop.epoch_progress.current
+            self.epochs, self.steps = progress.processed, trainer.global_step
             self._measure(trainer, joules)
         return trainer, module, data
 

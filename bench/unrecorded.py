@@ -58,8 +58,8 @@ def _keep(result: Record, place: Path) -> Path | None:
 def _advice(result: Record, kept: Path | None, store: Store) -> str:
     run = result.run
     if run.status == OPEN:
-        command = resume_command(run.command, store, run.environment["execution"])
-        return f"The run had stopped before ({run.reason}). Go on with:\n  {command}"
+        go_on = resume_command(run.command, store, run.environment["execution"])
+        return f"The run had stopped before ({run.reason}). Go on with:\n  {go_on}"
     if kept is None:
         return f"Nor is there room for a file. Save this and give it to `bench db import` later:\n{to_text([result])}"
     command = ["python", "-m", "bench", "db", "import", str(kept), "--db", str(store)]
