@@ -53,12 +53,14 @@ class Settings:
         """A copy with some settings changed, checked for conflicts.
 
         Raises:
-            RequestError: no setting of that name, or values that are out of range or in conflict.
+            RequestError: no setting of that name, or values that are not finite, out of range or in conflict.
         """
         owners = self.owners()
         for name in changes:
             if name not in owners:
                 raise unknown("setting", name, owners)
+        for name, value in {**self.flat(), **changes}.items():
+            _check_finite(name, value, type(getattr(self, owners[name])))
         try:
             return Settings(**{
                 part: replace(getattr(self, part), **{name: v for name, v in changes.items() if owners[name] == part})
@@ -87,6 +89,15 @@ def _recorded(config: ModelConfig) -> dict[str, Any]:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(values))
+
+
+def _check_finite(name: str, value: Any, config: type[ModelConfig]) -> None:
+    """Refuse infinity and NaN, which JSON does not have: a result could not be recorded with them."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        legal = _described(get_type_hints(config)[name])
+        raise RequestError(f"{name}={value} is not legal: expected {legal}, and finite.") from error
 
 
 def parse_settings(configs: Sequence[ModelConfig], assignments: Sequence[str]) -> dict[str, Any]:

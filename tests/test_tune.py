@@ -170,6 +170,22 @@ def test_a_failed_trial_has_its_reason_and_is_not_repeated(
     assert bench.json(*words, "--resume", code=1)["trials"]["failed"] == 2
 
 
+INFINITE = """
+    @classmethod
+    def search_space(cls, trial):
+        return {"clip_norm": float("inf")}
+"""
+
+
+def test_a_search_space_without_bounds_fails_before_training(bench: Bench, write_model: Writer) -> None:
+    path = write_model("mine", "pass")
+    path.write_text(path.read_text() + INFINITE)
+    bench("tune", "--model", str(path), "--set", "max_steps=20", "--trials", "1", code=1)
+    (trial,) = trials_of(bench)
+    assert trial.user_attrs["steps"] == 0
+    assert "clip_norm=inf is not legal: expected float | none, and finite" in trial.user_attrs["reason"]
+
+
 def test_a_study_is_resumed_to_the_number_asked_for(bench: Bench) -> None:
     bench(*GRU, "--trials", "2", *RANDOM)
     assert "has 2 trials already. Add --resume" in bench.refused(*GRU, "--trials", "4")
@@ -275,6 +291,12 @@ def test_presets_stand_side_by_side_in_a_readable_file(presets: Path) -> None:
     kept = bench.presets.load(base, "20 trials of 60 epochs")
     flags = SettingFlags(budget="10k").starting_from(kept)
     assert build_request(base.model, base.task, flags, seed=0).settings.training.clip_norm is None
+
+
+def test_a_preset_that_was_written_by_hand_is_checked(bench: Bench, presets: Path) -> None:
+    presets.mkdir()
+    (presets / "gru.toml").write_text('[plain.digits.none."2 trials of 5 steps"]\nlr = inf\n')
+    assert "lr=inf is not legal: expected float, and finite" in bench.refused("run", "--model", "gru", "--preset")
 
 
 def test_the_shown_command_repeats_the_best_configuration(bench: Bench) -> None:
