@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,13 +52,21 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
             path, to_text(sorted(records.values(), key=lambda record: (record.run.task, record.run.seed))).encode()
         )
         paths.append(path)
-    for stale in folder.rglob(RANKING):
-        stale.unlink()
-    for place, ranking in rankings(folder).items():
-        write_whole(
-            folder / place / RANKING, (json.dumps(_rounded_off(ranking), indent=1, allow_nan=False) + "\n").encode()
-        )
+    _write_rankings(folder, rankings(folder))
     return paths
+
+
+def _write_rankings(folder: Path, found: Mapping[str, Any]) -> None:
+    """Write the rankings, and remove those of suites and tiers of ours that nothing follows any more."""
+    for suite in SUITES.values():
+        for tier in suite.tiers:
+            place = f"{suite.name}/{tier}"
+            path = folder / place / RANKING
+            if place in found:
+                text = json.dumps(_rounded_off(found[place]), indent=1, allow_nan=False) + "\n"
+                write_whole(path, text.encode())
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:

@@ -431,3 +431,18 @@ def test_a_ranking_that_nothing_follows_is_removed(bench: Bench, folder: Path) -
     assert check_ranking(folder)
     bench("db", "export", str(folder))
     assert check_ranking(folder) == []
+
+
+def test_other_files_named_as_rankings_are_left_alone(bench: Bench, folder: Path) -> None:
+    other = folder / "mine" / RANKING
+    other.parent.mkdir()
+    other.write_text("my own")
+    bench("db", "export", str(folder))
+    assert other.read_text() == "my own"
+
+
+def test_an_export_that_fails_leaves_the_rankings(bench: Bench, folder: Path) -> None:
+    before = (folder / "quick-v1/10k" / RANKING).read_text()
+    (folder / "quick-v1/10k/gru-plain-defaults.json").write_text("{")
+    assert "gru-plain-defaults.json" in bench.refused("db", "export", str(folder))
+    assert (folder / "quick-v1/10k" / RANKING).read_text() == before
