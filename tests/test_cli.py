@@ -151,6 +151,10 @@ def test_fitted_models(bench: Bench) -> None:
         (["leaderboard", "--budget", "x"], "no budget named 'x'"),
         (["runs"], "there is no database at"),
         (["runs", "--db", "oracle://x/y"], "'oracle' is not supported; legal: sqlite, postgresql"),
+        (["verify", "absent.zip", "--time-limit", "nanh"], "'nanh' is not a length of time: give a number, zero or m"),
+        (["verify", "absent.zip", "--time-limit", "infh"], "'infh' is not a length of time"),
+        (["verify", "absent.zip", "--time-limit=-5m"], "'-5m' is not a length of time"),
+        (["verify", "absent.zip", "--time-limit", "5"], "'5' is not a length of time"),
         (["models", "--task", "digts"], "no task named 'digts'"),
     ],
 )

@@ -31,13 +31,16 @@ def seconds(text: str | None) -> float:
     """A length of time such as 90s, 30m or 2h; without one, for ever.
 
     Raises:
-        RequestError: it has another form.
+        RequestError: it has another form, is negative or has no end.
     """
     if text is None:
         return math.inf
     try:
-        return float(text[:-1]) * UNITS[text[-1:]]
+        length = float(text[:-1]) * UNITS[text[-1:]]
     except (KeyError, ValueError):
+        length = math.nan
+    if not 0 <= length < math.inf:
         raise RequestError(
-            f"{text!r} is not a length of time: give a number and s, m or h, such as 90s or 2h."
-        ) from None
+            f"{text!r} is not a length of time: give a number, zero or more, and s, m or h, such as 90s or 2h."
+        )
+    return length
