@@ -137,7 +137,7 @@ def task_names() -> list[str]:
 def _import(name: str, path: Path) -> ModuleType:
     try:
         return import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(path, error) from error
 
 
@@ -150,13 +150,13 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(path, error) from error
     return module
 
 
-def _broken(path: Path, error: Exception) -> RequestError:
+def _broken(path: Path, error: BaseException) -> RequestError:
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     return RequestError(f"{shown} does not import: {type(error).__name__}: {error}")
 

@@ -175,7 +175,9 @@ def test_a_broken_model_file_hides_no_other(bench: Bench, tmp_path: Path) -> Non
             ROOT / package, tmp_path / "copy" / package, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite*")
         )
     (tmp_path / "copy" / "models" / "bad.py").write_text("import nothing_of_that_name")
+    (tmp_path / "copy" / "models" / "gone.py").write_text("raise SystemExit(0)")
     (tmp_path / "copy" / "datamodules" / "worse.py").write_text("1 / 0")
+    (tmp_path / "copy" / "datamodules" / "gone.py").write_text("raise SystemExit(0)")
     commands = (
         ("models", "--json"),
         ("tasks", "--json"),
@@ -190,7 +192,9 @@ def test_a_broken_model_file_hides_no_other(bench: Bench, tmp_path: Path) -> Non
     models, tasks, bad, gru, suite, rest = re.split(r"^exit code \d+\n", done.stderr, flags=re.MULTILINE)
     assert re.findall(r"^exit code (\d+)$", done.stderr, re.MULTILINE) == ["0", "0", "2", "0", "0"]
     assert "models/bad.py does not import: ModuleNotFoundError: No module named 'nothing_of_that_name'" in models
+    assert "models/gone.py does not import: SystemExit: 0" in models
     assert "datamodules/worse.py does not import: ZeroDivisionError" in tasks
+    assert "datamodules/gone.py does not import: SystemExit: 0" in tasks
     assert "models/bad.py does not import" in bad
     assert "does not import" not in gru
     assert "left out: models/bad.py does not import" in suite
@@ -220,6 +224,12 @@ def test_a_model_that_lacks_a_package_says_so(bench: Bench, write_model: Callabl
     assert reason in bench.refused("run", "--model", str(path))
     path.write_text(path.read_text().replace("nothing-of-that-name>=2", "numpy>=1"))
     assert bench.json("run", "--model", str(path), "--epochs", "1")["status"] == "finished"
+
+
+def test_a_model_file_that_exits_is_refused(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
+    path = write_model("mine", "pass")
+    path.write_text("raise SystemExit(0)\n" + path.read_text())
+    assert "mine.py does not import: SystemExit: 0" in bench.refused("run", "--model", str(path))
 
 
 def test_a_file_with_two_models_is_refused(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
