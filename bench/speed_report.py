@@ -35,12 +35,24 @@ def table(report: Mapping[str, Any]) -> Table:
     return rows
 
 
+def check_place(path: Path) -> None:
+    """Raises RequestError: a chart can't be written there; said before hours of measuring."""
+    if not path.parent.is_dir():
+        raise RequestError(f"can't write {path}: there is no folder {path.parent}. Make it, or give another place.")
+
+
 def plot(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the train step's time against the sequence length, one report a length, as PNG, SVG, HTML or JSON."""
+    """Draw the train step's time against the sequence length, one report a length, as PNG, SVG, HTML or JSON.
+
+    Raises:
+        RequestError: it can't be written.
+    """
     try:
         chart(reports).save(str(path))
     except ImportError as error:
         raise RequestError(f"a chart needs altair and vl-convert-python: {error}.") from error
+    except OSError as error:
+        raise RequestError(f"can't write {path}: {error.strerror}. Give another place.") from error
     except ValueError as error:
         raise RequestError(
             f"can't write {path}: {error}. Give a name that ends in .png, .svg, .html or .json."

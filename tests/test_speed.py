@@ -113,6 +113,19 @@ def test_a_chart_of_several_lengths(bench: Bench) -> None:
     assert "<svg" in (bench.folder / "time.svg").read_text()
 
 
+def test_a_chart_that_can_not_be_written_is_refused_before_measuring(bench: Bench) -> None:
+    done = bench("speed", "--model", "rnn", "--seq-len", "8", "--plot", "none/time.svg", *SMALL, code=2)
+    assert "can't write none/time.svg: there is no folder none" in done.stderr
+    assert "Measuring" not in done.stderr
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_a_chart_that_could_not_be_written_after_all_is_explained(bench: Bench) -> None:
+    (bench.folder / "time.svg").mkdir()
+    words = ("speed", "--model", "rnn", "--against", "gru", "--seq-len", "8", "--plot", "time.svg")
+    assert "can't write time.svg: Is a directory. Give another place." in bench.refused(*words, *SMALL)
+
+
 @pytest.mark.usefixtures("no_memory")
 def test_settings_reach_the_models_that_have_them(bench: Bench) -> None:
     words = ("speed", "--model", "fru:eager", "--against", "gru", "--seq-len", "8", "--set", "num_freqs=3")
@@ -120,3 +133,8 @@ def test_settings_reach_the_models_that_have_them(bench: Bench) -> None:
     assert measured["fru:eager"]["config"]["num_freqs"] == 3
     assert "no setting named 'num_freq'" in bench.refused(*words[:-1], "num_freq=3")
     assert "give whole numbers" in bench.refused("speed", "--seq-len", "8,x")
+
+
+def test_no_lengths_are_refused(bench: Bench) -> None:
+    assert "--seq-len '': give whole numbers" in bench.refused("speed", "--seq-len", "")
+    assert "--seq-len ' ,': give whole numbers" in bench.refused("speed", "--seq-len", " ,")

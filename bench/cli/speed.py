@@ -44,6 +44,8 @@ def speed(
     from bench import speed_report
     from bench.registry import model_names
 
+    if plot is not None:
+        speed_report.check_place(plot)
     rivals = [name for name in model_names() if name != model] if every else _words(against)
     changes = library.parse_changes([model, *rivals], assignments or [])
     common: dict[str, Any] = {"batch": batch, "input_size": input_size, "device": device, "repeats": repeats}
@@ -55,20 +57,23 @@ def speed(
         reports.append(library.measure([model, *rivals], setup))
         if not as_json:
             Console().print(speed_report.table(reports[-1]))
+    if as_json:
+        print_json(reports[0] if len(reports) == 1 else reports)
     if plot is not None:
         speed_report.plot(reports, plot)
         stderr.print(f"Wrote {plot}.", markup=False)
-    if as_json:
-        print_json(reports[0] if len(reports) == 1 else reports)
 
 
 def _lengths(text: str) -> list[int]:
     from bench.errors import RequestError
 
     try:
-        return [int(word) for word in _words(text)]
-    except ValueError as error:
-        raise RequestError(f"--seq-len {text!r}: give whole numbers, with commas between them.") from error
+        lengths = [int(word) for word in _words(text)]
+    except ValueError:
+        lengths = []
+    if not lengths:
+        raise RequestError(f"--seq-len {text!r}: give whole numbers, with commas between them.")
+    return lengths
 
 
 def _words(text: str) -> list[str]:
