@@ -165,5 +165,6 @@ EVENT_KINDS = {
     "superseded": 'by a correction; data: {"by": its run_id, …}',
     "asked": 'for again, with the same settings chosen in another way; data: {"config_source": as of a run}',
     "retracted": "it no longer counts, for the reason given",
+    "reinstated": "it counts again, for the reason given, where it was retracted",
     "probe": 'a measurement of the trained network; data: {"probe": its name, …}',
 }

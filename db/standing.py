@@ -24,6 +24,8 @@ class Standing:
         for event in events:
             if event.kind in WITHDRAWN:
                 withdrawn[event.run_id] = event.kind
+            elif event.kind == "reinstated":
+                withdrawn.pop(event.run_id, None)
             elif event.kind == "verified":
                 rungs[event.run_id] = max(rungs.get(event.run_id, LADDER[0]), event.data["rung"], key=LADDER.index)
             elif event.kind == "asked":

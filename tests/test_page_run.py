@@ -155,6 +155,20 @@ def test_what_no_longer_counts_says_so_on_top(tmp_path: Path) -> None:
     assert f"Superseded by [{'c' * 16}](run?id={'c' * 16})" in superseded
 
 
+def test_what_counts_again_says_so_in_its_history_alone(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    run = store.record(one_run())
+    store.add_event(run, "retracted", "wrong labels")
+    store.add_event(run, "reinstated", "right labels")
+    app = open_page("run", tmp_path / "board.sqlite", id="0123")
+    assert not app.error
+    events = next(each.value for each in app.table if "what" in each.value.columns and "when" in each.value.columns)
+    assert list(events["what"]) == ["retracted", "reinstated"]
+    store.add_event(run, "retracted", "wrong again")
+    (error,) = open_page("run", tmp_path / "board.sqlite", id="0123").error
+    assert "wrong again" in error.value
+
+
 def test_the_history_of_its_verification(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     run = store.record(one_run())

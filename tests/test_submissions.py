@@ -244,6 +244,27 @@ def test_a_retracted_run_is_off_the_board_and_stays_on_record(quick_host: Bench,
     assert "--reason says why" in quick_host.refused("retract", runs[0]["run_id"], "--reason", " ")
 
 
+def test_a_retraction_is_taken_back_by_a_further_event(quick_host: Bench, entry: Path) -> None:
+    quick_host("import", str(entry))
+    run_id = quick_host.json("runs")[0]["run_id"]
+    undo = ("retract", run_id, "--undo", "--reason", "they were right after all")
+    assert f"run {run_id} is not retracted: there is nothing to undo" in quick_host.refused(*undo)
+    quick_host("retract", run_id, "--reason", "the labels were shifted")
+    quick_host("import", str(entry))
+    assert quick_host.json("runs")[0]["withdrawn"] == "retracted", "the same bundle again says nothing new"
+    assert "--reason says why the run counts again" in quick_host.refused(*undo[:-1], "")
+    assert "counts again" in quick_host(*undo).stdout
+    assert quick_host.json("runs")[0]["withdrawn"] is None
+    (row,) = rows(quick_host)
+    assert row["seeds"] == 3
+    events = quick_host.json("show", run_id)["events"][-2:]
+    assert [(event["kind"], event["reason"]) for event in events] == [
+        ("retracted", "the labels were shifted"), ("reinstated", "they were right after all"),
+    ]  # fmt: skip
+    quick_host("retract", run_id, "--reason", "no, they were shifted")
+    assert quick_host.json("runs")[0]["withdrawn"] == "retracted"
+
+
 def test_what_a_bundle_says_is_shown_as_text(quick_host: Bench, failure: Members) -> None:
     reason = '=HYPERLINK("http://x") <script>alert(1)</script> [red]loud[/red] [x](javascript:0) \\input{x}'
     quick_host("import", write(forged(failure, set_to("reason", reason)), quick_host.folder / "sent.zip"))

@@ -124,6 +124,7 @@ def import_(
 def retract(
     run: Annotated[str, typer.Argument(help="A run's id, or its first characters.")],
     reason: Annotated[str, typer.Option(help="Why. It stays with the run.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Say that a retracted run counts again.")] = False,
     db: Db = None,
 ) -> None:
     """Say that a run no longer counts. Its row stays, with the reason."""
@@ -132,9 +133,11 @@ def retract(
     store = Store(db)
     found = one_run(run, store)
     if not reason.strip():
-        raise RequestError("--reason says why the run no longer counts.")
-    store.add_event(found, "retracted", reason)
-    print(f"Run {found.run_id} no longer counts.")
+        raise RequestError(f"--reason says why the run {'counts again' if undo else 'no longer counts'}.")
+    if undo and store.standing().withdrawn.get(found.run_id) != "retracted":
+        raise RequestError(f"run {found.run_id} is not retracted: there is nothing to undo.")
+    store.add_event(found, "reinstated" if undo else "retracted", reason)
+    print(f"Run {found.run_id} {'counts again' if undo else 'no longer counts'}.")
 
 
 def _write(prefixes: list[str], output: Path, store: "Store") -> None:

@@ -16,12 +16,22 @@ from leaderboard_app.text import plain
 
 def show(run: Run, events: Sequence[Event], attempts: int) -> None:
     st.title(plain(f"{run.model} on {run.task}, seed {run.seed}"), anchor=False)
-    for event in events:
-        if event.kind in WITHDRAWN:
-            st.error(_withdrawn(event), icon=":material/block:")
+    for event in _withdrawals(events):
+        st.error(_withdrawn(event), icon=":material/block:")
     _ending(run, attempts)
     st.markdown(" · ".join(_about(run)))
     _numbers(run)
+
+
+def _withdrawals(events: Sequence[Event]) -> list[Event]:
+    """What withdrew the run, and was not taken back."""
+    found: list[Event] = []
+    for event in events:
+        if event.kind in WITHDRAWN:
+            found.append(event)
+        elif event.kind == "reinstated":
+            found.clear()
+    return found
 
 
 def _withdrawn(event: Event) -> str:
