@@ -5,15 +5,19 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from bench.cli import app
 from bench.names import numerically
 from db.store import Store
 from tests.conftest import QUICK, ROOT, Bench
@@ -263,6 +267,32 @@ def test_the_database_is_created_and_brought_up_to_date(bench: Bench) -> None:
 def test_help_has_examples(bench: Bench) -> None:
     assert "python -m bench run --model fru" in bench("--help").stdout
     assert "python -m bench run --model lstm --task fashion" in " ".join(bench("run", "--help").stdout.split())
+
+
+def test_every_command_has_an_example_that_it_takes_and_every_option_a_help() -> None:
+    for words, command in commands(get_command(app)):
+        lines = re.findall(r"^  python -m bench (.+?)(?: > .*)?$", command.epilog or "", re.MULTILINE)
+        assert lines, f"{words} has no example"
+        for line in lines:
+            given = shlex.split(line.partition("     ")[0])
+            assert given[: len(words)] == words, line
+            command.make_context(words[-1], given[len(words) :])
+        assert not [each.name for each in command.params if not getattr(each, "help", None)], words
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[list[str], Any]]:
+    """The words of each command, and the command; those of groups too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield [*before, name], command
+
+
+def test_the_names_of_all_settings_are_told_as_the_help_says(bench: Bench) -> None:
+    said = bench.refused("run", "--model", "gru", "--set", "lr")
+    assert "'lr' is not of the form key=value. Settings: batch_size, " in said
+    assert " hidden_size, " in said
 
 
 def test_a_closed_pipe_is_no_error(shared_bench: Bench) -> None:

@@ -67,6 +67,7 @@ def test_a_cell_that_failed_is_kept_and_shown(bench: Bench, write_model: Writer)
     path = str(write_model("mine", "raise KeyError('mine')"))
     done = bench(*SUITE, f"{path},last-values", "--seeds", "1", code=1)
     assert "2 runs recorded, 1 of them failed" in done.stdout
+    assert "The board:  python -m bench leaderboard --suite tiny-v1 --budget 10k\n" in done.stdout
     assert "seed 0: failed: KeyError: 'mine'" in done.stdout
 
 

@@ -46,6 +46,12 @@ def test_rows(filled: Bench) -> None:
     assert first["params"] == pytest.approx(10)
 
 
+def test_the_first_tier_is_ranked_unless_one_is_given(filled: Bench) -> None:
+    first, third = (filled.json("leaderboard", "--suite", "quick-v1", *words) for words in ((), ("--budget", "100k")))
+    assert [row["model"] for row in first] == ["fru", "gru"]
+    assert [row["model"] for row in third] == ["lstm"]
+
+
 def test_table(filled: Bench) -> None:
     table = filled("leaderboard", "--suite", "quick-v1", "--budget", "10k").stdout
     assert "1–1" in table
@@ -53,7 +59,9 @@ def test_table(filled: Bench) -> None:
 
 
 def test_wrong_requests(filled: Bench) -> None:
-    assert "--suite quick-v1 wants --budget 10k or 100k" in filled.refused("leaderboard", "--suite", "quick-v1")
+    words = ("leaderboard", "--suite", "quick-v1")
+    assert "--suite quick-v1 wants --budget 10k or 100k" in filled.refused(*words, "--budget", "1M")
+    assert "--suite quick-v1 wants --budget 10k or 100k, and no --task" in filled.refused(*words, "--task", "digits")
     assert "Did you mean 'quick-v1'" in filled.refused("leaderboard", "--suite", "quick", "--budget", "10k")
 
 

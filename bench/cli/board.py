@@ -45,6 +45,26 @@ SUITE_COLUMNS: Cells = {
     "settings": field("settings"),
 }
 """Of a `bench.ranking.SuiteRow`."""
+RUNS_EPILOG = """Examples:
+
+  python -m bench runs --model fru --task digits
+
+  python -m bench runs --csv > runs.csv
+"""
+LEADERBOARD_EPILOG = """Examples:
+
+  python -m bench leaderboard --task digits
+
+  python -m bench leaderboard --suite quick-v1 --budget 100k
+"""
+SHOW_EPILOG = """Example, with the first characters of an id that `bench runs` lists:
+
+  python -m bench show 1f6a
+"""
+APP_EPILOG = """Example:
+
+  python -m bench app --port 8502 --db my.sqlite
+"""
 EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 
 
@@ -75,8 +95,11 @@ def runs(
 
 def leaderboard(
     task: TaskFilter = None,
-    budget: Annotated[str | None, typer.Option(help="Only this parameter tier: 10k, 100k or 1M.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in the tier of --budget.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Only this parameter tier: 10k, 100k or 1M.", show_default="all; with --suite, its first"),
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in one of its tiers.")] = None,
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -110,6 +133,7 @@ def _rank(
     from bench.suites import find_suite
 
     suite = find_suite(name)
+    budget = budget or suite.tiers[0]
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
     board = suite_board(open_to_show(db), suite, budget)

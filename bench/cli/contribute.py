@@ -13,6 +13,17 @@ from bench.text import metric_text
 if TYPE_CHECKING:
     from bench.contract import Finding
 
+NEW_MODEL_EPILOG = """Example:
+
+  python -m bench new-model my-rnn
+"""
+CHECK_EPILOG = """Examples:
+
+  python -m bench check models/my_rnn.py
+
+  python -m bench check stranger.py --sandbox --time-limit 5m
+"""
+
 
 def new_model(name: Annotated[str, typer.Argument(help="The model's name, such as my-rnn.")]) -> None:
     """Write a commented, working model file to start from."""

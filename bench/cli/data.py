@@ -9,11 +9,22 @@ from bench.cli.output import field, number, print_rows, stderr
 
 app = typer.Typer(help="The data of the tasks.", no_args_is_help=True)
 
+FETCH_EPILOG = """Example:
+
+  python -m bench data fetch fashion adding-200
+"""
+CHECK_EPILOG = """Examples:
+
+  python -m bench data check
+
+  python -m bench data check fashion adding-200
+"""
+
 Names = Annotated[list[str], typer.Argument(help="Tasks that `bench tasks` lists.")]
 AnyNames = Annotated[list[str] | None, typer.Argument(help="Tasks that `bench tasks` lists; all unless given.")]
 
 
-@app.command()
+@app.command(epilog=FETCH_EPILOG)
 def fetch(names: Names, data_dir: DataDir = None, as_json: Json = False, as_csv: Csv = False) -> None:
     """Download, verify and generate the data of tasks ahead, for machines without a network."""
     from bench import data
@@ -26,7 +37,7 @@ def fetch(names: Names, data_dir: DataDir = None, as_json: Json = False, as_csv:
     print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="Nothing asked for.")
 
 
-@app.command()
+@app.command(epilog=CHECK_EPILOG)
 def check(names: AnyNames = None, data_dir: DataDir = None, as_json: Json = False, as_csv: Csv = False) -> int:
     """Compare the data on this machine with its hashes. Exit code 2 if any is damaged."""
     from bench import data

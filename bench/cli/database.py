@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The results database.", no_args_is_help=True)
 
+UPGRADE_EPILOG = """Example:
+
+  python -m bench db upgrade --db my.sqlite
+"""
+IMPORT_EPILOG = """Example:
+
+  python -m bench db import out other.json
+"""
+EXPORT_EPILOG = """Examples:
+
+  python -m bench db export
+
+  python -m bench db export out --model fru
+"""
+
 
 def open_store(db: str | None) -> "Store":
     """The database for a command that writes: up to date, with the published results in it. Damaged files are named."""
@@ -38,14 +53,14 @@ def open_to_show(db: str | None) -> "Store":
     return Store(db, read_only=True)
 
 
-@app.command()
+@app.command(epilog=UPGRADE_EPILOG)
 def upgrade(db: Db = None) -> None:
     """Create the database or bring schema and published results up to date. Commands that write do this themselves."""
     store = open_store(db)
     stderr.print(f"{store}: {'brought up to date' if store.was_upgraded else 'is up to date'}.", markup=False)
 
 
-@app.command("import")
+@app.command("import", epilog=IMPORT_EPILOG)
 def import_(
     places: Annotated[list[Path], typer.Argument(help="Files that `bench db export` wrote, or folders of them.")],
     db: Db = None,
@@ -67,7 +82,7 @@ def import_(
     return 2 if damaged else 0
 
 
-@app.command()
+@app.command(epilog=EXPORT_EPILOG)
 def export(
     folder: Annotated[Path | None, typer.Argument(help="Where to.", show_default="db/published")] = None,
     model: ModelFilter = None,

@@ -7,6 +7,19 @@ import typer
 from bench.cli.options import Csv, Json
 from bench.cli.output import field, number, print_json, print_rows, stderr
 
+MODELS_EPILOG = """Examples:
+
+  python -m bench models
+
+  python -m bench models --task copy --budget 10k
+"""
+TASKS_EPILOG = """Examples:
+
+  python -m bench tasks
+
+  python -m bench tasks mix-sin
+"""
+
 
 def models(
     task: Annotated[str, typer.Option("--task", "-t", help="The task that parameters are counted for.")] = "digits",

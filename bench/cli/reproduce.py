@@ -35,7 +35,10 @@ def reproduce(
         Literal["ours", "authors", "both"],
         typer.Option(help="The board's, the authors' (no validation, last epoch, split of their own), or both."),
     ] = "both",
-    seeds: Annotated[int | None, typer.Option(min=1, show_default="3, by the authors' protocol 1")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seeds 0, 1, … of each cell.", show_default="3, by the authors' protocol 1"),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train shorter than the paper; marked so.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Begin no run after this long: 90s, 30m, 2h.")] = None,
     data_dir: DataDir = None,

@@ -36,7 +36,12 @@ def run(
     budget: Budget = None,
     wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be given many times.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting; may be given many times. Without =VALUE you are told all their names.",
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
     preset: Annotated[bool, typer.Option("--preset", help="Start from what `bench tune --save-preset` found.")] = False,

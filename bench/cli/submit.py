@@ -24,6 +24,22 @@ EPILOG = """Example:
 
   python -m bench bundle 1f6a 52c0 9b1e -o my.zip --check
 """
+VERIFY_EPILOG = """Examples:
+
+  python -m bench verify my.zip
+
+  python -m bench verify my.zip --reproduce --seeds 5
+"""
+IMPORT_EPILOG = """Examples:
+
+  python -m bench import my.zip
+
+  python -m bench import my.zip --correction "the first was sent by mistake"
+"""
+RETRACT_EPILOG = """Example:
+
+  python -m bench retract 1f6a --reason "its labels were shifted"
+"""
 MARKS = {True: "ok", False: "FAILED", None: "note"}
 
 File = Annotated[Path, typer.Argument(help="A bundle.", metavar="FILE")]

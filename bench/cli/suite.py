@@ -21,6 +21,10 @@ EPILOG = """Examples:
 
   python -m bench suite --suite quick-v1 --models all --budget 100k --preset --workers 8
 """
+SUITES_EPILOG = """Example:
+
+  python -m bench suites --json
+"""
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A name that `bench suites` lists.")]
 SuiteBudget = Annotated[str | None, typer.Option(help="10k, 100k or 1M.", show_default="the suite's first")]
 Seeds = Annotated[
@@ -109,7 +113,7 @@ def _show(document: dict[str, Any]) -> None:
         names = Counter(f"{cell['model']} on {cell['task']}" for cell in left)
         print(f"{len(left)} runs are missing: {', '.join(f'{name} ({count})' for name, count in names.items())}.")
         print("The same command goes on from here.")
-    print("The board:  python -m bench leaderboard")
+    print(f"The board:  python -m bench leaderboard --suite {document['suite']} --budget {document['budget']}")
 
 
 def suites(as_json: Json = False, as_csv: Csv = False) -> None:

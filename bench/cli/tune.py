@@ -30,6 +30,10 @@ EPILOG = """Examples:
 
   python -m bench tune --model fru --task adding-200 --trials 50 --workers 8 --gpus-per-trial 0.5
 """
+STUDIES_EPILOG = """Example:
+
+  python -m bench studies --db my.sqlite
+"""
 
 
 def tune(
