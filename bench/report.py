@@ -4,7 +4,7 @@ from typing import Any
 
 from bench.ranking import score
 from db.schema import CurvePoint, Event, Run
-from db.standing import Standing
+from db.standing import withdrawals
 
 PARTS = ("total", "core", "embedding", "readout", "buffers")
 
@@ -45,6 +45,6 @@ def full(run: Run, curves: list[CurvePoint], events: list[Event]) -> dict[str, A
     stored = {column.key: getattr(run, column.key) for column in Run.__table__.columns if column.key not in dropped}
     points = [{"name": p.name, "epoch": p.epoch, "step": p.step, "value": p.value} for p in curves]
     happened = [{"kind": e.kind, "reason": e.reason, "at": e.at.isoformat(), "data": e.data} for e in events]
-    withdrawn = Standing.of(event for event in events if event.run_row == run.id).withdrawn.get(run.run_id)
+    withdrawn = withdrawals(run, events)
     lists = {"started_at": run.started_at.isoformat(), "events": happened, "curves": points}
-    return summary(run, withdrawn) | stored | lists
+    return summary(run, withdrawn[-1].kind if withdrawn else None) | stored | lists

@@ -7,6 +7,18 @@ from dataclasses import dataclass
 from db.schema import LADDER, Event, Run
 
 WITHDRAWN = ("retracted", "superseded")
+REINSTATED = "reinstated"
+
+
+def withdrawals(run: Run, events: Iterable[Event]) -> list[Event]:
+    """What withdrew a run and was not taken back, oldest first; what was said of a result that it corrects is past."""
+    found: list[Event] = []
+    for event in events:
+        if event.run_row == run.id and event.kind in WITHDRAWN:
+            found.append(event)
+        elif event.run_row == run.id and event.kind == REINSTATED:
+            found.clear()
+    return found
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Standing:
         for event in events:
             if event.kind in WITHDRAWN:
                 withdrawn[event.run_id] = event.kind
-            elif event.kind == "reinstated":
+            elif event.kind == REINSTATED:
                 withdrawn.pop(event.run_id, None)
             elif event.kind == "verified":
                 rungs[event.run_id] = max(rungs.get(event.run_id, LADDER[0]), event.data["rung"], key=LADDER.index)

@@ -182,6 +182,22 @@ def test_a_result_that_was_found_here_too_is_not_added_again(quick_host: Bench, 
     assert quick_host.json("show", record["run_id"])["metric"]["value"] == value
 
 
+def test_what_is_published_is_known_to_a_new_host(
+    quick_host: Bench, submitter: Bench, entry: Path, failure: Members
+) -> None:
+    """Before anything is judged: copies and seeds are compared with all that the project has."""
+    published = quick_host.folder / "published"
+    submitter("db", "export", str(published), "--model", "gru")
+    quick_host.env["BENCH_PUBLISHED"] = str(published)
+    intake = quick_host.json("import", str(entry))["intake"]
+    assert (intake["added"], len(intake["known"])) == ([], 3)
+    other = Bench(quick_host.folder / "other")
+    other.folder.mkdir()
+    other.env["BENCH_PUBLISHED"] = str(published)
+    other("verify", write(failure, other.folder / "failure.zip"))
+    assert len(other.json("runs")) == 3
+
+
 # Corrections and retractions
 
 
@@ -240,6 +256,9 @@ def test_a_retracted_run_is_off_the_board_and_stays_on_record(quick_host: Bench,
     assert len(quick_host.json("runs")) == 3
     event = quick_host.json("show", runs[0]["run_id"])["events"][-1]
     assert (event["kind"], event["reason"]) == ("retracted", "the labels were shifted")
+    again = quick_host.refused("retract", runs[0]["run_id"], "--reason", "another")
+    assert f"run {runs[0]['run_id']} is retracted already: the labels were shifted" in again
+    assert quick_host.json("show", runs[0]["run_id"])["events"][-1] == event, "there is no second event"
     assert "no run begins with 'zz'" in quick_host.refused("retract", "zz", "--reason", "x")
     assert "--reason says why" in quick_host.refused("retract", runs[0]["run_id"], "--reason", " ")
 

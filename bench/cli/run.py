@@ -14,7 +14,7 @@ from bench.text import metric_text
 if TYPE_CHECKING:
     from bench.registry import FoundModel
     from bench.request import Execution, RunRequest
-    from db.schema import Event, Run
+    from db.schema import Run
     from db.store import Store
 
 EXIT_CODES = {"finished": 0, "interrupted": EXIT_INTERRUPTED}  # every other status: 1
@@ -105,13 +105,14 @@ def _say_repeated(run: "Run", model: "FoundModel") -> None:
 def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
     from bench.report import summary
     from bench.resumption import resume_command
+    from db.standing import withdrawals
 
-    withdrawal = _withdrawal(run, store)
+    withdrawn = withdrawals(run, store.events(run.run_id))
     if as_json:
-        print_json(summary(run) | {"withdrawn": withdrawal and withdrawal.kind})
+        print_json(summary(run, withdrawn[-1].kind if withdrawn else None))
         return
-    if withdrawal:
-        stderr.print(f"{withdrawal.kind}: {withdrawal.reason}", style="bold red", markup=False)
+    for event in withdrawn:
+        stderr.print(f"{event.kind}: {event.reason}", style="bold red", markup=False)
     if run.status != "finished":
         stderr.print(f"[bold red]{run.status}[/]: {run.reason}")
         if run.status == "failed":
@@ -121,13 +122,6 @@ def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
             stderr.print(f"Go on with:\n  {command}", markup=False)
     else:
         _show_result(run, store)
-
-
-def _withdrawal(run: "Run", store: "Store") -> "Event | None":
-    from db.standing import WITHDRAWN
-
-    events = [event for event in store.events(run.run_id) if event.run_row == run.id and event.kind in WITHDRAWN]
-    return events[-1] if events else None
 
 
 def _show_result(run: "Run", store: "Store") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.board import one_run
+from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, seconds
 from bench.cli.output import print_json, stderr
 from bench.errors import RequestError
@@ -92,9 +93,8 @@ def verify(
     generated, on one drawn from this host's secret. Nothing that came with the bundle is run, unpickled or unpacked.
     """
     from bench.verify import Host
-    from db.store import Store
 
-    host = Host(store=Store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
+    host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
     verdict, _ = _judge(file, host, fresh if reproduce else 0)
     if as_json:
         print_json(verdict.document())
@@ -122,9 +122,8 @@ def import_(
     """
     from bench.submissions import take_in
     from bench.verify import Host
-    from db.store import Store
 
-    host = Host(store=Store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
+    host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
     verdict, sent = _judge(file, host, fresh if reproduce else 0)
     intake = take_in(sent, host.store, correction=correction) if sent and verdict.accepted else None
     if as_json:
@@ -144,14 +143,18 @@ def retract(
     db: Db = None,
 ) -> None:
     """Say that a run no longer counts. Its row stays, with the reason."""
+    from db.standing import withdrawals
     from db.store import Store
 
     store = Store(db)
     found = one_run(run, store)
     if not reason.strip():
         raise RequestError(f"--reason says why the run {'counts again' if undo else 'no longer counts'}.")
-    if undo and store.standing().withdrawn.get(found.run_id) != "retracted":
+    standing = withdrawals(found, store.events(found.run_id))
+    if undo and not standing:
         raise RequestError(f"run {found.run_id} is not retracted: there is nothing to undo.")
+    if standing and not undo:
+        raise RequestError(f"run {found.run_id} is {standing[-1].kind} already: {standing[-1].reason}")
     store.add_event(found, "reinstated" if undo else "retracted", reason)
     print(f"Run {found.run_id} {'counts again' if undo else 'no longer counts'}.")
 

@@ -8,7 +8,7 @@ from bench.ranking import score
 from bench.suites import SUITES
 from bench.text import metric_text
 from db.schema import OPEN, Event, Run
-from db.standing import WITHDRAWN
+from db.standing import withdrawals
 from leaderboard_app.figures import bytes_text, count_text, counted, duration_text, score_text
 from leaderboard_app.tables import code, link
 from leaderboard_app.text import plain
@@ -16,22 +16,11 @@ from leaderboard_app.text import plain
 
 def show(run: Run, events: Sequence[Event], attempts: int) -> None:
     st.title(plain(f"{run.model} on {run.task}, seed {run.seed}"), anchor=False)
-    for event in _withdrawals(events):
+    for event in withdrawals(run, events):
         st.error(_withdrawn(event), icon=":material/block:")
     _ending(run, attempts)
     st.markdown(" · ".join(_about(run)))
     _numbers(run)
-
-
-def _withdrawals(events: Sequence[Event]) -> list[Event]:
-    """What withdrew the run, and was not taken back."""
-    found: list[Event] = []
-    for event in events:
-        if event.kind in WITHDRAWN:
-            found.append(event)
-        elif event.kind == "reinstated":
-            found.clear()
-    return found
 
 
 def _withdrawn(event: Event) -> str:
