@@ -17,6 +17,7 @@ from subprocess import PIPE, STDOUT
 
 import pytest
 
+from bench.bundle import LARGEST_BUNDLE
 from db.store import Store
 from tests.browser import chromium, serving, settle, wait_until_healthy
 from tests.conftest import ROOT, Bench
@@ -132,6 +133,12 @@ def certificate(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_proxies_let_the_largest_bundle_through() -> None:
+    nginx = max(map(int, re.findall(r"client_max_body_size (\d+)m;", PAGE)))
+    (caddy,) = map(int, re.findall(r"max_size (\d+)MiB", PAGE))
+    assert nginx == caddy > LARGEST_BUNDLE >> 20
+
+
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 def test_behind_nginx(app: int, certificate: Path) -> None:
     plain, tls = free_port(), free_port()
@@ -149,7 +156,7 @@ def test_behind_nginx(app: int, certificate: Path) -> None:
         assert status(plain, "/run", tls=False) == 301
         assert status(tls, "/", 2 * MEGABYTE) == 413
         assert status(tls, "/_stcore/upload_file/a/b", 2 * MEGABYTE) != 413
-        assert status(tls, "/_stcore/upload_file/a/b", 105 * MEGABYTE) == 413
+        assert status(tls, "/_stcore/upload_file/a/b", 140 * MEGABYTE) == 413
         assert 429 in flood(tls), "the rate is limited"
 
 
@@ -162,7 +169,7 @@ def test_behind_caddy(app: int, tmp_path: Path) -> None:
     (tmp_path / "Caddyfile").write_text("{\n\tadmin off\n}\n" + site)
     words = ["--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
     adapted = subprocess.run(["caddy", "adapt", *words], capture_output=True, check=True).stdout
-    assert sorted(re.findall(rb'"max_size":(\d+)', adapted)) == [b"1000000", b"100000000"]
+    assert sorted(re.findall(rb'"max_size":(\d+)', adapted)) == [b"1000000", b"136314880"]
     with process(["caddy", "run", *words], public):
         shows_the_run(f"http://127.0.0.1:{public}")
         assert status(public, "/run", b"x", tls=False) == 405, "passed on"
