@@ -16,6 +16,7 @@ from bench.run import run
 from bench.sources import spent
 from bench.suites import Suite
 from bench.text import assignments
+from datamodules._files import DataError
 from db.schema import OPEN
 from db.store import Store
 
@@ -97,7 +98,7 @@ def cost(request: RunRequest) -> float:
 
 def carry_out(
     cells: list[RunRequest], store: Store, execution: Execution, *, time_limit: float, listener: CellListener,
-    watchers: Sequence[Callback] | None = None,
+    watchers: Sequence[Callback] | None = None, unavailable: dict[str, str] | None = None,
 ) -> bool:  # fmt: skip
     """Run the cells that are not recorded, in order; a cell that another process is at is left to it.
 
@@ -105,21 +106,31 @@ def carry_out(
         time_limit: seconds after which no cell begins.
         listener: told of each cell that begins, its number and how many there are.
         watchers: callbacks that watch training; a progress bar, unless given.
+        unavailable: task → why its data can't be had. Such tasks are left out, and those that are found are added.
 
     Returns:
         Whether a run was interrupted.
+
+    Raises:
+        DataError: a task's data can't be had, and `unavailable` was not given.
     """
     deadline = time.monotonic() + time_limit
     todo = missing(cells, store)
     for number, request in enumerate(todo, start=1):
         if time.monotonic() >= deadline:
             break
+        if request.spec.name in (unavailable or {}):
+            continue
         try:
             announce = partial(listener, request, number, len(todo))
             if run(request, store, execution, on_begin=announce, watchers=watchers).status == OPEN:
                 return True
         except BusyError:
             continue
+        except DataError as error:
+            if unavailable is None:
+                raise
+            unavailable[request.spec.name] = str(error)
     return False
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from threading import Thread
 
@@ -49,7 +50,7 @@ class Crew:
 
     Args:
         db: the database, as `Store` takes it.
-        time_limit, listener: as of `carry_out`.
+        time_limit, listener, unavailable: as of `carry_out`.
     """
 
     workers: int
@@ -59,6 +60,7 @@ class Crew:
     _: KW_ONLY
     time_limit: float
     listener: CellListener
+    unavailable: dict[str, str]
 
     def carry_out(self) -> bool:
         """Returns: whether a run was interrupted.
@@ -68,7 +70,11 @@ class Crew:
         """
         context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not survive a fork
         gpus = visible_gpus() or [None]
-        processes = [context.Process(target=self._work, args=(gpus[i % len(gpus)],)) for i in range(self.workers)]
+        pipes = [context.Pipe(duplex=False) for _ in range(self.workers)]
+        processes = [
+            context.Process(target=self._work, args=(gpus[i % len(gpus)], writer))
+            for i, (_, writer) in enumerate(pipes)
+        ]
         with _sigterm_as_ctrl_c():
             try:
                 for process in processes:
@@ -78,22 +84,28 @@ class Crew:
             except KeyboardInterrupt:
                 _end(processes)
                 return True
+        for reader, _ in pipes:
+            if reader.poll():
+                self.unavailable.update(reader.recv())
         return _was_interrupted(processes)
 
-    def _work(self, gpu: str | None) -> None:
+    def _work(self, gpu: str | None, found: "Connection[dict[str, str]]") -> None:
         os.setpgrp()
         Thread(target=_end_with_parent, daemon=True).start()
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         with exit_codes(), one_thread():
-            sys.exit(EXIT_INTERRUPTED if self._carry_out_here() else 0)
+            interrupted = self._carry_out_here()
+            found.send(self.unavailable)
+            sys.exit(EXIT_INTERRUPTED if interrupted else 0)
 
     def _carry_out_here(self) -> bool:
         cells, _ = self.plan.cells(skip=lambda reason: None)
         execution = replace(self.execution, beside=self.workers - 1)
         return carry_out(
-            cells, Store(self.db), execution, time_limit=self.time_limit, listener=self.listener, watchers=[]
-        )
+            cells, Store(self.db), execution, time_limit=self.time_limit, listener=self.listener, watchers=[],
+            unavailable=self.unavailable,
+        )  # fmt: skip
 
 
 def visible_gpus() -> list[str | None]:

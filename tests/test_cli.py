@@ -133,15 +133,9 @@ def test_fitted_models(bench: Bench) -> None:
         (["run", "--model", "fru", "--set", "num_freqs=many"], "num_freqs='many' is not legal: expected int (now 40)"),
         (["run", "--model", "fru", "--set", "num_freqs=0"], "num_freqs=0 must be positive"),
         (["run", "--model", "fru", "--set", "lr=-1"], "lr=-1.0 must be positive"),
-        (
-            ["run", "--model", "gru", "--set", "clip_norm=inf"],
-            "clip_norm=inf is not legal: expected float | none, and fin",
-        ),
+        (["run", "--model", "gru", "--set", "clip_norm=inf"], "clip_norm=inf is not legal: expected float | none, and"),
         (["run", "--model", "gru", "--set", "lr=1e400"], "lr=inf is not legal: expected float, and finite"),
-        (
-            ["run", "--model", "gru", "--set", "weight_decay=nan"],
-            "weight_decay=nan is not legal: expected float, and fin",
-        ),
+        (["run", "--model", "gru", "--set", "weight_decay=nan"], "weight_decay=nan is not legal: expected float"),
         (["run", "--model", "fru", "--set", "freqs=1,1e400"], "freqs=(1.0, inf) is not legal"),
         (["tune", "--model", "gru", "--trials", "1", "--set", "lr=inf"], "lr=inf is not legal"),
         (["run", "--model", "fru", "--set", "freqs=1,-2"], "must be one or more numbers ≥ 0"),

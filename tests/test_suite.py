@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,31 @@ def test_a_cell_that_failed_is_kept_and_shown(bench: Bench, write_model: Writer)
     assert "2 runs recorded, 1 of them failed" in done.stdout
     assert "The board:  python -m bench leaderboard --suite tiny-v1 --budget 10k\n" in done.stdout
     assert "seed 0: failed: KeyError: 'mine'" in done.stdout
+
+
+def without_fashion(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite gets a second task, whose data is damaged here."""
+    tasks = {"fashion": {"max_steps": 1, "batch_size": 8}, **TINY.tasks}
+    monkeypatch.setitem(SUITES, "tiny-v1", replace(TINY, tasks=tasks))
+    (bench.folder / "train-images-idx3-ubyte").write_text("damaged")
+    bench.env["BENCH_DATA_DIR"] = str(bench.folder)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_task_whose_data_can_not_be_had_costs_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    without_fashion(bench, monkeypatch)
+    words = (*SUITE, "bag,last-values", "--workers", workers)
+    done = bench.json(*words, code=2)
+    assert [(run["task"], run["status"]) for run in done["runs"]] == [("digits", "finished")] * 4
+    assert [cell["task"] for cell in done["missing"]] == ["fashion"] * 4
+    assert "is damaged or another file" in done["unavailable"]["fashion"]
+    told = bench(*words, code=2)
+    assert "4 runs recorded" in told.stdout
+    assert "  no data of fashion: " in told.stdout
+    if workers == "1":
+        assert "2 of 4" not in told.stderr, "tried once"
 
 
 def test_control_c_stops_a_suite_and_the_same_command_goes_on(bench: Bench, write_model: Writer) -> None:

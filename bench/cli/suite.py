@@ -9,6 +9,7 @@ import typer
 from bench.cli.database import open_store
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
+from bench.errors import RequestError
 from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def suite(
     """Make every run of a suite that is missing, cheapest first, each recorded as it ends.
 
     Runs that are recorded are not repeated, and a stopped one is resumed, so the same command goes on where it ended.
+    Where a task's data can't be had, the other tasks are run; exit code 2 then.
     """
     from bench.cells import carry_out, missing
     from bench.entries import note_asked
@@ -63,11 +65,11 @@ def suite(
     for recorded in cells:
         note_asked(recorded, store)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-    limit = seconds(time_limit)
+    limit, unavailable = seconds(time_limit), dict[str, str]()
     if workers == 1:
-        interrupted = carry_out(cells, store, execution, time_limit=limit, listener=announce)
+        interrupted = carry_out(cells, store, execution, time_limit=limit, listener=announce, unavailable=unavailable)
     else:
-        crew = Crew(workers, plan, db, execution, time_limit=limit, listener=announce)
+        crew = Crew(workers, plan, db, execution, time_limit=limit, listener=announce, unavailable=unavailable)
         interrupted = crew.carry_out()
     left = missing(cells, store)
     runs = [run for cell in cells if (run := store.result(cell.run_id))]
@@ -76,6 +78,7 @@ def suite(
         "budget": tier,
         "runs": [summary(run) for run in runs],
         "missing": [_open(cell, store) for cell in left],
+        "unavailable": unavailable,
         "impossible": [asdict(pair) for pair in impossible],
     }
     if as_json:
@@ -84,6 +87,8 @@ def suite(
         _show(document)
     if interrupted:
         return EXIT_INTERRUPTED
+    if unavailable:
+        return RequestError.exit_code
     return 0 if all(run.status == "finished" for run in runs) else 1
 
 
@@ -112,6 +117,8 @@ def _show(document: dict[str, Any]) -> None:
                 print(f"  stopped: {cell['model']} on {cell['task']}, seed {cell['seed']}: {cell['stopped']}")
         names = Counter(f"{cell['model']} on {cell['task']}" for cell in left)
         print(f"{len(left)} runs are missing: {', '.join(f'{name} ({count})' for name, count in names.items())}.")
+        for task, reason in document["unavailable"].items():
+            print(f"  no data of {task}: {reason}")
         print("The same command goes on from here.")
     print(f"The board:  python -m bench leaderboard --suite {document['suite']} --budget {document['budget']}")
 
