@@ -11,13 +11,15 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import ROOT
 from bench.errors import RequestError
 from bench.files import write_whole
 from bench.registry import FoundModel
-from bench.request import RunRequest
+
+if TYPE_CHECKING:
+    from bench.request import RunRequest
 
 FOLDER = ROOT / "models" / "presets"
 HEADER = "# Written by `bench tune --save-preset`, read by --preset.\n"
@@ -48,7 +50,7 @@ def path_of(model: FoundModel) -> Path:
     return FOLDER / f"{model.name}.toml"
 
 
-def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
+def save(base: "RunRequest", tuning: str, settings: dict[str, Any]) -> Path:
     """Put a preset in its model's file, in place of one of the same key; return the file."""
     path = path_of(base.model)
     tables = _read(path)
@@ -60,7 +62,7 @@ def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
     return path
 
 
-def load(base: RunRequest, tuning: str | None = None) -> Preset:
+def load(base: "RunRequest", tuning: str | None = None) -> Preset:
     """What tuning found for a model, wrapper, task and tier.
 
     Args:

@@ -1,23 +1,21 @@
 """What is asked for: a run's identity and the way it is carried out."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from bench import PROTOCOL
 from bench.budget import fit
 from bench.errors import RequestError
+from bench.presets import Preset, load
 from bench.registry import FoundModel, FoundTask, find_wrapper
 from bench.settings import Settings
-from bench.sources import BUDGET, FLAG, from_preset
+from bench.sources import BUDGET, FLAG, from_preset, is_preset
 from bench.text import assignments
 from datamodules._spec import TaskSpec
 from db import identity
 from models._wrappers import Wrapper
-
-if TYPE_CHECKING:
-    from bench.presets import Preset
 
 TUNING_SEEDS = 10_000  # seeds from here on belong to tuning; a run's are below
 
@@ -61,15 +59,35 @@ class RunRequest:
 
     @property
     def command(self) -> str:
-        """The command that repeats this run."""
+        """The command that repeats this run, its settings from where they came from if they would come from there."""
         model = self.model.name.partition("@")[0]
         words = ["python", "-m", "bench", "run", "--model", str(self.model.path) if "@" in self.model.name else model]
         words += ["--task", self.spec.name, "--seed", str(self.seed)]
         words += ["--wrapper", self.wrapper.name] * (self.wrapper is not self.model.cls.wrapper)
         words += ["--budget", str(self.budget)] * (self.budget is not None)
+        chosen = [name for name, source in self.sources.items() if source != BUDGET]
+        by_flag = [name for name in chosen if not is_preset(self.sources[name])]
+        if self._follows_from_preset(by_flag):
+            words, chosen = [*words, "--preset"], by_flag
+        return shlex.join(words + [part for each in self._assignments(chosen) for part in ("--set", each)])
+
+    def _assignments(self, names: Iterable[str]) -> list[str]:
         config = self.settings.flat()
-        chosen = {name: config[name] for name, source in self.sources.items() if source != BUDGET}
-        return shlex.join(words + [part for each in assignments(chosen) for part in ("--set", each)])
+        return assignments({name: config[name] for name in names})
+
+    def _follows_from_preset(self, by_flag: Iterable[str]) -> bool:
+        """Whether `--preset`, and these settings by flag, make this very run today, of the same sources.
+
+        They do not where what tuning found is not saved, or where a preset of more trials was saved since.
+        """
+        if not any(map(is_preset, self.sources.values())):
+            return False
+        given = SettingFlags(assignments=self._assignments(by_flag), budget=self.budget, wrapper=self.wrapper.name)
+        try:
+            again = build_request(self.model, self.task, given.starting_from(load(self)), self.seed)
+        except RequestError:  # no preset, or none that fits
+            return False
+        return (again.run_id, again.sources) == (self.run_id, self.sources)
 
 
 class TrialRequest(RunRequest):
@@ -106,7 +124,7 @@ class SettingFlags:
     spent: str | None = None
     """On the preset, in words."""
 
-    def starting_from(self, preset: "Preset") -> "SettingFlags":
+    def starting_from(self, preset: Preset) -> "SettingFlags":
         return replace(self, preset=preset.settings, spent=preset.tuning)
 
 

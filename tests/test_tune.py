@@ -4,6 +4,7 @@ import signal
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,10 +266,38 @@ def test_a_preset_is_written_when_asked_for_and_used_when_asked_for(bench: Bench
     assert record["config"] == best["config"]
     assert record["config_source"]["lr"] == "preset: 2 trials of 5 steps"
     assert record["config_source"]["weight_decay"] == "flag"
+    assert record["command"].endswith("--budget 10k --preset --set weight_decay=0.5")
     words = record["command"].split()
     assert bench.json(*words[words.index("run") :])["run_id"] == run["run_id"]
     plain = bench.json("run", "--model", "gru", "--budget", "10k", "--set", "max_steps=5")
     assert plain["run_id"] != run["run_id"]
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_command_says_preset_only_where_that_gives_the_same_run_of_the_same_sources() -> None:
+    gru, digits, flags = find_model("gru"), find_task("digits"), SettingFlags(budget="10k", assignments=["epochs=2"])
+    base = build_request(gru, digits, flags, seed=3)
+    bench.presets.save(base, "5 trials of 2 epochs", {"lr": 0.1, "clip_norm": None, "epochs": 2})
+    kept = bench.presets.load(base)
+    request = build_request(gru, digits, flags.starting_from(kept), seed=3)
+    assert request.command.endswith("--seed 3 --budget 10k --preset --set epochs=2")
+    unsaved = build_request(gru, digits, replace(flags, preset={"lr": 0.2}, spent=kept.tuning), seed=3)
+    assert unsaved.command.endswith("--seed 3 --budget 10k --set lr=0.2 --set epochs=2")
+    spelled = "--seed 3 --budget 10k --set lr=0.1 --set clip_norm=none --set epochs=2"
+    assert replace(request, sources=request.sources | {"lr": "preset"}).command.endswith(spelled)
+    bench.presets.save(base, "6 trials of 2 epochs", {"lr": 0.1, "clip_norm": None, "epochs": 2})
+    assert request.command.endswith(spelled), "--preset would take the one of six trials"
+
+
+def test_the_command_of_another_seed_is_of_what_was_asked_for(bench: Bench, presets: Path) -> None:
+    """Also where the run is recorded already, with a command that spells its settings out."""
+    spelled = ("run", "--model", "gru", "--budget", "10k", "--set", "lr=0.02", "--set", "max_steps=5")
+    assert "--seed 1 --budget 10k --set lr=0.02 --set max_steps=5" in bench(*spelled).stdout
+    presets.mkdir()
+    (presets / "gru.toml").write_text('[plain.digits.10k."2 trials of 5 steps"]\nlr = 0.02\nmax_steps = 5\n')
+    done = bench("run", "--model", "gru", "--budget", "10k", "--preset")
+    assert "it is shown, not repeated" in done.stderr
+    assert "--seed 1 --budget 10k --preset\n" in done.stdout
 
 
 def test_what_was_chosen_by_hand_is_no_preset(bench: Bench, presets: Path) -> None:

@@ -82,7 +82,7 @@ def run(
     if not is_helper_process():
         if before and not as_json:
             _say_repeated(recorded, request.model)
-        _show(recorded, store, as_json=as_json)
+        _show(recorded, request, store, as_json=as_json)
     return EXIT_CODES.get(recorded.status, 1)
 
 
@@ -102,7 +102,7 @@ def _say_repeated(run: "Run", model: "FoundModel") -> None:
         stderr.print(f"{model.path} has changed since: the result is of the file as it was.", markup=False)
 
 
-def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
+def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -> None:
     from bench.report import summary
     from bench.resumption import resume_command
     from db.standing import withdrawals
@@ -121,10 +121,10 @@ def _show(run: "Run", store: "Store", *, as_json: bool) -> None:
             command = resume_command(run.command, store, run.environment["execution"])
             stderr.print(f"Go on with:\n  {command}", markup=False)
     else:
-        _show_result(run, store)
+        _show_result(run, request, store)
 
 
-def _show_result(run: "Run", store: "Store") -> None:
+def _show_result(run: "Run", request: "RunRequest", store: "Store") -> None:
     from bench.board import task_rows
 
     value = metric_text(run.metric_name, run.metric_value)
@@ -137,10 +137,11 @@ def _show_result(run: "Run", store: "Store") -> None:
         else:
             print(f"  Best on the board: {best.model}, score {best.score:.1f}, {best.params:,} parameters.")
     print("\nNext:")
-    print(f"  another seed:   {_with_seed(run)}")
+    print(f"  another seed:   {_with_seed(request)}")
     print(f"  the board:      python -m bench leaderboard --task {run.task}")
     print("  in the browser: python -m bench app")
 
 
-def _with_seed(run: "Run") -> str:
-    return run.command.replace(f"--seed {run.seed}", f"--seed {run.seed + 1}")
+def _with_seed(request: "RunRequest") -> str:
+    """As it was asked for now: the recorded command may be older than the preset, or be of other sources."""
+    return request.command.replace(f"--seed {request.seed}", f"--seed {request.seed + 1}")
