@@ -255,9 +255,12 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_preset_is_written_when_asked_for_and_used_when_asked_for(bench: Bench, presets: Path) -> None:
     words = ("tune", "--model", "gru", "--budget", "10k", "--set", "max_steps=5", "--trials", "2")
-    bench(*words)
+    assert "for that, add --save-preset" in bench(*words).stdout
     assert not presets.exists()
     best = bench.json(*words, "--resume", "--save-preset")["best"]
+    saved = bench(*words, "--resume", "--save-preset").stdout
+    assert "--seed 0 --budget 10k --preset --set max_steps=5" in saved
+    assert "add --save-preset" not in saved
     kept = tomllib.loads((presets / "gru.toml").read_text())["plain"]["digits"]["10k"]["2 trials of 5 steps"]
     assert kept["lr"] == best["config"]["training"]["lr"]
     run = bench.json("run", "--model", "gru", "--budget", "10k", "--preset", "--set", "weight_decay=0.5")

@@ -15,6 +15,7 @@ from bench.text import metric_text
 
 if TYPE_CHECKING:
     from bench.cluster import Pool
+    from bench.owner import Owner
     from bench.tune import Session
     from bench.tuning import Tuning
 
@@ -177,26 +178,30 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
 
 
 def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> list[dict[str, Any]]:
-    """What was found by each study that was begun."""
-    from bench.outcome import best_settings, report, settled
-    from bench.presets import save
-    from bench.sources import spent
+    """What was found by each study that was begun. Presets are saved first: the commands then follow from them."""
+    from bench.outcome import best_trials, report, settled
 
     documents = []
     for owner in session.owners:
         tuning, count = owner.tuning, len(settled(owner.study))
-        documents.append(report(tuning, owner.study, owner.folder))
-        if count < tuning.trials and interrupted:
-            continue
-        if count < tuning.trials:
+        if count < tuning.trials and not interrupted:
             stderr.print(f"{tuning.name}: the time is over after {count} of {tuning.trials} trials; --resume goes on.")
-        if save_preset and documents[-1]["best"]:
-            words = spent(count, tuning.base.settings.training.length)
-            path = save(tuning.base, words, best_settings(tuning, owner.study))
-            stderr.print(f"Wrote {path}", markup=False)
+        if save_preset and best_trials(owner.study) and (count >= tuning.trials or not interrupted):
+            _save(owner, count)
+        documents.append(report(tuning, owner.study, owner.folder))
     if session.unopened and not interrupted:
         stderr.print(f"{len(session.unopened)} studies were not begun; --resume goes on.")
     return documents
+
+
+def _save(owner: "Owner", trials: int) -> None:
+    from bench.outcome import best_settings
+    from bench.presets import save
+    from bench.sources import spent
+
+    base = owner.tuning.base
+    path = save(base, spent(trials, base.settings.training.length), best_settings(owner.tuning, owner.study))
+    stderr.print(f"Wrote {path}", markup=False)
 
 
 def _show(document: dict[str, Any]) -> None:
@@ -207,6 +212,11 @@ def _show(document: dict[str, Any]) -> None:
         print(f"  validation {document['metric']} {value}, {result['params']['total']:,} parameters")
     if document["best"]:
         print(f"  A run with the best settings:\n    {document['command']}")
+        if document["budget"] and "@" not in document["model"] and "--preset" not in document["command"]:
+            print(
+                "  What --set says counts as given by hand, which no suite's board shows: for that, add --save-preset"
+            )
+            print("  (and --resume) here, and give --preset to `bench suite` or `bench run`.")
 
 
 def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
