@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 FLAG, BUDGET, PRESET = "flag", "budget", "preset"
+FIXED_BY_SUITES = ("max_steps", "epochs", "batch_size", "patience", "precision")
+"""What a suite says itself, or may: neither tuning nor anybody's hand chooses it there."""
 
 
 def spent(trials: int, length: str) -> str:

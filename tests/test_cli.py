@@ -83,13 +83,63 @@ def test_tables_and_csv(shared_bench: Bench) -> None:
 
 
 def test_errors_of_any_size_are_told_apart_and_settings_are_as_set_takes_them(bench: Bench) -> None:
-    config = {"training": {"clip_norm": None, "lr_schedule": "cosine"}}
     run = {"task": "mix-sin", "metric_name": "mse", "metric_value": 1.2345e-06, "chance": 0.1, "solved": 1e-4}
-    Store(str(bench.db)).record(make_run(**run, config=config, config_source=dict.fromkeys(config["training"], "flag")))
+    for clip, schedule in ((None, "cosine"), (1.0, "constant")):
+        training = {"clip_norm": clip, "lr_schedule": schedule, "lr": 0.1}
+        made = make_run(
+            f"{schedule:0>16}", **run, config={"training": training}, config_source=dict.fromkeys(training, "flag")
+        )
+        Store(str(bench.db)).record(made)
     assert "1.23e-06" in bench("runs").stdout
-    (row,) = bench("leaderboard", "--task", "mix-sin").stdout.splitlines()[1:]
-    assert " 1.23e-06 " in row
-    assert row.rstrip().endswith("clip_norm=none lr_schedule=cosine")
+    rows = bench("leaderboard", "--task", "mix-sin").stdout.splitlines()[1:]
+    assert all(" 1.23e-06 " in row for row in rows)
+    assert sorted(row.split("self-reported")[1].strip() for row in rows) == [
+        "clip_norm=1.0 lr_schedule=constant",
+        "clip_norm=none lr_schedule=cosine",
+    ]
+
+
+def several_fru(bench: Bench) -> None:
+    """Rows of one model on one task: of the suite, eight times as long, by default, and two with a rate by hand."""
+    suite = {"max_steps": 3000, "batch_size": 64, "patience": None}
+    fixed, tuned = dict.fromkeys(suite, "flag"), {"lr": "preset: 12 trials of 3000 steps"}
+    for number, (changes, source) in enumerate([
+        ({"lr": 0.2}, tuned), ({"lr": 0.2, "max_steps": 24_000}, tuned), ({}, {}), ({"lr": 0.5}, {"lr": "flag"}),
+        ({"lr": 0.25, "weight_decay": 0.5}, {"lr": "flag", "weight_decay": "flag"}),
+    ]):  # fmt: skip
+        training = suite | {"lr": 0.1, "lr_schedule": "cosine", "epochs": 60} | changes
+        run = make_run(f"{number:016x}", task="adding-200", budget="10k", config={"model": {}, "training": training})
+        run.config_source = fixed | source
+        Store(str(bench.db)).record(run)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_rows_of_one_model_are_told_apart_at_any_width(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    several_fru(bench)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = bench("leaderboard", "--task", "adding-200")
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).split())
+    rows = [row.split() for row in text.split("adding-200")[1:]]
+    told = sorted(" ".join(row[row.index("10k") :]) for row in rows)
+    assert len(set(told)) == 5
+    assert "10k 24000 tuned" in text
+    assert "10k 3000 defaults" in text
+    assert all(setting in text for setting in ("lr=0.5", "lr=0.25", "weight_decay=0.5"))
+    assert not any(shared in text for shared in ("batch_size", "patience", "lr_schedule"))
+
+
+def test_json_and_csv_have_all_settings_and_say_how_they_were_chosen(bench: Bench) -> None:
+    several_fru(bench)
+    rows = bench.json("leaderboard")
+    assert {(row["length"], row["tuning"]) for row in rows} == {
+        ("3000 steps", "tuned"), ("24000 steps", "tuned"), ("3000 steps", "defaults"), ("3000 steps", "by hand")
+    }  # fmt: skip
+    assert all(row["settings"]["patience"] is None for row in rows)
+    lines = list(csv.DictReader(io.StringIO(bench("leaderboard", "--csv").stdout)))
+    assert all("batch_size=64" in line["settings"] for line in lines)
 
 
 def test_models_and_tasks_are_described(bench: Bench) -> None:

@@ -5,30 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
 from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
-from bench.text import assignments, metric_text
+from bench.text import metric_text
 
 if TYPE_CHECKING:
     from db.schema import Run
     from db.store import Store
 
-ROW_COLUMNS: Cells = {
-    "task": field("task"),
-    "model": field("model"),
-    "score": number("score", ".1f"),
-    "±": number("score_std", ".1f"),
-    "metric": field("metric_name"),
-    "value": lambda row: metric_text(row["metric_name"], row["metric_value"]),
-    "params": number("params"),
-    "budget": field("budget"),
-    "seeds": lambda row: str(len(row["seeds"])),
-    "failed": field("failures"),
-    "verified": field("verification"),
-    "settings": lambda row: " ".join(assignments(row["settings"])),
-}
-"""Of a `bench.ranking.Row`."""
 SUITE_COLUMNS: Cells = {
     "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
     "model": field("model"),
@@ -109,7 +95,7 @@ def leaderboard(
 
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     """
-    from bench.board import task_rows
+    from bench.board import task_rows as rows_of
 
     if suite is not None:
         _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
@@ -117,11 +103,12 @@ def leaderboard(
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
-    rows = [asdict(row) for row in task_rows(open_to_show(db), task) if budget in (None, row.budget)]
+    rows = [asdict(row) for row in rows_of(open_to_show(db), task) if budget in (None, row.budget)]
     if as_latex:
-        print_latex(rows, ROW_COLUMNS)
+        print_latex(rows, task_rows.COLUMNS)
     else:
-        print_rows(rows, ROW_COLUMNS, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+        columns = task_rows.COLUMNS if as_csv else task_rows.in_terminal(rows)
+        print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty=EMPTY, kept=task_rows.KEPT)
 
 
 def _rank(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.board import ROW_COLUMNS
 from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import print_json, print_table
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
+from bench.cli.task_rows import COLUMNS
 from bench.cli.watch import watching
 from bench.errors import RequestError, require
 from bench.exits import EXIT_INTERRUPTED
@@ -78,8 +78,8 @@ def compare(
 
 
 def _show(rows: list["Row"], model: str, *, recorded: bool) -> None:
-    arrow = {"task": ROW_COLUMNS["task"], "": lambda row: "→" if row["model"] == model else ""}
-    columns = arrow | {name: cell for name, cell in ROW_COLUMNS.items() if name not in ("task", "budget")}
+    arrow = {"task": COLUMNS["task"], "": lambda row: "→" if row["model"] == model else ""}
+    columns = arrow | {name: cell for name, cell in COLUMNS.items() if name not in ("task", "budget")}
     print_table([asdict(row) for row in rows], columns)
     own = [row.score for row in rows if row.model == model]
     if own:

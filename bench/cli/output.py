@@ -1,7 +1,7 @@
 """Printing rows: a table for people, JSON or CSV for programs. Results go to stdout, all else to stderr."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -27,19 +27,23 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
-def print_rows(rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool, as_csv: bool, empty: str) -> None:
+def print_rows(
+    rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool, as_csv: bool, empty: str,
+    kept: Collection[str] = (),
+) -> None:  # fmt: skip
     """Rows in the form asked for.
 
     Args:
         columns: heading → how a row's cell reads in the table.
         empty: what to say, on stderr, where there are no rows.
+        kept: as `print_table` takes it.
     """
     if as_json:
         print_json(rows)
     elif as_csv:
         print(csv_text(list(columns), ([cell(row) for cell in columns.values()] for row in rows)), end="")
     elif rows:
-        print_table(rows, columns)
+        print_table(rows, columns, kept)
     else:
         stderr.print(empty)
 
@@ -49,32 +53,42 @@ def print_latex(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
     print(latex_table(list(columns), texts, "l" * len(columns)), end="")
 
 
-def print_table(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
-    """A table that is cut to the terminal's width: the last column first, then whole columns. Pipes get all of it."""
+def print_table(rows: Sequence[dict[str, Any]], columns: Cells, kept: Collection[str] = ()) -> None:
+    """A table that is cut to the terminal's width: the last column first, then whole columns. Pipes get all of it.
+
+    Args:
+        kept: headings of columns that are neither left out nor cut: where the last of them does not fit, it is folded.
+    """
     console = Console(highlight=False)
     width = console.width if console.is_terminal else WIDEST
     cells = {heading: [heading, *(cell(row) for row in rows)] for heading, cell in columns.items()}
-    shown = _fitting({heading: max(map(len, texts)) for heading, texts in cells.items()}, width)
+    shown = _fitting({heading: max(map(len, texts)) for heading, texts in cells.items()}, width, kept)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in shown:
-        table.add_column(_cut(heading, shown[heading]), no_wrap=True)
+    for heading, limit in shown.items():
+        table.add_column(_cut(heading, limit), no_wrap=heading not in kept, overflow="fold", max_width=limit)
+    limits = {heading: WIDEST if heading in kept else limit for heading, limit in shown.items()}
     for texts in zip(*(cells[heading][1:] for heading in shown), strict=True):
-        table.add_row(*(escape(_cut(text, limit)) for text, limit in zip(texts, shown.values(), strict=True)))
+        table.add_row(*(escape(_cut(text, limit)) for text, limit in zip(texts, limits.values(), strict=True)))
     Console(highlight=False, width=width).print(table)
     if len(shown) < len(columns):
         hidden = ", ".join(heading for heading in columns if heading not in shown)
         stderr.print(f"A wider terminal also shows: {hidden}.", markup=False)
 
 
-def _fitting(widths: Mapping[str, int], available: int) -> dict[str, int]:
-    """The headings, from the first, that fit, and their widths; the last may be cut to NARROWEST characters."""
+def _fitting(widths: Mapping[str, int], available: int, kept: Collection[str]) -> dict[str, int]:
+    """The headings that fit, from the first but those to be kept before, and their widths; the last may get less.
+
+    A last one of those to be kept gets NARROWEST characters at least, even beyond what is available.
+    """
     shown: dict[str, int] = {}
-    for heading, width in widths.items():
+    for heading, width in sorted(widths.items(), key=lambda each: each[0] not in kept):
         left = available - sum(shown.values()) - GAP * len(shown)
+        if heading in kept:
+            left = max(left, NARROWEST)
         if left < min(width, NARROWEST):
             break
         shown[heading] = min(width, left)
-    return shown
+    return {heading: shown[heading] for heading in widths if heading in shown}
 
 
 def _cut(text: str, width: int) -> str:

@@ -11,6 +11,7 @@ from bench.cli.output import field, left_out, number, print_json, print_rows, st
 from bench.cli.watch import watching
 from bench.errors import RequestError, require
 from bench.exits import EXIT_INTERRUPTED
+from bench.sources import FIXED_BY_SUITES
 from bench.text import metric_text
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from bench.owner import Owner
     from bench.tune import Session
     from bench.tuning import Tuning
-
-FIXED_BY_SUITES = ("max_steps", "epochs", "batch_size", "patience", "precision")
 
 EPILOG = """Examples:
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from bench.names import numerically
 from bench.ranking.utility import score
+from bench.sources import FIXED_BY_SUITES, FLAG, is_preset, training_length
+from bench.suites import SUITES
 from db.schema import LADDER, OPEN, Run
 
 
@@ -21,6 +23,10 @@ class Row:
     budget: str | None
     settings: dict[str, Any]
     """The settings that are not defaults, and not the budget's doing."""
+    length: str
+    """How long training was, at most: "3000 steps" or "60 epochs"."""
+    tuning: str
+    """Who chose the settings that suites leave open: "tuned", "by hand", also where only some are, or "defaults"."""
     score: float
     """Mean over seeds, failures counted as 0."""
     score_std: float | None
@@ -71,6 +77,8 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
         wrapper=first.wrapper,
         budget=first.budget,
         settings=chosen_settings(first),
+        length=training_length(first.flat_config),
+        tuning=_tuning(first),
         score=fmean(scores),
         score_std=stdev(scores) if len(scores) > 1 else None,
         metric_name=first.metric_name,
@@ -89,3 +97,10 @@ def chosen_settings(run: Run) -> dict[str, Any]:
     """The settings that somebody chose, by flag or preset."""
     config = run.flat_config
     return {name: config[name] for name, source in run.config_source.items() if source != "budget"}
+
+
+def _tuning(run: Run) -> str:
+    by_flag = {name for name, source in run.config_source.items() if source == FLAG}.difference(FIXED_BY_SUITES)
+    if by_flag and not any(by_flag <= suite.tasks[run.task].keys() for suite in SUITES.values() if suite.includes(run)):
+        return "by hand"
+    return "tuned" if any(map(is_preset, run.config_source.values())) else "defaults"
