@@ -22,11 +22,16 @@ def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = N
         listing: the command that shows all of them.
     """
     names = sorted(legal)
-    near = get_close_matches(given, names, n=1, cutoff=0.5)
-    suggestion = f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(given, names)
+    suggestion = f" Did you mean {near!r}?" if near else ""
     shown = f" ({listing} shows them all)" if listing else ""
     several = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
     return RequestError(f"no {what} named {given!r}.{suggestion} {several.capitalize()}: {', '.join(names)}{shown}.")
+
+
+def nearest(given: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant."""
+    return next(iter(get_close_matches(given, sorted(names), n=1, cutoff=0.5)), None)
 
 
 def require(package: str, extra: str) -> None:

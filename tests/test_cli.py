@@ -217,6 +217,23 @@ def test_a_wrong_request_is_explained(bench: Bench, words: list[str], message: s
     assert not bench.db.exists() or sqlite3.connect(bench.db).execute("SELECT count(*) FROM runs").fetchone() == (0,)
 
 
+def test_runs_of_a_model_that_has_none(shared_bench: Bench) -> None:
+    assert "no run of a model 'fruu'; did you mean 'fru'?" in shared_bench.refused("runs", "--model", "fruu")
+    assert "no run of a model 'q'. `bench runs` lists" in shared_bench.refused("runs", "--model", "q")
+    done = shared_bench("runs", "--model", "last_values", "--task", "digits")
+    assert (done.stdout, done.stderr) == ("", "No run with --task digits --model last-values is recorded yet.\n")
+    assert shared_bench.json("runs", "--model", "lstm") == []
+    assert "No run with --task mix-sin is recorded yet." in shared_bench("leaderboard", "--task", "mix-sin").stderr
+
+
+def test_runs_of_a_file(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
+    path = write_model("mine", "pass")
+    run = bench.json("run", "--model", str(path), "--epochs", "1")
+    assert bench.json("runs", "--model", str(path)) == bench.json("runs", "--model", run["model"]) == [run]
+    path.write_text(f"{path.read_text()}# edited\n")
+    assert bench.json("runs", "--model", str(path)) == [], "an edited file is another model"
+
+
 def test_show_wants_one_run(shared_bench: Bench) -> None:
     assert "no run begins with 'zzz'" in shared_bench.refused("show", "zzz")
     assert "3 runs begin with ''" in shared_bench.refused("show", "")

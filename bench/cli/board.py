@@ -7,7 +7,7 @@ import typer
 
 from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
-from bench.cli.options import Csv, Db, Json, Latex, ModelFilter, TaskFilter
+from bench.cli.options import Csv, Db, Json, Latex, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
 from bench.text import metric_text
 
@@ -55,13 +55,20 @@ EMPTY = "No runs yet. Make one:  python -m bench run --model fru"
 
 
 def runs(
-    task: TaskFilter = None, model: ModelFilter = None, db: Db = None, as_json: Json = False, as_csv: Csv = False
+    task: TaskFilter = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Only this model: its name, or a path to its .py file.")
+    ] = None,
+    db: Db = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
 ) -> None:
     """List every run, oldest first: finished, failed and interrupted ones, and those that were withdrawn."""
     from bench.report import summary
 
     task = _task_name(task)
     store = open_to_show(db)
+    model = _model_name(model, store)
     withdrawn = store.standing().withdrawn
     rows = [summary(run, withdrawn.get(run.run_id)) for run in store.runs(task=task, model=model)]
     columns = {
@@ -76,7 +83,7 @@ def runs(
         "seconds": number("train_seconds", ".0f"),
         "reason": lambda row: row["reason"] or "",
     }
-    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty=EMPTY)
+    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty=_empty(store, task=task, model=model))
 
 
 def leaderboard(
@@ -103,12 +110,20 @@ def leaderboard(
     if budget is not None:
         _check_budget(budget)
     task = _task_name(task)
-    rows = [asdict(row) for row in rows_of(open_to_show(db), task) if budget in (None, row.budget)]
+    store = open_to_show(db)
+    rows = [asdict(row) for row in rows_of(store, task) if budget in (None, row.budget)]
     if as_latex:
         print_latex(rows, task_rows.COLUMNS)
     else:
         columns = task_rows.COLUMNS if as_csv else task_rows.in_terminal(rows)
-        print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty=EMPTY, kept=task_rows.KEPT)
+        print_rows(
+            rows,
+            columns,
+            as_json=as_json,
+            as_csv=as_csv,
+            empty=_empty(store, task=task, budget=budget),
+            kept=task_rows.KEPT,
+        )
 
 
 def _rank(
@@ -214,6 +229,35 @@ def _task_name(task: str | None) -> str | None:
     from bench.registry import find_task
 
     return find_task(task).variant
+
+
+def _model_name(model: str | None, store: "Store") -> str | None:
+    """The stored name of a model.
+
+    Raises:
+        RequestError: there is neither an architecture of that name nor a run of one.
+    """
+    from bench.errors import RequestError, nearest
+    from bench.names import dashed, stems
+
+    if model is None:
+        return None
+    if model.endswith(".py"):  # torch is imported
+        from bench.registry import find_model_or_file
+
+        return find_model_or_file(model).name
+    name, registered = dashed(model), stems("models")
+    if name not in registered and not store.runs(model=name):
+        near = nearest(name, {*registered, *(run.model for run in store.runs())})
+        suggestion = f"; did you mean {near!r}?" if near else "."
+        raise RequestError(f"no run of a model {model!r}{suggestion} `bench runs` lists all of them.")
+    return name
+
+
+def _empty(store: "Store", **wanted: str | None) -> str:
+    """What to say where there is no such run."""
+    given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
+    return f"No run with {' '.join(given)} is recorded yet." if given and store.version().attempts else EMPTY
 
 
 def _check_budget(budget: str) -> None:
