@@ -41,6 +41,8 @@ TURN_STEPS = 10
 QUANTITIES = ("forward", "train_step", "per_parameter", "peak_memory")
 """What is compared; the third is the train step's time over the number of parameters."""
 
+Listener = Callable[[str, float], None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -99,11 +101,12 @@ class Timing:
         return cls(1e3 * median, 1e3 * min(seconds), (high - low) / median)
 
 
-def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
+def measure(models: Sequence[str], setup: Setup, listener: Listener = lambda name, seconds: None) -> dict[str, Any]:
     """Compare the first model with the others.
 
     Args:
         models: names as on the command line; a suffix names a backend, as in `fru:eager`.
+        listener: told of each contender and of the seconds of its first train step.
 
     Returns:
         `ratios`: rival → the `QUANTITIES`, the rival's figure over the first model's; `measured`:
@@ -115,7 +118,7 @@ def measure(models: Sequence[str], setup: Setup) -> dict[str, Any]:
     names = list(dict.fromkeys(models))
     contenders = {name: Contender(name, setup) for name in names}
     with denormals_flushed(), watch() as busy:
-        times = take_turns(contenders, setup.repeats)
+        times = take_turns(contenders, setup.repeats, listener)
         steps = {name: contender.stream_step() for name, contender in contenders.items()}
         memory = {name: peak_memory(name, setup) for name in names}
     measured: dict[str, dict[str, Any]] = {
@@ -220,10 +223,16 @@ class Contender:
         return time.perf_counter() - start
 
 
-def take_turns(contenders: Mapping[str, Contender], repeats: int) -> dict[str, dict[str, list[float]]]:
+def take_turns(
+    contenders: Mapping[str, Contender], repeats: int, listener: Listener
+) -> dict[str, dict[str, list[float]]]:
     """Seconds of each contender's forward and train steps, after one of each to warm up."""
     steps = {(name, key): (c, getattr(c, key)) for name, c in contenders.items() for key in ("forward", "train_step")}
-    first = {which: contender.seconds(step) for which, (contender, step) in steps.items()}
+    first = {}
+    for (name, key), (contender, step) in steps.items():
+        first[name, key] = contender.seconds(step)
+        if key == "train_step":
+            listener(name, first[name, key])
     times: dict[str, dict[str, list[float]]] = {name: {"forward": [], "train_step": []} for name in contenders}
     for _ in range(repeats):
         for (name, key), (contender, step) in steps.items():

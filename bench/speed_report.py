@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from bench.errors import RequestError
 from bench.speed import QUANTITIES
 
@@ -13,26 +11,36 @@ if TYPE_CHECKING:
     from altair import LayerChart
 
 
-def table(report: Mapping[str, Any]) -> Table:
-    """One row a contender: its figures, and how many times the model's they are."""
+def conditions(report: Mapping[str, Any]) -> str:
+    """What was measured, and on what."""
     setup = report["setup"]
-    title = f"T={setup['seq_len']}, B={setup['batch']}, D={setup['input_size']}, {report['dtype']}"
-    caption = f"{report['threads']} threads, {report['device']}, torch {report['versions']['torch']}"
-    if report["busy"]:
-        caption += "\nDo not trust these numbers: " + "; ".join(report["busy"])
-    rows = Table(title=title, caption=caption)
-    headings = ("", "forward", "×", "train step", "×", "× per parameter", "peak memory", "×", "step of a stream")
-    for heading in (*headings, "parameters"):
-        rows.add_column(heading, justify="right" if heading else "left")
-    for name, figures in report["measured"].items():
-        times = report["ratios"].get(name, dict.fromkeys(QUANTITIES, 1.0))
-        forward, train_step = (f"{figures[key]['median']:,.1f} ms" for key in ("forward", "train_step"))
-        memory = f"{figures['peak_memory'] / 2**20:,.1f} MiB"
-        of_forward, *of_train_step, of_memory = (f"{times[key]:,.2f}" for key in QUANTITIES)
-        step = "–" if figures["step"] is None else f"{figures['step']:.3f} ms"
-        row = (name, forward, of_forward, train_step, *of_train_step, memory, of_memory, step)
-        rows.add_row(*row, f"{figures['parameters']:,}")
-    return rows
+    sizes = f"T={setup['seq_len']}, B={setup['batch']}, D={setup['input_size']}, {report['dtype']}"
+    return f"{sizes}; {report['threads']} threads, {report['device']}, torch {report['versions']['torch']}"
+
+
+def rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row a contender: its figures, and how many times the model's they are."""
+    return [
+        _row(name, figures, report["ratios"].get(name, dict.fromkeys(QUANTITIES, 1.0)))
+        for name, figures in report["measured"].items()
+    ]
+
+
+def _row(name: str, figures: Mapping[str, Any], times: Mapping[str, float]) -> dict[str, str]:
+    forward, train_step = (f"{figures[key]['median']:,.1f} ms" for key in ("forward", "train_step"))
+    of_forward, of_train_step, of_parameter, of_memory = (f"{times[key]:,.2f}" for key in QUANTITIES)
+    return {
+        "model": name,
+        "forward": forward,
+        "× forward": of_forward,
+        "train step": train_step,
+        "× train step": of_train_step,
+        "× per parameter": of_parameter,
+        "peak memory": f"{figures['peak_memory'] / 2**20:,.1f} MiB",
+        "× memory": of_memory,
+        "stream step": "–" if figures["step"] is None else f"{figures['step']:.3f} ms",
+        "parameters": f"{figures['parameters']:,}",
+    }
 
 
 def check_place(path: Path) -> None:

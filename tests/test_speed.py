@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from bench.errors import RequestError
 from bench.speed import Setup, measure
-from bench.speed_report import chart, table
+from bench.speed_report import chart, rows
 from tests.conftest import Bench
 
 SETUP = Setup(seq_len=20, batch=4, width=8, repeats=2)
@@ -35,11 +34,9 @@ def test_report() -> None:
     per_parameter = report["ratios"]["gru"]["train_step"] * parameters[0] / parameters[1]
     assert report["ratios"]["gru"]["per_parameter"] == pytest.approx(per_parameter)
     assert 1e-4 < report["measured"]["gru"]["step"] < 1e3  # milliseconds
-    console = Console(width=200, record=True)
-    console.print(table(report))
-    text = console.export_text()
-    assert "gru" in text
-    assert f"{report['measured']['gru']['step']:.3f} ms" in text
+    _, gru = rows(report)
+    assert (gru["model"], gru["stream step"]) == ("gru", f"{report['measured']['gru']['step']:.3f} ms")
+    assert gru["× train step"] == f"{report['ratios']['gru']['train_step']:.2f}"
 
 
 @pytest.mark.usefixtures("no_memory")
@@ -102,6 +99,21 @@ def test_the_command(bench: Bench) -> None:
     assert set(report["ratios"]) == {"gru", "lstm"}
     assert set(report["ratios"]["gru"]) == {"forward", "train_step", "per_parameter", "peak_memory"}
     assert report["setup"]["seq_len"] == 20
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("terminal", [False, True])
+def test_numbers_are_whole_piped_and_on_a_terminal(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    done = bench("speed", "--model", "rnn", "--against", "gru,lstm", "--seq-len", "20", *SMALL)
+    assert "…" not in done.stdout
+    assert ("A wider terminal also shows: " in done.stderr) == terminal
+    assert ("parameters" in done.stdout) == (not terminal)
+    assert [line.partition(": its first")[0] for line in done.stderr.splitlines()[1:4]] == ["rnn", "gru", "lstm"]
 
 
 @pytest.mark.usefixtures("no_memory")

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from bench.cli.options import Budget, Json
-from bench.cli.output import print_json, stderr
+from bench.cli.output import field, print_json, print_table, stderr
 
 EPILOG = """Examples:
 
@@ -54,14 +53,28 @@ def speed(
     reports = []
     for setup in setups:
         stderr.print(f"Measuring {1 + len(rivals)} models at {setup.seq_len:,} steps …")
-        reports.append(library.measure([model, *rivals], setup))
+        reports.append(library.measure([model, *rivals], setup, _say))
         if not as_json:
-            Console().print(speed_report.table(reports[-1]))
+            _show(reports[-1])
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)
     if plot is not None:
         speed_report.plot(reports, plot)
         stderr.print(f"Wrote {plot}.", markup=False)
+
+
+def _say(name: str, seconds: float) -> None:
+    stderr.print(f"{name}: its first train step took {1e3 * seconds:,.1f} ms", markup=False)
+
+
+def _show(report: dict[str, Any]) -> None:
+    from bench import speed_report
+
+    rows = speed_report.rows(report)
+    print(speed_report.conditions(report))
+    print_table(rows, {heading: field(heading) for heading in rows[0]})
+    if report["busy"]:
+        print(f"Do not trust these numbers: {'; '.join(report['busy'])}")
 
 
 def _lengths(text: str) -> list[int]:
