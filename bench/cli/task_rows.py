@@ -33,7 +33,7 @@ def in_terminal(rows: Sequence[dict[str, Any]]) -> Cells:
     for row in rows:
         words.setdefault(_told(row), []).append(_words(row))
     shared = {told: set.intersection(*map(set, each)) for told, each in words.items()}
-    return COLUMNS | {"settings": lambda row: " ".join(w for w in _words(row) if w not in shared[_told(row)])}
+    return {**COLUMNS, "settings": lambda row: " ".join(w for w in _words(row) if w not in shared[_told(row)])}
 
 
 def _told(row: dict[str, Any]) -> tuple[Any, ...]:
