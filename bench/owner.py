@@ -23,9 +23,10 @@ from bench.ending import Ending
 from bench.network import count_on_meta
 from bench.outcome import best_trials, weights_path
 from bench.request import TUNING_SEEDS, TrialRequest
-from bench.studies import Studies
+from bench.studies import STORAGE_ERRORS, Studies
 from bench.trial import Outcome, Progress
 from bench.tuning import Tuning, build_pruner, build_sampler
+from db.errors import StoreError
 from models._training import Training
 
 TRIES = 3  # of a trial whose worker dies or runs out of memory
@@ -87,6 +88,8 @@ class Owner:
         assert trial.number == number
         try:
             return Proposal(trial, self._suggested(trial))
+        except STORAGE_ERRORS:
+            raise
         except Exception as error:  # settings in conflict or too large, or a mistake in a search space
             return self.end(trial, Outcome(ending=Ending("failed", f"{type(error).__name__}: {error}")))
 
@@ -109,12 +112,19 @@ class Owner:
         if outcome.was_stopped:
             return self.study.tell(trial, state=TrialState.PRUNED)
         assert outcome.weights is not None
-        weights_path(self.folder, trial.number).write_bytes(outcome.weights)
+        self._keep_weights(trial, outcome.weights)
         values = [outcome.value, trial.user_attrs["budgeted"]][: len(self.study.directions)]
         ended = self.study.tell(trial, cast(list[float], values))
         self._keep_best_weights()
         self.best = self._best_value()
         return ended
+
+    def _keep_weights(self, trial: Trial, weights: bytes) -> None:
+        path = weights_path(self.folder, trial.number)
+        try:
+            path.write_bytes(weights)
+        except OSError as error:
+            raise StoreError(f"{path} can't be written: {error.strerror}. Make room; --resume goes on.") from error
 
     def try_again(self, proposal: Proposal, reason: str) -> FrozenTrial | None:
         """Propose a trial that was cut off once more; where it has been tried often enough, end it."""

@@ -23,6 +23,7 @@ from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, check_writable, connect, datab
 from db.errors import StoreError
 
 SCHEMA = "bench_studies"
+STORAGE_ERRORS = (DBAPIError, StorageInternalError)
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -66,7 +67,7 @@ class Studies:
         """Optuna's storage, created where there is none yet, unless it is only read."""
         options = {"pool_pre_ping": True} if self.on_postgres else {"connect_args": {"timeout": BUSY_TIMEOUT}}
         url = read_only_url(self.url) if self.read_only else self.url
-        with self._translated():
+        with self.translated(RuntimeError):  # Optuna's, of tables that are not those of its version
             if self.on_postgres and not self.read_only:
                 with connect(self.results, read_only=False).begin() as connection:
                     connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
@@ -77,22 +78,22 @@ class Studies:
         """Whether anything was ever tuned here."""
         if not self.on_postgres:
             return Path(self.url.database or "").exists()
-        with self._translated():
+        with self.translated():
             return SCHEMA in inspect(connect(self.results, read_only=True)).get_schema_names()
 
     def all(self) -> list[Study]:
         if not self.exist():
             return []
-        with self._translated():
+        with self.translated():
             names = optuna.get_all_study_names(self.storage)
             return [optuna.load_study(study_name=name, storage=self.storage) for name in names]
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn a driver's error, and Optuna's of tables that are not those of its version, into a message."""
+    def translated(self, *others: type[Exception]) -> Iterator[None]:
+        """Turn an error of the driver's or of Optuna's storage, and others where they are given, into a message."""
         try:
             yield
-        except (DBAPIError, StorageInternalError, RuntimeError) as error:
+        except (*STORAGE_ERRORS, *others) as error:
             told = error.__cause__ or error  # Optuna's own words say nothing of what the database said
             cause = str(getattr(told, "orig", told)).strip().rstrip(".")
             raise StoreError(f"studies in {self.url.render_as_string()}: {cause}.") from error

@@ -89,7 +89,7 @@ class Session:
             RequestError: a trial can't be carried out where it should be.
         """
         self.studies.check_writable()
-        with self._held, _without_warnings():
+        with self._held, _without_warnings(), self.studies.translated():
             try:
                 self._open(self.unopened.pop(0))
                 return self._carry_out_here() if self.pool is None else self._carry_out_on(self.pool)
@@ -149,7 +149,8 @@ class Session:
     def _judge(self, running: Running, progress: Progress) -> bool:
         running.step = progress.step
         running.value = running.value if progress.value is None else progress.value
-        return running.owner.judge(running.proposal.trial, progress)
+        with self.studies.translated():  # here already: else the trial, in which this is called, would be what failed
+            return running.owner.judge(running.proposal.trial, progress)
 
     def _end(self, seat: "Seat | None", outcome: Outcome) -> None:
         running = self.running.pop(seat)

@@ -146,6 +146,26 @@ def fill_before_weights(disk: Path) -> None:
     assert bench.json("run", "--model", "gru", *QUICK, "--resume")["status"] == "finished"
 
 
+def test_a_disk_that_fills_while_tuning_leaves_a_study_to_resume(
+    disk: Path, bench: Bench, write_model: Callable[[str, str], Path]
+) -> None:
+    marker = bench.folder / "filled"
+    model = write_model("mine", f"if not os.path.exists({str(marker)!r}): open({str(marker)!r}, 'w'); fill(DISK)")
+    head = f"import pathlib\nfrom tests.test_disk import fill\nDISK = pathlib.Path({str(disk)!r})\n"
+    model.write_text(head + model.read_text())
+    in_private_mounts(fill_while_tuning, disk, bench, model)
+
+
+def fill_while_tuning(disk: Path, elsewhere: Bench, model: Path) -> None:
+    mount_disk(disk, "8m")
+    tempfile.tempdir = str(elsewhere.folder)
+    bench = Bench(disk)
+    words = ("tune", "--model", str(model), "--set", "max_steps=20", "--trials", "2")
+    assert "board-studies.sqlite: database or disk is full" in bench.refused(*words)
+    make_room(disk)
+    assert bench.json(*words, "--resume")["trials"] == {"finished": 2, "pruned": 0, "failed": 0}
+
+
 # Read-only
 
 

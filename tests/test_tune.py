@@ -398,6 +398,15 @@ def test_a_place_that_cannot_be_written_is_refused(bench: Bench) -> None:
     assert "none does not exist, so results can't be recorded" in told
 
 
+def test_weights_that_can_not_be_kept_leave_a_study_to_resume(bench: Bench) -> None:
+    first = Path(bench.json(*GRU, *RANDOM, "--trials", "1")["best"]["weights"])
+    (first.parent / "trial-1.safetensors").mkdir()
+    words = (*GRU, *RANDOM, "--trials", "2", "--resume")
+    assert "trial-1.safetensors can't be written: Is a directory. Make room; --resume goes on" in bench.refused(*words)
+    (first.parent / "trial-1.safetensors").rmdir()
+    assert bench.json(*words)["trials"] == {"finished": 2, "pruned": 0, "failed": 0}
+
+
 def test_a_file_outside_the_project_has_no_presets(bench: Bench, write_model: Writer) -> None:
     path = str(write_model("mine", "pass"))
     assert "only models there have presets" in bench.refused("tune", "--model", path, "--trials", "1", "--save-preset")
