@@ -280,7 +280,7 @@ def test_names_are_shown_as_they_are(bench: Bench, monkeypatch: pytest.MonkeyPat
     fill(store, models=["gru"])
     name = f"model-{HOSTILE}"
     fill(store, models=[name], metric_value=1.0, status="finished", chance=0.0, solved=1.0)
-    fill(store, models=[name], seeds=1, budget=None, machine=1)
+    fill(store, models=[name], seeds=1, budget=None, machine=1, finished_at=datetime.now(UTC))
     app = open_app(bench.db, monkeypatch)
     text = said(app)
     assert name in text.replace("\\", "")

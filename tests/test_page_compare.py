@@ -171,6 +171,6 @@ def test_two_results_of_one_seed_are_refused(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     fill(store, models=("fru",))
     again = next(synthetic_runs(("fru",), "quick-v1", ("10k",), 1))
-    store.record(Run(**again | {"run_id": "f" * 16, "task_version": 2}))
+    store.record(Run(**again | {"run_id": "f" * 16, "config": again["config"] | {"model": {"size": 9}}}))
     app = open_page("compare", tmp_path / "board.sqlite", suite="quick-v1")
     assert "has two results for seed 0" in app.error[0].value.replace("\\", "")
