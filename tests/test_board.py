@@ -1,5 +1,6 @@
 """The first page of the app through Streamlit's AppTest, on small and large databases of made-up results."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest

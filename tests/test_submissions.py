@@ -237,7 +237,7 @@ def test_a_retracted_run_says_so_where_it_is_asked_for_and_stands_beside_no_othe
     done = bench(*words)
     assert "retracted: the labels were [shifted]\n" in done.stderr
     assert "It leads the board" not in done.stdout
-    assert [bench.json(*words, "--seed", seed)["withdrawn"] for seed in "01"] == ["retracted", None]
+    assert ["retracted: " in bench(*words, "--json", "--seed", seed).stderr for seed in "01"] == [True, False]
     assert f"It lacks seed 2 of gru on digits, run {ids[2]}." in (said := bench("bundle", ids[1], "-o", "x.zip").stderr)
     assert ids[0] not in said
     for run_id in ids[1:]:

@@ -108,11 +108,11 @@ def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -
     from db.standing import withdrawals
 
     withdrawn = withdrawals(run, store.events(run.run_id))
+    for event in withdrawn:
+        stderr.print(f"{event.kind}: {event.reason}", style="bold red", markup=False)
     if as_json:
         print_json(summary(run, withdrawn[-1].kind if withdrawn else None))
         return
-    for event in withdrawn:
-        stderr.print(f"{event.kind}: {event.reason}", style="bold red", markup=False)
     if run.status != "finished":
         stderr.print(f"[bold red]{run.status}[/]: {run.reason}")
         if run.status == "failed":
