@@ -1,23 +1,28 @@
 """A newcomer beside the recorded entries: tuned with a suite's budget, run on its seeds, ranked with what is there."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from bench.board import ranked_board
 from bench.cells import CellListener, carry_out, cell, with_seeds
+from bench.entries import note_asked
 from bench.outcome import best_request, best_trials
-from bench.ranking import Row, leaderboard
+from bench.ranking import InTier, Row, SuiteRow, leaderboard
 from bench.registry import FoundModel
-from bench.request import Execution
+from bench.request import Execution, RunRequest
 from bench.studies import Studies
 from bench.suites import Suite
 from bench.tune import Session, Watcher
 from bench.tuning import Tuning
 from db.schema import Run
+from db.standing import Standing
 from db.store import Store
 
 Watching = Callable[[], AbstractContextManager[Watcher]]
+TaskListener = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +47,39 @@ class Comparison:
 
 def compare(
     comparison: Comparison, studies: Studies, store: Store, execution: Execution,
-    *, watching: Watching, on_cell: CellListener,
-) -> bool:  # fmt: skip
+    *, watching: Watching, on_task: TaskListener, on_cell: CellListener,
+) -> list[RunRequest]:  # fmt: skip
     """Tune on each task and run the seeds; what `studies` and `store` hold already is used.
 
+    Args:
+        on_task: told of each task that begins, its number and how many there are.
+
     Returns:
-        Whether it was interrupted.
+        The newcomer's cells, as far as it came.
     """
-    for tuning in comparison.tunings():
+    cells: list[RunRequest] = []
+    tunings = comparison.tunings()
+    for number, tuning in enumerate(tunings, start=1):
+        on_task(tuning.base.spec.name, number, len(tunings))
         with watching() as watcher:
             session = Session([tuning], studies, execution, watcher, timeout=math.inf)
             if session.carry_out():
-                return True
+                break
         study = session.owners[0].study
         best = best_request(tuning, study) if best_trials(study) else tuning.base
-        cells = with_seeds([best], comparison.seeds)
-        if carry_out(cells, store, execution, time_limit=math.inf, listener=on_cell):
-            return True
-    return False
+        own = with_seeds([best], comparison.seeds)
+        cells += own
+        for request in own:
+            note_asked(request, store)
+        if carry_out(own, store, execution, time_limit=math.inf, listener=on_cell):
+            break
+    return cells
+
+
+def missing_tasks(comparison: Comparison, cells: Iterable[RunRequest], store: Store) -> list[str]:
+    """The tasks that lack a seed."""
+    done = Counter(request.spec.name for request in cells if store.result(request.run_id))
+    return [task for task in comparison.suite.tasks if done[task] < comparison.seeds]
 
 
 def stand(comparison: Comparison, own: Iterable[Run], recorded: Iterable[Run]) -> list[Row]:
@@ -67,3 +87,16 @@ def stand(comparison: Comparison, own: Iterable[Run], recorded: Iterable[Run]) -
     known = {run.run_id: run for run in (*recorded, *own) if comparison.admits(run)}
     tasks = list(comparison.suite.tasks)
     return sorted(leaderboard(known.values()), key=lambda row: tasks.index(row.task))
+
+
+def suite_rows(
+    comparison: Comparison, cells: Iterable[RunRequest], own: Iterable[Run], recorded: Iterable[Run], standing: Standing
+) -> Sequence[SuiteRow]:
+    """The suite's board with the newcomer as it was tuned now, in place of what else is recorded of that model.
+
+    Raises:
+        RequestError: what is recorded can't be ranked.
+    """
+    made = {request.run_id for request in cells}
+    runs = [run for run in recorded if run.model != comparison.model.name] + [run for run in own if run.run_id in made]
+    return ranked_board(runs, standing, comparison.suite, InTier(comparison.budget)).rows

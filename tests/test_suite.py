@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import bench.suites
 from bench.cells import cost, first_cells
 from bench.registry import find_model
 from bench.suites import SUITES, Suite
+from db.store import Store
 from tests.conftest import Bench
+from tests.runs import make_run
 
 Writer = Callable[[str, str], Path]
 TINY = Suite(
@@ -168,8 +171,64 @@ def test_a_comparison_stands_beside_the_recorded_and_keeps_nothing(bench: Bench,
 
 def test_a_comparison_is_recorded_when_asked_for(bench: Bench, write_model: Writer) -> None:
     words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--seeds", "1", "--trials", "1")
-    assert "mine" in bench(*words, "--record").stdout
+    done = bench(*words, "--record")
+    assert "mine" in done.stdout
+    assert done.stderr.startswith("1 trials × 1 tasks, then 1 seeds × 1, task by task.\ntask 1 of 1: digits\n")
     assert len(bench.json("runs")) == 1
     assert [study["trials"]["finished"] for study in bench.json("studies")] == [1]
     bench(*words, "--record")
     assert len(bench.json("runs")) == 1
+
+
+def fill(bench: Bench, suite: Suite) -> None:
+    """Entries of a suite: rnn with accuracies of nearly 1, gru below chance, both with five seeds."""
+    for model, accuracy in (("rnn", 0.99), ("gru", 0.01)):
+        for seed, (task, training) in product(range(5), suite.tasks.items()):
+            values = {"model": model, "task": task, "seed": seed, "budget": "10k", "metric_value": accuracy}
+            run = make_run(f"{model}{seed}{task}", **values, config={"model": {}, "training": dict(training)})
+            Store(str(bench.db)).record(run)
+
+
+def test_a_comparison_ends_with_the_newcomers_place_on_the_suites_board(bench: Bench, write_model: Writer) -> None:
+    fill(bench, TINY)
+    words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--trials", "1", "--seeds", "5")
+    done = bench(*words)
+    assert "Nothing of it will be kept: --record keeps it" in done.stderr
+    board = done.stdout.partition("tiny-v1 at 10k:\n")[2].splitlines()
+    assert board[1].split()[:3] == ["1–1", "rnn", "(plain)"]
+    (own,) = [line.split() for line in board if line.startswith("→")]
+    assert own[1] == "2–3"
+    assert own[2].startswith("mine@")
+    assert own[3:5] == ["(plain,", "tuned)"]
+    ranked = bench.json(*words)["suite_rows"]
+    assert sorted((row["model"].partition("@")[0], row["rank_low"], row["seeds"]) for row in ranked) == [
+        ("gru", 2, 5), ("mine", 2, 5), ("rnn", 1, 5)
+    ]  # fmt: skip
+
+
+def test_a_registered_newcomer_stands_once_as_it_was_tuned_now(bench: Bench) -> None:
+    """Though the board has another tuned entry of that name: two results of one seed could not be ranked."""
+    training = dict(TINY.tasks["digits"]) | {"lr": 0.5}
+    source = dict.fromkeys(TINY.tasks["digits"], "flag") | {"lr": "preset: 2 trials of 5 steps"}
+    run = make_run(model="gru", budget="10k", config={"model": {}, "training": training}, config_source=source)
+    Store(str(bench.db)).record(run)
+    done = bench.json("compare", "gru", "--suite", "tiny-v1", "--trials", "1", "--seeds", "1")
+    (own,) = done["suite_rows"]
+    assert (own["model"], own["tuning"], own["seeds"]) == ("gru", "tuned", 1)
+    assert own["score"] != pytest.approx(100 * 0.4 / 0.9), "of the recorded run"
+
+
+def test_a_comparison_that_was_stopped_says_what_it_lacks(
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = replace(TINY, tasks=dict.fromkeys(("digits", "adding-25", "copy-50"), TINY.tasks["digits"]))
+    monkeypatch.setitem(SUITES, "tiny-v1", suite)
+    body = "if x_BTD.shape[1] == 25: os.kill(os.getpid(), signal.SIGINT)"
+    words = ("compare", str(write_model("mine", body)), "--suite", "tiny-v1", "--trials", "1", "--seeds", "1")
+    done = bench(*words, code=130)
+    assert "task 2 of 3: adding-25" in done.stderr
+    assert "task 3 of 3" not in done.stderr
+    assert done.stderr.endswith("stopped; missing: adding-25, copy-50.\n")
+    stopped = bench.json(*words, code=130)
+    assert stopped["missing"] == ["adding-25", "copy-50"]
+    assert stopped["suite_rows"][0]["score"] is None

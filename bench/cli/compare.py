@@ -1,26 +1,36 @@
 """`bench compare`."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json
-from bench.cli.output import print_json, print_table
+from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
-from bench.cli.task_rows import COLUMNS
+from bench.cli.task_rows import KEPT, in_terminal
 from bench.cli.watch import watching
 from bench.errors import RequestError, require
 from bench.exits import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.ranking import Row
+    from bench.compare import Comparison
+    from bench.ranking import Row, SuiteRow
 
+RANKED: Cells = {
+    "rank": SUITE_COLUMNS["rank"],
+    "entry": field("entry"),
+    "score": SUITE_COLUMNS["score"],
+    "95%": lambda row: "–" if row["score_low"] is None else f"{row['score_low']:.1f}–{row['score_high']:.1f}",
+    **{heading: SUITE_COLUMNS[heading] for heading in ("params", "done", "seeds", "failed")},
+}
+"""Of a `bench.ranking.SuiteRow` and what its entry is called."""
 EPILOG = """Example:
 
   python -m bench compare my_rnn.py --suite quick-v1 --budget 10k
@@ -46,7 +56,7 @@ def compare(
     Nothing is kept unless --record is given; with it, the same command goes on where it was stopped.
     """
     require("optuna", "tune")
-    from bench.compare import Comparison, stand
+    from bench.compare import Comparison, missing_tasks, stand, suite_rows
     from bench.compare import compare as carry_out
     from bench.registry import find_model_or_file
     from bench.request import Execution
@@ -62,27 +72,55 @@ def compare(
         trials=trials or suite.trials, seeds=seeds or suite.seeds,
     )  # fmt: skip
     board = open_store(db)
+    suite_rows(comparison, [], [], board.runs(), board.standing())  # refused now, not when all is trained
+    _say_plan(comparison, recorded=record)
     with ExitStack() as stack:
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
         store = Store(place)
         execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-        interrupted = carry_out(comparison, Studies(place), store, execution, watching=watching, on_cell=announce)
-        own = store.standing().counted(store.runs(model=comparison.model.name))
-        rows = stand(comparison, own, board.standing().counted(board.runs()))
+        cells = carry_out(
+            comparison, Studies(place), store, execution, watching=watching, on_task=_announce_task, on_cell=announce
+        )
+        missing = missing_tasks(comparison, cells, store)
+        own, standing = store.standing().counted(store.runs(model=comparison.model.name)), board.standing()
+        rows = stand(comparison, own, standing.counted(board.runs()))
+        ranked = suite_rows(comparison, cells, own, board.runs(), standing)
     if as_json:
         print_json({"model": comparison.model.name, "suite": suite.name, "budget": comparison.budget,
-                    "rows": [asdict(row) for row in rows]})  # fmt: skip
+                    "rows": [asdict(row) for row in rows], "suite_rows": [asdict(row) for row in ranked],
+                    "missing": missing})  # fmt: skip
     else:
-        _show(rows, comparison.model.name, recorded=record)
-    return EXIT_INTERRUPTED if interrupted else 0
+        _show(rows, ranked, comparison, recorded=record)
+    if missing:
+        goes_on = " The same command goes on from here." if record else ""
+        stderr.print(f"stopped; missing: {', '.join(missing)}.{goes_on}", markup=False)
+    return EXIT_INTERRUPTED if missing else 0
 
 
-def _show(rows: list["Row"], model: str, *, recorded: bool) -> None:
-    arrow = {"task": COLUMNS["task"], "": lambda row: "→" if row["model"] == model else ""}
-    columns = arrow | {name: cell for name, cell in COLUMNS.items() if name not in ("task", "budget")}
-    print_table([asdict(row) for row in rows], columns)
-    own = [row.score for row in rows if row.model == model]
-    if own:
-        print(f"\n{model}: mean score {fmean(own):.1f} over {len(own)} tasks.")
+def _say_plan(comparison: "Comparison", *, recorded: bool) -> None:
+    count = len(comparison.suite.tasks)
+    stderr.print(f"{comparison.trials} trials × {count} tasks, then {comparison.seeds} seeds × {count}, task by task.")
+    if not recorded:
+        stderr.print("Nothing of it will be kept: --record keeps it, and lets the same command go on if it is stopped.")
+
+
+def _announce_task(task: str, number: int, count: int) -> None:
+    stderr.print(f"task {number} of {count}: {task}", markup=False)
+
+
+def _show(rows: list["Row"], ranked: Sequence["SuiteRow"], comparison: "Comparison", *, recorded: bool) -> None:
+    from bench.ranking.suite import LEAST_SEEDS
+    from bench.results.source import entry_label
+
+    name = comparison.model.name
+    arrow: Cells = {"": lambda row: "→" if row["model"] == name else ""}
+    by_task = [asdict(row) for row in rows]
+    columns = in_terminal(by_task)
+    print_table(by_task, {"task": columns["task"], **arrow, **columns}, ("", *KEPT))
+    print(f"\n{comparison.suite.name} at {comparison.budget}:")
+    entries = [asdict(row) | {"entry": entry_label(row)} for row in ranked]
+    print_table(entries, {**arrow, **RANKED}, ("", "rank", "entry", "score"))
+    if any(row.model == name and row.rank_low is None for row in ranked):
+        print(f"{name} has no rank: that takes {LEAST_SEEDS} seeds on each of the {len(comparison.suite.tasks)} tasks.")
     if not recorded:
         print("Nothing was recorded; --record keeps the study and the runs.")
