@@ -91,9 +91,10 @@ class Studies:
     @contextmanager
     def translated(self, *others: type[Exception]) -> Iterator[None]:
         """Turn an error of the driver's or of Optuna's storage, and others where they are given, into a message."""
+        known: tuple[type[Exception], ...] = (*STORAGE_ERRORS, *others)
         try:
             yield
-        except (*STORAGE_ERRORS, *others) as error:
+        except known as error:
             told = error.__cause__ or error  # Optuna's own words say nothing of what the database said
             cause = str(getattr(told, "orig", told)).strip().rstrip(".")
             raise StoreError(f"studies in {self.url.render_as_string()}: {cause}.") from error
