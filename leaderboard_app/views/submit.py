@@ -13,8 +13,9 @@ from leaderboard_app.data import open_store
 from leaderboard_app.inbox import InboxError, keep
 from leaderboard_app.text import plain
 
-HOW_TO = """# 1. seeds 0 to 4 of every task of a suite; or of one task, with `bench run`
-python -m bench suite --suite quick-v1 --models my-rnn --seeds 5 --budget 10k
+HOW_TO = """# 1. tuned with the suite's budget, seeds 0 to 4 of each of its tasks
+python -m bench tune --suite quick-v1 --models my-rnn --budget 10k --save-preset
+python -m bench suite --suite quick-v1 --models my-rnn --seeds 5 --budget 10k --preset
 
 # 2. the ids of its runs: send all of them, also those that failed
 python -m bench runs --model my-rnn
