@@ -23,6 +23,7 @@ from bench.studies import Studies
 from bench.trial import Outcome, Progress, carry_out
 from bench.tuning import Tuning
 from bench.worker import Event, Lost, Refusal
+from datamodules._files import DataError
 
 if TYPE_CHECKING:
     from bench.cluster import Pool, Seat
@@ -63,14 +64,16 @@ class Session:
     Args:
         timeout: seconds after which no trial begins.
         pool: workers that carry them out; without one, this process does.
+        unavailable: task → why its data can't be had. Studies on it are left out, and those that are found are added;
+            unless given, such a task ends the session.
     """
 
     def __init__(
         self, tunings: Iterable[Tuning], studies: Studies, execution: Execution, watcher: Watcher,
-        *, timeout: float, pool: "Pool | None" = None,
+        *, timeout: float, pool: "Pool | None" = None, unavailable: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.unopened, self.studies, self.execution, self.watcher = list(tunings), studies, execution, watcher
-        self.pool, self.deadline = pool, time.monotonic() + timeout
+        self.pool, self.deadline, self.unavailable = pool, time.monotonic() + timeout, unavailable
         self.count = sum(tuning.trials for tuning in self.unopened)
         self.owners: list[Owner] = []
         self.running: dict[Seat | None, Running] = {}
@@ -87,11 +90,12 @@ class Session:
             BusyError: another process is at one of the studies.
             StoreError: what is found could not be kept.
             RequestError: a trial can't be carried out where it should be.
+            DataError: a task's data can't be had.
         """
         self.studies.check_writable()
         with self._held, _without_warnings(), self.studies.translated():
             try:
-                self._open(self.unopened.pop(0))
+                self._open_next()
                 return self._carry_out_here() if self.pool is None else self._carry_out_on(self.pool)
             except (KeyboardInterrupt, SystemExit):
                 return True
@@ -186,8 +190,22 @@ class Session:
                     return owner
             if not self.unopened:
                 break
-            self._open(self.unopened.pop(0))
+            self._open_next()
         return None
+
+    def _open_next(self) -> None:
+        """Open the next study, where its task's data can be had."""
+        tuning = self.unopened.pop(0)
+        task = tuning.base.spec.name
+        try:
+            if task not in (self.unavailable or {}):
+                self._open(tuning)
+                return
+        except DataError as error:
+            if self.unavailable is None:
+                raise
+            self.unavailable[task] = str(error)
+        self.count -= tuning.trials
 
     def _open(self, tuning: Tuning) -> None:
         self._held.enter_context(alone(self.studies.folder(tuning.name), f"study '{tuning.name}'"))

@@ -1,5 +1,6 @@
 """Tuning: what a trial may see, what a study keeps through every kind of stop, and that its winner can be used."""
 
+import json
 import signal
 import time
 import tomllib
@@ -17,7 +18,7 @@ import bench.suites
 from bench.owner import Unset
 from bench.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
 from bench.request import TUNING_SEEDS, SettingFlags, build_request
-from bench.suites import Suite
+from bench.suites import SUITES, Suite
 from bench.tuning import Tuning
 from datamodules.digits import Digits
 from models._training import Training
@@ -370,6 +371,24 @@ def test_a_newcomer_is_compared_with_no_withdrawn_run(bench: Bench) -> None:
     bench("retract", seed["run_id"], "--reason", "for a test")
     (own,) = [row for row in bench.json(*words)["rows"] if row["model"] == "last-values"]
     assert own["run_ids"] == [run["run_id"] for run in bench.json("runs", "--model", "last-values")[1:]]
+
+
+@pytest.mark.usefixtures("tiny_suite")
+def test_a_task_whose_data_can_not_be_had_costs_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = SUITES["tiny-v1"]
+    tasks = {"fashion": {"max_steps": 1, "batch_size": 8}, **tiny.tasks}
+    monkeypatch.setitem(SUITES, "tiny-v1", replace(tiny, tasks=tasks))
+    (bench.folder / "train-images-idx3-ubyte").write_text("damaged")
+    bench.env["BENCH_DATA_DIR"] = str(bench.folder)
+    done = bench("tune", "--suite", "tiny-v1", "--models", "bag,last-values", "--json", code=2)
+    assert [(each["task"], sum(each["trials"].values())) for each in json.loads(done.stdout)] == [("digits", 2)] * 2
+    (told,) = (line for line in done.stderr.splitlines() if "left out" in line)
+    assert told.startswith("left out: fashion: ")
+    assert "is damaged or another file" in told
+    assert "4 of 4 trials have ended" in done.stderr
+    assert "is damaged or another file" in bench.refused(
+        "tune", "--model", "bag", "--task", "fashion", "--trials", "1", "--set", "max_steps=1"
+    )
 
 
 @pytest.mark.usefixtures("tiny_suite")

@@ -95,9 +95,10 @@ def tune(
     kept, limit = Studies(db), seconds(timeout)
     if not resume:
         refuse_begun(tunings, kept)
+    unavailable: dict[str, str] | None = {} if suite else None
     execution = Execution(accelerator=accelerator, data_dir=data_dir and str(Path(data_dir).absolute()))
     with watching() as watcher, _pool(workers, gpus_per_trial, ray_address) as pool:
-        session = Session(tunings, kept, execution, watcher, timeout=limit, pool=pool)
+        session = Session(tunings, kept, execution, watcher, timeout=limit, pool=pool, unavailable=unavailable)
         interrupted = session.carry_out()
     documents = _documents(session, save_preset=save_preset, interrupted=interrupted)
     if as_json:
@@ -105,9 +106,13 @@ def tune(
     else:
         for document in documents:
             _show(document)
+    for name, reason in (unavailable or {}).items():
+        left_out(f"{name}: {reason}")
     if interrupted:
         stderr.print("Interrupted; what had ended is kept. Go on with --resume.")
         return EXIT_INTERRUPTED
+    if unavailable:
+        return RequestError.exit_code
     return 0 if all(document["best"] for document in documents) else 1
 
 
