@@ -36,9 +36,12 @@ def _key(claim: Claim) -> tuple[str, str]:
 
 
 def _origin(run: Any, config: Mapping[str, Mapping[str, Any]]) -> str:
-    """All that decides what a network predicts, save how long its training may last."""
+    """All that decides what a network predicts, save how long its training may last.
+
+    A draft that was run by the path of its file is named after it, with a hash that its bundle has no more.
+    """
     settings = {name: value for part in config.values() for name, value in part.items() if name not in LENGTH}
-    return json.dumps([run.model, run.wrapper, run.task, run.seed, settings], sort_keys=True)
+    return json.dumps([run.model.partition("@")[0], run.wrapper, run.task, run.seed, settings], sort_keys=True)
 
 
 def _is_common(claim: Claim) -> bool:

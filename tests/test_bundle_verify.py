@@ -24,6 +24,8 @@ from datamodules.copy import Copy
 from datamodules.digits import Digits
 from datamodules.mix_sin import MixSin
 from datamodules.parity import Parity
+from db.schema import Run
+from db.store import Store
 from tests.bundles import Change, Members, forged, members_of, predictions_of, set_to, together, with_predictions, write
 from tests.conftest import Bench
 
@@ -186,6 +188,16 @@ def test_equal_predictions_that_nobody_owns_are_no_copies(
     host("import", write(digits, host.folder / "first.zip"))
     longer = forged(digits, config=set_to("training.epochs", 13))
     assert accepted(longer)["verdict"] == "accepted"
+
+
+def test_ones_own_draft_is_no_other_run(host: Bench, accepted: Verify, submitter: Bench, digits: Members) -> None:
+    """It was run by the path of its file before it was registered."""
+    claimed = json.loads(digits["bundle.json"])["run_id"]
+    (run,) = Store(str(submitter.db)).find(claimed)
+    columns = {column.key: getattr(run, column.key) for column in Run.__table__.columns if column.key != "id"}
+    draft = columns | {"run_id": "f" * 16, "model": f"{run.model}@01234567"}
+    Store(str(host.db)).record(Run(**draft))
+    assert accepted(digits)["verdict"] == "accepted"
 
 
 def swap(document: dict[str, Any]) -> None:
