@@ -196,7 +196,7 @@ class Store:
         return self._latest(*wanted)
 
     def _latest(self, *conditions: object) -> list[Run]:
-        query = select(Run).where(Run.id.in_(LATEST), *conditions).order_by(Run.finished_at, Run.id)  # type: ignore[arg-type]
+        query = select(Run).where(Run.id.in_(LATEST), *conditions).order_by(Run.id)  # type: ignore[arg-type]
         with self._session() as session:
             return list(session.scalars(query))
 

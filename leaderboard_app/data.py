@@ -29,7 +29,7 @@ class Snapshot:
     version: Version
     attempts: list[Run]
     runs: list[Run]
-    """The latest attempt of every run, oldest first, without the columns that `db.store.UNLISTED` names."""
+    """The latest attempt of every run, the first to finish first, without the columns that `UNLISTED` names."""
     standing: Standing
     _computed: dict[Hashable, object] = field(default_factory=dict)
     _lock: RLock = field(default_factory=RLock)

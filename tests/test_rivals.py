@@ -17,7 +17,9 @@ KEYS = [EntryKey(model, "plain", "10k", "defaults", "") for model in ("low", "mi
 
 def table(*entries: list[float]) -> Cells:
     """Scores on one task, by entry and seed."""
-    return Cells(entries=KEYS[: len(entries)], results=[[] for _ in entries], values=np.array(entries)[:, None, :])
+    values_E1N = np.array(entries)[:, None, :]
+    whole_E1 = np.ones((len(entries), 1), dtype=bool)
+    return Cells(entries=KEYS[: len(entries)], results=[[] for _ in entries], values=values_E1N, whole=whole_E1)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def runs(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """List every run, oldest first: finished, failed and interrupted ones, and those that were withdrawn."""
+    """List every run, in the order of recording: finished, failed, interrupted and withdrawn ones."""
     from bench.report import summary
 
     task = _task_name(task)
