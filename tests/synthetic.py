@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -118,3 +118,8 @@ def learning_curves(run: Run, points: int = 10) -> list[CurvePoint]:
             for name, each in ((f"{split}/loss", loss), (f"{split}/{run.metric_name}", value)):
                 curves.append(CurvePoint(name=name, step=step, epoch=epoch, value=each))
     return curves
+
+
+def by_finish(runs: Iterable[Run]) -> list[Run]:
+    """In the order in which the app lists them, from the end."""
+    return sorted(runs, key=lambda run: (run.finished_at, run.id))

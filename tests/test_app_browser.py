@@ -158,7 +158,7 @@ def test_from_the_board_to_an_architecture_to_a_run(board: Page, host: Bench) ->
     assert tasks.numbers("score")[place] == pytest.approx(scores[task], abs=0.05)
     follow(board, board.get_by_role("table", name="Results task by task").locator("tbody td a").first, "**/run?*")
     assert query(board) == {"model": [best["model"]], "task": [task]}
-    recorded = host.json("runs", "--model", best["model"], "--task", task)
+    recorded = sorted(host.json("runs", "--model", best["model"], "--task", task), key=lambda run: run["finished_at"])
     assert table(board, "Runs, newest first").links["run"] == [f"run?id={run['run_id']}" for run in recorded[::-1]]
     run = recorded[-1]
     follow(board, board.get_by_role("link", name=run["run_id"][:8]), "**/run?id=*")

@@ -15,6 +15,7 @@ from leaderboard_app.run.command import is_plain
 from tests.grids import grids
 from tests.pages import HOSTILE, assert_escaped, facts, one_run, open_page, said
 from tests.pages import run as run_again
+from tests.synthetic import by_finish
 
 
 def first(db: Path, **wanted: object) -> Run:
@@ -226,14 +227,14 @@ def test_without_an_id_the_newest_runs_are_listed(small_db: Path, large_db: Path
     for db, count in ((small_db, 228), (large_db, 10_000)):
         app = open_page("run", db)
         assert f"The newest 100 of {count:,}" in said(app)
-    newest = Store(str(small_db), read_only=True).runs()[-1]
+    newest = by_finish(Store(str(small_db), read_only=True).runs())[-1]
     assert grids(open_page("run", small_db))[0].links["run"][0] == f"run?id={newest.run_id}"
     assert "python -m bench run --model fru" in open_page("run", empty_db).info[0].value
 
 
 def test_the_runs_of_an_architecture_on_a_task(small_db: Path) -> None:
     app = open_page("run", small_db, model="gru", task="digits")
-    runs = Store(str(small_db), read_only=True).runs(model="gru", task="digits")
+    runs = by_finish(Store(str(small_db), read_only=True).runs(model="gru", task="digits"))
     (listed,) = grids(app)
     assert listed.links["run"] == [f"run?id={run.run_id}" for run in reversed(runs)]
     assert set(listed.columns["architecture"]) == {"gru"}

@@ -334,7 +334,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("by", ["evaluate", "save_model"])
+@pytest.mark.parametrize("by", ["evaluate", pytest.param("save_model", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("end", ENDS)
 def test_a_run_that_stops_after_training_is_not_trained_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, by: str

@@ -83,7 +83,7 @@ def without_fashion(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.env["BENCH_DATA_DIR"] = str(bench.folder)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_task_whose_data_can_not_be_had_costs_no_other(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
