@@ -69,7 +69,7 @@ def test_rows_say_how_long_they_were_trained_and_what_differs_comes_first() -> N
               for steps in (3_000, 24_000) for given in [shared | {"max_steps": steps}]]  # fmt: skip
     epochs = one_run("e" * 16, model="gru", config={"model": {}, "wrapper": {}, "training": {"epochs": 60}})
     runs = [*longer, epochs]
-    cells = {(row.model, steps): settings for row, steps, settings in trained(leaderboard(runs), runs)}
+    cells = {(row.model, steps): settings for row, steps, settings in trained(leaderboard(runs))}
     rest = "lr=0.019076433038108097 lr_schedule=constant batch_size=64"
     assert cells == {
         ("fru", "3,000"): f"max_steps=3000 {rest}", ("fru", "24,000"): f"max_steps=24000 {rest}",

@@ -11,8 +11,7 @@ from db.store import Store
 
 
 def counted(store: Store) -> list[Run]:
-    withdrawn = store.standing().withdrawn
-    return [run for run in store.runs() if run.status != OPEN and run.run_id not in withdrawn]
+    return [run for run in store.standing().counted(store.runs()) if run.status != OPEN]
 
 
 def board_rows(store: Store, suite: str, tier: str) -> tuple[SuiteRow, ...]:

@@ -226,8 +226,7 @@ def _score(each: Any) -> str:
 
 
 def _of_cell(store: Store, cell: Cell, protocol: str) -> list[Run]:
-    withdrawn = store.standing().withdrawn
-    return [run for run in recorded(cell, protocol, store) if run.run_id not in withdrawn]
+    return store.standing().counted(recorded(cell, protocol, store))
 
 
 def _spread(runs: Sequence[Run]) -> str:

@@ -71,7 +71,7 @@ def _suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
 def show_tasks(runs: Sequence[Run]) -> None:
     rows = leaderboard(runs)
     if rows:
-        lines = [_task_line(*each) for each in trained(rows, runs)]
+        lines = [_task_line(*each) for each in trained(rows)]
         grid.show(COLUMNS, lines, caption="Results task by task", short=True)
     else:
         st.info("Every run of it is still open: it was interrupted, and waits to be resumed.")

@@ -1,6 +1,6 @@
 """Every run, task by task: also those that no suite ranks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import pandas as pd
@@ -10,6 +10,7 @@ from bench.names import numerically
 from bench.ranking import Row, leaderboard
 from bench.text import metric_text
 from db.schema import Run
+from db.standing import Standing
 from leaderboard_app import grid
 from leaderboard_app.board import controls
 from leaderboard_app.board.by_task_chart import score_against_params
@@ -25,21 +26,21 @@ EVERY = "all"
 CHART = "Score against parameters; the table above has the numbers"
 
 
-def show(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> None:
+def show(runs: Sequence[Run], standing: Standing) -> None:
     """A task's configurations, best first, and its runs, newest first."""
-    counted = [run for run in comparable(runs) if run.run_id not in withdrawn]
+    counted = comparable(standing.counted(runs))
     if not counted:
         st.info("No run here counts: all were retracted, superseded, or trained by a paper's own protocol.")
         return
     chosen = _chosen(counted)
     rows = leaderboard(chosen)
     if rows:
-        _configurations(rows, chosen)
+        _configurations(rows)
         st.altair_chart(score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
     else:
         st.info("Every run of this task is still open: it was interrupted. `--resume` goes on with it.")
     st.subheader("Its runs, newest first")
-    listing.show(chosen, withdrawn)
+    listing.show(chosen, standing.withdrawn)
 
 
 def _chosen(runs: Sequence[Run]) -> list[Run]:
@@ -54,7 +55,7 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
     return [run for run in of_task if tier in (EVERY, run.budget or NO_TIER)]
 
 
-def _configurations(rows: Sequence[Row], runs: Sequence[Run]) -> None:
+def _configurations(rows: Sequence[Row]) -> None:
     columns = [
         Column("architecture", heads_row=True),
         Column("score", "Mean over seeds, failures as 0; the line is ± their standard deviation.", numeric=True),
@@ -67,7 +68,7 @@ def _configurations(rows: Sequence[Row], runs: Sequence[Run]) -> None:
         Column("tier"),
         SETTINGS,
     ]
-    lines = [_configuration(*each) for each in trained(rows, runs)]
+    lines = [_configuration(*each) for each in trained(rows)]
     grid.show(columns, lines, caption="Configurations of this task", short=True)
 
 

@@ -31,7 +31,7 @@ class Contestants:
 
 def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
     """Raises ValueError: a seed has two results in a cell."""
-    counted = [run for run in runs if run.status != OPEN and run.run_id not in standing.withdrawn]
+    counted = [run for run in standing.counted(runs) if run.status != OPEN]
     table, tasks = suite_cells(counted, standing, suite)
     groups = defaultdict(list)
     for run in counted:

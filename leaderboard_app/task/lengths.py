@@ -11,7 +11,6 @@ import pandas as pd
 import streamlit as st
 
 from bench.ranking import leaderboard
-from bench.sources import training_length
 from bench.text import metric_text
 from db.schema import Run
 from leaderboard_app.curves import value_axis
@@ -57,7 +56,7 @@ def points(runs: Sequence[Run], lengths: Mapping[str, int]) -> list[Point]:
         values: defaultdict[int, list[float]] = defaultdict(list)
         for length, value in (pair for run in own for pair in _measured(run, trained_at)):
             values[length].append(value)
-        key = row.model, row.wrapper, row.budget or "no tier", training_length(own[0].config["training"]), trained_at
+        key = row.model, row.wrapper, row.budget or "no tier", row.length, trained_at
         found += [Point(*key, length, fmean(each), len(each), row.failures) for length, each in values.items()]
     return sorted(found)
 

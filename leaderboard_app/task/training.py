@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from bench.ranking import Row
 from bench.text import assignments
-from db.schema import Run
 from leaderboard_app.figures import count_text
 from leaderboard_app.grid import Column
 from leaderboard_app.task.labels import differing
@@ -17,18 +16,16 @@ SETTINGS = Column(
 )
 
 
-def trained(rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[tuple[Row, str, str]]:
-    """Each row with its cells of these two columns; its runs are alike in both."""
-    by_id = {run.run_id: run for run in runs}
+def trained(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str]]:
+    """Each row with its cells of these two columns."""
     for row, differences in zip(rows, differing(rows), strict=True):
-        yield row, steps_text(by_id[row.run_ids[0]]), settings_text(row, differences)
+        yield row, steps_text(row), settings_text(row, differences)
 
 
-def steps_text(run: Run) -> str:
+def steps_text(row: Row) -> str:
     """Steps, or epochs where training is counted in those."""
-    training = run.config["training"]
-    steps, epochs = training.get("max_steps"), training.get("epochs")
-    return count_text(steps) if steps or epochs is None else f"{epochs} epochs"
+    count, unit = row.length.split()
+    return count_text(int(count)) if unit == "steps" else row.length
 
 
 def settings_text(row: Row, first: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def render(store: Store) -> None:
 
 def _counted(store: Store, name: str, seen: Snapshot) -> list[Run]:
     """Its runs with all their columns, without those that no longer count."""
-    return [run for run in comparable(store.runs(model=name)) if run.run_id not in seen.standing.withdrawn]
+    return comparable(seen.standing.counted(store.runs(model=name)))
 
 
 def _results(store: Store, name: str, runs: Sequence[Run]) -> None:

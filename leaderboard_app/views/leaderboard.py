@@ -44,7 +44,7 @@ def render(store: Store) -> None:
         chosen = controls.suite_or_tasks(list(SUITES), next(iter(tiers), controls.BY_TASK))
         contest = None if chosen == controls.BY_TASK else _contest(store, find_suite(chosen), tiers.get(chosen))
     if chosen == controls.BY_TASK:
-        by_task.show(seen.runs, seen.standing.withdrawn)
+        by_task.show(seen.runs, seen.standing)
     else:
         _suite(store, find_suite(chosen), contest)
     _newest(seen)

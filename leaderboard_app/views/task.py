@@ -1,6 +1,6 @@
 """One task: what it asks, what every architecture reached on it, and its facts. The address is `task?name=…`."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -8,6 +8,7 @@ from bench.suites import SUITES, Suite
 from bench.tasks import task_card
 from bench.tiers import TIERS
 from db.schema import Run
+from db.standing import Standing
 from db.store import Store
 from leaderboard_app.address import choose, filtered
 from leaderboard_app.data import comparable, open_store, snapshot
@@ -26,7 +27,7 @@ def render(store: Store) -> None:
         names.show(runs)
         return
     st.title(plain(name), anchor=False)
-    runs = seen.once(("task", name), lambda: _counted(store, [name], seen.standing.withdrawn))
+    runs = seen.once(("task", name), lambda: _counted(store, [name], seen.standing))
     if name not in names.registered():
         card.stored(runs)
         _results(name, runs)
@@ -37,7 +38,7 @@ def render(store: Store) -> None:
     chosen, suite = _results(name, runs)
     if chosen:
         variants = about["variants"]
-        family = seen.once(("family", name), lambda: _counted(store, variants, seen.standing.withdrawn))
+        family = seen.once(("family", name), lambda: _counted(store, variants, seen.standing))
         tiers = {run.budget for run in chosen}
         alike = [run for run in family if run.budget in tiers and (suite is None or suite.trains(run, name))]
         lengths.show(lengths.points(alike, variants), _anchors(runs))
@@ -45,9 +46,9 @@ def render(store: Store) -> None:
     card.show_facts(about, runs)
 
 
-def _counted(store: Store, tasks: Sequence[str], withdrawn: Container[str]) -> list[Run]:
+def _counted(store: Store, tasks: Sequence[str], standing: Standing) -> list[Run]:
     """The runs of some tasks, with all their columns, without those that no longer count."""
-    return [run for task in tasks for run in comparable(store.runs(task=task)) if run.run_id not in withdrawn]
+    return comparable(standing.counted(run for task in tasks for run in store.runs(task=task)))
 
 
 def _results(name: str, runs: Sequence[Run]) -> tuple[Sequence[Run], Suite | None]:
