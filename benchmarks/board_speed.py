@@ -1,10 +1,10 @@
-"""How soon the board is on screen with 10,000 runs and 1,000 runs' curves, and how soon a filter answers.
+"""Measure how soon the board is on screen with 10,000 runs and 1,000 runs' curves, and how soon a filter answers.
 
     python -m benchmarks.board_speed
 
-Fills a database through the store, serves it as `python -m bench app` does, and looks at it in headless Chromium. A
-new visitor's browser has nothing cached; that of one who returns has the app's own files. Prints seconds on the clock
-and of processor time, for which other programs on the machine matter less.
+Fill a database through the store, serve it as `python -m bench app` does, and open it in headless Chromium. A new
+visitor's browser has nothing cached; a returning visitor's browser has the app's own files. Print wall-clock seconds
+and processor seconds; other programs on the machine affect the processor seconds less.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from urllib.request import urlopen
 import psutil
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from bench.registry import model_names
-from bench.suites import SUITES
+from bench.catalog.registry import model_names
+from bench.catalog.suites import SUITES
 from db.store import Store
-from tests.synthetic import fill
+from tests.support.synthetic import fill
 
 MODELS, RUNS, CURVES = 36, 10_000, 1_000
 CHROMIUM = "/usr/bin/chromium"
@@ -37,7 +37,11 @@ SCREEN: ViewportSize = {"width": 1280, "height": 900}
 
 
 def make_database(path: Path) -> int:
-    """Every cell of every suite and tier for 36 models, and runs without a tier up to 10,000."""
+    """Record every cell of every suite and tier for 36 models, and runs without a tier up to 10,000.
+
+    Returns:
+        the number of runs.
+    """
     store = Store(str(path))
     names = model_names()
     models = [*names, *(f"model-{index}" for index in range(MODELS - len(names)))]
@@ -72,13 +76,13 @@ def served(path: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 class Took(NamedTuple):
-    """Seconds."""
+    """What one piece of work took, in seconds."""
 
     clock: float
     server: float
-    """Of processor time, as the next."""
+    """Processor time of the server."""
     all: float
-    """Of the server and the browser; of processes that lived on."""
+    """Processor time of the server and the browser, without processes that ended meanwhile."""
 
 
 class Clock:
@@ -107,7 +111,7 @@ def first_view(page: Page, address: str) -> None:
 
 
 def first_views(browser: Browser, address: str, clock: Clock, turns: int) -> list[Took]:
-    """Each in a browser context of its own, as of a new visitor."""
+    """Time views of the board, each in a new browser context, as a new visitor has it."""
     times = []
     for _ in range(turns):
         page = browser.new_context(viewport=SCREEN).new_page()
@@ -117,7 +121,7 @@ def first_views(browser: Browser, address: str, clock: Clock, turns: int) -> lis
 
 
 def further_views(browser: Browser, address: str, clock: Clock, turns: int) -> list[Took]:
-    """New sessions of the app in one browser context."""
+    """Time views of the board in new sessions of the app in one browser context, as a returning visitor has them."""
     context = browser.new_context(viewport=SCREEN)
     times = []
     for _ in range(turns + 1):
@@ -129,7 +133,7 @@ def further_views(browser: Browser, address: str, clock: Clock, turns: int) -> l
 
 
 def filters(browser: Browser, address: str, clock: Clock, turns: int) -> dict[str, list[Took]]:
-    """A search, a filter and a change of tier, on a page whose charts are drawn."""
+    """Time a search, a filter and a change of tier, on a page whose charts are drawn."""
     page = browser.new_page(viewport=SCREEN)
     first_view(page, address)
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible(timeout=WAIT)

@@ -1,16 +1,20 @@
-"""The FRU parallel in time: how many sweeps over the whole sequence it takes, and whether they beat the recurrence.
+"""Solve the FRU parallel in time: count the sweeps over the whole sequence, and time them against the recurrence.
 
     python benchmarks/fru_parallel.py [--device cuda] [--tasks digits,fashion] [--batch 16]
 
-A sweep is a step of Picard's iteration on all steps at once: from a guess of φ the running sums s, from these r, from
-these φ again (docs/fru-kernel.md has the recurrence). The first k steps are exact after k sweeps; how soon the others
-are depends on how strong the recurrent map is, and not on how many steps there are, for the unit divides it by T. The
-way back is the transposed linear recurrence, solved alike. (DEER, Lim et al. 2024, takes Newton's step in its place.)
+A sweep is a step of Picard's iteration on all time steps at once: it computes the running sums s from a guess of φ, r
+from s, and φ again from r (docs/fru-kernel.md has the recurrence). After k sweeps the first k time steps are exact. How
+soon the others are exact depends on the strength of the recurrent map. It does not depend on the number of time steps,
+because the unit divides the map by T. The backward pass is the transposed linear recurrence, solved in the same way.
+(DEER, Lim et al. 2024, takes Newton's step instead.)
 
-Printed for an untrained layer of the paper's size at several lengths, and for trained networks on validation data:
-sweeps until φ, and its gradient, move by less than 1e-6 of their largest value; how far both then are from what the
-recurrence and autograd give (where rounding opens or closes a unit, the gradient jumps); and how long the sweeps take,
-over how long the recurrence takes.
+The script prints, for an untrained layer of the paper's size at several lengths and for trained networks on validation
+data:
+
+- the sweeps until φ, and its gradient, move by less than 1e-6 of their largest value;
+- how far both then are from the results of the recurrence and of autograd (where rounding opens or closes a unit, the
+  gradient jumps);
+- the time of the sweeps, divided by the time of the recurrence.
 """
 
 import argparse
@@ -24,22 +28,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.cells import cell
+from bench.catalog.registry import find_model
+from bench.catalog.suites import find_suite
 from bench.probe.networks import trained_network
-from bench.registry import find_model
-from bench.request import Execution
-from bench.run import run
-from bench.suites import find_suite
+from bench.runs.request import Execution
+from bench.training.run import run
+from bench.training.suite_runs import cell
 from db.store import Store
-from models._base import SequenceModel
 from models.fru import FRU
+from models.shared.contract import SequenceModel
 
 SHAPES = ((784, 256), (4_096, 64), (16_384, 32))  # steps and sequences
 CELLS = (("quick-v1", "10k", True), ("gpu-v1", "100k", False))
-"""A suite, a tier of parameters, whether by tuned settings: where a trained network's task is looked for."""
+"""Where to look for a trained network's task: suite, tier of parameters, whether with tuned settings."""
 TOLERANCE = 1e-6
 TURNS = 5
-SEED = 1  # of the trained networks: with seed 0 all statistics of mix-sin's are dead, and there is nothing to solve
+SEED = 1  # for trained networks: with seed 0 all statistics of the mix-sin network are dead, with nothing to solve
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Recurrence:
         )
 
     def features(self, phi_TBS: Tensor) -> Tensor:
-        """r for a guess of φ."""
+        """Return r for a guess of φ."""
         s_TBR = later(torch.bmm(phi_TBS, self.a_TSR).cumsum(0)) + later(phi_TBS @ self.d_SR)
         return torch.relu(s_TBR + self.bias_R)
 
@@ -90,18 +94,18 @@ class Recurrence:
 
 
 def adjoint(forward: Recurrence, phi_TBS: Tensor, g_TBS: Tensor) -> Callable[[Tensor], Tensor]:
-    """The sweep whose fixed point is the gradient of Σ g ⊙ φ by φ: dφ = g + Jᵀ dφ, J the Jacobian of a sweep."""
+    """Return the sweep whose fixed point is the gradient of Σ g ⊙ φ by φ: dφ = g + Jᵀ dφ, J the Jacobian of a sweep."""
     _, transposed = torch.func.vjp(forward.sweep, phi_TBS)
     return lambda dphi_TBS: g_TBS + transposed(dphi_TBS)[0]
 
 
 def later(x_TBN: Tensor) -> Tensor:
-    """x_{t−1} at t."""
+    """Shift by one step: x_{t−1} at t, 0 at the first step."""
     return F.pad(x_TBN[:-1], (0, 0, 0, 0, 1, 0))
 
 
 def solve(sweep: Callable[[Tensor], Tensor], guess: Tensor) -> tuple[Tensor, int]:
-    """The fixed point, and after how many sweeps nothing moved any more."""
+    """Return the fixed point, and the number of sweeps after which nothing moved any more."""
     for count in range(1, len(guess) + 1):
         found = sweep(guess)
         if distance(found, guess) <= TOLERANCE:
@@ -111,7 +115,7 @@ def solve(sweep: Callable[[Tensor], Tensor], guess: Tensor) -> tuple[Tensor, int
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """The largest difference, relative to the largest value of b; 0 where both are 0."""
+    """Return the largest difference, relative to the largest value of b; 0 where both are 0."""
     return ((a - b).abs().max() / b.abs().max().clamp_min(torch.finfo(b.dtype).tiny)).item()
 
 
@@ -121,7 +125,7 @@ def untrained(steps: int, batch: int, device: torch.device) -> tuple[FRU, Tensor
 
 
 def trained(task: str, batch: int, device: torch.device, store: Store) -> tuple[FRU, Tensor]:
-    """The layer of a suite's run, made again, and what it was given for the first validation sequences."""
+    """Run a suite's cell again. Return its layer, and the layer's input for the first validation sequences."""
     suite, tier, preset = next(each for each in CELLS if task in find_suite(each[0]).tasks)
     request = replace(cell(find_suite(suite), find_model("fru"), task, tier, preset=preset), seed=SEED)
     run(request, store, Execution(accelerator=device.type))
@@ -134,7 +138,7 @@ def trained(task: str, batch: int, device: torch.device, store: Store) -> tuple[
 
 
 def given_to(layer: FRU, act: Callable[[], object]) -> Tensor:
-    """The input of the layer while something is done."""
+    """Return the layer's input while `act` runs."""
     seen: list[Tensor] = []
     layer.check = lambda x_BTD, lengths_B: seen.append(x_BTD)  # type: ignore[method-assign]
     with torch.no_grad():
@@ -156,7 +160,7 @@ def seconds(act: Callable[[], object], device: torch.device) -> float:
 
 
 def fused(layer: SequenceModel, x_BTD: Tensor) -> Callable[[], object]:
-    """Forward and back through the layer's own kernel, to the last step."""
+    """Return a forward and backward pass through the layer's own kernel, for the last step's output."""
     return lambda: layer.last(x_BTD).sum().backward()
 
 
@@ -183,7 +187,7 @@ def report(name: str, layer: FRU, x_BTD: Tensor) -> None:
 
 
 def differences(forward: Recurrence, phi_TBS: Tensor, dphi_TBS: Tensor, g_TBS: Tensor) -> tuple[float, float]:
-    """How far φ and its gradient are from those that the recurrence and autograd give."""
+    """Return how far φ and its gradient are from the results of the recurrence and autograd."""
     forward.bias_R.requires_grad_()  # so that autograd keeps every φ
     phi = forward.one_by_one()
     dphi = torch.autograd.grad((torch.stack(phi) * g_TBS).sum(), phi)

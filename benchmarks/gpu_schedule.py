@@ -1,14 +1,16 @@
-"""What the compiler makes of the Triton kernels for an H100, on any Linux machine, with or without a GPU.
+"""Show what the compiler makes of the Triton kernels for an H100, on any Linux machine, with or without a GPU.
 
     python benchmarks/gpu_schedule.py
 
-For each kernel: its warps, the registers of a thread, the bytes that it spills, the shared memory of a program, the
-instructions of a turn of its longest innermost loop (a step; a tile of the scan) and the cycles that a turn takes one
-warp that is alone. An instruction of a GPU says itself how many cycles to wait before the next, which of six
-counters it holds until its result is there, and which ones it waits for (Jia et al. 2018, arXiv 1804.06826). So the
-cycles follow from the machine code but for the latencies below, which are of the size that is published for Hopper
-(Luo et al. 2024, arXiv 2402.13499). An estimate: copies ahead of their use are taken to be in time, other warps and the
-driver are not in it.
+Print for each kernel: its warps, the registers of a thread, the bytes that it spills, the shared memory of a program,
+the instructions in one turn of its longest innermost loop (a step; a tile of the scan), and the cycles that a turn
+takes a warp that runs alone.
+
+A GPU instruction encodes how many cycles to wait before the next one, which of six counters it holds until its result
+is there, and which counters it waits for (Jia et al. 2018, arXiv 1804.06826). So the cycles follow from the machine
+code, except for the latencies below, which have the size that is published for Hopper (Luo et al. 2024, arXiv
+2402.13499). The cycles are an estimate: copies ahead of their use are assumed to be in time, and other warps and the
+driver are left out.
 """
 
 import re
@@ -23,37 +25,37 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models import (
-    _cornn_triton,
-    _fru_triton,
-    _hippo_triton,
-    _indrnn_triton,
-    _lem_triton,
-    _mamba_triton,
-    _product_triton,
-    _scan_triton,
-    _sru_triton,
-)  # fmt: skip
-from models._fru_cuda import NUMBERS, SEGMENT, resources
-from models._triton import in_registers
+from models.kernels.gpu import (
+    cornn,  # fmt: skip
+    fru,
+    hippo,
+    indrnn,
+    lem,
+    mamba,
+    product,
+    scan,
+    sru,
+)
+from models.kernels.gpu.fru_operators import NUMBERS, SEGMENT, resources
+from models.kernels.gpu.launch import in_registers
 
 H100 = GPUTarget("cuda", 90, 32)
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMMA=33, LDL=35, STS=20, STG=20, MUFU=20)
-"""Cycles until a result that is not waited for by a fixed number is there."""
+"""Instruction → cycles until its result is there, for results that have no fixed number of cycles to wait."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
 INTEGERS = ("T", "B", "E", "H", "K", "N", "R", "S", "k", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N")
 FLOATS = ("dt", "gamma", "epsilon")
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
 LARGE = {"S": 64, "R": 256, **resources(64 * 256)}
-UNITS = {"WIDTH": _indrnn_triton.WIDTH, **_indrnn_triton.RESOURCES}
-SCAN = {"STEPS": _scan_triton.STEPS, "WIDTH": _scan_triton.WIDTH, **_scan_triton.RESOURCES}
+UNITS = {"WIDTH": indrnn.WIDTH, **indrnn.RESOURCES}
+SCAN = {"STEPS": scan.STEPS, "WIDTH": scan.WIDTH, **scan.RESOURCES}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel, with what is fixed when it is compiled."""
+    """A kernel, and the arguments that are fixed when it is compiled."""
 
     name: str
     kernel: Any
@@ -61,32 +63,32 @@ class Case:
 
 
 CASES = (
-    Case("FRU forward", _fru_triton.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **SMALL}),
-    Case("FRU backward", _fru_triton.statistics_backward, SMALL),
-    Case("FRU forward, large", _fru_triton.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **LARGE}),
-    Case("FRU backward, large", _fru_triton.statistics_backward, LARGE),
-    Case("FRU sums", _fru_triton.running_forward, {"HAS_START": True, "S": 16, "WIDTH": 64, **resources(16 * 64)}),
-    Case("FRU sums, backward", _fru_triton.running_backward, {"BLOCK": NUMBERS, **resources(NUMBERS)}),
-    Case("Mamba forward", _mamba_triton.scan_forward, _mamba_triton.sizes(16)),
-    Case("Mamba backward", _mamba_triton.scan_backward, _mamba_triton.sizes(16)),
-    Case("IndRNN forward", _indrnn_triton.loop_forward, UNITS),
-    Case("IndRNN backward", _indrnn_triton.loop_backward, UNITS),
-    Case("LMU forward", _product_triton.loop, {"FUNCTION": "tanh", "BACKWARD": False, **in_registers(128, 1)}),
+    Case("FRU forward", fru.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **SMALL}),
+    Case("FRU backward", fru.statistics_backward, SMALL),
+    Case("FRU forward, large", fru.statistics_forward, {"HAS_LENGTHS": True, "SEGMENT": SEGMENT, **LARGE}),
+    Case("FRU backward, large", fru.statistics_backward, LARGE),
+    Case("FRU sums", fru.running_forward, {"HAS_START": True, "S": 16, "WIDTH": 64, **resources(16 * 64)}),
+    Case("FRU sums, backward", fru.running_backward, {"BLOCK": NUMBERS, **resources(NUMBERS)}),
+    Case("Mamba forward", mamba.scan_forward, mamba.sizes(16)),
+    Case("Mamba backward", mamba.scan_backward, mamba.sizes(16)),
+    Case("IndRNN forward", indrnn.loop_forward, UNITS),
+    Case("IndRNN backward", indrnn.loop_backward, UNITS),
+    Case("LMU forward", product.loop, {"FUNCTION": "tanh", "BACKWARD": False, **in_registers(128, 1)}),
     Case(
         "expRNN backward, large",
-        _product_triton.loop,
+        product.loop,
         {"FUNCTION": "modrelu", "BACKWARD": True, **in_registers(256, 1)},
     ),
-    Case("coRNN forward", _cornn_triton.loop_forward, in_registers(128, 2)),
-    Case("coRNN backward", _cornn_triton.loop_backward, in_registers(128, 2)),
-    Case("LEM forward", _lem_triton.loop_forward, in_registers(64, 4)),
-    Case("LEM backward", _lem_triton.loop_backward, in_registers(64, 4)),
-    Case("HiPPO forward", _hippo_triton.loop_forward, _hippo_triton.resources(64, 64)),
-    Case("HiPPO backward", _hippo_triton.loop_backward, _hippo_triton.resources(64, 64)),
-    Case("SRU forward", _sru_triton.statistics_forward, _sru_triton.resources(5, 11, 37)),
-    Case("SRU backward", _sru_triton.statistics_backward, _sru_triton.resources(5, 11, 37)),
-    Case("scan, real", _scan_triton.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
-    Case("scan, complex, backward", _scan_triton.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
+    Case("coRNN forward", cornn.loop_forward, in_registers(128, 2)),
+    Case("coRNN backward", cornn.loop_backward, in_registers(128, 2)),
+    Case("LEM forward", lem.loop_forward, in_registers(64, 4)),
+    Case("LEM backward", lem.loop_backward, in_registers(64, 4)),
+    Case("HiPPO forward", hippo.loop_forward, hippo.resources(64, 64)),
+    Case("HiPPO backward", hippo.loop_backward, hippo.resources(64, 64)),
+    Case("SRU forward", sru.statistics_forward, sru.resources(5, 11, 37)),
+    Case("SRU backward", sru.statistics_backward, sru.resources(5, 11, 37)),
+    Case("scan, real", scan.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),
+    Case("scan, complex, backward", scan.scan, {"REVERSE": True, "COMPLEX": True, **SCAN}),
 )
 
 
@@ -126,13 +128,13 @@ def argument_type(name: str) -> str:
 
 
 def instructions(listing: str) -> list[Instruction]:
-    """Of a listing that gives each instruction's two words, the second of which ends with the control bits."""
+    """Parse a listing that shows each instruction's two words. The second word ends with the control bits."""
     found = re.findall(r"/\*([0-9a-f]{4,})\*/ +(.+?) *; +/\* 0x\w+ \*/\s+/\* 0x(\w+) \*/", listing)
     return [Instruction(int(address, 16), text, int(word, 16)) for address, text, word in found]
 
 
 def usual_turn(code: list[Instruction]) -> list[Instruction]:
-    """The longest innermost loop, without what it may jump over, such as a state that is kept in SEGMENT steps."""
+    """Return the longest innermost loop, without what it may jump over: storing a state each SEGMENT steps."""
     place = {instruction.address: n for n, instruction in enumerate(code)}
     target = {n: place[goal] for n, each in enumerate(code) if (goal := each.jumps_to) in place}
     loops = [(goal, n) for n, goal in target.items() if goal < n]
@@ -146,7 +148,7 @@ def usual_turn(code: list[Instruction]) -> list[Instruction]:
 
 
 def cycles(loop: list[Instruction], turns: int = 8) -> float:
-    """Of a turn, once the loop is under way."""
+    """Return the cycles of one turn, once the loop is under way."""
     now, free, ends = 0, [0] * 8, []
     for _ in range(turns):
         for each in loop:

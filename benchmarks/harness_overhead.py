@@ -1,10 +1,10 @@
-"""What the harness costs over a bare PyTorch loop that does the same work: GRU(64) on digits, batch 64, one thread.
+"""Compare the harness with a bare PyTorch loop that does the same work: GRU(64) on digits, batch 64, one thread.
 
     python benchmarks/harness_overhead.py 2>/dev/null
 
 Both sides train the same network on the same batches in the same order, evaluate the validation split after each epoch
-and keep the best weights. They take turns; the ratio of each pair of turns is printed, and the median. Seconds are of
-processor time, so that other programs on the machine matter less.
+and keep the best weights. They take turns. The script prints the ratio of each pair of turns, and the median. Seconds
+are processor seconds, which other programs on the machine affect less.
 """
 
 import argparse
@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from bench.attempt import Attempt
-from bench.network import build
-from bench.registry import find_model, find_task
-from bench.request import Execution, RunRequest, SettingFlags, build_request
-from models._training import build_optimizer
+from bench.catalog.registry import find_model, find_task
+from bench.runs.network import build
+from bench.runs.request import Execution, RunRequest, SettingFlags, build_request
+from bench.training.attempt import Attempt
+from models.shared.training import build_optimizer
 
 SETTINGS = ["hidden_size=64", "patience=none"]
 
 
 def bare_loop(request: RunRequest) -> float:
-    """Seconds of a training written by hand."""
+    """Train with a loop in plain PyTorch. Return the seconds that it took."""
     torch.manual_seed(request.seed)
     training = request.settings.training
     data = request.task.build(order_seed=request.seed, batch_size=training.batch_size)
@@ -64,10 +64,10 @@ class TimedAttempt(Attempt):
 
 
 def harness(request: RunRequest) -> float:
-    """Seconds that `bench run` spends in Lightning's `fit`."""
+    """Train as `bench run` does. Return the seconds spent in Lightning's `fit`."""
     with tempfile.TemporaryDirectory() as folder:
         attempt = TimedAttempt(request, Execution(accelerator="cpu"), Path(folder))
-        ending = attempt.carry_out()
+        ending = attempt.run()
     assert ending.status == "finished", ending
     return attempt.seconds
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
-    os.environ["FORCE_COLOR"] = "1"  # draws the progress bar also where stderr is not a terminal: 2>/dev/null is fine
+    os.environ["FORCE_COLOR"] = "1"  # draws the progress bar even if stderr is not a terminal: 2>/dev/null is fine
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     flags = SettingFlags(assignments=SETTINGS, epochs=options.epochs)

@@ -1,9 +1,9 @@
-"""How long it takes to rank 10,000 runs: ten boards of 20 entries × 10 tasks × 5 seeds.
+"""Measure how long it takes to rank 10,000 runs: ten boards of 20 entries × 10 tasks × 5 seeds.
 
     python benchmarks/ranking_speed.py
 
-Seconds of processor time, so that other programs on the machine matter less. Every turn has tables of its own, of which
-nothing is cached; at the end the last ones are asked for again.
+Seconds are processor seconds, which other programs on the machine affect less. Every turn has new tables, of which
+nothing is cached. At the end the last tables are ranked again.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.ranking import rank_suite
+from bench.ranking.suite import rank_suite
 from db.schema import Run
 
 TASKS = [f"task-{index}" for index in range(10)]
@@ -26,7 +26,7 @@ BLANK = {column.key: None for column in Run.__table__.columns if column.key != "
 
 
 def board(rng: np.random.Generator) -> list[Run]:
-    """Entries that differ by a little, tasks that some solve, and a few runs that failed."""
+    """Return the runs of one board: entries that differ a little, tasks that some solve, and a few failed runs."""
     shift_ET = 0.1 * rng.standard_normal((ENTRIES, 1)) + 0.1 * rng.standard_normal((ENTRIES, len(TASKS))) + 0.6
     accuracy_ETN = np.clip(shift_ET[..., None] + 0.04 * rng.standard_normal((*shift_ET.shape, SEEDS)), 0.1, 1)
     failed_ETN = rng.random(accuracy_ETN.shape) < 0.02

@@ -1,11 +1,14 @@
-"""What several workers bring, and what a trial costs over a run.
+"""Measure the speed-up from several workers, and what a trial costs more than a run.
 
     python benchmarks/tune_workers.py
 
-Speed-up: trials that sleep for a time in place of training, by 1, 2 and 4 workers, on as many cores as there are. The
-clock starts with the first trial and stops when the last has ended; as many trials for each worker. Overhead: trials
-of 20 steps by one worker against the same number of runs in this process, in turns, from the proposal of a trial to
-its record in the study. Ray is up before either clock starts. Other programs on the machine make all of it worse.
+Speed-up: 1, 2 and 4 workers run trials that sleep instead of training, on as many cores as there are. Each worker gets
+the same number of trials. The clock starts with the first trial and stops when the last one has ended.
+
+Overhead: one worker runs trials of 20 steps, and this process makes the same number of runs, in turns. A trial is timed
+from its proposal to its record in the study.
+
+Ray is up before either clock starts. Other programs on the machine make all of these figures worse.
 """
 
 import argparse
@@ -16,14 +19,14 @@ from pathlib import Path
 
 import torch
 
-from bench.cluster import connected
-from bench.owner import Owner
-from bench.registry import FoundModel, find_model, find_model_or_file, find_task
-from bench.request import Execution, SettingFlags, build_request
-from bench.run import run
-from bench.studies import Studies
-from bench.tune import Running, Session
-from bench.tuning import Tuning
+from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task
+from bench.runs.request import Execution, SettingFlags, build_request
+from bench.training.run import run
+from bench.tuning.search import Tuning
+from bench.tuning.session import Running, Session
+from bench.tuning.storage import Studies
+from bench.tuning.study import Owner
+from bench.tuning.worker_pool import connected
 from db.store import Store
 
 CPU = Execution(accelerator="cpu")
@@ -31,15 +34,14 @@ SLEEPER = '''
 import time
 from dataclasses import dataclass
 from torch import nn
-from models._base import ModelConfig, Paper, SequenceModel
-from models._wrappers import Plain
+from models.shared.contract import ModelConfig, Paper, SequenceModel
 
 class Sleeper(SequenceModel):
     """Sleeps in place of computing."""
 
     paper = Paper("None", 2026, "https://example.org")
     family = "test"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
@@ -60,7 +62,7 @@ class Sleeper(SequenceModel):
 
 
 class Clock:
-    """Notes when the first trial began and the last ended."""
+    """Records when the first trial began and the last one ended."""
 
     began = ended_at = 0.0
 
@@ -77,20 +79,20 @@ class Clock:
 
 
 def seconds(model: FoundModel, trials: int, workers: int) -> float:
-    """Of all the trials together."""
+    """Return the seconds that all the trials together take."""
     base = build_request(model, find_task("digits"), SettingFlags(assignments=["max_steps=20"]), seed=0)
     tuning, clock = Tuning(base=base, trials=trials, sampler="random", pruner="none"), Clock()
     with tempfile.TemporaryDirectory() as folder, connected(workers, 0, None) as pool:
         while pool.started < workers:
             assert not pool.events(1.0)
         session = Session([tuning], Studies(f"{folder}/b.sqlite"), CPU, clock, timeout=1e9, pool=pool)
-        assert not session.carry_out()
+        assert not session.run()
         assert session.done == trials
     return clock.ended_at - clock.began
 
 
 def runs(model: FoundModel, count: int) -> float:
-    """Seconds of so many runs in this process."""
+    """Make `count` runs in this process. Return the seconds that they take."""
     flags = SettingFlags(assignments=["max_steps=20"])
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"{folder}/b.sqlite")

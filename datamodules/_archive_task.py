@@ -1,4 +1,4 @@
-"""The base of tasks whose data is prepared, once, from an archive that is downloaded."""
+"""The base of tasks whose data are prepared once, from a downloaded archive."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -12,16 +12,16 @@ TINY_COUNT = 64
 
 
 class FromArchive(SequenceDataModule):
-    """A task that defines `build`, which reads the archive."""
+    """A task with data from an archive. Subclasses define `archive`, and `build`, which reads it."""
 
     archive: ClassVar[DataFile]
 
     @abstractmethod
     def build(self, archive: Path, folder: Path) -> None:
-        """Write what is needed of the archive into folders in a folder (`SplitWriter`)."""
+        """Write the needed parts of the archive into subfolders of `folder`, with `SplitWriter`."""
 
     def prepared_name(self) -> str:
-        """Tasks of one name share what is prepared."""
+        """Return the name of the prepared data. Tasks that return the same name share the data."""
         return f"{self.variant}/v{self.version}"
 
     def read_prepared(self, name: str) -> Samples:
@@ -47,11 +47,11 @@ class FromArchive(SequenceDataModule):
 
 
 class ArchiveTask(FromArchive):
-    """A task whose `build` writes its splits, and which can `invent` samples."""
+    """A task whose `build` writes one subfolder for each split. Its tiny version uses samples from `invent`."""
 
     @abstractmethod
     def invent(self, split: str, count: int) -> Samples:
-        """Samples for the tiny variant, which look like the real ones."""
+        """Return samples for the tiny variant that look like the real ones."""
 
     def make(self, split: str) -> Samples:
         return self.invent(split, TINY_COUNT) if self.is_tiny else self.read_prepared(split)

@@ -1,4 +1,4 @@
-"""Reading tar archives of data sets in memory. Nothing is unpacked to disk, nothing is unpickled."""
+"""Read tar archives of data sets in memory. Nothing is unpacked to disk, nothing is unpickled."""
 
 import gzip
 import tarfile
@@ -10,14 +10,15 @@ from datamodules._files import DataError
 
 
 def members(path: Path, wanted: Callable[[str], bool], max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    """The names and contents of the wanted files, in the archive's order, one at a time.
+    """Yield the name and content of each wanted file, in the archive's order.
 
     Args:
-        max_bytes: the size of the largest wanted file.
+        wanted: says by a file's name whether to yield it.
+        max_bytes: the largest size that a wanted file may have.
 
     Raises:
         DataError: the archive is damaged, or has a member that no archive of data has: a link, a device, a name
-            that leads out of it, a wanted file that is too large.
+            that leads outside the archive, a wanted file that is too large.
     """
     try:
         with tarfile.open(path, "r|gz") as archive:

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from datamodules._spec import SPLITS, TUNING_SPLITS, TaskSpec
 
-MOST_SCORED = 10_000  # training samples that the final metrics are taken of: beyond, they cost more than they tell
-MOST_OF_GPU = 0.25  # of its free memory that a split may take
+MOST_SCORED = 10_000  # training samples that the final metrics use: more would cost time and add little
+MOST_OF_GPU = 0.25  # share of the GPU's free memory that a split may take
 Variants = Mapping[str, Mapping[str, Any]]
 
 
 class Samples(NamedTuple):
     """A split or a batch of it: x (B, T, D) or (B, T) tokens; y (B,), (B, width) or (B, T); lengths (B,) or None.
 
-    A split may be held in a smaller form of the task's own, which `decode` turns into this one batch by batch.
+    A task may store a split in a smaller form. Its `decode` then turns each batch into this form.
     """
 
     x: Tensor
@@ -40,7 +40,7 @@ class Samples(NamedTuple):
 
 
 def samples_hash(samples: Samples) -> str:
-    """SHA-256 of the bytes, shapes and types."""
+    """Return the SHA-256 of the samples' types, shapes and bytes."""
     digest = hashlib.sha256()
     for part in samples:
         if part is not None:
@@ -52,26 +52,28 @@ def samples_hash(samples: Samples) -> str:
 class SequenceDataModule(LightningDataModule):
     """A task: its specification and its train, validation and test splits.
 
-    A task file defines one public subclass with `variants` (name → the attributes that make it that variant, default
-    first), `tiny` (attributes that shrink it for tests, where it must need neither network nor disk), `describe` and
-    `make`.
+    A task file defines one public subclass with these members:
+
+    - `variants`: name → the attributes of that variant. The first is the default.
+    - `tiny`: the attributes that shrink a variant for tests. A tiny task must need neither network nor disk.
+    - `describe` and `make`.
 
     Args:
-        variant: one of `variants`; the first unless given.
+        variant: one of `variants`; the first by default.
         batch_size: samples in a batch.
-        order_seed: the run's seed. It shuffles the training batches and touches nothing else.
-        data_dir: where files of the data set are looked for first.
-        tiny: take the small version of the variant.
-        with_tests: have the test splits too. Tuning goes without: there, asking for one is a mistake of ours.
+        order_seed: the run's seed. It shuffles the training batches and affects nothing else.
+        data_dir: the first folder in which the data set's files are looked for.
+        tiny: use the small version of the variant.
+        with_tests: include the test splits. Tuning leaves them out; reading one there is a bug and fails an assertion.
 
     Raises:
-        ValueError: no such variant.
+        ValueError: there is no such variant.
     """
 
     variants: ClassVar[Variants]
     tiny: ClassVar[Mapping[str, Any]]
     version: ClassVar[int] = 1
-    """Raised whenever a sample of any variant changes; the specification carries it."""
+    """Increased whenever a sample of any variant changes. The specification includes it."""
 
     def __init__(
         self,
@@ -98,43 +100,46 @@ class SequenceDataModule(LightningDataModule):
 
     @abstractmethod
     def describe(self) -> TaskSpec:
-        """What this variant is."""
+        """Return the specification of this variant."""
 
     @abstractmethod
     def make(self, split: str) -> Samples:
-        """Draw or load a whole split, the same on every call, in every process and on every machine."""
+        """Draw or load a whole split. It is the same on every call, in every process and on every machine."""
 
     def decode(self, batch: Samples) -> Samples:
-        """Turn a batch from the form it is stored in (bytes, say) into what a model sees. The identity by default.
+        """Convert a batch from its stored form (bytes, for example) to what a model sees. The default changes nothing.
 
-        Tensors come out on the device that they are on, as the specification says: real input in float32, tokens and
-        labels in int64.
+        The tensors stay on their device. They have the types of the specification: float32 for real input, int64 for
+        tokens and labels.
         """
         return batch
 
     def facts(self) -> dict[str, str]:
-        """Hashes of whatever else defines the task (a permutation, say), for the record."""
+        """Return hashes of anything else that defines the task (a permutation, for example), for the run's record."""
         return {}
 
     def missing(self) -> str | None:
-        """Why this task can't be run on this machine without a download; None where it can."""
+        """Return why this task can't run on this machine without a download, or None if it can."""
         return None
 
     def example(self) -> Samples:
-        """One sample to show, as a model sees it: of the validation part, or invented where that is not here."""
+        """Return one sample to show, as a model sees it. It is invented if the validation split is not here."""
         task = type(self)(self.variant, tiny=True) if self.missing() else self
         return task.decode(task.split("validation").gather(torch.arange(1)))
 
     def check(self) -> bool:
-        """Compare what is on this machine of the task's data with its hashes. Returns: whether there is anything.
+        """Compare the task's data on this machine with their hashes.
+
+        Returns:
+            Whether any of the data are on this machine.
 
         Raises:
-            DataError: something is damaged.
+            DataError: some of the data are damaged.
         """
         return False
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """The random numbers of this task for one purpose (a split's name, say); the run's seed has no part in them."""
+        """Return the task's random generator for a purpose (a split's name, say). The run's seed does not affect it."""
         name = f"{self.variant}/v{self.version}/{purpose}"
         return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
 
@@ -143,7 +148,7 @@ class SequenceDataModule(LightningDataModule):
         return (*SPLITS, *self.spec.extra_tests) if self.with_tests else TUNING_SPLITS
 
     def prepare_data(self) -> None:
-        """Have every split on this machine: downloaded, verified, generated."""
+        """Download, verify or generate every split."""
         for name in self.split_names:
             self.split(name)
 
@@ -154,7 +159,7 @@ class SequenceDataModule(LightningDataModule):
         return self._splits[name]
 
     def split_hash(self, name: str) -> str:
-        """SHA-256 of a split as it is held. Hashing the test split is not reading it."""
+        """Return the SHA-256 of a split in its stored form. Hashing a test split does not count as reading it."""
         return samples_hash(self.split(name))
 
     def train_dataloader(self) -> "BatchLoader":
@@ -167,11 +172,11 @@ class SequenceDataModule(LightningDataModule):
         return self._read_once("test")
 
     def extra_test_dataloaders(self) -> dict[str, "BatchLoader"]:
-        """The further test splits of the specification, by name; read once, as the test split is."""
+        """Return the loaders of the extra test splits, by name. Each can be read only once, like the test split."""
         return {name: self._read_once(name) for name in self.spec.extra_tests}
 
     def evaluation_dataloader(self, split: str) -> "BatchLoader":
-        """The train or validation split in its stored order, for the final metrics; the first MOST_SCORED samples."""
+        """Load the first MOST_SCORED samples of the train or validation split, in stored order, for final metrics."""
         assert split in ("train", "validation"), "test splits have loaders of their own"
         loader = self._loader(split)
         loader.sampler.count = min(loader.sampler.count, MOST_SCORED)
@@ -189,7 +194,7 @@ class SequenceDataModule(LightningDataModule):
         return BatchLoader(samples, self.batch_size, order, self.decode)
 
     def _near(self, samples: Samples) -> Samples:
-        """The samples on the GPU that trains, where they leave most of its memory free: then no batch is copied."""
+        """Move the samples to the training GPU if they leave most of its memory free. Then no batch is copied."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if device.type != "cuda":
             return samples
@@ -199,7 +204,7 @@ class SequenceDataModule(LightningDataModule):
 
 
 class InOrder:
-    """The indices that one of `world` processes evaluates: every sample once over all of them."""
+    """The indices that one of `world` processes evaluates. Together the processes evaluate every sample once."""
 
     def __init__(self, count: int, *, seed: int, rank: int, world: int) -> None:
         self.count, self.seed, self.rank, self.world = count, seed, rank, world
@@ -212,9 +217,9 @@ class InOrder:
 
 
 class Shuffled(InOrder):
-    """The indices that one of `world` processes trains on in an epoch: as many for each process.
+    """The indices that one of `world` processes trains on in an epoch. Every process has the same number of them.
 
-    The order is a function of seed and epoch alone, so a resumed run sees what an uninterrupted one would have.
+    The order depends on the seed and the epoch only, so a resumed run sees what an uninterrupted one would have.
     """
 
     epoch = 0
@@ -231,9 +236,9 @@ class Shuffled(InOrder):
 
 
 class BatchLoader:
-    """Iterates over batches of a split, each gathered by one index operation: no workers, no per-sample collation."""
+    """An iterable over batches of a split. One index operation gathers a batch: no workers, no per-sample collation."""
 
-    batch_sampler = None  # Lightning looks at it, and calls `sampler.set_epoch`
+    batch_sampler = None  # Lightning reads this attribute, and calls `sampler.set_epoch`
 
     def __init__(self, samples: Samples, batch_size: int, order: InOrder, decode: Callable[[Samples], Samples]) -> None:
         self.samples, self.batch_size, self.sampler, self.decode = samples, batch_size, order, decode

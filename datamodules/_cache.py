@@ -1,4 +1,4 @@
-"""Prepared data on disk: made once, whichever process comes first, and mapped into memory when read."""
+"""Prepared data on disk. The first process that needs them makes them; later reads map them into memory."""
 
 import shutil
 import tempfile
@@ -18,13 +18,13 @@ HASH_FILE = "sha256"
 
 
 def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
-    """A folder that `build` fills, given an empty one; done now if it was not before.
+    """Return `folder`. If it does not exist yet, make it with `build`, which fills an empty folder.
 
-    Processes that ask at once wait for the one that builds. It builds beside the folder and moves the result into place
-    when it is whole, so that one which is killed leaves nothing behind that is taken for data.
+    Other processes that need the folder wait for the one that builds. `build` works in a temporary folder next to
+    `folder`, which is moved into place when it is complete. So a killed process leaves nothing that is taken for data.
 
     Raises:
-        DataError: nothing can be written there.
+        DataError: the folder can't be written.
     """
     if folder.is_dir():
         return folder
@@ -42,14 +42,14 @@ def _build_beside(folder: Path, build: Callable[[Path], None]) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         build(unfinished)
-        unfinished.chmod(0o755)  # a temporary folder is its owner's alone
+        unfinished.chmod(0o755)  # only its owner can read a temporary folder
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 class SplitWriter:
-    """Writes a split chunk by chunk into a folder that it makes; used as a context manager.
+    """A context manager that makes a folder and writes a split into it, chunk by chunk.
 
     Args:
         count: samples in the split.
@@ -91,10 +91,10 @@ def write_split(folder: Path, count: int, chunks: Iterable[Samples]) -> None:
 
 
 def read_split(folder: Path) -> Samples:
-    """The split in a folder, mapped into memory.
+    """Return the split in a folder, mapped into memory.
 
     Raises:
-        DataError: it is not whole.
+        DataError: a file of the split is missing or damaged.
     """
     try:
         x, y = _map(folder / "x.npy"), _map(folder / "y.npy")
@@ -105,7 +105,11 @@ def read_split(folder: Path) -> Samples:
 
 
 def check_split(folder: Path) -> None:
-    """Raises DataError: a split on disk is not what was written there."""
+    """Compare a split on disk with the hash that was written with it.
+
+    Raises:
+        DataError: the split is damaged or differs from what was written.
+    """
     try:
         expected = (folder / HASH_FILE).read_text()
     except OSError as error:
@@ -121,5 +125,5 @@ def damaged(folder: Path, reason: object) -> DataError:
 
 
 def _map(path: Path) -> Tensor:
-    # Copy on write: torch wants writable memory, and nothing that is written reaches the file.
+    # Copy on write: torch needs writable memory, and no change to it reaches the file.
     return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary form: six files of 10,000 records, each a label and three planes of 32×32 bytes."""
+"""CIFAR-10 in its binary form: six files of 10,000 records. A record is a label and three planes of 32×32 bytes."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ RECORD = 1 + 3 * 32 * 32
 
 
 class CifarTask(FromArchive, ImageTask):
-    """Name what is in a 32×32 colour image."""
+    """A task: name what is in a 32×32 colour image."""
 
     archive = CIFAR
     records = RECORDS

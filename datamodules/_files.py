@@ -1,4 +1,4 @@
-"""Files of published data sets: where they are looked for, how they are verified, how they are downloaded."""
+"""Find, verify and download the files of published data sets."""
 
 import gzip
 import hashlib
@@ -15,12 +15,12 @@ import pooch
 from filelock import FileLock
 
 RETRIES = 2
-TIMEOUT = 30  # seconds without a byte after which a download is given up
+TIMEOUT = 30  # seconds without a byte after which a download fails
 BLOCK = 1 << 20
 
 
 class DataError(Exception):
-    """Data can't be had, or is not what it should be. The message says what to do."""
+    """Data are unavailable or are not what they should be. The message says what to do."""
 
     exit_code = 2
 
@@ -29,22 +29,26 @@ class DataError(Exception):
 class DataFile:
     """A file of a data set, known by its hash.
 
-    `digest` is the hash of the file as published, "md5:…" or "sha256:…". With `decoded`, it is that of the file's
-    decompressed content instead, so that a recompressed or unpacked copy is as good as the original.
+    `digest` is the hash of the file as published, "md5:…" or "sha256:…". With `decoded`, it is the hash of the
+    decompressed content instead, so a recompressed or unpacked copy is accepted too.
     """
 
     dataset: str
     name: str
     urls: tuple[str, ...]
     size: int
-    """Bytes that the digest covers. No more are read."""
+    """Bytes that the digest covers. Verification stops reading once it has found more."""
     digest: str
     decoded: bool = False
     system_folder: Path | None = None
-    """Where a package of the operating system puts it."""
+    """The folder in which a package of the operating system installs the file."""
 
     def verify(self, path: Path) -> None:
-        """Raises ValueError: the file is not this one."""
+        """Compare the size and the hash of the file at `path` with `size` and `digest`.
+
+        Raises:
+            ValueError: the file is damaged or another file.
+        """
         found = self._digest_of(path)
         if found != self.digest:
             raise ValueError(f"{path} is damaged or another file: its hash is {found}, {self.digest} was expected")
@@ -66,27 +70,29 @@ class DataFile:
 
 
 def open_decoded(path: Path) -> BinaryIO:
-    """Open a file that may be compressed by gzip or not."""
+    """Open a file for reading, and decompress it if gzip compressed it."""
     with path.open("rb") as stream:
         compressed = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if compressed else path.open("rb")  # type: ignore[return-value]
 
 
 def cache_folder() -> Path:
-    """Where downloads and prepared data are kept: BENCH_CACHE_DIR, or the system's place for caches."""
+    """Return the folder for downloads and prepared data: BENCH_CACHE_DIR, or the system's cache folder."""
     return Path(os.environ.get("BENCH_CACHE_DIR") or platformdirs.user_cache_path("long-bench"))
 
 
 def find(file: DataFile, data_dir: str | None = None) -> Path | None:
-    """The file on this machine, not verified; None where it is not."""
+    """Return the path of the file on this machine, without verifying the file; None if it is not here."""
     return next(filter(Path.is_file, _candidates(file, data_dir)), None)
 
 
 def fetch(file: DataFile, data_dir: str | None = None) -> Path:
-    """The verified file: the user's, the system's, or a download that is kept.
+    """Return the path of the verified file: the user's, the system's, or a download, which is kept.
+
+    A damaged earlier download is downloaded again.
 
     Raises:
-        DataError: a file that is there is damaged, or there is none and it can't be downloaded.
+        DataError: the user's or the system's file is damaged, or the file can't be downloaded.
     """
     path = find(file, data_dir)
     if path is None:
@@ -102,10 +108,10 @@ def fetch(file: DataFile, data_dir: str | None = None) -> Path:
 
 
 def check(file: DataFile, data_dir: str | None = None) -> bool:
-    """Whether the file is on this machine.
+    """Verify the file if it is on this machine, and return whether it is.
 
     Raises:
-        DataError: it is, and is damaged.
+        DataError: the file is damaged.
     """
     path = find(file, data_dir)
     if path is None:
@@ -155,7 +161,7 @@ def _download(file: DataFile) -> Path:
 def _download_from(url: str, file: DataFile, path: Path) -> Path:
     transfer = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
 
-    def verified(url: str, target: str, pup: Any) -> None:  # a ValueError here makes pooch try again
+    def verified(url: str, target: str, pup: Any) -> None:  # a ValueError here makes pooch retry
         transfer(url, target, pup)
         file.verify(Path(target))
 
@@ -164,6 +170,6 @@ def _download_from(url: str, file: DataFile, path: Path) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in a download, short; the network's own words for "no connection" fill half a screen."""
+    """Return one line on why a download failed. The library's own message for "no connection" fills half a screen."""
     text = str(error) or type(error).__name__
     return "no connection" if "Max retries exceeded" in text else text.splitlines()[0][:200]

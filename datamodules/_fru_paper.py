@@ -1,17 +1,17 @@
-"""The tasks of the FRU paper, divided as its authors' code divides them: a part to train on, one to test on.
+"""The tasks of the FRU paper, divided as in its authors' code: a part to train on and a part to test on.
 
-There is no validation part, so nothing can be chosen: the network of the last epoch is what is tested. These are other
-data than those of the tasks whose names they begin with, no file in this folder names them, and no suite holds them:
-`bench reproduce fru-paper` alone runs them. Read in github.com/limbo018/FRU, `code/load.py` and `code/main.py`:
+There is no validation part, so nothing can be chosen: the network of the last epoch is tested. The data differ from
+those of the board's tasks whose names these tasks' names begin with. The registry and the suites do not contain these
+tasks; only `bench reproduce fru-paper` runs them. From `code/load.py` and `code/main.py` of github.com/limbo018/FRU:
 
-- The mixtures are drawn by numpy's legacy generator from seed 1000, curves first, then 4,000 sequences, of which
-  scikit-learn's `train_test_split` takes a fifth to test, with the same seed. Both generators are frozen by their
-  projects, so these are the authors' own numbers.
-- All 70,000 MNIST digits are shuffled and divided in the same way. The file that the authors read is no longer served;
-  here the digits begin in their official order, so the parts are another draw of the same lottery. The permutation is
-  theirs.
-- IMDB keeps its official halves, and the network reads a review's padding as if it were words. The authors' file came
-  numbered; here words are numbered as in `imdb`, from all 25,000 reviews of the first half.
+- numpy's legacy generator draws the mixtures from seed 1000: first the curves, then 4,000 sequences. scikit-learn's
+  `train_test_split` takes a fifth of the sequences to test, with the same seed. Both projects have frozen their
+  generator, so these are the authors' own numbers.
+- All 70,000 MNIST digits are shuffled and divided in the same way. The file that the authors read is no longer served.
+  Here the digits begin in their official order, so the two parts are another random draw. The permutation of the pixels
+  is the authors'.
+- IMDB keeps its official halves, and the network reads a review's padding as if it were words. The authors' file
+  contained numbers instead of words. Here words are numbered as in `imdb`, from all 25,000 reviews of the first half.
 
 >>> task = FOUND["mix-sin"]
 >>> [len(task("mix-sin@fru-paper").split(split).y) for split in ("train", "test")]
@@ -40,7 +40,7 @@ from datamodules.psmnist import PSMNIST
 from datamodules.smnist import SMNIST
 
 SUFFIX = "@fru-paper"
-SEED = 1000  # of every configuration that the authors published
+SEED = 1000  # the seed of every configuration that the authors published
 TEST_SHARE = 0.2
 
 
@@ -52,18 +52,18 @@ class AsPublished(SequenceDataModule):
         return ("train", "test") if self.with_tests else ("train",)
 
     def val_dataloader(self) -> list[BatchLoader]:  # type: ignore[override]
-        return []  # Lightning's word for: there is no validation
+        return []  # Lightning then skips validation
 
 
 class MixtureAsPublished(AsPublished, MixtureTask):
-    """Mixtures of the authors' curves, of which a fifth tests."""
+    """Mixtures of the authors' curves. A fifth of them form the test split."""
 
     count_all = 4_000
     tiny = MixtureTask.tiny | {"count_all": 80}
 
     @abstractmethod
     def draw_curves(self, rng: np.random.RandomState, x_T: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The five curves, (5, T), by the authors' first draws."""
+        """Return the five curves, (5, T). As in the authors' code, they are the first numbers drawn."""
 
     def curves(self, x_T: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.draw_curves(np.random.RandomState(SEED), x_T)
@@ -101,7 +101,7 @@ class MixPolyAsPublished(MixtureAsPublished, MixPoly):
 
 
 class MNISTAsPublished(AsPublished, IdxTask):
-    """70,000 digits, of which 14,000 test."""
+    """All 70,000 digits; 14,000 of them form the test split."""
 
     def _of_split(self, split: str) -> tuple[Images, Labels]:
         official = [self.read(part) for part in ("train", "test")]
@@ -113,13 +113,13 @@ class MNISTAsPublished(AsPublished, IdxTask):
 
 
 class SMNISTAsPublished(MNISTAsPublished, SMNIST):
-    """Row by row."""
+    """The digits, read row by row."""
 
     variants = {f"smnist{SUFFIX}": {}}
 
 
 class PSMNISTAsPublished(MNISTAsPublished, PSMNIST):
-    """In the authors' order of pixels."""
+    """The digits, read in the authors' order of pixels."""
 
     variants = {f"psmnist{SUFFIX}": {"order": "random"}}
 
@@ -128,7 +128,7 @@ class PSMNISTAsPublished(MNISTAsPublished, PSMNIST):
 
 
 class IMDBAsPublished(AsPublished, IMDB):
-    """25,000 reviews to train on and 25,000 to test, padding and all."""
+    """25,000 reviews to train on and 25,000 to test, read with their padding."""
 
     variants = {f"imdb{SUFFIX}": IMDB.variants["imdb"]}
 
@@ -149,4 +149,4 @@ PUBLISHED = (MixSinAsPublished, MixPolyAsPublished, SMNISTAsPublished, PSMNISTAs
 FOUND: dict[str, type[AsPublished]] = {
     variant.removesuffix(SUFFIX): task for task in PUBLISHED for variant in task.variants
 }
-"""The board's task → the class that divides it as published."""
+"""Name of a task on the board → the class that divides the task as published."""

@@ -1,4 +1,4 @@
-"""The base of tasks whose samples are drawn by a generator, in chunks that fit in memory, and kept on disk."""
+"""The base of tasks whose samples are generated, in chunks that fit in memory, and kept on disk."""
 
 import os
 from abc import abstractmethod
@@ -21,14 +21,14 @@ from datamodules._cache import check_split, damaged, prepared, read_split, write
 from datamodules._files import DataError, cache_folder
 from datamodules._spec import TaskSpec
 
-CHUNK = 10_000  # samples; each chunk has random numbers of its own, so changing this changes every task
+CHUNK = 10_000  # samples; each chunk has its own random numbers, so changing this changes every task
 TINY_COUNT = 64
-DRAWN, FEW = "drawn", 8  # the file with the hash of a few samples that the task's code drew when it made a split
+DRAWN, FEW = "drawn", 8  # the file with the hash of FEW samples that the task's code drew when it made the split
 MAX_WORKERS = 8  # each holds a chunk in memory
 
 
 class GeneratedTask(SequenceDataModule):
-    """A task that defines `draw`. It has 100,000 samples to train on, 2,000 to validate and 10,000 to test."""
+    """A task that defines `draw`. By default it has 100,000 training, 2,000 validation and 10,000 test samples."""
 
     parallel = False
     """Whether drawing is slow enough to be worth a process for each core."""
@@ -36,14 +36,14 @@ class GeneratedTask(SequenceDataModule):
 
     @abstractmethod
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        """Draw samples, in the form in which they are stored."""
+        """Draw samples in their stored form."""
 
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
-        """As `draw`; overridden where a split differs from the others in more than its random numbers."""
+        """Draw samples of a split. Override this where splits differ in more than their random numbers."""
         return self.draw(count, rng)
 
     def resized(self, seq_len: int) -> Mapping[str, Any] | None:
-        """The attributes that make sequences of that length, where length is all that they change; None where none do.
+        """Return the attributes that set the sequences' length and change nothing else; None if there are none.
 
         Raises:
             ValueError: a sequence can't be that short.
@@ -51,7 +51,11 @@ class GeneratedTask(SequenceDataModule):
         return None
 
     def fresh(self, count: int, seq_len: int) -> tuple[TaskSpec, Samples]:
-        """Samples of no split, as a model sees them, of any length that `resized` allows; the same on every call."""
+        """Draw samples that are in no split, of any length that `resized` allows. They are the same on every call.
+
+        Returns:
+            The specification at that length, and the samples as a model sees them.
+        """
         changes = self.resized(seq_len)
         assert changes is not None, f"{self.variant} has sequences of one length"
         task = copy(self)
@@ -89,10 +93,10 @@ class GeneratedTask(SequenceDataModule):
         return samples_hash(self.draw_split(split, FEW, self.rng(f"{split}/{DRAWN}")))
 
     def _check_drawn(self, split: str) -> None:
-        """Whether the code still draws what is kept.
+        """Check that the code still draws the samples that are on disk.
 
         Raises:
-            DataError: it was changed since.
+            DataError: the code has changed and draws others.
         """
         kept = self._folder(split) / DRAWN
         if kept.exists() and kept.read_text() != self._drawn(split):
@@ -105,11 +109,11 @@ class GeneratedTask(SequenceDataModule):
         return cache_folder() / "generated" / self.variant / f"v{self.version}" / split
 
     def count(self, split: str) -> int:
-        """Samples in a split; an extra test split is as large as the test split."""
+        """Return the number of samples in a split. An extra test split is as large as the test split."""
         return self.counts.get(split, self.counts["test"])
 
     def fresh_test(self, secret: str) -> Samples:
-        """A test split of at most a chunk that nobody without the secret can have seen."""
+        """Draw a test split, of at most CHUNK samples, that nobody without the secret can have seen."""
         count = TINY_COUNT if self.is_tiny else min(self.count("test"), CHUNK)
         return self.draw_split("test", count, self.rng(f"fresh/{secret}"))
 
@@ -118,14 +122,14 @@ class GeneratedTask(SequenceDataModule):
         draw = partial(_draw_chunk, type(self), self.variant, split)
         with ProcessPoolExecutor(_workers(), get_context("spawn")) if self.parallel else nullcontext() as pool:
             chunks = pool.map(draw, starts) if pool else map(draw, starts)
-            # disable=None: a bar on a terminal only
+            # disable=None shows the bar on a terminal only
             bar = tqdm(chunks, f"{self.variant} {split}", len(starts), unit="chunk", leave=False, disable=None)
             for arrays in bar:
                 yield samples(*arrays)
 
 
 def _draw_chunk(task_class: type[GeneratedTask], variant: str, split: str, start: int) -> list[np.ndarray]:
-    """The samples of a split from one on; arrays, which go from process to process more simply than tensors."""
+    """Draw the chunk from sample `start` on, as arrays: they pass between processes more simply than tensors."""
     task = task_class(variant)
     count = min(CHUNK, task.count(split) - start)
     chunk = task.draw_split(split, count, task.rng(f"{split}/{start}"))
@@ -141,7 +145,7 @@ def samples(x: np.ndarray, y: np.ndarray, lengths: np.ndarray | None = None) -> 
 
 
 def distinct(rng: np.random.Generator, count: int, size: int, population: int) -> np.ndarray:
-    """Draw without replacement: `count` rows of `size` distinct numbers under `population`, in random order."""
+    """Draw without replacement: `count` rows of `size` distinct numbers below `population`, in random order."""
     rows = rng.integers(population, size=(count, size))
     while len(repeated := _rows_with_repeats(rows)):
         rows[repeated] = rng.integers(population, size=(len(repeated), size))
@@ -154,9 +158,9 @@ def _rows_with_repeats(rows: np.ndarray) -> np.ndarray:
 
 
 def distinct_weighted(rng: np.random.Generator, count: int, size: int, weights: np.ndarray) -> np.ndarray:
-    """As `distinct`, but each number is drawn with a probability proportional to its weight among those left.
+    """Draw like `distinct`, but each number with a probability proportional to its weight among those left.
 
-    Exponential clocks that run at the weights' rates ring in just that order.
+    Exponential clocks whose rates are the weights ring in exactly this order.
     """
     clocks = rng.standard_exponential((count, len(weights))) / weights
     return np.argsort(clocks, axis=1)[:, :size]

@@ -1,9 +1,10 @@
 """MNIST and Fashion-MNIST: four files each, in the IDX format (big-endian header, then bytes).
 
 The digests are SHA-256 of the decompressed files, so a file that differs in a single bit is refused. Fashion-MNIST's
-were computed from Debian's package `dataset-fashion-mnist`. MNIST's could not be computed where this was written;
-unrelated public projects pin the same four (mygrad's build files and others), some beside the well-known hashes of the
-compressed files. Were one wrong, good data would be refused; bad data could not be accepted.
+digests were computed from Debian's package `dataset-fashion-mnist`. MNIST's could not be computed on the machine where
+this file was written. Unrelated public projects (mygrad's build files and others) pin the same four digests, some of
+them next to the well-known hashes of the compressed files. If a digest were wrong, good data would be refused; bad data
+could not be accepted.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,10 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 @dataclass(frozen=True, kw_only=True)
 class IdxSet:
-    """A data set of images (N, 28, 28) and labels (N,) in bytes: official part ("train", "test") → its two files."""
+    """A data set of images (N, 28, 28) and labels (N,), in bytes.
+
+    `files` maps an official part ("train" or "test") to its two files: images, labels.
+    """
 
     files: Mapping[str, tuple[DataFile, DataFile]]
     source: str
@@ -45,7 +49,11 @@ class IdxSet:
         return f"{', '.join(absent)} of {self._all()[0].dataset} can be downloaded" if absent else None
 
     def check(self, data_dir: str | None) -> bool:
-        """Raises DataError: a file that is here is damaged. Returns: whether any is here."""
+        """Verify the files that are on this machine, and return whether there are any.
+
+        Raises:
+            DataError: a file is damaged.
+        """
         return sum(check(file, data_dir) for file in self._all()) > 0
 
     def _all(self) -> list[DataFile]:
@@ -53,10 +61,10 @@ class IdxSet:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of bytes.
+    """Return the array in an IDX file of bytes.
 
     Raises:
-        ValueError: the file is not one.
+        ValueError: the file is not an IDX file of bytes.
     """
     with open_decoded(path) as stream:
         content = stream.read()

@@ -1,8 +1,8 @@
 """The base of tasks that read an image as a sequence. Shapes: B batch, N samples, T time, D values a step.
 
-The official training part is divided once more: a validation part is held out of it by a fixed permutation, the same
-for every task on the data set. It has 10,000 of the 60,000 digits (what the field has done since the benchmarks
-of the Theano days) and 5,000 of CIFAR's 50,000 (He et al. 2016).
+A fixed permutation divides the official training part into a training and a validation part. It is the same for every
+task on the data set. The validation part has 10,000 of the 60,000 digits (the field's custom since the benchmarks of
+the Theano days) or 5,000 of CIFAR's 50,000 images (He et al. 2016).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from datamodules._idx import IdxSet
 from datamodules._spec import Continuous, Label, TaskSpec
 
 HELD_OUT_SEED = 1803
-PERMUTATION_SEED = 92916  # of the permuted MNIST in circulation since Le, Jaitly & Hinton 2015
+PERMUTATION_SEED = 92916  # the seed of the permuted MNIST in use since Le, Jaitly & Hinton 2015
 CLASSES = 10
 TINY_COUNT = 64
 
@@ -26,20 +26,23 @@ Labels = NDArray[np.uint8]
 
 
 class ImageTask(SequenceDataModule):
-    """Classify an image in ten classes. Pixels are bytes in memory; `decode` brings them to [0, 1]."""
+    """A task: classify an image in ten classes. Pixels are bytes in memory; `decode` scales them to [0, 1]."""
 
     side: int
     channels = 1
     held_out: int
-    """Images of the official training part that make the validation part."""
+    """How many images of the official training part form the validation part."""
 
     @abstractmethod
     def read(self, part: str) -> tuple[Images, Labels]:
-        """The images (N, side, side) or (N, side, side, channels) and labels of an official part, train or test."""
+        """Return the images and labels of an official part, "train" or "test".
+
+        The images are (N, side, side) or (N, side, side, channels).
+        """
 
     @abstractmethod
     def arrange(self, images: Images) -> Images:
-        """The images as sequences, (N, T, D)."""
+        """Return the images as sequences, (N, T, D)."""
 
     def make(self, split: str) -> Samples:
         images, labels = self._tiny_images(split) if self.is_tiny else self._of_split(split)
@@ -58,7 +61,7 @@ class ImageTask(SequenceDataModule):
         return images[index], labels[index]
 
     def _tiny_images(self, split: str) -> tuple[Images, Labels]:
-        """Noise that is the brighter the higher the label: quick to make, and there is something to learn."""
+        """Return noise that is brighter for higher labels: it is quick to make, and there is something to learn."""
         rng = self.rng(f"tiny/{split}")
         labels = rng.integers(CLASSES, size=TINY_COUNT, dtype=np.uint8)
         shape = (TINY_COUNT, self.side, self.side) + ((self.channels,) if self.channels > 1 else ())
@@ -67,7 +70,7 @@ class ImageTask(SequenceDataModule):
 
 
 class IdxTask(ImageTask):
-    """An image of an IDX data set, 28×28, read pixel by pixel: 784 steps, row by row or in a fixed other order."""
+    """A task on 28×28 images of an IDX data set: 784 steps, a pixel each, row by row or in another fixed order."""
 
     dataset: IdxSet
     order = "rows"
@@ -103,7 +106,7 @@ class IdxTask(ImageTask):
         return images.reshape(len(images), -1, 1)[:, self.permutation()]
 
     def permutation(self) -> NDArray[np.int64]:
-        """The pixel that is read at each step."""
+        """Return the index of the pixel that is read at each step."""
         count = self.side**2
         match self.order:
             case "random":
@@ -120,7 +123,7 @@ class IdxTask(ImageTask):
 
 
 def bit_reversal(count: int) -> NDArray[np.int64]:
-    """The numbers under `count` in the order of their reversed bits.
+    """Return the numbers below `count` in the order of their reversed bits.
 
     >>> bit_reversal(6).tolist()
     [0, 4, 2, 1, 5, 3]

@@ -1,8 +1,8 @@
 """The base of the FRU paper's synthetic tasks: noise-free mixtures of five fixed curves. Shapes: N samples, T time.
 
 A sample is b + Σ_j a_j curve_j(x_i) at x_i = 2(i − 88)/176, i = 0 … 175, with b and the five a_j drawn from N(0, 0.1)
-(0.1 is the standard deviation). The target is the sequence without its first value, from the last state: it is
-reconstruction of data of rank 6, which linear regression on seven evenly spaced values solves exactly.
+(0.1 is the standard deviation). The target is the sequence without its first value, read from the last state. So the
+task is to reconstruct data of rank 6. Linear regression on seven evenly spaced values solves it exactly.
 """
 
 from abc import abstractmethod
@@ -19,16 +19,16 @@ SCALE = 0.1  # the standard deviation of a mixture's coefficients
 
 
 class MixtureTask(GeneratedTask):
-    """Memorise a curve and give it back."""
+    """A task: memorise a curve and reproduce it."""
 
     length = 176
     summary: str
-    counts = {"train": 2_800, "validation": 400, "test": 800}  # 4,000, of which a fifth tests; an eighth of the rest
+    counts = {"train": 2_800, "validation": 400, "test": 800}  # a fifth of 4,000 tests; an eighth of the rest validates
     tiny = {"length": 16}
 
     @abstractmethod
     def curves(self, x_T: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The five curves at those points, (5, T), the same for every sample."""
+        """Return the five curves at the given points, (5, T). They are the same for every sample."""
 
     def describe(self) -> TaskSpec:
         return TaskSpec(
@@ -51,21 +51,25 @@ class MixtureTask(GeneratedTask):
         return samples(x_NT[:, :, None], x_NT[:, 1:].copy())
 
     def _basis(self) -> NDArray[np.float64]:
-        """The constant and the five curves at the task's points, (6, T)."""
+        """Return the constant and the five curves at the task's points, (6, T)."""
         return np.vstack([np.ones(self.length), self.curves(self.points())])
 
     def points(self) -> NDArray[np.float64]:
-        """The task's points in [−1, 1), (T,)."""
+        """Return the task's points in [−1, 1), (T,)."""
         half = self.length / 2
         return (np.arange(self.length, dtype=np.float64) - half) / half
 
     def _variance(self) -> float:
-        """The squared error of predicting zero, the mean of every value; rounded, to be alike on every machine."""
+        """Return the squared error of predicting zero, the mean of every value, rounded to be equal on all machines."""
         return round(float(SCALE**2 * (self._basis()[:, 1:] ** 2).sum(0).mean()), 6)
 
 
 def regress_on_seven(fit_NT: NDArray[np.float64], score_NT: NDArray[np.float64]) -> float:
-    """Mean squared error of linear regression from seven evenly spaced values of a sequence to all but its first."""
+    """Fit linear regression from seven evenly spaced values of a sequence to all but its first value.
+
+    Returns:
+        The mean squared error on `score_NT` of the regression that is fitted on `fit_NT`.
+    """
     seven = np.linspace(0, fit_NT.shape[1] - 1, 7).round().astype(int)
     weights, *_ = np.linalg.lstsq(fit_NT[:, seven], fit_NT[:, 1:])
     return float(np.mean((score_NT[:, seven] @ weights - score_NT[:, 1:]) ** 2))

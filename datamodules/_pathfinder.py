@@ -1,18 +1,18 @@
-"""Drawing Pathfinder images: are two dots joined by a dashed curve? (Linsley et al. 2018; Kim et al. 2020.)
+"""Draw Pathfinder images: are two dots joined by a dashed curve? (Linsley et al. 2018; Kim et al. 2020.)
 
 An image has two long dashed curves, shorter ones that distract, and two dots: one at the start of a long curve, one at
-the end of the same curve (label 1) or of the other (label 0). The parameters are those that Long Range Arena gives; the
-program is our own, so the images are alike in kind and not the same:
+the end of the same curve (label 1) or of the other (label 0). The parameters are those of Long Range Arena. The program
+is our own, so the images are similar but not identical:
 
 - The first curve starts at least 2 × `seed_distance` from every border, the second at `seed_distance` from the first,
   each in a random direction.
 - A dash is `paddle_length` long; between two of them lie 2 × `margin`. From dash to dash the curve turns by δ with
   density ∝ cos²(continuity · δ), |δ| < π / (2 continuity).
 - A dash keeps 2 × `margin` away from all others but its neighbours in the curve, and `padding` away from the border.
-  An image that has no room for both long curves is thrown away; a short one for which there is no room is left out.
+  An image that has no room for both long curves is thrown away. A short curve for which there is no room is left out.
 
-Shapes: N images at work, R those among them that a step is about, C cells of the grid that covers one, S dashes of an
-image, K candidates for the next dash, P points along a dash, Q cells around it; a last 2 is (y, x), in pixels.
+Shapes: N images in progress, R images that a step works on, C cells of the grid that covers an image, S dashes of an
+image, K candidates for the next dash, P points along a dash, Q cells around a dash; a last 2 is (y, x), in pixels.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ TURN_SHARES = 0.5 + (TURNS + np.sin(TURNS) * np.cos(TURNS)) / np.pi  # the distr
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """The parameters of an image; lengths in pixels, under their names in the original program."""
+    """The parameters of an image, under their names in the original program. Lengths are in pixels."""
 
     window_size: int
     paddle_length: int
@@ -52,9 +52,9 @@ class Drawing:
     distractor_length: int = 4  # a third of 14
     padding: int = 1
     cells: int
-    """Of the grid on which dashes keep their distance, per pixel."""
+    """Cells per pixel, along each axis, of the grid on which dashes keep their distance."""
     begun: int = 1_000
-    """Images that are begun at a time."""
+    """How many images are begun at a time."""
 
 
 TINY = Drawing(
@@ -75,7 +75,7 @@ TINY = Drawing(
 
 
 class PathfinderTask(GeneratedTask):
-    """Say whether the two dots are joined; 200,000 images, divided as in Long Range Arena."""
+    """A task: say whether the two dots are joined. It has 200,000 images, divided as in Long Range Arena."""
 
     drawing: Drawing
     counts = {"train": 160_000, "validation": 20_000, "test": 20_000}
@@ -106,7 +106,7 @@ class PathfinderTask(GeneratedTask):
 
 
 def draw_images(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (count, window_size, window_size) and labels (count,)."""
+    """Return images (count, window_size, window_size) and labels (count,)."""
     images: list[NDArray[np.uint8]] = []
     labels: list[NDArray[np.uint8]] = []
     while sum(map(len, labels)) < count:
@@ -119,20 +119,20 @@ def draw_images(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple
 
 
 class Sheet:
-    """Images that are drawn side by side: the dashes of each, and where there is room for more."""
+    """Images that are drawn at the same time: the dashes of each, and where it has room for more."""
 
     def __init__(self, drawing: Drawing, rng: np.random.Generator) -> None:
         self.drawing, self.rng = drawing, rng
         self.margin_N = rng.choice(drawing.paddle_margins, size=drawing.begun).astype(np.float64)
         dashes = 2 * drawing.contour_length + drawing.num_distractors * drawing.distractor_length
-        # The two ends of each dash; not a number where it is left out.
+        # The two ends of each dash; NaN where the dash is left out.
         self.dashes_NS22 = np.full((drawing.begun, dashes, 2, 2), np.nan)
-        self.border = 2 * drawing.cells * max(drawing.paddle_margins)  # cells around the image, for what sticks out
+        self.border = 2 * drawing.cells * max(drawing.paddle_margins)  # cells around the image, for margins outside it
         self.side = drawing.window_size * drawing.cells + 2 * self.border
         self.taken_NC = np.zeros((drawing.begun, self.side**2), np.bool_)  # too near to a dash
 
     def draw_long_curves(self) -> Ints:
-        """Returns: the images in which there was room for both."""
+        """Draw the two long curves into each image. Return the images that had room for both."""
         size, distance, length = self.drawing.window_size, self.drawing.seed_distance, self.drawing.contour_length
 
         def in_the_middle(rows_R: Ints) -> Floats:
@@ -158,14 +158,14 @@ class Sheet:
             self._draw_curve(rows_R, at, self.drawing.distractor_length, anywhere, SHORT_TRIES)
 
     def _draw_curve(self, rows_R: Ints, at: int, length: int, starts: Callable[[Ints], Floats], tries: int) -> Ints:
-        """Draw a curve into each of some images, as the dashes from `at` on. Returns: the images that have it."""
+        """Draw a curve into each of the given images, as the dashes from `at` on. Return the images that have it."""
         left_R = rows_R
         for _ in range(tries):
             left_R = self._try_curve(left_R, at, at + length, starts(left_R))
         return np.setdiff1d(rows_R, left_R)
 
     def _try_curve(self, rows_R: Ints, at: int, end: int, start_RK2: Floats) -> Ints:
-        """Returns: the images in which there was no room; nothing of the curve stays there."""
+        """Try once to draw a curve. Return the images that had no room; nothing of the curve stays in them."""
         before_RC = self.taken_NC[rows_R]
         done_R = self._add(rows_R, at, start_RK2, self._headings(len(rows_R), CANDIDATES))
         for dash in range(at + 1, end):
@@ -179,7 +179,7 @@ class Sheet:
         return rows_R[failed_R]
 
     def dots(self, rows_R: Ints, label_R: NDArray[np.uint8]) -> Floats:
-        """The centres of the two dots, (R, 2, 2): the start of either long curve, the end of the same or the other."""
+        """Return the centres of the two dots, (R, 2, 2): a long curve's start, and the end of the same or the other."""
         length = self.drawing.contour_length
         ends_RC22 = self.dashes_NS22[rows_R][:, [[0, length], [length - 1, 2 * length - 1]]][:, [0, 1], :, [0, 1]]
         first_R = self.rng.integers(2, size=len(rows_R))
@@ -191,7 +191,7 @@ class Sheet:
         return self.rng.uniform(-np.pi, np.pi, shape)
 
     def _continuations(self, rows_R: Ints, at: int) -> tuple[Floats, Floats]:
-        """Starts (R, K, 2) and headings (R, K) for a dash that continues a curve, drawn with the weight of its turn."""
+        """Draw starts (R, K, 2) and headings (R, K) for a dash that continues a curve. Turns follow TURN_SHARES."""
         (start_R2, end_R2), margin_R1 = self._ends(rows_R, at - 1), self.margin_N[rows_R, None]
         before_R2 = (end_R2 - start_R2) / self.drawing.paddle_length
         turn_RK = np.interp(self.rng.random((len(rows_R), CANDIDATES)), TURN_SHARES, TURNS) / self.drawing.continuity
@@ -200,7 +200,7 @@ class Sheet:
         return joint_R2[:, None] + margin_R1[:, None] * direction(heading_RK), heading_RK
 
     def _add(self, rows_R: Ints, at: int, start_RK2: Floats, heading_RK: Floats) -> Ints:
-        """Draw the first candidate for a dash that has room. Returns: the images that have one."""
+        """Draw the first candidate for a dash that has room. Return the images that had room for one."""
         size, padding = self.drawing.window_size, self.drawing.padding
         end_RK2 = start_RK2 + self.drawing.paddle_length * direction(heading_RK)
         points_RKP2 = self._points(start_RK2, end_RK2)
@@ -226,12 +226,12 @@ class Sheet:
         return self.dashes_NS22[rows_R, at, 0], self.dashes_NS22[rows_R, at, 1]
 
     def _points(self, start: Floats, end: Floats) -> Floats:
-        """Points along dashes, as dense as the grid: (…, 2) and (…, 2) to (…, P, 2)."""
+        """Return points along dashes, as dense as the grid: (…, P, 2), for starts (…, 2) and ends (…, 2)."""
         share_P1 = np.linspace(0, 1, self.drawing.paddle_length * self.drawing.cells + 1)[:, None]
         return start[..., None, :] + share_P1 * (end - start)[..., None, :]
 
     def _cells(self, points: Floats) -> Ints:
-        """The cells (…) in which points (…, 2) lie; the nearest for those outside the image."""
+        """Return the cells (…) in which points (…, 2) lie. A point outside the image gets the nearest cell."""
         last = self.drawing.window_size * self.drawing.cells - 1
         place = np.clip(points * self.drawing.cells, 0, last).astype(np.int64) + self.border
         return place[..., 0] * self.side + place[..., 1]
@@ -242,15 +242,15 @@ def direction(heading: Floats) -> Floats:
 
 
 def disk(radius: int) -> Ints:
-    """The whole-numbered points (Q, 2) within a radius of the origin."""
+    """Return the points (Q, 2) with integer coordinates within a radius of the origin."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return np.argwhere(y**2 + x**2 <= radius**2) - radius
 
 
 def render(drawing: Drawing, dashes_NS22: Floats, dots_N22: Floats) -> NDArray[np.uint8]:
-    """Draw dashes and dots with soft edges: a pixel is as bright as the part of its width that they cover."""
+    """Draw dashes and dots with soft edges: a pixel's brightness is the share of its width that they cover."""
     reach = int(np.ceil(drawing.paddle_length / 2 + drawing.paddle_thickness / 2 + 0.5))
-    border = int(np.ceil(drawing.marker_radius + 0.5)) + reach  # so that what is cut off by the edge needs no care
+    border = int(np.ceil(drawing.marker_radius + 0.5)) + reach  # so that lines may cross the image's edge
     size = drawing.window_size + 2 * border
     canvas_NHW = np.zeros((len(dashes_NS22), size, size), np.float32)
     for number in range(dashes_NS22.shape[1]):
@@ -273,10 +273,10 @@ def render(drawing: Drawing, dashes_NS22: Floats, dots_N22: Floats) -> NDArray[n
 def paint(
     canvas_NHW: NDArray[np.float32], rows_R: Ints, line_R22: Floats, radius: float, reach: int, brightness: float
 ) -> None:
-    """Paint a line with round ends onto each of some images, where it is brighter than what is there.
+    """Paint a line with round ends onto each of the given images, where the line is brighter than the image.
 
     Args:
-        reach: pixels from its middle, up and down and sideways, that it may touch.
+        reach: how many pixels the line may extend from its middle, vertically and horizontally.
     """
     corner_R2 = np.floor(line_R22.mean(1)).astype(np.int64) - reach
     side = np.arange(2 * reach + 1)

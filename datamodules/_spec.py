@@ -1,4 +1,4 @@
-"""What a task is, in the words that models and the leaderboard need."""
+"""The specification of a task: what models and the leaderboard need to know of it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -64,7 +64,7 @@ class TokenPerStep:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
-    """What a model must know (input, output, length) and what the board must know (metric and its two anchors).
+    """What a model needs to know (input, output, length) and what the board needs (the metric and its two anchors).
 
     Raises:
         ValueError: the metric does not fit the output, or `solved` is not better than `chance`.
@@ -82,7 +82,7 @@ class TaskSpec:
     """The metric that counts as solved: 1.0 for accuracies, a stated error for regressions."""
     variable_lengths: bool = False
     extra_tests: tuple[str, ...] = ()
-    """Names of further test splits, each scored once after `test` and recorded beside it (a longer length, say)."""
+    """Names of extra test splits, such as longer sequences. Each is scored once, after `test`, and recorded with it."""
     source: str
     license: str
     citation: str

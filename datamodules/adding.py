@@ -26,7 +26,7 @@ class Adding(GeneratedTask):
     """Add the two marked numbers."""
 
     length: int
-    # The first is what `adding` stands for; the last three are for those that don't learn even that.
+    # `adding` means the first variant. The last three are for models that don't learn even that one.
     variants = {f"adding-{length}": {"length": length} for length in (200, 400, 2_000, 5_000, 25, 50, 100)}
     tiny = {"length": 10}
 
@@ -50,7 +50,7 @@ class Adding(GeneratedTask):
         return {"length": seq_len}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        """A marked number is stored with its sign bit set: half the memory of two channels."""
+        """Draw samples. A marked number is stored with its sign bit set, in half the memory of two channels."""
         numbers_NT = rng.random((count, self.length), dtype=np.float32)
         half = self.length // 2
         marked_N2 = np.stack([rng.integers(half, size=count), rng.integers(half, self.length, size=count)], axis=1)

@@ -2,7 +2,7 @@
 
 Input: ten symbols of eight, T − 1 blanks, a marker, ten blanks: T + 20 tokens. Output: T + 10 blanks, then the ten
 symbols. The loss counts every position, the accuracy the ten symbols only. A model that remembers nothing knows where
-symbols are to be said and not which: accuracy 1/8, cross-entropy 10 ln 8 / (T + 20).
+the symbols go but not which they are: accuracy 1/8, cross-entropy 10 ln 8 / (T + 20).
 
 With `_` for the blank and `|` for the marker:
 
@@ -29,10 +29,10 @@ COPIED = 10
 
 
 class Copy(GeneratedTask):
-    """Say ten symbols again after T steps."""
+    """Repeat ten symbols after T steps."""
 
     delay: int
-    # The first is what `copy` stands for; the last three are for those that don't learn even that.
+    # `copy` means the first variant. The last three are for models that don't learn even that one.
     variants = {f"copy-{delay}": {"delay": delay} for delay in (100, 200, 1_000, 2_000, 10, 25, 50)}
     tiny = {"delay": 5}
 
@@ -55,7 +55,7 @@ class Copy(GeneratedTask):
         return {"delay": seq_len - 2 * COPIED}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        """The symbols alone are stored, (N, 10)."""
+        """Draw the symbols, (N, 10). Nothing else is stored."""
         symbols_NS = rng.integers(SYMBOLS, size=(count, COPIED), dtype=np.uint8)
         return samples(symbols_NS, symbols_NS)
 

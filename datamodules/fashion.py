@@ -1,8 +1,8 @@
 """Sequential Fashion-MNIST: 28×28 pictures of clothes read pixel by pixel, 784 steps (Xiao et al. 2017).
 
 A sample is the 784 grey values of an image, row by row, each in [0, 1]; the answer is one of ten kinds of clothes. On
-Debian, the package `dataset-fashion-mnist` has the files. The tiny variant has noise in the place of pictures, the
-brighter the higher the label:
+Debian, the package `dataset-fashion-mnist` has the files. The tiny variant has noise in place of pictures, brighter for
+higher labels:
 
 >>> task = Fashion(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))

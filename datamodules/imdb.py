@@ -1,9 +1,9 @@
 """IMDB: whether a film review is favourable, from its first 300 words or (`imdb-byte`) its first 4,096 bytes.
 
-25,000 reviews to train on and 25,000 to test (Maas et al. 2011); 5,000 of the former are held out to validate. In both
-forms HTML line breaks are spaces and 0 is padding.
+There are 25,000 reviews to train on and 25,000 to test (Maas et al. 2011). 5,000 of the training reviews are held out
+to validate. In both forms HTML line breaks are spaces and 0 is padding.
 
-- Words are runs of letters, digits and apostrophes in lower case. The 9,998 most frequent of the 20,000 training
+- Words are runs of letters, digits and apostrophes in lower case. The 9,998 most frequent words of the 20,000 training
   reviews have numbers from 2 on, by frequency, then by spelling; 1 is any other word.
 - A byte is its own number; the vocabulary is 256 (Long Range Arena's text task).
 
@@ -118,7 +118,11 @@ class IMDB(ArchiveTask):
 
 
 def read_reviews(archive: Path) -> dict[str, list[Review]]:
-    """The labelled reviews of each official part, train and test, by number and then label."""
+    """Return the labelled reviews of each official part, train and test, sorted by number and then label.
+
+    Raises:
+        DataError: the archive is damaged or has no reviews.
+    """
     reviews: dict[str, list[Review]] = {"train": [], "test": []}
     for name, content in members(archive, _is_review, LARGEST_REVIEW):
         _, part, label, file = PurePosixPath(name).parts
@@ -138,7 +142,7 @@ def words(text: str) -> list[str]:
 
 
 def number_words(texts: Iterable[str], vocabulary: int) -> dict[str, int]:
-    """Numbers from 2 on for the most frequent words."""
+    """Number the most frequent words from 2 on. Return word → number."""
     counts = Counter(word for text in texts for word in words(text))
     ordered = sorted(counts, key=lambda word: (-counts[word], word))
     return {word: FIRST_WORD + rank for rank, word in enumerate(ordered[: vocabulary - FIRST_WORD])}

@@ -1,8 +1,8 @@
 """ListOps: the value of a nested expression of 500 to 2,000 tokens (Nangia & Bowman 2018; Long Range Arena's sizes).
 
 An expression is a digit with probability 3/4, and always at depth 10; otherwise it is one of MIN, MAX, MED (the
-median, rounded down) and SM (the sum modulo 10) of 2 to 10 expressions. Those of more than 500 and fewer than 2,000
-tokens are kept. The trivial score is that of the commonest value among a million expressions.
+median, rounded down) and SM (the sum modulo 10) of 2 to 10 expressions. Expressions of more than 500 and fewer than
+2,000 tokens are kept. The trivial score is that of the most common value among a million expressions.
 
 >>> task = ListOps(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))
@@ -68,19 +68,19 @@ class ListOps(GeneratedTask):
 
 
 class Level(NamedTuple):
-    """The nodes at one depth of many expressions at once; children of one parent stand together, in order."""
+    """The nodes at one depth of many expressions. Children of the same parent are next to each other, in order."""
 
     tree: Ints
     parent: Ints
     """Index into the level above."""
     arguments: Ints
-    """0 for a digit."""
+    """How many arguments an operator has; 0 for a digit."""
     value: Ints
     """The digit, or the number of the operator."""
 
 
 def grow(roots: int, max_depth: int, max_length: int, rng: np.random.Generator) -> list[Level]:
-    """Draw expressions, breadth first. One that has outgrown the greatest length grows no more."""
+    """Draw expressions, breadth first. An expression that reaches the greatest length stops growing."""
     length = np.zeros(roots, np.int64)
     levels: list[Level] = []
     tree, parent = np.arange(roots), np.zeros(roots, np.int64)
@@ -97,7 +97,7 @@ def grow(roots: int, max_depth: int, max_length: int, rng: np.random.Generator) 
 
 
 def kept(levels: list[Level], min_length: int, max_length: int) -> list[Level]:
-    """The expressions of a length between the two, renumbered."""
+    """Return the expressions longer than `min_length` and shorter than `max_length`, renumbered."""
     length = np.zeros(len(levels[0].tree))
     for level in levels:
         length += np.bincount(level.tree, weights=1 + (level.arguments > 0), minlength=len(length))
@@ -113,7 +113,7 @@ def kept(levels: list[Level], min_length: int, max_length: int) -> list[Level]:
 
 
 def write(levels: list[Level], max_length: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Ints]:
-    """The expressions as tokens (N, max_length), their values (N,) and their lengths (N,)."""
+    """Return the expressions as tokens (N, max_length), their values (N,) and their lengths (N,)."""
     sizes, values = evaluate(levels)
     x_NT = np.zeros((len(levels[0].tree), max_length), np.uint8)
     start = np.zeros(len(levels[0].tree), np.int64)
@@ -130,7 +130,7 @@ def write(levels: list[Level], max_length: int) -> tuple[NDArray[np.uint8], NDAr
 
 
 def evaluate(levels: list[Level]) -> tuple[list[Ints], Ints]:
-    """The number of tokens of every node, level by level, and the values of the roots."""
+    """Return the number of tokens of every node, level by level, and the values of the roots."""
     sizes: list[Ints] = []
     values = size = np.zeros(0, np.int64)
     for level in reversed(levels):
@@ -147,7 +147,7 @@ def evaluate(levels: list[Level]) -> tuple[list[Ints], Ints]:
 
 
 def apply(operator: Ints, values: Ints, first: Ints, arguments: Ints) -> Ints:
-    """Each operator's result on its own run of `values`, which starts at `first`."""
+    """Return each operator's result on its arguments: the `arguments` consecutive `values` that start at `first`."""
     owner = np.repeat(np.arange(len(first)), arguments)
     in_order = values[np.lexsort((values, owner))]
     lower, upper = in_order[first + (arguments - 1) // 2], in_order[first + arguments // 2]

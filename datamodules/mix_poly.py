@@ -2,7 +2,7 @@
 
     curve_j(x) = Σ_d c_jd x^d,   d = 1 … D
 
-with coefficients from U(−1, 1). The model reads the sequence and gives back all but its first value (`_mixtures.py` has
+with coefficients from U(−1, 1). The model reads the sequence and reproduces all but its first value (`_mixtures.py` has
 the rest).
 
 >>> task = MixPoly("mix-poly-10")
@@ -20,7 +20,7 @@ from datamodules._mixtures import CURVES, MixtureTask
 
 
 class MixPoly(MixtureTask):
-    """Give back a mixture of polynomials. Predicting the mean errs by the variance."""
+    """Reproduce a mixture of polynomials. The squared error of predicting the mean is the variance."""
 
     degree: int
     summary = "reconstruct a mixture of five polynomials"

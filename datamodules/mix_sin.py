@@ -3,8 +3,8 @@
     curve_j(x) = Σ_d c_jd sin(2π x f_d + 2π p_jd),   d = 1 … 15
 
 with frequencies f_d = 0.1 · randint(1, 30) shared by the five curves, coefficients and phases from U(−1, 1). The model
-reads the sequence and gives back all but its first value (`_mixtures.py` has the rest). Linear regression on seven
-values solves it:
+reads the sequence and reproduces all but its first value (`_mixtures.py` has the rest). Linear regression on seven
+values solves the task:
 
 >>> task = MixSin()
 >>> task.spec.seq_len, task.spec.output.width, task.spec.chance, task.spec.solved
@@ -27,7 +27,7 @@ SINES = 15
 
 
 class MixSin(MixtureTask):
-    """Give back a mixture of sums of sines. Predicting the mean errs by the variance."""
+    """Reproduce a mixture of sums of sines. The squared error of predicting the mean is the variance."""
 
     summary = "reconstruct a mixture of five sums of sines"
     variants = {"mix-sin": {}}

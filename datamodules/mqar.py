@@ -1,8 +1,8 @@
 """Multi-query associative recall: say the value that was paired with each key (Arora et al. 2023, Zoology).
 
 Of 8,192 tokens, 1 … 4,095 are keys and 4,096 … 8,191 values. A sequence starts with P pairs of a key and its value,
-keys and values each distinct. Every key comes once more, at an even distance 2g behind the pairs, and its value is to
-be said there and then. The slots g are distinct, drawn one after the other with probability ∝ (g + 1)^(0.01 − 1), so
+keys and values each distinct. Every key comes once more, at an even distance 2g after the pairs, and its value is the
+target at that position. The slots g are distinct, drawn one after the other with probability ∝ (g + 1)^(0.01 − 1), so
 most queries come soon. All other positions hold random tokens and carry neither loss nor metric.
 
 Guessing among the values of the sequence is right one time in P.

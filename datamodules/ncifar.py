@@ -2,7 +2,7 @@
 
 A step is a row of 32 pixels of red, green and blue, 96 numbers in [0, 1]; after the 32 rows come 968 steps of numbers
 from N(0, 1), drawn once and the same in every sample. The answer is one of ten kinds of things. The tiny variant has
-four rows of noise in the place of a photograph, the brighter the higher the label, and sixteen steps:
+sixteen steps. In place of a photograph it has four rows of noise, brighter for higher labels:
 
 >>> batch = next(iter(NCIFAR(tiny=True).val_dataloader()))
 >>> batch.x.shape, batch.x[0, 0, :3].mul(255).round().int().tolist(), batch.y[0].item()
@@ -24,7 +24,7 @@ from datamodules._images import Images
 
 
 class NCIFAR(CifarTask):
-    """Name what was in a photograph, after a long noise. Guessing is right one time in ten."""
+    """Name what is in a photograph, after many steps of noise. Guessing is right one time in ten."""
 
     summary = "32 rows of photographs, then noise to 1,000 steps"
     variants = {"ncifar": {"steps": 1_000, "width": 96}}

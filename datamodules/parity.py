@@ -1,8 +1,8 @@
-"""Parity: whether the number of ones among T random bits is odd, said at the end.
+"""Parity: whether the number of ones among T random bits is odd, answered at the end.
 
-One bit of state solves it at any length, so the model is scored at the training length and, beside it, at twice and
-four times that: a network that has learned the rule, and not one length, keeps its accuracy there (as in Delétang et
-al. 2023). Guessing is right one time in two.
+One bit of state solves the task at any length. So the model is scored at the training length, and also at twice and
+four times that length (as in Delétang et al. 2023). A network that has learned the rule, and not just one length, keeps
+its accuracy there. Guessing is right one time in two.
 
 >>> task = Parity(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))

@@ -1,7 +1,7 @@
 """Path-X: whether two dots are joined by a dashed curve, in a 128×128 image read pixel by pixel, 16,384 steps.
 
-As `pathfinder`, with larger images, longer gaps and more distractors; Long Range Arena's longest task. Guessing is
-right one time in two.
+This is `pathfinder` with larger images, longer gaps and more distractors. It is Long Range Arena's longest task.
+Guessing is right one time in two.
 
 >>> task = PathX(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))

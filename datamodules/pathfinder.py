@@ -1,7 +1,8 @@
 """Pathfinder: whether two dots are joined by a dashed curve, in a 32×32 image read pixel by pixel, 1,024 steps.
 
-From Linsley et al. 2018, with the parameters of Long Range Arena (Tay et al. 2020), drawn by `_pathfinder.py`. Grey
-values in [0, 1], row by row; dashes have contrast 0.75, dots 1. Guessing is right one time in two.
+The task is that of Linsley et al. 2018 with the parameters of Long Range Arena (Tay et al. 2020). `_pathfinder.py`
+draws the images. A sample is the grey values of an image, row by row, each in [0, 1]. Dashes have contrast 0.75, and
+dots 1. Guessing is right one time in two.
 
 >>> task = Pathfinder(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))

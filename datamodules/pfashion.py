@@ -1,6 +1,6 @@
 """Permuted sequential Fashion-MNIST: the pixels of 28×28 pictures of clothes in one fixed, scrambled order, 784 steps.
 
-The images of `fashion` in the order of `psmnist`.
+The images are those of `fashion`; the order is that of `psmnist`.
 
 >>> from datamodules.psmnist import PSMNIST
 >>> PFashion().facts() == PSMNIST().facts()

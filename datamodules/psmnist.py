@@ -1,7 +1,7 @@
 """Permuted sequential MNIST: the pixels of 28×28 digits in one fixed, scrambled order, 784 steps (Le et al. 2015).
 
-Published numbers use different permutations. Here it is `numpy.random.RandomState(92916).permutation(784)`, whose hash
-is in a run's record; `psmnist-bitrev` reads the pixels in the order of their indices' reversed bits.
+Published numbers use different permutations. Here it is `numpy.random.RandomState(92916).permutation(784)`. The
+permutation's hash is in a run's record. `psmnist-bitrev` reads the pixels in the order of their indices' reversed bits.
 
 >>> PSMNIST().permutation()[:4].tolist(), PSMNIST("psmnist-bitrev").permutation()[:4].tolist()
 ([319, 576, 323, 107], [0, 512, 256, 768])

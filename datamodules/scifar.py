@@ -2,7 +2,7 @@
 
 A step is a pixel's red, green and blue, each in [0, 1]; in grey it is (299 R + 587 G + 114 B) / 1000, rounded to a
 whole number of 255ths (Long Range Arena's image task). The answer is one of ten kinds of things. The tiny variant has
-noise in the place of photographs, the brighter the higher the label:
+noise in place of photographs, brighter for higher labels:
 
 >>> batch = next(iter(SCIFAR(tiny=True).val_dataloader()))
 >>> batch.x.shape, batch.x[0, 0].mul(255).round().int().tolist(), batch.y[0].item()

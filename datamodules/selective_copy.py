@@ -1,4 +1,4 @@
-"""Selective copying: ten symbols scattered among blanks, to be said in order at the end (Gu & Dao 2023, §3.1).
+"""Selective copying: ten symbols scattered among blanks, to be repeated in order at the end (Gu & Dao 2023, §3.1).
 
 Input: T tokens, of which ten at random places are symbols of eight and the others blanks, then ten markers. The output
 at the markers is the ten symbols in their order; the other positions carry neither loss nor metric. As the places are
@@ -26,7 +26,7 @@ COPIED = 10
 
 
 class SelectiveCopy(GeneratedTask):
-    """Say ten scattered symbols in their order."""
+    """Repeat ten scattered symbols in their order."""
 
     length: int
     variants = {f"selective-copy-{length}": {"length": length} for length in (200, 1_000)}
@@ -51,7 +51,7 @@ class SelectiveCopy(GeneratedTask):
         return {"length": seq_len - COPIED}
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        """The targets are stored without the positions that are ignored, (N, 10)."""
+        """Draw samples. The targets are stored without the ignored positions, (N, 10)."""
         symbols_NS = rng.integers(SYMBOLS, size=(count, COPIED), dtype=np.uint8)
         places_NS = np.sort(distinct(rng, count, COPIED, self.length), axis=1)
         x_NT = np.full((count, self.length + COPIED), BLANK, dtype=np.uint8)

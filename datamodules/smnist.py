@@ -1,7 +1,7 @@
 """Sequential MNIST: 28×28 handwritten digits read pixel by pixel, 784 steps (Le, Jaitly & Hinton 2015).
 
 A sample is the 784 grey values of an image, row by row, each in [0, 1]; the answer is the digit. The tiny variant has
-noise in the place of digits, the brighter the higher the label:
+noise in place of digits, brighter for higher labels:
 
 >>> task = SMNIST(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))

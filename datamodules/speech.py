@@ -1,10 +1,10 @@
 """Speech Commands: which of ten words is said in a second of sound, 16,000 numbers (Warden 2018, version 0.02).
 
 The words are yes, no, up, down, left, right, on, off, stop and go, labels 0 to 9. A sample is the raw recording at
-16 kHz, each number in [−1, 1); a shorter one is followed by silence. Who speaks in one split speaks in no other: the
-validation and test parts are those of the lists in the archive. Guessing is right one time in ten.
+16 kHz, each number in [−1, 1); a shorter recording is followed by silence. No speaker is in two splits: the validation
+and test parts are those of the lists in the archive. Guessing is right one time in ten.
 
-The tiny variant has hums in the place of words, the higher the higher the label:
+The tiny variant has hums in place of words, higher in pitch for higher labels:
 
 >>> batch = next(iter(Speech(tiny=True).val_dataloader()))
 >>> batch.x.shape, batch.x[0, :4, 0].mul(100).round().int().tolist(), batch.y[0].item()
@@ -90,7 +90,11 @@ class Speech(ArchiveTask):
 
 
 def divide(archive: Path) -> dict[str, str]:
-    """The split of every recording of the ten words, by its name in the archive."""
+    """Return the split of every recording of the ten words, by the recording's name in the archive.
+
+    Raises:
+        DataError: the archive is damaged, or lacks recordings or one of the lists.
+    """
     listed: dict[str, str] = {}
     recordings: list[str] = []
     for name, content in members(archive, lambda name: name in LISTS or is_recording(name), LARGEST_FILE):
@@ -110,7 +114,11 @@ def is_recording(name: str) -> bool:
 
 
 def recording(name: str, content: bytes, length: int) -> NDArray[np.int16]:
-    """The numbers in a WAV file of 16 kHz, 16 bits and one channel, cut or followed by zeros to a length."""
+    """Return the first `length` numbers in a WAV file of 16 kHz, 16 bits and one channel, padded with zeros.
+
+    Raises:
+        DataError: the file is not such a WAV file.
+    """
     try:
         with wave.open(io.BytesIO(content)) as file:
             if (file.getframerate(), file.getsampwidth(), file.getnchannels()) != (RATE, 2, 1):

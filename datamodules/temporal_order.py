@@ -1,9 +1,9 @@
 """Temporal order: which of X and Y came first, and which second (Hochreiter & Schmidhuber 1997, experiment 6a).
 
-A sequence of T tokens starts with E and ends with B; between them are a, b, c and d at random, but for an X or a Y at a
-place from T/10 to T/5 and another from T/2 to 3T/5. The answer, at the end, is one of XX, XY, YX, YY. (There T is
-drawn from 100 to 110 for each sequence; here every sequence has T tokens, and the places are theirs for T = 100.)
-Guessing is right one time in four.
+A sequence of T tokens starts with E and ends with B. Between them are a, b, c and d at random, except for an X or a Y
+at a place from T/10 to T/5 and another from T/2 to 3T/5. The answer, at the end, is one of XX, XY, YX, YY. (In the
+paper, T is drawn from 100 to 110 for each sequence. Here every sequence has T tokens, and for T = 100 the places are
+the paper's.) Guessing is right one time in four.
 
 >>> task = TemporalOrder(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))

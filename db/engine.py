@@ -1,4 +1,4 @@
-"""Connecting to SQLite or PostgreSQL."""
+"""Connect to SQLite or PostgreSQL."""
 
 import json
 import os
@@ -16,14 +16,17 @@ from db.errors import ReadOnlyError, StoreError
 
 DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
 BUSY_TIMEOUT = 30  # seconds to wait for another writer
-LOCKED = "database is locked"  # SQLite, when they are over
+LOCKED = "database is locked"  # SQLite's message after BUSY_TIMEOUT
 
 
 def database_url(text: str | None) -> URL:
-    """The URL of `--db`, of BENCH_DB or of the default database. A plain path means SQLite.
+    """Return the URL of `--db`, else of BENCH_DB, else of the default database. A plain path means SQLite.
+
+    Args:
+        text: the value of `--db`, if it was given.
 
     Raises:
-        StoreError: it is neither, or a folder.
+        StoreError: the path is a folder, or the URL is invalid or names another kind of database.
     """
     text = text or os.environ.get("BENCH_DB") or str(DEFAULT_PATH)
     if "://" not in text:
@@ -43,7 +46,11 @@ def database_url(text: str | None) -> URL:
 
 
 def connect(url: URL, *, read_only: bool) -> Engine:
-    """An engine. JSON columns refuse NaN and Infinity, which JSON does not have."""
+    """Return an engine. Its JSON columns refuse NaN and Infinity, which JSON does not have.
+
+    Raises:
+        StoreError: PostgreSQL's driver is missing, or results in a SQLite log can't be read without writing.
+    """
     dumps = partial(json.dumps, allow_nan=False)
     url = read_only_url(url) if read_only else url
     if url.get_backend_name() == "sqlite":
@@ -55,7 +62,7 @@ def connect(url: URL, *, read_only: bool) -> Engine:
 
 
 def read_only_url(url: URL) -> URL:
-    """The URL that opens a database without the right to write, or to create it."""
+    """Return the URL that opens a database without the right to write or to create it."""
     if url.get_backend_name() == "sqlite":
         path = url.database or ""
         return URL.create("sqlite", database=f"file:{_quoted(path)}", query=_read_only_query(path)) if path else url
@@ -73,22 +80,22 @@ def _connect_sqlite(url: URL, dumps: Any, *, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Any) -> None:
-        # A writer takes the lock at once: one that upgraded a read lock could meet a deadlock that no timeout resolves.
+        # A writer takes the lock at once. Upgrading a read lock could end in a deadlock that no timeout resolves.
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
 
 
 def use_wal(engine: Engine) -> None:
-    """Let readers of a SQLite file go on while somebody writes.
+    """Switch a SQLite file to WAL, so that its readers go on while somebody writes.
 
-    For that change SQLite does not wait until another writer has ended, whatever its timeout; so this does.
+    SQLite ignores its timeout for this change and does not wait for another writer. So this function waits and retries.
 
     Raises:
-        OperationalError: it could not be changed.
+        OperationalError: the mode could not be changed.
     """
     deadline, change = time.monotonic() + BUSY_TIMEOUT, "PRAGMA journal_mode = WAL"
-    with closing(engine.raw_connection()) as connection:  # outside a transaction, as SQLite wants it
+    with closing(engine.raw_connection()) as connection:  # SQLite needs this outside a transaction
         while True:
             try:
                 connection.cursor().execute(change)
@@ -101,8 +108,8 @@ def use_wal(engine: Engine) -> None:
 
 
 def _read_only_query(path: str) -> dict[str, str]:
-    # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them. Where they were
-    # left behind they hold results that `immutable` would not see, and SQLite can read them as they are.
+    # On read-only media SQLite can't create the files that WAL needs; `immutable` reads without them. If these files
+    # were left behind, they hold results that `immutable` would not see, and SQLite can read them as they are.
     log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
     can_make_files = os.access(Path(path).parent, os.W_OK)
     has_log = log.exists() and log.stat().st_size > 0
@@ -118,7 +125,7 @@ def _quoted(path: str) -> str:
 
 
 def reason(error: DBAPIError) -> str:
-    """What a driver says went wrong, in words that say what to do where there are any."""
+    """Return a driver's error message. If the database is locked, say what to do."""
     text = str(error.orig).strip()
     if text == LOCKED:
         return f"another program has kept it locked for {BUSY_TIMEOUT} s; try again when that has ended"
@@ -126,7 +133,12 @@ def reason(error: DBAPIError) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a SQLite file that can't be written, now rather than at the end of a long training."""
+    """Refuse a SQLite file that can't be written, now rather than at the end of a long training.
+
+    Raises:
+        ReadOnlyError: the file or its folder is read-only.
+        StoreError: the folder does not exist.
+    """
     for place in (path.parent, path):
         if place == path and not path.exists():
             continue

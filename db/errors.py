@@ -1,8 +1,8 @@
-"""What the store tells a user."""
+"""The store's errors, with messages for the user."""
 
 
 class StoreError(Exception):
-    """The database can't be used as asked. The message says which one, why, and what to do."""
+    """The database can't be used as requested. The message names the database, the cause and what to do."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""What a run is, as one short name."""
+"""The identity of a run, and its short id."""
 
 import hashlib
 import json
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 PARTS = ("protocol", "model", "wrapper", "task", "task_version", "config", "budget", "seed")
-"""What makes a run the run that it is; all are columns of the table."""
+"""The parts of a run's identity. All are columns of the table."""
 
 
 def run_id(parts: Mapping[str, Any]) -> str:
-    """The id of a run: the hash of PARTS, whatever else there is."""
+    """Return the id of a run: the hash of its PARTS. Other entries of `parts` are ignored."""
     identity = {name: parts[name] for name in PARTS}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Bringing a database's schema up to date, in one transaction, and refusing what is not ours."""
+"""Bring a database's schema up to date, in one transaction, and refuse databases that are not ours."""
 
 from pathlib import Path
 
@@ -20,17 +20,17 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def head() -> str:
-    """The revision that this code writes."""
+    """Return the revision that this code writes."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     assert revision is not None
     return revision
 
 
 def revision(connection: Connection) -> str | None:
-    """The database's revision; None where it is empty.
+    """Return the database's revision, or None if the database is empty.
 
     Raises:
-        StoreError: it holds another program's tables, or was written by a newer version of this code.
+        StoreError: the database holds another program's tables, or a newer version of this code wrote it.
     """
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None and inspect(connection).get_table_names():
@@ -47,7 +47,7 @@ def revision(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine) -> bool:
-    """Bring the schema up to date; whether anything was done. Processes that ask at once wait for one another."""
+    """Bring the schema up to date. Return whether anything was done. Processes that call this at once take turns."""
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})

@@ -1,13 +1,14 @@
-"""A run with all that belongs to it, and its form as text: a JSON document that a person can read and `diff` compares.
+"""A run with its curves and events, and their text form: a JSON document that people can read and `diff` can compare.
 
-It is {"format": 1, "runs": [...]}. A run has the columns of its table, in their order, and besides
-`curves` ({name: {"epoch": […], "step": […], "value": […]}}) and `events`. Nothing is lost on the way there and back.
+The document is {"format": 1, "runs": [...]}. A run has the columns of its table, in their order, then
+`curves` ({name: {"epoch": […], "step": […], "value": […]}}) and `events`. Writing and reading lose nothing.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import JSON, BigInteger, Column, Table
@@ -20,12 +21,12 @@ FORMAT = 1
 OPENED = 4  # levels of the document that have a line for each value: document, runs, run, field
 POINT = ("epoch", "step", "value")
 KINDS = {JSON: dict, UtcDateTime: datetime}
-"""What a value is where the column's type does not say it."""
+"""Column type → Python type of its values, where the column type does not say it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """An attempt at a run, its learning curves and what happened to it since."""
+    """An attempt at a run, with its learning curves and its events."""
 
     run: Run
     curves: Sequence[CurvePoint] = ()
@@ -33,19 +34,19 @@ class Record:
 
 
 class DamagedError(StoreError):
-    """A file does not hold what it should."""
+    """A file's content is not what it should be."""
 
 
 def to_text(records: Iterable[Record]) -> str:
-    """The document of some runs."""
+    """Return the document that holds the given runs."""
     return _lines({"format": FORMAT, "runs": [_run_document(record) for record in records]}) + "\n"
 
 
 def from_text(text: str) -> list[Record]:
-    """The runs of a document.
+    """Return the runs of a document.
 
     Raises:
-        DamagedError: it is not such a document, or a run's id is not the hash of its content.
+        DamagedError: the text is not such a document, or a run's id is not the hash of the run's content.
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
@@ -54,6 +55,18 @@ def from_text(text: str) -> list[Record]:
         return [_record(run) for run in document["runs"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(f"missing {error}" if isinstance(error, KeyError) else str(error)) from error
+
+
+def read_file(path: Path) -> list[Record]:
+    """Return the runs of a file.
+
+    Raises:
+        DamagedError: the file can't be read. The message has the file's name and the reason.
+    """
+    try:
+        return from_text(path.read_bytes().decode())
+    except (OSError, UnicodeDecodeError, DamagedError) as error:
+        raise DamagedError(f"{path} is damaged: {error}") from error
 
 
 def _run_document(record: Record) -> dict[str, Any]:
@@ -73,7 +86,7 @@ def _columns(row: Run | Event, dropped: set[str]) -> dict[str, Any]:
 
 
 def _lines(value: Any, depth: int = 0) -> str:
-    """JSON with a line for each value of the first levels, and the deeper ones on one line each."""
+    """Write JSON: the values of the first OPENED levels have a line each, and each deeper value stays on its line."""
     if depth == OPENED or not value or not isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True, allow_nan=False)
     indent = "\n" + " " * (depth + 1)
@@ -119,7 +132,7 @@ def _event(document: dict[str, Any]) -> Event:
 
 
 def _typed(row: type[Run | CurvePoint | Event], given: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
-    """The values of a row, each of its column's type. A column that may be null can be younger than the file."""
+    """Return a row's values, checked for their columns' types. A nullable column may be newer than the file."""
     columns = {c.key: c for c in cast(Table, row.__table__).columns if c.key not in without}
     needed = {name for name, column in columns.items() if not column.nullable}
     if odd := (given.keys() - columns.keys()) | (needed - given.keys()):

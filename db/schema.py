@@ -1,4 +1,4 @@
-"""The tables. A row, once written, is never changed or removed; triggers in the database see to it."""
+"""The tables. Triggers in the database refuse to change or remove a row."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, column_property, mapped_column
 
 STATUSES = ("finished", "diverged", "failed", "oom", "timeout", "interrupted")
-OPEN = "interrupted"  # the one status that leaves a run to be resumed
+OPEN = "interrupted"  # the only status from which a run can be resumed
 FIRST_RESULT = f"status != '{OPEN}' AND corrects IS NULL"
 LADDER = ("self-reported", "rescored", "reproduced")
 """How far a run has been verified."""
@@ -53,13 +53,13 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
 
 
 class Run(Base):
-    """One attempt at a run, with all that is needed to trust it. `run_id` is the hash of what the run is."""
+    """One attempt at a run, with all that is needed to trust it. `run_id` is the hash of the run's identity."""
 
     __tablename__ = "runs"
     __table_args__ = (
         UniqueConstraint("run_id", "attempt"),
-        # A run has one result, before which there may be interrupted attempts. A correction takes the place of the
-        # result, or of an earlier correction, that it names; each is corrected at most once, so that one row counts.
+        # A run has one result, after any number of interrupted attempts. A correction replaces the result, or the
+        # earlier correction, that it names. Each is corrected at most once, so exactly one row counts.
         Index("one_result_per_run", "run_id", unique=True,
               sqlite_where=text(FIRST_RESULT), postgresql_where=text(FIRST_RESULT)),
         Index("one_correction_per_result", "run_id", "corrects", unique=True),
@@ -101,13 +101,13 @@ class Run(Base):
     params_readout: Mapped[int]
     params_buffers: Mapped[int]
     state_bytes: Mapped[int | None]
-    """Bytes of recurrent state a sequence; null for models without one."""
+    """Bytes of recurrent state for one sequence; null for models without such a state."""
 
     samples_per_second: Mapped[float | None]
     train_seconds: Mapped[float]
     wall_seconds: Mapped[float]
     peak_memory_host: Mapped[int] = mapped_column(BigInteger)
-    """Bytes, as on the device."""
+    """In bytes, like `peak_memory_device`."""
     peak_memory_device: Mapped[int | None] = mapped_column(BigInteger)
 
     facts: Mapped[dict[str, Any]]
@@ -119,21 +119,21 @@ class Run(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
     corrects: Mapped[int | None] = mapped_column(default=None)
-    """The attempt of the same run that this one takes the place of."""
+    """The attempt at the same run that this one replaces."""
 
     @property
     def is_comparable(self) -> bool:
-        """Whether it can stand beside others: by a protocol of ours, not a paper's own, whose numbers are negative."""
+        """Whether it can be compared with others: by a protocol of ours. A paper's protocol has a negative number."""
         return self.protocol > 0
 
     @property
     def flat_config(self) -> dict[str, Any]:
-        """Setting → value, of all parts."""
+        """Setting → value, for all parts of `config`."""
         return {name: value for part in self.config.values() for name, value in part.items()}
 
 
 class CurvePoint(Base):
-    """One value of one learning curve at an evaluation; null where it was not finite."""
+    """One point of a learning curve, at an evaluation. Its value is null if it was not finite."""
 
     __tablename__ = "curves"
 

@@ -1,4 +1,4 @@
-"""What events say of runs today: which no longer count, how far the others are verified, and what they are runs of."""
+"""What events say about runs now: which no longer count, how far the others are verified, how settings were chosen."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,10 @@ REINSTATED = "reinstated"
 
 
 def withdrawals(run: Run, events: Iterable[Event]) -> list[Event]:
-    """What withdrew a run and was not taken back, oldest first; what was said of a result that it corrects is past."""
+    """Return the events that withdrew a run and were not taken back, oldest first.
+
+    Events about a result that the run corrects are left out: they no longer apply.
+    """
     found: list[Event] = []
     for event in events:
         if event.run_row == run.id and event.kind in WITHDRAWN:
@@ -23,15 +26,18 @@ def withdrawals(run: Run, events: Iterable[Event]) -> list[Event]:
 
 @dataclass(frozen=True)
 class Standing:
+    """Which runs no longer count, how far the others are verified, and how their settings were chosen."""
+
     withdrawn: Mapping[str, str]
     """run_id → "retracted" or "superseded"."""
     rungs: Mapping[str, str]
-    """run_id → the highest rung of LADDER that it reached, where it is above the first."""
+    """run_id → the highest rung of LADDER that the run reached. A run that is missing here is on the first."""
     asked: Mapping[str, list[dict[str, str]]]
-    """run_id → where its settings came from when it was asked for again, each time that they came from elsewhere."""
+    """run_id → `config_source` of each later request for the run with its settings chosen in another way."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Standing":
+        """Derive the standing of runs from their events, given oldest first."""
         withdrawn, rungs, asked = dict[str, str](), dict[str, str](), defaultdict[str, list[dict[str, str]]](list)
         for event in events:
             if event.kind in WITHDRAWN:
@@ -45,9 +51,9 @@ class Standing:
         return cls(withdrawn, rungs, dict(asked))
 
     def counted(self, runs: Iterable[Run]) -> list[Run]:
-        """Those that were not withdrawn."""
+        """Return the runs that were not withdrawn."""
         return [run for run in runs if run.run_id not in self.withdrawn]
 
     def sources(self, run: Run) -> list[dict[str, str]]:
-        """Every answer to where a run's settings came from: tuning can choose what the defaults are."""
+        """Return every way in which a run's settings were chosen. Tuning can choose what the defaults are."""
         return [run.config_source, *self.asked.get(run.run_id, ())]

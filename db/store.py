@@ -20,15 +20,15 @@ from db.standing import Standing
 
 LATEST = select(func.max(Run.id)).group_by(Run.run_id)
 UNLISTED = (Run.metrics, Run.facts, Run.command)
-"""Long columns that no list of runs shows; `find` has them."""
+"""Long columns that no list of runs shows. `find` loads them."""
 
 
 class Version(NamedTuple):
-    """Differs whenever something was added."""
+    """The version of a store's content. It differs whenever something was added."""
 
     attempts: int
     last_run_id: str
-    """Of the newest attempt; "" where there is none."""
+    """The run_id of the newest attempt; "" if there is none."""
     events: int
 
 
@@ -38,9 +38,9 @@ class Submission:
 
     record: Record
     corrected: Run | None = None
-    """The row in whose place the run comes."""
+    """The row that the run replaces."""
     correction: Event | None = None
-    """What is said of that row."""
+    """The event to add to that row."""
 
     def add_to(self, session: Session) -> None:
         _add(session, self.record)
@@ -53,11 +53,13 @@ class Store:
     """A database of results.
 
     Args:
-        url: as `--db` takes it: a SQLAlchemy URL or a path; None for BENCH_DB or the default.
-        read_only: open without the right to write; the schema must be current. Otherwise it is brought up to date.
+        url: the value of `--db`: a SQLAlchemy URL or a path; None for BENCH_DB or the default.
+        read_only: open without the right to write. The schema must then be current. Without `read_only`, opening
+            brings it up to date.
 
     Raises:
-        StoreError: not a database, not ours, newer than the code, older than it and read-only, or not reachable.
+        StoreError: the database is not a database, not ours, newer than the code, older than the code and opened
+            read-only, or unreachable.
     """
 
     def __init__(self, url: str | None = None, *, read_only: bool = False) -> None:
@@ -88,7 +90,7 @@ class Store:
             use_wal(self._engine)
 
     def _path(self) -> Path | None:
-        """The file of a SQLite database."""
+        """Return the file of a SQLite database, or None for another database."""
         return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
 
     @property
@@ -97,7 +99,10 @@ class Store:
         return self.beside("artifacts")
 
     def beside(self, what: str) -> Path:
-        """The place of something that belongs to this database: beside a SQLite file, else beside the default one."""
+        """Return the path of something that belongs to this database.
+
+        It is next to the SQLite file or, for another kind of database, next to the default one.
+        """
         path = self._path() or DEFAULT_PATH
         return path.parent / f"{path.stem}-{what}"
 
@@ -123,7 +128,8 @@ class Store:
         """Add an attempt and its curves, together or not at all.
 
         Returns:
-            The run as stored: where its result or this attempt was recorded before, that one.
+            The run as stored. If its result or this attempt was recorded before, nothing is added and that row is
+            returned.
         """
         try:
             with self._session() as session:
@@ -139,18 +145,18 @@ class Store:
     def add_missing(self, records: Sequence[Record], source: Mapping[str, Any]) -> list[Run]:
         """Add the runs of a file that are not here, with their curves and events: all together or not at all.
 
-        A run whose result is here stays as it is. Only one that came from a file before gets what the file has had
-        since, a correction or events: a retraction reaches everybody.
+        A run whose result is here stays as it is. Only if the run came from a file does it get the correction or events
+        that the file has gained since. So a retraction reaches everybody.
 
         Args:
-            source: where the runs come from, for the event that marks each added one: {"file": its name, …}.
+            source: where the runs come from, {"file": its name, …}, for the event that marks each added run.
 
         Returns:
-            Those that were added.
+            The runs that were added.
         """
         added = []
         with self._session() as session:
-            if self.url.get_backend_name() == "postgresql":  # SQLite's writers hold the whole file
+            if self.url.get_backend_name() == "postgresql":  # a SQLite writer locks the whole file
                 session.execute(text("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE"))
             for record in records:
                 here = _counterpart(session, record.run)
@@ -163,10 +169,10 @@ class Store:
         return added
 
     def record_together(self, submissions: Iterable[Submission]) -> None:
-        """Add runs that others made, with what is to be said of each: all of it or nothing.
+        """Add runs that others made, each with its events and correction: all together or not at all.
 
         Raises:
-            StoreError: another process recorded one of them meanwhile.
+            StoreError: another process recorded one of the runs meanwhile.
         """
         try:
             with self._session() as session:
@@ -176,22 +182,27 @@ class Store:
             raise StoreError("one of these runs was recorded meanwhile. Nothing was changed.") from error
 
     def result(self, run_id: str) -> Run | None:
-        """The result of a run that counts, if it has one; interrupted attempts are none."""
+        """Return the result of a run that counts, or None. Interrupted attempts are not results."""
         query = select(Run).where(Run.run_id == run_id, Run.status != OPEN).order_by(Run.id.desc()).limit(1)
         with self._session() as session:
             return session.scalar(query)
 
     def attempts(self, run_id: str) -> int:
-        """How many attempts at a run are recorded."""
+        """Return how many attempts at a run are recorded."""
         with self._session() as session:
             return session.scalar(select(func.count()).where(Run.run_id == run_id)) or 0
 
     def find(self, prefix: str) -> list[Run]:
-        """The latest attempt of every run whose id begins so."""
+        """Return the latest attempt at every run whose id begins with `prefix`."""
         return self._latest(Run.run_id.startswith(prefix, autoescape=True))
 
     def runs(self, *, task: str | None = None, model: str | None = None) -> list[Run]:
-        """The latest attempt of every run, oldest first; a correction in the place of what it corrects."""
+        """Return the latest attempt at every run, oldest first. A correction replaces what it corrects.
+
+        Args:
+            task: return runs on this task only.
+            model: return runs of this model only.
+        """
         wanted = [Run.task == task] * (task is not None) + [Run.model == model] * (model is not None)
         return self._latest(*wanted)
 
@@ -201,7 +212,7 @@ class Store:
             return list(session.scalars(query))
 
     def version(self) -> Version:
-        """Of the content: rows are only ever added."""
+        """Return the version of the content. It differs after every change, because rows are only ever added."""
         newest = select(Run.run_id).order_by(Run.id.desc()).limit(1)
         counts = (select(func.count()).select_from(table) for table in (Run, Event))
         attempts, events = (query.scalar_subquery() for query in counts)
@@ -210,7 +221,7 @@ class Store:
         return Version(count, run_id or "", happened)
 
     def attempts_after(self, row: int) -> list[Run]:
-        """Every attempt in later rows than the given one, oldest first, without the columns of UNLISTED."""
+        """Return the attempts in rows after `row`, oldest first, without the columns of UNLISTED."""
         query = select(Run).where(Run.id > row).order_by(Run.id)
         with self._session() as session:
             return list(session.scalars(query.options(*map(defer, UNLISTED))))
@@ -221,7 +232,7 @@ class Store:
             return list(session.scalars(query))
 
     def add_event(self, run: Run, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
-        """Say what happened to a recorded run; nothing of the run itself changes.
+        """Add an event to a recorded run. The run itself does not change.
 
         Args:
             kind: one of EVENT_KINDS, which say what `data` holds.
@@ -235,15 +246,15 @@ class Store:
         return event
 
     def events(self, run_id: str | None = None) -> list[Event]:
-        """What happened to a run, or to all of them, oldest first."""
+        """Return the events of a run, or of all runs, oldest first."""
         query = select(Event).order_by(Event.id)
         with self._session() as session:
             return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
 
     def standing(self) -> Standing:
-        """Which runs no longer count, how far the others are verified, and what they are runs of.
+        """Return which runs no longer count, how far the others are verified, and how their settings were chosen.
 
-        What was said of a corrected row is past, but for who asked for the run: it is the same run.
+        Events about a corrected row no longer apply, except requests for the run: the corrected run is the same run.
         """
         still_true = Event.run_row.in_(LATEST) | (Event.kind == "asked")
         with self._session() as session:
@@ -251,27 +262,27 @@ class Store:
 
 
 def _recorded(session: Session, run: Run) -> Run | None:
-    """The result of the same run that counts or, where it has none, the same attempt."""
+    """Return the result of the same run that counts. If the run has none, return the same attempt, or None."""
     taken = (Run.status != OPEN) | (Run.attempt == run.attempt)
     order = (Run.status == OPEN, Run.id.desc())
     return session.scalar(select(Run).where(Run.run_id == run.run_id, taken).order_by(*order).limit(1))
 
 
 def _counterpart(session: Session, run: Run) -> Run | None:
-    """What is here of a run in a file. An attempt that was interrupted here leaves room for its result."""
+    """Return the row that matches a run of a file, or None. An interrupted attempt here does not match a result."""
     here = _recorded(session, run)
     return None if here and here.status == OPEN != run.status else here
 
 
 def _published_attempt(session: Session, here: Run) -> int | None:
-    """The number of an imported attempt where it came from; None for one that was made here."""
+    """Return the number that an imported attempt has in its source; None for an attempt that was made here."""
     query = select(Event.data).where(Event.run_row == here.id, Event.kind == "imported").order_by(Event.id).limit(1)
     mark = session.scalar(query)
     return None if mark is None else mark.get("attempt", here.attempt)
 
 
 def _add_from_file(session: Session, record: Record, corrected: Run | None, source: Mapping[str, Any]) -> None:
-    """Add a run after the attempts at it that are here; where one is corrected, in its place."""
+    """Add a run, numbered after the attempts at it that are here. If `corrected` is given, the run replaces it."""
     run = record.run
     mark = new_event("imported", f"from {source['file']}", {**source, "attempt": run.attempt})
     last = session.scalar(select(func.max(Run.attempt)).where(Run.run_id == run.run_id)) or 0
@@ -290,7 +301,7 @@ def _add(session: Session, record: Record) -> None:
 
 
 def _add_events(session: Session, run: Run, events: Sequence[Event]) -> None:
-    """Those that the run does not have."""
+    """Add the events that the run does not have."""
     here = {(event.kind, event.at) for event in session.scalars(select(Event).where(Event.run_row == run.id))}
     for event in events:
         if (event.kind, event.at) not in here:
@@ -299,6 +310,6 @@ def _add_events(session: Session, run: Run, events: Sequence[Event]) -> None:
 
 
 def new_event(kind: str, reason: str, data: Mapping[str, Any] | None = None) -> Event:
-    """An event that is yet to be stored."""
+    """Return an event that is not stored yet."""
     assert kind in EVENT_KINDS, kind
     return Event(kind=kind, reason=reason, data=dict(data or {}), at=datetime.now(UTC))

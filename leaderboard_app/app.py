@@ -10,16 +10,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 HERE = Path(__file__).resolve().parent
 VIEWS = HERE / "views"  # not "pages", which Streamlit would serve by itself until somebody has opened the app
 
+
+def _page(name: str, title: str, icon: str, *, default: bool = False) -> st.Page:
+    return st.Page(VIEWS / name / "page.py", title=title, icon=icon, url_path=name, default=default)
+
+
 st.set_page_config(page_title="Long-dependency leaderboard", page_icon="〰️", layout="wide")
 page = st.navigation(
     [
-        st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:", default=True),
-        st.Page(VIEWS / "task.py", title="Tasks", icon=":material/quiz:"),
-        st.Page(VIEWS / "architecture.py", title="Architectures", icon=":material/account_tree:"),
-        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page(VIEWS / "run.py", title="Runs", icon=":material/timeline:"),
-        st.Page(VIEWS / "studies.py", title="Studies", icon=":material/tune:"),
-        st.Page(VIEWS / "submit.py", title="Submit", icon=":material/upload_file:"),
+        _page("leaderboard", "Leaderboard", ":material/leaderboard:", default=True),
+        _page("task", "Tasks", ":material/quiz:"),
+        _page("architecture", "Architectures", ":material/account_tree:"),
+        _page("compare", "Compare", ":material/compare_arrows:"),
+        _page("run", "Runs", ":material/timeline:"),
+        _page("studies", "Studies", ":material/tune:"),
+        _page("submit", "Submit", ":material/upload_file:"),
     ],
     position="top",
 )

@@ -11,11 +11,11 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.errors import RequestError
+from bench.common.errors import RequestError
 from db.errors import StoreError
 from db.store import Store
-from leaderboard_app.board import charts
 from leaderboard_app.data import load_board, load_tiers
+from leaderboard_app.views.leaderboard import charts
 
 
 @asynccontextmanager

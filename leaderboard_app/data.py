@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import streamlit as st
 
-from bench.board import ranked_board
-from bench.ranking import Board, Contest, InTier
-from bench.suites import SUITES, find_suite
+from bench.catalog.suites import SUITES, find_suite
+from bench.ranking.contest import Contest, InTier
+from bench.ranking.rows import Board
+from bench.reports.board import ranked_board
 from db.errors import StoreError
 from db.schema import Run
 from db.standing import Standing

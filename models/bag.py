@@ -1,4 +1,4 @@
-"""Bag: the mean over time of features of single inputs. The floor of a task where the order does not matter.
+"""Bag: the running mean of features of single inputs. A floor for tasks where the order does not matter.
 
     y_t = (1/(t + 1)) Σ_{s≤t} ReLU(W x_s + b),  t from 0            (deep averaging; Iyyer et al. 2015)
 
@@ -8,17 +8,15 @@ Shapes: B batch, T time, D input, H output. State: H numbers a sequence and the 
 import torch
 from torch import Tensor
 
-from models._backend import made_again, runs_compiled
-from models._base import Paper, SequenceModel
-from models._linear import Linear
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Plain
+from models.kernels.backend import made_again, runs_compiled
+from models.shared.contract import HiddenSizeConfig, Paper, SequenceModel
+from models.shared.linear import Linear
 
 State = tuple[Tensor, Tensor]  # sum_BH, t_B
 
 
 class Bag(SequenceModel):
-    """A running mean."""
+    """A running mean of per-step features."""
 
     paper = Paper(
         "Deep Unordered Composition Rivals Syntactic Methods for Text Classification",
@@ -26,7 +24,7 @@ class Bag(SequenceModel):
         "https://aclanthology.org/P15-1162",
     )
     family = "floor"
-    wrapper = Plain
+    wrapper = "plain"
     Config = HiddenSizeConfig
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
@@ -39,15 +37,16 @@ class Bag(SequenceModel):
         return sums_BTH / torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device).unsqueeze(-1)
 
     def sums(self, z_BTH: Tensor) -> Tensor:
+        """Return the sums of ReLU(z) up to each step, (B, T, H)."""
         if not runs_compiled(z_BTH):
             return z_BTH.relu().cumsum(1)
-        from models._diagonal_cpu import every_state  # numba takes a second to import
+        from models.kernels.cpu.diagonal import every_state  # numba takes a second to import
 
         return every_state("sum", z_BTH, z_BTH.new_zeros(self.output_size))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if made_again(x_BTD, self.feature.weight):
-            from models._diagonal_cpu import last_state
+            from models.kernels.cpu.diagonal import last_state
 
             weight, bias = self.feature.weight, self.feature.bias
             sum_BH = last_state("sum", x_BTD, lengths_B, weight, bias, torch.zeros_like(bias))

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from models._base import Paper
-from models._stepwise import State, StepwiseRecurrence
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Plain
+from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -26,18 +24,19 @@ class CoRNN(StepwiseRecurrence):
 
     paper = Paper("Coupled Oscillatory Recurrent Neural Network (coRNN)", 2021, "https://arxiv.org/abs/2010.00951")
     family = "oscillator recurrence"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
-        """Its defaults are those of the authors' sMNIST (tk-rusch/coRNN, sMNIST_task.py)."""
+        """The defaults are those of the authors' sMNIST experiment (tk-rusch/coRNN, sMNIST_task.py)."""
 
         hidden_size: int = 256
         dt: float = 0.042
+        """Δt, the step size of the discretisation."""
         gamma: float = 2.7
-        """The oscillators' frequency, squared."""
+        """γ, the squared frequency of the oscillators."""
         epsilon: float = 4.7
-        """Their damping."""
+        """ε, the damping of the oscillators."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -65,7 +64,7 @@ class CoRNN(StepwiseRecurrence):
         return y_BH + dt * z_BH, z_BH
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._cornn_cpu import CoRNNLoop  # numba takes a second to import
+        from models.kernels.cpu.cornn import CoRNNLoop  # numba takes a second to import
 
         return CoRNNLoop.apply(drive_BTK, *weights, (self.config.dt, self.config.gamma, self.config.epsilon))
 
@@ -73,7 +72,7 @@ class CoRNN(StepwiseRecurrence):
         return self.output_size <= 128
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._cornn_triton import cornn_loop
+        from models.kernels.gpu.cornn import cornn_loop
 
         return cornn_loop(drive_BTK, *weights, self.config.dt, self.config.gamma, self.config.epsilon)[0]
 

@@ -1,10 +1,11 @@
-"""expRNN: a recurrent network whose matrix stays orthogonal, as the exponential of a skew-symmetric one.
+"""expRNN: a recurrent network whose matrix is the exponential of a skew-symmetric one, so it stays orthogonal.
 
     W = exp(A − Aᵀ),  A strictly upper triangular
     h_t = modReLU(W h_{t−1} + T x_t),   modReLU(z) = sign(z) ReLU(|z| + b)      (Lezcano-Casado & Martínez-Rubio 2019)
 
-A − Aᵀ starts with 2 × 2 blocks of angles on its diagonal (§5): from Cayley's map, √((1 − cos θ)/(1 + cos θ)) with θ
-uniform in [0, π/2] (Helfrich et al. 2018), or uniform in [−π, π] (Henaff et al. 2016).
+A − Aᵀ starts with 2 × 2 blocks on its diagonal, one angle each (§5). The angle comes from Cayley's map,
+√((1 − cos θ)/(1 + cos θ)) with θ uniform in [0, π/2] (Helfrich et al. 2018), or is uniform in [−π, π] (Henaff et al.
+2016).
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(H³ + T H²).
 """
@@ -17,16 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models._base import Paper
-from models._stepwise import State, StepwiseRecurrence
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Plain
+from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-ORTHOGONAL_LR_SCALE = 0.1  # of A, as in the authors' MNIST (Lezcano/expRNN: 7e-5 beside 7e-4)
-BIAS_RANGE = 0.01  # as in their modReLU
+ORTHOGONAL_LR_SCALE = 0.1  # learning-rate factor of A, as in the authors' MNIST (Lezcano/expRNN: 7e-5 next to 7e-4)
+BIAS_RANGE = 0.01  # modReLU's b starts uniform between minus and plus this, as in the authors' code
 
 
 class ExpRNN(StepwiseRecurrence):
@@ -38,12 +37,13 @@ class ExpRNN(StepwiseRecurrence):
         "https://arxiv.org/abs/1901.08428",
     )
     family = "orthogonal recurrence"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
         hidden_size: int = 170
         init: Literal["cayley", "henaff"] = "cayley"
+        """How the angles of A − Aᵀ start: from Cayley's map, or uniform in [−π, π] as in Henaff et al."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -63,7 +63,7 @@ class ExpRNN(StepwiseRecurrence):
         return self.input(x_D)
 
     def orthogonal(self) -> Tensor:
-        """W, (H, H)."""
+        """Return W, (H, H)."""
         upper_HH = self.A.new_zeros(self.output_size, self.output_size).index_put(tuple(self.upper), self.A)
         return skew_exp(upper_HH - upper_HH.T)
 
@@ -79,7 +79,7 @@ class ExpRNN(StepwiseRecurrence):
         return (z_BH.sign() * (z_BH.abs() + bias_H).relu(),)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._product_cpu import ProductLoop  # numba takes a second to import
+        from models.kernels.cpu.product import ProductLoop  # numba takes a second to import
 
         return ProductLoop.apply(drive_BTK, *weights, "modrelu")
 
@@ -87,7 +87,7 @@ class ExpRNN(StepwiseRecurrence):
         return self.output_size <= 256
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._product_triton import product_loop
+        from models.kernels.gpu.product import product_loop
 
         return product_loop(drive_BTK, *weights, "modrelu")
 
@@ -100,8 +100,9 @@ class ExpRNN(StepwiseRecurrence):
 
 
 def skew_exp(s_HH: Tensor) -> Tensor:
-    """exp of a skew-symmetric matrix."""
-    if s_HH.device.type == "cpu" and s_HH.isfinite().all():  # there it takes a fifth of the time, backward included
+    """Return exp(S) of a skew-symmetric S, (H, H)."""
+    # On a CPU, SkewExp takes a fifth of matrix_exp's time, backward included.
+    if s_HH.device.type == "cpu" and s_HH.isfinite().all():
         w_HH: Tensor = SkewExp.apply(s_HH)
         return w_HH
     return torch.linalg.matrix_exp(s_HH)
@@ -112,7 +113,7 @@ class SkewExp(torch.autograd.Function):
 
     The derivative in the direction E is U (Φ ⊙ Uᴴ E U) Uᴴ with the divided differences
     Φ_jk = (exp(iα_j) − exp(iα_k)) / (iα_j − iα_k) = exp(i (α_j + α_k)/2) sin(x)/x, x = (α_j − α_k)/2
-    (Daleckii & Krein 1965), in whose last form no two like eigenvalues spoil a quotient.
+    (Daleckii & Krein 1965). The last form has no quotient that equal or close eigenvalues would spoil.
     """
 
     @staticmethod
@@ -133,7 +134,7 @@ class SkewExp(torch.autograd.Function):
 
 
 def initial_blocks(config: ExpRNN.Config) -> Tensor:
-    """A with the entries of its 2 × 2 blocks, (H, H)."""
+    """Return the initial A, (H, H): zero except for the upper entry of each 2 × 2 block."""
     even = torch.arange(0, config.hidden_size - 1, 2)
     a_HH = torch.zeros(config.hidden_size, config.hidden_size)
     if config.init == "henaff":

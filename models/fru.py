@@ -6,8 +6,8 @@
     y_t = σ(W_y u_t + b_y)                                          (Zhang et al. 2018, §3.1)
 
 with k frequencies f (fixed), learned phases θ, S statistics, R recurrent features, T the training length (which stays
-the same on longer inputs), t from 0, σ = ReLU. m_f = 0 for f = 0 when k > 1, as in the authors' code: that frequency
-shows the present step only; every other one accumulates.
+the same on longer inputs), t from 0, σ = ReLU. m_f = 0 for f = 0 when k > 1, as in the authors' code, so that frequency
+shows the present step only. Every other frequency accumulates (m_f = 1).
 
 Shapes: B batch, T time, D input, k frequencies, S statistics, R recurrent features, H output.
 State: k·S numbers a sequence. Time O(T k S (R + H)).
@@ -23,16 +23,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._backend import loop_backend
-from models._base import GainBounds, Paper
-from models._statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
-from models._wrappers import Plain
+from models.kernels.backend import loop_backend
+from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
+from models.shared.contract import GainBounds, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 Backend = Literal["auto", "eager", "fused"]
-LARGEST_EXPONENT = 700  # e to more is no float64
+LARGEST_EXPONENT = 700  # exp of much more overflows float64
 LOWEST_FREQ = 0.25  # the authors' lowest frequency above zero, in periods over the sequence
 
 
@@ -43,19 +42,22 @@ class FRU(StatisticalRecurrence):
         "Learning Long Term Dependencies via Fourier Recurrent Units", 2018, "https://arxiv.org/abs/1803.06585"
     )
     family = "statistical recurrence"
-    wrapper = Plain
+    wrapper = "plain"
     authors_cell = "FRUCell"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StatisticalConfig):
         stat_size: int = 10
+        """S, the statistics kept for each frequency."""
         num_freqs: int = 40
+        """k, the number of frequencies. Unused where `freqs` lists them."""
         max_freq: float | None = None
-        """The highest frequency, in periods over the training length; the training length unless given."""
+        """The highest frequency, in periods over the training length T. None means T, a period a step."""
         freqs: tuple[float, ...] | None = None
-        """The frequencies themselves, in place of 0 and `num_freqs − 1` log-spaced ones."""
+        """The frequencies, in periods over the training length. None means 0 and `num_freqs − 1` log-spaced ones."""
         backend: Backend = "auto"
-        """How it is computed: step by step in torch, by the fused kernel, or by whichever suits the input."""
+        """How the layer is computed: "eager" step by step in torch, "fused" by the kernel, which must support the
+        input, or "auto" by the kernel where it supports the input and in torch elsewhere."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -71,16 +73,17 @@ class FRU(StatisticalRecurrence):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            """At multiples of 20: output w, recurrent features 0.3 w, statistics w/20, the paper's proportions.
+            """Return the paper's proportions at multiples of 20: output w, recurrent features 0.3 w, statistics w/20.
 
-            Between them the statistics, being few, leave a remainder, which the other two sizes take up, so that
-            the parameter count has no gap of a third where a statistic is added.
+            Between those multiples, w/20 is rounded down, and the other two sizes grow to take up the remainder.
+            Otherwise the parameter count would jump by a third where a statistic is added.
             """
             stat_size = max(1, width // 20)
             outputs = width * width / (20 * stat_size)
             return cls(output_size=max(1, round(outputs)), recur_size=max(1, round(0.3 * outputs)), stat_size=stat_size)
 
         def frequencies(self, seq_len: int) -> tuple[float, ...]:
+            """Return the k frequencies, in periods over the training length `seq_len`."""
             if self.freqs is not None:
                 return self.freqs
             highest = seq_len if self.max_freq is None else self.max_freq
@@ -113,20 +116,20 @@ class FRU(StatisticalRecurrence):
         return self.read_out(kernel.last_summaries(*self.operands(x_BTD), lengths_B))
 
     def operands(self, x_BTD: Tensor) -> tuple[Tensor, ...]:
-        """x, gain, keep, weight_kSR, bias_R, weight_SZ, bias_S, as the fused operators want them."""
+        """Return what the fused operators take: x, gain, keep, weight_kSR, bias_R, weight_SZ, bias_S."""
         gain_Tk = self.gain(torch.arange(x_BTD.shape[1], device=x_BTD.device))
         weight_kSR = self.by_frequency(self.recur_feats.weight)
         return x_BTD, gain_Tk, self.decay(), weight_kSR, self.recur_feats.bias, self.stats.weight, self.stats.bias
 
     def by_frequency(self, weight_HQ: Tensor) -> Tensor:
-        """(H, k·S) to (k, S, H)."""
+        """Rearrange a weight from (H, k·S) to (k, S, H)."""
         return weight_HQ.T.unflatten(0, (self.num_summaries, self.stat_size)).contiguous()
 
     def kernel(self, x_BTD: Tensor) -> ModuleType | None:
-        """The module of the fused kernel for this input; None where the loop computes it.
+        """Return the module of the fused kernel for this input, or None where the loop computes it.
 
         Raises:
-            ValueError: a kernel was asked for and there is none.
+            ValueError: the backend is "fused" and no kernel supports the input.
         """
         backend = loop_backend(self.phase)
         can = backend != "torch" and self.takes(x_BTD)
@@ -138,15 +141,15 @@ class FRU(StatisticalRecurrence):
         if not can or self.backend == "eager":
             return None
         if backend == "numba":
-            from models import _fru_ops  # numba takes a second to import
+            from models.kernels.cpu.fru import operators  # numba takes a second to import
 
-            return _fru_ops
-        from models import _fru_cuda
+            return operators
+        from models.kernels.gpu import fru_operators
 
-        return _fru_cuda
+        return fru_operators
 
     def takes(self, x_BTD: Tensor) -> bool:
-        """Whether the input has a type that the kernel of the weights' device computes with."""
+        """Whether the input is on the weights' device and has a type that the kernel for that device supports."""
         types = (torch.float32,) if x_BTD.device.type == "cpu" else (torch.float32, torch.bfloat16, torch.float16)
         return x_BTD.dtype in types and x_BTD.device == self.phase.device
 
@@ -154,23 +157,24 @@ class FRU(StatisticalRecurrence):
         return {"backend": "eager" if self.kernel(self.phase) is None else "fused"}
 
     def decay(self) -> Tensor:
-        """m, (k,): zero for the frequency 0 unless it is the only one."""
+        """Return m, (k,): 0 for the frequency 0 unless it is the only one, 1 for the others."""
         accumulates_k = self.freqs_k > 0 if len(self.freqs_k) > 1 else torch.ones_like(self.freqs_k)
         return accumulates_k.to(self.phase.dtype)
 
     def gain(self, t: Tensor) -> Tensor:
-        """(1/T) cos(2π f t/T + 2π θ_f), (…,) to (…, k)."""
-        # In float64, and without whole turns: f·t/T reaches T, where float32 has no digits left for the phase.
+        """Return (1/T) cos(2π f t/T + 2π θ_f) for times t, (…,) to (…, k)."""
+        # In float64 and without whole turns, because f·t/T reaches T, where float32 has no digits left for the phase.
         turns = (t.double()[..., None] * self.freqs_k.double() / self.seq_len).frac().to(self.phase.dtype)
         return torch.cos(2 * math.pi * (turns + self.phase)) / self.seq_len
 
     def gain_bounds(self, steps: int) -> GainBounds:
-        """e^{−2σ} and e^{σ} over T steps, whatever T is (Zhang et al. 2018), and so in proportion over other lengths.
+        """Return e^{−2σ} and e^{σ} for T steps, whatever T is (Zhang et al. 2018). The exponents scale with `steps`/T.
 
-        A step maps du to (M + (1/T) C_t D_φ W_h D_r W_r) du, with C_t the k cosines and the ReLUs' zeros and ones in D.
-        Its second part is at most σ/T long, σ = √k σ_max(W_h) σ_max(W_r), so a product of T such steps is at most
-        (1 + σ/T)^T ≤ e^σ and, where M is the identity, at least (1 − σ/T)^T ≥ e^{−2σ} from T = 2σ on. In the paper's
-        linear unit with one frequency the two maps are one, and σ = σ_max(W_h W_r).
+        A step maps du to (M + (1/T) C_t D_φ W_h D_r W_r) du. C_t holds the k cosines, D_φ and D_r the ReLUs' zeros and
+        ones. The norm of the second part is at most σ/T, where σ = √k σ_max(W_h) σ_max(W_r). A product of T such steps
+        is therefore at most (1 + σ/T)^T ≤ e^σ. Where M is the identity and T ≥ 2σ, the product is at least
+        (1 − σ/T)^T ≥ e^{−2σ}. In the paper's linear unit with one frequency, the two maps act as one, and
+        σ = σ_max(W_h W_r).
         """
         with torch.no_grad():
             maps = self.stats.weight[:, self.input_size :], self.recur_feats.weight

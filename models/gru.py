@@ -10,13 +10,12 @@ Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(
 
 from torch import nn
 
-from models._base import Paper
-from models._torch_rnn import HiddenSizeConfig, TorchRecurrent
-from models._wrappers import Plain
+from models.recurrences.torch_layers import TorchRecurrent
+from models.shared.contract import HiddenSizeConfig, Paper
 
 
 class GRU(TorchRecurrent):
-    """torch.nn.GRU."""
+    """One layer of torch.nn.GRU."""
 
     paper = Paper(
         "Learning Phrase Representations using RNN Encoder–Decoder for Statistical Machine Translation",
@@ -24,6 +23,6 @@ class GRU(TorchRecurrent):
         "https://arxiv.org/abs/1406.1078",
     )
     family = "gated recurrence"
-    wrapper = Plain
+    wrapper = "plain"
     Config = HiddenSizeConfig
     layer = nn.GRU

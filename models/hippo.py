@@ -1,4 +1,4 @@
-"""HiPPO-LegS: a gated recurrent network with the whole past, projected on Legendre polynomials, beside it.
+"""HiPPO-LegS: a gated recurrent network that also keeps its whole past, projected on Legendre polynomials.
 
     g_t = σ(W_g [h_{t−1}, c_{t−1}, x_t] + b_g)
     h_t = (1 − g_t) ⊙ h_{t−1} + g_t ⊙ tanh(W_h [h_{t−1}, c_{t−1}, x_t] + b_h)
@@ -6,8 +6,8 @@
     c_t = (I + A/2t)⁻¹ ((I − A/2t) c_{t−1} + (1/t) B f_t),  t from 1
                                   (Gu et al. 2020, Figure 2 and eq. 3, bilinear discretisation as in the authors' code)
 
-A_nk = √(2n+1) √(2k+1) for n > k, n + 1 for n = k, 0 for n < k, and B_n = √(2n+1) (LegS, Theorem 2): c_t holds the
-coefficients of f on all of [0, t], each moment with equal weight, at no time scale.
+A_nk = √(2n+1) √(2k+1) for n > k, n + 1 for n = k, 0 for n < k, and B_n = √(2n+1) (LegS, Theorem 2). c_t holds the
+coefficients of f on all of [0, t]. Each moment has equal weight, and no time scale is set.
 
 Shapes: B batch, T time, D input, H hidden, N order. State: H + N numbers a sequence and the time.
 Time O(T (H (H + N) + N²)), without N² in the kernel for CPUs.
@@ -19,11 +19,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from models._base import ModelConfig, Paper, computed
-from models._scan import linear_scan
-from models._ssm import hippo_legs
-from models._stepwise import State, StepwiseRecurrence
-from models._wrappers import Plain
+from models.recurrences.scan import linear_scan
+from models.recurrences.state_space import hippo_legs
+from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.contract import ModelConfig, Paper, computed
 
 
 class HiPPO(StepwiseRecurrence):
@@ -33,12 +32,13 @@ class HiPPO(StepwiseRecurrence):
         "HiPPO: Recurrent Memory with Optimal Polynomial Projections", 2020, "https://arxiv.org/abs/2008.07669"
     )
     family = "orthogonal-polynomial memory"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
         hidden_size: int = 512
         order: int = 512
+        """N, the number of Legendre coefficients kept."""
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size", "order")
@@ -68,9 +68,9 @@ class HiPPO(StepwiseRecurrence):
         time_B = torch.zeros(batch_size, dtype=torch.long, device=self.A.device)
         return self.zeros(batch_size, self.output_size), self.zeros(batch_size, self.order), time_B
 
-    @torch.compiler.disable  # compiled, its steps take longer
+    @torch.compiler.disable  # its steps take longer when compiled
     def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
-        """As in the base, with one time for the whole batch: a step then solves for all its sequences at once."""
+        """Run the base's loop with one time for the whole batch, so that a step solves for all sequences at once."""
         (h_BH, c_BN, _), outputs = state, []
         identity_NN = torch.eye(self.order, dtype=c_BN.dtype, device=c_BN.device)
         for t, drive_BK in enumerate(drive_BTK.unbind(1), start=1):
@@ -80,7 +80,7 @@ class HiPPO(StepwiseRecurrence):
         return torch.stack(outputs, dim=1)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._hippo_cpu import HiPPOLoop  # numba takes a second to import
+        from models.kernels.cpu.hippo import HiPPOLoop  # numba takes a second to import
 
         return HiPPOLoop.apply(drive_BTK, *weights, self.function.weight[0], self.function.bias, self.B)
 
@@ -88,7 +88,7 @@ class HiPPO(StepwiseRecurrence):
         return max(self.output_size, self.order) <= 64
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._hippo_triton import hippo_loop
+        from models.kernels.gpu.hippo import hippo_loop
 
         return hippo_loop(drive_BTK, *weights, self.function.weight[0], self.function.bias, self.B)[0]
 
@@ -98,22 +98,24 @@ class HiPPO(StepwiseRecurrence):
         return h_BH, self.remember_each(c_BN, self.function(h_BH), t_B), t_B
 
     def update(self, drive_BK: Tensor, h_BH: Tensor, c_BN: Tensor, *weights: Tensor) -> Tensor:
+        """Return h_t, (B, H), from h_{t−1} and c_{t−1}."""
         gate_BH, candidate_BH = torch.addmm(drive_BK, torch.cat([h_BH, c_BN], dim=1), weights[0]).chunk(2, dim=1)
         return torch.lerp(h_BH, candidate_BH.tanh(), gate_BH.sigmoid())
 
     # With X = A/2t and w = B f/2t, (I + X)⁻¹ ((I − X) c + 2w) = 2 (I + X)⁻¹ (c + w) − c: one triangular solve.
 
     def remember(self, c_BN: Tensor, f_B1: Tensor, t: int, identity_NN: Tensor) -> Tensor:
-        """c_t where all sequences stand at the same time."""
+        """Return c_t, (B, N), where all sequences are at the same time t."""
         system_NN = torch.add(identity_NN, self.A, alpha=0.5 / t)
         target_BN = torch.addmm(c_BN, f_B1, self.B.unsqueeze(0), alpha=0.5 / t)
         return torch.linalg.solve_triangular(system_NN.T, target_BN, upper=True, left=False).mul(2) - c_BN
 
     def remember_each(self, c_BN: Tensor, f_B1: Tensor, t_B: Tensor) -> Tensor:
-        """c_t where every sequence has a time of its own, by a recurrence over the order n, O(N) (Gu et al., App. E).
+        """Return c_t, (B, N), where each sequence has its own time.
 
-        Row n of (I + X) y = v is (1 + α (n + 1)) y_n + α B_n S_n = v_n with α = 1/2t and S_n = Σ_{m<n} B_m y_m, so that
-        S_{n+1} = S_n + B_n y_n is linear in S_n.
+        Solve by a recurrence over the order n, in O(N) (Gu et al., App. E). Row n of (I + X) y = v is
+        (1 + α (n + 1)) y_n + α B_n S_n = v_n with α = 1/2t and S_n = Σ_{m<n} B_m y_m, so that S_{n+1} = S_n + B_n y_n
+        is linear in S_n.
         """
         alpha_B1 = (0.5 / t_B).to(c_BN.dtype).unsqueeze(-1)
         n = torch.arange(self.order, device=c_BN.device)
@@ -125,6 +127,6 @@ class HiPPO(StepwiseRecurrence):
 
 
 def legs_system(order: int) -> Tensor:
-    """A and B side by side, (N, N + 1)."""
+    """Return A and B side by side, (N, N + 1)."""
     a, b = hippo_legs(order)
     return torch.cat([torch.tensor(a, device="cpu"), torch.tensor(b, device="cpu")[:, None]], dim=1)

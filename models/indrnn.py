@@ -1,11 +1,11 @@
-"""IndRNN: units that see their own past only, each with one recurrent weight.
+"""IndRNN: units that see only their own past, each with one recurrent weight.
 
     h_t = ReLU(W x_t + u ⊙ h_{t−1} + b)                             (Li et al. 2018, §3)
 
-|u| is kept under 2^{1/T}, so that no gradient grows by more than 2 over the sequence (§3.2). u starts uniform in
-[0, 1], which gives the units memories of every length; the authors' code starts the last layer's in [2^{-1/T}, 2^{1/T}]
-where only the last step is read. Units of a layer never meet, so it takes a second one to mix them: the authors stack
-two for the adding problem. As there, u and b are not decayed.
+|u| is kept at or below 2^{1/T}, so that no gradient grows by more than a factor of 2 over the sequence (§3.2). u starts
+uniform in [0, 1], so that the units have memories of every length. Where only the last step is read, the authors' code
+instead starts the last layer's u in [2^{-1/T}, 2^{1/T}]. Units of one layer never interact, so a second layer is needed
+to mix them: the authors stack two for the adding problem. As in their code, u and b have no weight decay.
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
 """
@@ -15,14 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models._backend import made_again
-from models._base import Paper
-from models._linear import Linear
-from models._stepwise import State, StepwiseRecurrence, full_precision
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Plain
+from models.kernels.backend import made_again
+from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
+from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.linear import Linear
 
-GROWTH = 2.0  # the most that a unit may grow by over the training length
+GROWTH = 2.0  # the largest factor by which a unit may grow over the training length
 
 
 class IndRNN(StepwiseRecurrence):
@@ -34,7 +32,7 @@ class IndRNN(StepwiseRecurrence):
         "https://arxiv.org/abs/1803.04831",
     )
     family = "nonlinear recurrence"
-    wrapper = Plain
+    wrapper = "plain"
     depth = 2
     Config = HiddenSizeConfig
 
@@ -64,22 +62,22 @@ class IndRNN(StepwiseRecurrence):
         return (torch.addcmul(drive_BK, u_H, h_BH).relu(),)
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._diagonal_cpu import every_state  # numba takes a second to import
+        from models.kernels.cpu.diagonal import every_state  # numba takes a second to import
 
         return every_state("indrnn", drive_BTK, *weights)
 
     def fits_registers(self) -> bool:
-        return True  # a unit has one number
+        return True  # a unit has one weight and one state number
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._indrnn_triton import every_state
+        from models.kernels.gpu.indrnn import every_state
 
         return every_state(drive_BTK, *weights)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if not made_again(x_BTD, self.u):
             return super().last(x_BTD, lengths_B)
-        from models._diagonal_cpu import last_state
+        from models.kernels.cpu.diagonal import last_state
 
         with full_precision(x_BTD):
             return last_state("indrnn", x_BTD, lengths_B, self.input.weight, self.input.bias, *self.weights())

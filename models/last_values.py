@@ -1,4 +1,4 @@
-"""Last values: a linear map of the last few inputs. The floor of a task that needs no memory.
+"""Last values: a linear map of the last few inputs. A floor for tasks that need no memory.
 
     y_t = b + Σ_{j<k} W_j x_{t−j}                                   (linear autoregression; Yule 1927)
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models._base import ModelConfig, Paper, SequenceModel
-from models._wrappers import Plain
+from models.shared.contract import ModelConfig, Paper, SequenceModel
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -27,13 +26,14 @@ class LastValues(SequenceModel):
         "https://doi.org/10.1098/rsta.1927.0007",
     )
     family = "floor"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
-        """Our choice: a floor needs few inputs, and no width is its paper's."""
+        """The defaults are our choice: a floor needs few inputs, and its paper sets no width."""
 
         window: int = 16
+        """k, the inputs that an output sees: the present one and the `k − 1` before it."""
         hidden_size: int = 128
 
         def __post_init__(self) -> None:

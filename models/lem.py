@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from models._base import Paper
-from models._stepwise import State, StepwiseRecurrence
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Plain
+from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -27,14 +25,15 @@ class LEM(StepwiseRecurrence):
 
     paper = Paper("Long Expressive Memory for Sequence Modeling", 2022, "https://arxiv.org/abs/2110.04744")
     family = "gated recurrence"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
         hidden_size: int = 128
-        """As in the authors' sMNIST (tk-rusch/LEM, sMNIST_task.py)."""
+        """The default is that of the authors' sMNIST experiment (tk-rusch/LEM, sMNIST_task.py)."""
         dt: float = 1.0
-        """Our choice, the largest that overshoots nothing: the authors tune it for each task (0.21 there)."""
+        """Δt, the bound on both time steps, at most 1. The default is our choice, the largest at which no state
+        overshoots. The authors tune Δt for each task (0.21 for sMNIST)."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -68,7 +67,7 @@ class LEM(StepwiseRecurrence):
         return torch.lerp(y_BH, torch.addmm(to_y, z_BH, cross_HH).tanh(), dt_y), z_BH
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._lem_cpu import LEMLoop  # numba takes a second to import
+        from models.kernels.cpu.lem import LEMLoop  # numba takes a second to import
 
         return LEMLoop.apply(drive_BTK, *weights, self.dt)
 
@@ -76,7 +75,7 @@ class LEM(StepwiseRecurrence):
         return self.output_size <= 64
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._lem_triton import lem_loop
+        from models.kernels.gpu.lem import lem_loop
 
         return lem_loop(drive_BTK, *weights, self.dt)[0]
 

@@ -21,10 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._base import ModelConfig, Paper, computed
-from models._ssm import fft_convolve, weighted_sum
-from models._stepwise import State, StepwiseRecurrence, full_precision
-from models._wrappers import Plain
+from models.recurrences.state_space import fft_convolve, weighted_sum
+from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
+from models.shared.contract import ModelConfig, Paper, computed
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -39,16 +38,17 @@ class LMU(StepwiseRecurrence):
         "https://proceedings.neurips.cc/paper/2019/hash/952285b9b7e7a1be5aa7849f32ffff05-Abstract.html",
     )
     family = "orthogonal-polynomial memory"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
         hidden_size: int = 212
         order: int = 256
+        """N, the number of Legendre coefficients in the memory."""
         theta: float | None = None
-        """The window, in steps; the training length unless given."""
+        """θ, the length of the window, in steps. None means the training length."""
         recurrent: bool = True
-        """Keep the terms that make a step wait for the one before it."""
+        """Keep the terms e_h, e_m and W_h, which make each step wait for the one before it."""
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size", "order")
@@ -79,7 +79,7 @@ class LMU(StepwiseRecurrence):
         self.B: Tensor
 
     def start(self) -> None:
-        """Kernels by Glorot's normal, encoders by LeCun's uniform, and none of the memory encoded (§3, experiments)."""
+        """Start the kernels from Glorot's normal, the encoders from LeCun's uniform, and e_m at 0 (§3, experiments)."""
         for name, linear in self.named_children():
             assert isinstance(linear, nn.Linear)
             if name.startswith("kernel"):
@@ -94,7 +94,7 @@ class LMU(StepwiseRecurrence):
             return super().forward(x_BTD)
         with full_precision(x_BTD):  # the transforms have no half precision
             x_BTD = x_BTD.to(self.A.dtype)
-            kernel_TH = self.kernel_m(self.impulse_response(x_BTD.shape[1]))  # for W_m m_t needs no m_t
+            kernel_TH = self.kernel_m(self.impulse_response(x_BTD.shape[1]))  # so W_m m_t is computed without m_t
             return torch.tanh(self.kernel_x(x_BTD) + fft_convolve(self.encode_x(x_BTD), kernel_TH))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
@@ -106,7 +106,7 @@ class LMU(StepwiseRecurrence):
             return torch.tanh(self.kernel_x(x_BTD[:, -1]) + self.kernel_m(m_B1N.squeeze(1)))
 
     def impulse_response(self, steps: int) -> Tensor:
-        """Ā^l B̄ for every l, (T, N), by doubling."""
+        """Return Ā^l B̄ for every l below T = `steps`, (T, N), by doubling."""
         response_TN, power_NN = self.B.unsqueeze(0), self.A
         while len(response_TN) < steps:
             response_TN = torch.cat([response_TN, response_TN @ power_NN.T])
@@ -114,13 +114,13 @@ class LMU(StepwiseRecurrence):
         return response_TN[:steps]
 
     def drive(self, x_D: Tensor) -> Tensor:
-        """What x adds to W_x x + W_m m and to m."""
+        """Return what x adds to W_x x + W_m m and to m, (…, D) to (…, H + N)."""
         from_u_H = self.kernel_m.weight @ self.B
         u_1 = self.encode_x(x_D)
         return torch.cat([self.kernel_x(x_D) + u_1 * from_u_H, u_1 * self.B], dim=-1)
 
     def weights(self) -> tuple[Tensor, ...]:
-        """The step's linear maps multiplied out, (H + N, H + N): one product a step does the work of six."""
+        """Return the step's linear maps multiplied out, (H + N, H + N): one product a step does the work of six."""
         if self.recurrent:
             encode = torch.cat([self.encode_h.weight, self.encode_m.weight], dim=1)
             h_to_h = self.kernel_h.weight
@@ -142,7 +142,7 @@ class LMU(StepwiseRecurrence):
         return h_BH.tanh(), m_BN
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._product_cpu import ProductLoop  # numba takes a second to import
+        from models.kernels.cpu.product import ProductLoop  # numba takes a second to import
 
         states_BTK = ProductLoop.apply(drive_BTK, *weights, self.zeros(self.output_size), "tanh")
         return states_BTK[..., : self.output_size]
@@ -151,7 +151,7 @@ class LMU(StepwiseRecurrence):
         return self.output_size + self.order <= 256
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        from models._product_triton import product_loop
+        from models.kernels.gpu.product import product_loop
 
         return product_loop(drive_BTK, *weights, self.zeros(self.output_size), "tanh")[..., : self.output_size]
 
@@ -161,14 +161,17 @@ class LMU(StepwiseRecurrence):
 
 
 def delay_system(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """A (N, N) and B (N,) of the window of length one."""
+    """Return A, (N, N), and B, (N,), for a window of length 1."""
     i, j = np.indices((order, order))
     scale = 2.0 * np.arange(order) + 1
     return scale[:, None] * np.where(i < j, -1.0, (-1.0) ** (i - j + 1)), scale * (-1.0) ** np.arange(order)
 
 
 def discretised_delay(order: int, theta: float) -> Tensor:
-    """Ā and B̄ side by side, (N, N + 1): a zero-order hold is the exponential of [[A, B], [0, 0]] / θ."""
+    """Return Ā and B̄ side by side, (N, N + 1), for a window of `theta` steps.
+
+    A zero-order hold is the exponential of [[A, B], [0, 0]] / θ.
+    """
     a, b = delay_system(order)
     generator = np.zeros((order + 1, order + 1))
     generator[:order] = np.concatenate([a, b[:, None]], axis=1) / theta

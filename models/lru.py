@@ -3,8 +3,8 @@
     λ = exp(−exp(ν) + i exp(θ)),    γ = √(1 − |λ|²) at the start, then learned as exp(γ_log)
     x_t = λ ⊙ x_{t−1} + γ ⊙ (B u_t),    y_t = Re(C x_t) + D ⊙ u_t        (Orvieto et al. 2023, §3)
 
-|λ| is drawn uniformly over the ring between r_min and r_max, the phase uniformly in [0, max_phase]. At the start the
-parts of B, real and imaginary, have variance 1/2H, those of C 1/2N (1/N in minimal-LRU). The layer ends with GELU, as
+|λ| is drawn uniformly over the ring between r_min and r_max, the phase uniformly in [0, max_phase]. The real and
+imaginary parts of B start with variance 1/2H, those of C with 1/2N (1/N in minimal-LRU). The layer ends with GELU, as
 in the paper's block.
 
 Shapes: B batch, T time, D input, H channels, N complex state numbers. State: 2N numbers a sequence.
@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from models._base import ModelConfig, Paper
-from models._ssm import SharedStateSpace, complex_parameter
-from models._wrappers import Residual
+from models.recurrences.state_space import SharedStateSpace, complex_parameter
+from models.shared.contract import ModelConfig, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 STATE_LR_SCALE = 0.25
-"""Of ν, θ, γ and B, which the paper trains more slowly than the rest. By how much is our choice: with our default rate
-it is 7.5e-4, near the 5e-4 of github.com/NicolasZucchet/minimal-LRU (not the authors'; 1e-3 times 0.5)."""
+"""Learning-rate factor of ν, θ, γ and B, which the paper trains more slowly than the rest. The factor is our choice.
+With our default rate, their rate is 7.5e-4, near the 5e-4 (1e-3 times 0.5) of github.com/NicolasZucchet/minimal-LRU,
+which is not the authors' code."""
 
 
 class LRU(SharedStateSpace):
@@ -35,16 +35,20 @@ class LRU(SharedStateSpace):
 
     paper = Paper("Resurrecting Recurrent Neural Networks for Long Sequences", 2023, "https://arxiv.org/abs/2303.06349")
     family = "linear recurrence"
-    wrapper = Residual
+    wrapper = "residual"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
         hidden_size: int = 128
         state_size: int = 128
-        """As in minimal-LRU; as many as channels at every width, our choice, so that one number scales both."""
+        """N, complex numbers. The default is minimal-LRU's. `at_width` takes as many as channels, our choice, so that
+        one number scales both."""
         r_min: float = 0.0
+        """The smallest |λ| at the start."""
         r_max: float = 1.0
+        """The largest |λ| at the start."""
         max_phase: float = 2 * math.pi
+        """The largest phase of λ at the start, in radians."""
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size", "state_size", "max_phase")

@@ -17,27 +17,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from models._base import Paper
-from models._torch_rnn import HiddenSizeConfig, TorchRecurrent
-from models._wrappers import Plain
+from models.recurrences.torch_layers import TorchRecurrent
+from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
 class LSTM(TorchRecurrent):
-    """torch.nn.LSTM."""
+    """One layer of torch.nn.LSTM."""
 
     paper = Paper("Long Short-Term Memory", 1997, "https://doi.org/10.1162/neco.1997.9.8.1735")
     family = "gated recurrence"
-    wrapper = Plain
+    wrapper = "plain"
     layer = nn.LSTM
     states = 2
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
         chrono: bool = False
-        """Start the gates' biases from memory times spread over the training length."""
+        """Use the chrono initialisation: start the gates' biases from memory times spread over the training length."""
 
     def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
@@ -45,6 +44,7 @@ class LSTM(TorchRecurrent):
             self.start_chrono(max_memory=max(2, seq_len))
 
     def start_chrono(self, max_memory: int) -> None:
+        """Set the biases of the input and forget gates for memory times up to `max_memory` steps."""
         input_gate, forget_gate = slice(0, self.output_size), slice(self.output_size, 2 * self.output_size)
         _, _, bias, other_bias = self.rnn.parameters()  # torch adds the two biases
         with torch.no_grad():

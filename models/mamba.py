@@ -6,13 +6,13 @@
     h_t = exp(Δ_t A) ⊙ h_{t−1} + Δ_t B_t x_t,    y_t = C_t · h_t + D ⊙ x_t       a state of N for each channel
     out_t = W_out (y_t ⊙ SiLU(z_t))                                  (Gu & Dao 2023, §3, Algorithm 2, Figure 3)
 
-A = −exp(A_log) starts at −(1, …, N) in every channel (S4D-Real). The block is the mixer: convolution, selection and
-gate belong to the architecture.
+A = −exp(A_log) starts at −(1, …, N) in every channel (S4D-Real). The mixer is the whole block, because
+convolution, selection and gate belong to the architecture.
 
 Shapes: B batch, T time, D input, H output, E inner channels, N state, R rank of the step size, K convolution width.
 State: E (N + K − 1) numbers a sequence. Time O(T E (H + N)), depth O(log T) within chunks of time; only the states of
-one chunk exist at once, and the backward pass makes them again. In single precision a compiled loop over time takes the
-place of the chunks, on a CPU and on a GPU.
+one chunk exist at once, and the backward pass computes them again. In single precision, a compiled loop over time
+replaces the chunks, on a CPU and on a GPU.
 """
 
 from collections.abc import Iterator
@@ -25,12 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from models._backend import loop_backend, runs_compiled
-from models._base import ModelConfig, Paper, SequenceModel
-from models._linear import Linear, linear
-from models._scan import linear_scan
-from models._ssm import log_uniform
-from models._wrappers import Residual
+from models.kernels.backend import loop_backend, runs_compiled
+from models.recurrences.scan import linear_scan
+from models.recurrences.state_space import log_uniform
+from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.shared.linear import Linear, linear
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 State = tuple[Tensor, Tensor]  # h_BEN, the last K − 1 inputs of the convolution (B, K − 1, E)
 
 CHUNK = 128  # steps whose states (B, CHUNK, E, N) exist at once; fastest on a CPU between 16 and 128
-DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts, in mamba_simple.py of state-spaces/mamba
+DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts, as in mamba_simple.py of state-spaces/mamba
 
 
 class Mamba(SequenceModel):
@@ -48,16 +47,19 @@ class Mamba(SequenceModel):
         "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, "https://arxiv.org/abs/2312.00752"
     )
     family = "selective state-space model"
-    wrapper = Residual
+    wrapper = "residual"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
-        """The authors' defaults (mamba_simple.py), but for the width, which is our residual wrapper's."""
+        """The defaults are the authors' (mamba_simple.py), except the width, which is our residual wrapper's."""
 
         hidden_size: int = 128
         state_size: int = 16
+        """N, the state numbers of each inner channel."""
         expand: int = 2
+        """Inner channels for each output channel, E/H."""
         conv_size: int = 4
+        """K, the inputs that an output of the convolution sees."""
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size", "state_size", "expand", "conv_size")
@@ -81,7 +83,7 @@ class Mamba(SequenceModel):
         self.leave = Linear(self.inner_size, config.hidden_size, bias=False)
 
     def start_dt(self) -> None:
-        """A bias from which softplus makes Δ log-uniform between its bounds: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
+        """Start b_Δ so that its softplus is log-uniform between Δ's bounds: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
         nn.init.uniform_(self.dt.weight, -(self.rank**-0.5), self.rank**-0.5)
         with torch.no_grad():
             self.dt.bias.copy_(log_uniform(self.inner_size, DT_MIN, DT_MAX).exp().expm1().log())
@@ -96,12 +98,12 @@ class Mamba(SequenceModel):
         return self.leave(y_BTE * F.silu(z_BTE))
 
     def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
-        """All between the first projection and the last one, by kernels for CPUs."""
-        from models import _mamba_cpu  # numba takes a second to import
-        from models._mamba_conv_cpu import ConvSiLU
+        """Run all between the first projection and the last one, by kernels for CPUs: (B, T, E)."""
+        from models.kernels.cpu import mamba as kernel  # numba takes a second to import
+        from models.kernels.cpu.mamba_conv import ConvSiLU
 
         x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
-        return _mamba_cpu.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
+        return kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
 
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)
@@ -117,11 +119,11 @@ class Mamba(SequenceModel):
         return self.leave(y_BE * F.silu(z_BE)), (h_BEN, window_BKE[:, 1:])
 
     def convolve(self, x_BTE: Tensor) -> Tensor:
-        """The convolution and its SiLU, K − 1 steps shorter than its input."""
+        """Return the convolution's SiLU, K − 1 steps shorter than its input."""
         return F.silu(self.conv(x_BTE.transpose(1, 2)).transpose(1, 2))
 
     def selected(self, x_BTE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """x and Δ (B, T, E), A (E, N), B and C (B, T, N), in full precision."""
+        """Return x and Δ (B, T, E), A (E, N), B and C (B, T, N), in full precision."""
         rank_BTR, b_BTN, c_BTN = self.select(x_BTE).split([self.rank, self.state_size, self.state_size], dim=-1)
         dt_BTE, a_EN = F.softplus(self.dt(rank_BTR)), -self.A_log.exp()
         dtype = a_EN.dtype
@@ -139,16 +141,16 @@ class Mamba(SequenceModel):
 
 
 def selective_scan(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Tensor:
-    """y, (B, T, E), without the D ⊙ x."""
+    """Return y, (B, T, E), without the term D ⊙ x."""
     if loop_backend(x_BTE) != "triton":
         return torch.cat(list(scan_in_chunks(x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)), dim=1)
-    from models import _mamba_triton
+    from models.kernels.gpu import mamba as kernel
 
-    return _mamba_triton.selective_scan(x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)
+    return kernel.selective_scan(x_BTE, dt_BTE, a_EN, b_BTN, c_BTN)
 
 
 def scan_in_chunks(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Iterator[Tensor]:
-    """y, a chunk of time after the other."""
+    """Yield y one chunk of time after another, (B, up to CHUNK, E)."""
     h_BEN = x_BTE.new_zeros(len(x_BTE), *a_EN.shape)
     for x, dt, b, c in zip(*(tensor.split(CHUNK, dim=1) for tensor in (x_BTE, dt_BTE, b_BTN, c_BTN)), strict=True):
         y_BCE, h_BEN = checkpoint(scan_chunk, x, dt, a_EN, b, c, h_BEN, use_reentrant=False)
@@ -158,7 +160,7 @@ def scan_in_chunks(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c
 def scan_chunk(
     x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BEN: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """y and the state after the last step, from the state before the first."""
+    """Return y, (B, T, E), and the state after the last step, (B, E, N), from the state before the first."""
     decay_BTEN = torch.exp(dt_BTE.unsqueeze(-1) * a_EN)
     input_BTEN = (dt_BTE * x_BTE).unsqueeze(-1) * b_BTN.unsqueeze(2)
     h_BTEN = linear_scan(decay_BTEN, input_BTEN, h_BEN)

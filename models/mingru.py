@@ -1,10 +1,10 @@
-"""minGRU: a GRU whose gate and candidate do not look at the state.
+"""minGRU: a GRU whose gate and candidate do not depend on the state.
 
     z_t = σ(W_z x_t + b_z)
     h̃_t = W_h x_t + b_h
     h_t = (1 − z_t) ⊙ h_{t−1} + z_t ⊙ h̃_t                          (Feng et al. 2024, §3.1)
 
-The paper's appendix computes it in logarithms, with a positive h̃, because its scan divides; ours does not.
+The paper's appendix computes h_t in logarithms, with a positive h̃, because its scan divides. Our scan does not divide.
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D), depth O(log T).
 """
@@ -12,10 +12,8 @@ Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(
 import torch
 from torch import Tensor
 
-from models._base import Paper
-from models._gated_linear import GatedLinearRecurrence
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Residual
+from models.recurrences.gated_linear import GatedLinearRecurrence
+from models.shared.contract import HiddenSizeConfig, Paper
 
 
 class MinGRU(GatedLinearRecurrence):
@@ -23,7 +21,7 @@ class MinGRU(GatedLinearRecurrence):
 
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
     family = "gated linear recurrence"
-    wrapper = Residual
+    wrapper = "residual"
     Config = HiddenSizeConfig
     projections = 2
     cell = "mingru"

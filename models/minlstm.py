@@ -1,4 +1,4 @@
-"""minLSTM: an LSTM whose gates do not look at the state and share out one unit of weight.
+"""minLSTM: an LSTM whose gates do not depend on the state and sum to 1.
 
     f_t = σ(W_f x_t + b_f),    i_t = σ(W_i x_t + b_i),    h̃_t = W_h x_t + b_h
     f′_t = f_t / (f_t + i_t),  i′_t = i_t / (f_t + i_t)
@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models._base import Paper
-from models._gated_linear import GatedLinearRecurrence
-from models._torch_rnn import HiddenSizeConfig
-from models._wrappers import Residual
+from models.recurrences.gated_linear import GatedLinearRecurrence
+from models.shared.contract import HiddenSizeConfig, Paper
 
 
 class MinLSTM(GatedLinearRecurrence):
@@ -22,7 +20,7 @@ class MinLSTM(GatedLinearRecurrence):
 
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
     family = "gated linear recurrence"
-    wrapper = Residual
+    wrapper = "residual"
     Config = HiddenSizeConfig
     projections = 3
     cell = "minlstm"

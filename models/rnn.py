@@ -2,8 +2,8 @@
 
     h_t = f(W_x x_t + b_x + W_h h_{t−1} + b_h)                  (Elman 1990)
 
-With f = ReLU it starts as Le et al. 2015 (arXiv 1504.00941, the IRNN) say: W_h = I, biases 0, W_x from N(0, 0.001²), so
-that at first it copies its state and adds what comes in.
+With f = ReLU it starts as the IRNN of Le et al. 2015 (arXiv 1504.00941): W_h = I, biases 0, W_x from N(0, 0.001²). At
+first it therefore copies its state and adds W_x x_t.
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H²).
 """
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
-from models._base import Paper
-from models._torch_rnn import HiddenSizeConfig, TorchRecurrent
-from models._wrappers import Plain
+from models.recurrences.torch_layers import TorchRecurrent
+from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -24,16 +23,17 @@ IDENTITY_INPUT_STD = 0.001
 
 
 class RNN(TorchRecurrent):
-    """torch.nn.RNN."""
+    """One layer of torch.nn.RNN."""
 
     paper = Paper("Finding Structure in Time", 1990, "https://doi.org/10.1207/s15516709cog1402_1")
     family = "nonlinear recurrence"
-    wrapper = Plain
+    wrapper = "plain"
     layer = nn.RNN
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
         nonlinearity: Literal["tanh", "relu"] = "tanh"
+        """f. "relu" also starts the network at the identity."""
 
         def __post_init__(self) -> None:
             super().__post_init__()

@@ -1,16 +1,17 @@
-"""S4D: a diagonal state-space model for each channel, which is one long convolution.
+"""S4D: a diagonal state-space model for each channel, equivalent to one long convolution.
 
     dx/dt = A x + B u,    y = C x + D u                              per channel, A diagonal and complex, B = 1
     Ā = exp(Δ A),    B̄ = A⁻¹ (Ā − I) B                              zero-order hold
     K_l = 2 Re Σ_n C_n B̄_n Ā_n^l,    y = GELU(K ∗ u + D u)           (Gu et al. 2022, §3)
 
 A starts at S4D-Lin, A_n = −½ + iπn; at S4D-Inv, A_n = −½ + i (N/π) (N/(2n+1) − 1); or at S4D-LegS, the eigenvalues of
-HiPPO-LegS's normal part. The real part is −exp of what is learned. The layer ends with GELU, as in the paper's block;
-its gate is the wrapper's. Causal: the paper's second, reversed kernel is for tasks that are read both ways.
+HiPPO-LegS's normal part. The real part is −exp of a learned parameter. The layer ends with GELU, as in the paper's
+block; the wrapper adds that block's gate. The layer is causal: it leaves out the paper's second, reversed kernel, which
+is for tasks that are read in both directions.
 
 Shapes: B batch, T time, D input, H channels, N complex state numbers a channel (half of `state_size`).
 State: 2 N H numbers a sequence. Time O(T H (N + log T)); the kernel is made from √T powers in O(√T N H) memory. On a
-CPU the states are computed one after the other instead, O(T H N).
+CPU, the states are instead computed one step after another, O(T H N).
 """
 
 import math
@@ -23,9 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models._backend import runs_compiled
-from models._base import Paper, SequenceModel, resize
-from models._ssm import (
+from models.kernels.backend import runs_compiled
+from models.recurrences.state_space import (
     StateSpaceConfig,
     complex_parameter,
     fft_convolve,
@@ -34,18 +34,20 @@ from models._ssm import (
     weighted_sum,
     zero_order_hold,
 )
-from models._wrappers import Residual
+from models.shared.contract import Paper, SequenceModel, resize
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-STATE_LR = 1e-3  # the most for A and Δ in the authors' example.py (state-spaces/s4), which decays neither
+# The largest learning rate of A and Δ in the authors' example.py (state-spaces/s4), which gives neither weight decay.
+STATE_LR = 1e-3
 
 INITIAL_A: dict[str, Callable[[int], np.ndarray]] = {
     "lin": lambda n: -0.5 + 1j * math.pi * np.arange(n),
     "inv": lambda n: -0.5 + 1j * (2 * n / math.pi) * (2 * n / (2 * np.arange(n) + 1) - 1),
     "legs": lambda n: hippo_normal_eigen(2 * n)[0],
 }
+"""The initial A_n of n complex numbers, by the name of the initialisation."""
 
 
 class S4D(SequenceModel):
@@ -57,11 +59,12 @@ class S4D(SequenceModel):
         "https://arxiv.org/abs/2206.11893",
     )
     family = "state-space model"
-    wrapper = Residual
+    wrapper = "residual"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StateSpaceConfig):
         init: Literal["lin", "inv", "legs"] = "lin"
+        """How A starts: as S4D-Lin, S4D-Inv or S4D-LegS."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -85,7 +88,7 @@ class S4D(SequenceModel):
         u_BTH = self.encode(x_BTD)
         if not runs_compiled(u_BTH):
             return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
-        from models._s4d_cpu import channelwise_states  # numba takes a second to import
+        from models.kernels.cpu.s4d import channelwise_states  # numba takes a second to import
 
         a_bar_HN, b_bar_HN = zero_order_hold(self.A(), self.log_dt.exp()[:, None])
         c_HN = 2 * torch.view_as_complex(self.C) * b_bar_HN
@@ -119,11 +122,14 @@ class S4D(SequenceModel):
         return self.encoder(x_D).to(self.D.dtype)  # the transforms have no half precision
 
     def A(self) -> Tensor:  # noqa: N802
-        """(H, N) complex."""
+        """Return A, (H, N) complex."""
         return torch.complex(-self.log_decay.exp(), self.frequency)
 
     def kernel(self, steps: int) -> Tensor:
-        """K, (T, H). With l = i·c + j, Ā^l = Ā^{ic} Ā^j: only T/c + c powers of Ā are ever made."""
+        """Return the convolution's kernel K, (T, H).
+
+        With l = i·c + j, Ā^l = Ā^{ic} Ā^j, so only T/c + c powers of Ā are computed.
+        """
         coarse = math.isqrt(steps - 1) + 1
         dt_H1 = self.log_dt.exp()[:, None]
         _, b_bar_HN = zero_order_hold(self.A(), dt_H1)
@@ -146,7 +152,7 @@ class S4D(SequenceModel):
 
 
 def real_product(left_HNI: Tensor, right_HNJ: Tensor) -> Tensor:
-    """Re Σ_n left_n,i right_n,j as one real matrix product, (H, I, J)."""
+    """Return Re Σ_n left_n,i right_n,j, (H, I, J), by one real matrix product."""
     left_HIM = torch.cat([left_HNI.real, -left_HNI.imag], dim=1).transpose(1, 2)
     with torch.autocast(left_HNI.device.type, enabled=False):
         return left_HIM @ torch.cat([right_HNJ.real, right_HNJ.imag], dim=1)

@@ -4,7 +4,7 @@
     Λ̄ = exp(Λ Δ),    B̄ = Λ⁻¹ (Λ̄ − I) B̃                            zero-order hold, a time step Δ for each state
     x_t = Λ̄ x_{t−1} + B̄ u_t,    y_t = 2 Re(C̃ x_t) + D ⊙ u_t        (Smith et al. 2023, §3, with conjugate pairs)
 
-Λ starts at the eigenvalues of HiPPO-LegS's normal part, B̃ = V⁻¹ B and C̃ = C V with its eigenvectors V (§4.1); several
+Λ starts at the eigenvalues of HiPPO-LegS's normal part, B̃ = V⁻¹ B and C̃ = C V with its eigenvectors V (§4.1). Several
 blocks repeat a smaller such matrix along the diagonal. The layer ends with GELU, as in the paper's block.
 
 Shapes: B batch, T time, D input, H channels, N = P/2 complex state numbers (the paper's P counts both of a pair).
@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models._base import Paper
-from models._ssm import (
+from models.recurrences.state_space import (
     SharedStateSpace,
     StateSpaceConfig,
     complex_parameter,
@@ -27,12 +26,13 @@ from models._ssm import (
     log_uniform,
     zero_order_hold,
 )
-from models._wrappers import Residual
+from models.shared.contract import Paper
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-STATE_LR = 1e-3  # of Λ, B̃ and Δ; ssm_lr_base in the scripts of lindermanlab/S5, which decay none of them
+# The learning rate of Λ, B̃ and Δ: ssm_lr_base in the scripts of lindermanlab/S5, which give none of them weight decay.
+STATE_LR = 1e-3
 
 
 class S5(SharedStateSpace):
@@ -40,12 +40,13 @@ class S5(SharedStateSpace):
 
     paper = Paper("Simplified State Space Layers for Sequence Modeling", 2023, "https://arxiv.org/abs/2208.04933")
     family = "state-space model"
-    wrapper = Residual
+    wrapper = "residual"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StateSpaceConfig):
         blocks: int = 1
-        """One, our choice: the authors split a state of 256 into 8, and ours of 64 is but two of their blocks."""
+        """Equal blocks that the initial HiPPO matrix is made of. The default is our choice: the authors split a state
+        of 256 into 8 blocks, and our state of 64 is only two blocks of their size."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -67,6 +68,7 @@ class S5(SharedStateSpace):
         self.C = complex_parameter(c_HP.to(v_PN.dtype) @ v_PN)
 
     def discretised(self) -> tuple[Tensor, Tensor]:
+        """Return Λ̄ and the factor Λ⁻¹ (Λ̄ − I) of B̃, (N,) complex each."""
         lam_N = torch.complex(-self.log_decay.exp(), self.frequency)
         return zero_order_hold(lam_N, self.log_dt.exp())
 
@@ -92,6 +94,6 @@ class S5(SharedStateSpace):
 
 
 def blockwise_eigen(state_size: int, blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (P/2,) and eigenvectors (P, P/2) of a block-diagonal matrix of equal HiPPO matrices."""
+    """Return eigenvalues (P/2,) and eigenvectors (P, P/2) of a block-diagonal matrix of equal HiPPO matrices."""
     eigenvalues, vectors = hippo_normal_eigen(state_size // blocks)
     return np.tile(eigenvalues, blocks), np.kron(np.eye(blocks), vectors)

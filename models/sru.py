@@ -19,12 +19,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models._backend import Backend, loop_backend
-from models._base import Paper, final_step
-from models._scan import linear_scan
-from models._statistical import State, StatisticalConfig, StatisticalRecurrence
-from models._stepwise import full_precision
-from models._wrappers import Plain
+from models.kernels.backend import Backend, loop_backend
+from models.recurrences.scan import linear_scan
+from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence
+from models.recurrences.stepwise import full_precision
+from models.shared.contract import Paper, final_step
 
 
 class SRU(StatisticalRecurrence):
@@ -32,13 +31,15 @@ class SRU(StatisticalRecurrence):
 
     paper = Paper("The Statistical Recurrent Unit", 2017, "https://arxiv.org/abs/1703.00381")
     family = "statistical recurrence"
-    wrapper = Plain
+    wrapper = "plain"
     authors_cell = "SimpleSRUCell"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StatisticalConfig):
         stat_size: int = 200
+        """S, the statistics averaged at each decay."""
         decays: tuple[float, ...] = (0.0, 0.25, 0.5, 0.9, 0.99)
+        """α of each moving average, in [0, 1)."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -67,16 +68,16 @@ class SRU(StatisticalRecurrence):
         return self.read_out(final_step(self.every_summary(x_BTD), lengths_B))
 
     def backend(self) -> Backend:
-        """What carries it out."""
+        """Return what runs the loop over time."""
         backend = loop_backend(self.decays_k)
         if backend != "triton":
             return backend
-        from models._sru_triton import fits_registers
+        from models.kernels.gpu.sru import fits_registers
 
         return "triton" if fits_registers(self.num_summaries, len(self.recur_feats.bias), self.stat_size) else "torch"
 
     def every_summary(self, x_BTD: Tensor) -> Tensor:
-        """μ at every step, (B, T, k, S), by a kernel."""
+        """Return μ at every step, (B, T, k, S), by a kernel."""
         with full_precision(x_BTD):
             input_SD, recurrent_SR = self.stats.weight.tensor_split((self.input_size,), dim=1)
             drive_BTS = torch.nn.functional.linear(x_BTD.to(input_SD.dtype), input_SD, self.stats.bias)
@@ -84,13 +85,13 @@ class SRU(StatisticalRecurrence):
             return kernel(drive_BTS, self.recur_feats.weight, self.recur_feats.bias, recurrent_SR)
 
     def compiled(self, drive_BTS: Tensor, weight_RQ: Tensor, bias_R: Tensor, weight_SR: Tensor) -> Tensor:
-        from models._sru_cpu import SRULoop  # numba takes a second to import
+        from models.kernels.cpu.sru import SRULoop  # numba takes a second to import
 
         mu_BTQ: Tensor = SRULoop.apply(drive_BTS, weight_RQ, bias_R, weight_SR, self.decays_k)
         return mu_BTQ.unflatten(-1, (self.num_summaries, self.stat_size))
 
     def on_gpu(self, drive_BTS: Tensor, weight_RQ: Tensor, bias_R: Tensor, weight_SR: Tensor) -> Tensor:
-        from models._sru_triton import statistics
+        from models.kernels.gpu.sru import statistics
 
         weight_kRS = weight_RQ.unflatten(1, (self.num_summaries, self.stat_size)).transpose(0, 1)
         phi_BTS, _ = statistics(drive_BTS, weight_kRS, bias_R, weight_SR.T, self.decays_k)

@@ -2,9 +2,10 @@
 
     block_i(x) = ReLU(x W_s + c(c(x))),    c(x)_t = ReLU(Σ_{j<k} F_j x_{t − 2^i j})       (Bai et al. 2018, §3)
 
-F is weight-normalised and starts as torch starts it (the authors' N(0, 0.01²) is undone by their normalisation), and so
-does W_s, which is not (theirs starts at N(0, 0.01²)); it is the identity where the widths agree. Each of n blocks holds
-two convolutions of dilation 2^i, so that an output sees the last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
+F is weight-normalised and has torch's initial values: the authors start it from N(0, 0.01²), which their normalisation
+undoes. W_s is not normalised and also has torch's initial values, where the authors' starts from N(0, 0.01²). W_s is
+the identity where the widths agree. Each of n blocks holds two convolutions of dilation 2^i, so that an output sees the
+last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
 
 Shapes: B batch, T time, D input, H channels, k kernel width, n blocks. State: none kept; a step needs the receptive
 field. Time O(T n k H²), depth O(n).
@@ -18,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from models._base import ModelConfig, Paper, SequenceModel, resize
-from models._wrappers import Plain
+from models.shared.contract import ModelConfig, Paper, SequenceModel, resize
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -34,17 +34,19 @@ class TCN(SequenceModel):
         "https://arxiv.org/abs/1803.01271",
     )
     family = "convolution"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
-        """Width and kernel are those of the authors' sMNIST (locuslab/TCN, pmnist_test.py)."""
+        """The default width and kernel are those of the authors' sMNIST experiment (locuslab/TCN, pmnist_test.py)."""
 
         hidden_size: int = 25
         kernel_size: int = 7
+        """k, the inputs that a single convolution sees."""
         blocks: int | None = None
-        """n; as many as it takes to see the whole training length, unless given."""
+        """n. None means as many as it takes to see the whole training length."""
         conv_dropout: float = 0.0
+        """Dropout rate after each convolution and its ReLU."""
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size")
@@ -60,6 +62,7 @@ class TCN(SequenceModel):
             return cls(hidden_size=width)
 
         def depth(self, seq_len: int) -> int:
+            """Return n for the training length `seq_len`."""
             if self.blocks is not None:
                 return self.blocks
             return next(n for n in range(1, 64) if receptive_field(self.kernel_size, n) >= seq_len)
@@ -83,7 +86,7 @@ class TCN(SequenceModel):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut."""
+    """Two dilated causal convolutions and a shortcut around them."""
 
     def __init__(self, input_size: int, size: int, config: TCN.Config, dilation: int) -> None:
         super().__init__()
@@ -100,9 +103,10 @@ class Block(nn.Module):
 
 
 def causal_conv(input_size: int, size: int, kernel_size: int, dilation: int) -> nn.Module:
-    """The convolution; its input is padded on the left."""
+    """Return the weight-normalised convolution. Its input must come padded on the left."""
     return weight_norm(nn.Conv1d(input_size, size, kernel_size, dilation=dilation))
 
 
 def receptive_field(kernel_size: int, blocks: int) -> int:
+    """Return how many inputs an output sees, the present one included."""
     return 1 + 2 * (kernel_size - 1) * (2**blocks - 1)

@@ -5,8 +5,9 @@
     v_t = u_t + W_o a_t,    y_t = v_t + W_2 GELU(W_1 LN(v_t) + b_1) + b_2
                                   (Vaswani et al. 2017, §3; pre-norm: Xiong et al. 2020; rotary: Su et al. 2021)
 
-The mixer is the whole block, its feed-forward network and its two shortcuts included: without them a stack of attention
-layers is another architecture than the papers'. The wrapper's norm and gate stand around it as around any model.
+The mixer is the whole block, including its feed-forward network and its two shortcuts: without them, a stack of
+attention layers is not the papers' architecture. The wrapper adds its norm and gate around the block, as around any
+model.
 
 Shapes: B batch, T time, D input, H width, N heads, d head size. State: none fixed; a step needs every key and value.
 Time O(T² N d + T H²), memory O(T H): the T × T weights are never stored where torch has a fused kernel.
@@ -20,9 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models._base import ModelConfig, Paper, SequenceModel, resize
-from models._linear import Linear
-from models._wrappers import Residual
+from models.shared.contract import ModelConfig, Paper, SequenceModel, resize
+from models.shared.linear import Linear
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -32,32 +32,33 @@ HEAD_SIZE = 64
 
 
 class Transformer(SequenceModel):
-    """One block; the wrapper stacks them."""
+    """One transformer block. The wrapper stacks several."""
 
     paper = Paper("Attention Is All You Need", 2017, "https://arxiv.org/abs/1706.03762")
     family = "attention"
-    wrapper = Residual
+    wrapper = "residual"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
-        """The width is our residual wrapper's; heads of 64 (§3.2.2) and `expand` (§3.3) are the paper's."""
+        """The default width is our residual wrapper's. Heads of 64 (§3.2.2) and `expand` (§3.3) are the paper's."""
 
         hidden_size: int = 128
         num_heads: int = 2
+        """N. The heads share the width equally, each rounded up to an even size."""
         expand: int = 4
-        """The width of the feed-forward network over `hidden_size`."""
+        """Width of the feed-forward network, as a multiple of `hidden_size`."""
 
         def __post_init__(self) -> None:
             self.require_positive("hidden_size", "num_heads", "expand")
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            """With heads of 64 at multiples of it, as in the paper (§3.2.2)."""
+            """Return as many heads as give a head size of 64, as in the paper (§3.2.2), at multiples of 64."""
             return cls(hidden_size=width, num_heads=max(1, round(width / HEAD_SIZE)))
 
         @property
         def head_size(self) -> int:
-            """The smallest even size (a rotation turns pairs) at which the heads hold the width."""
+            """d, the smallest even size at which the heads hold the width. A rotation turns pairs, so d is even."""
             return 2 * ceil(self.hidden_size / (2 * self.num_heads))
 
     def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
@@ -89,7 +90,7 @@ class Transformer(SequenceModel):
         return self.finish(u_BTH[:, -1:], attended_BN1d).squeeze(1)
 
     def heads(self, u_BTH: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries and keys, and values, (B, N, T, d) each."""
+        """Return rotated queries, rotated keys and values, (B, N, T, d) each."""
         q_BNTd, k_BNTd, v_BNTd = (
             self.qkv(u_BTH).unflatten(-1, (3, self.num_heads, self.head_size)).permute(2, 0, 3, 1, 4)
         )
@@ -97,6 +98,7 @@ class Transformer(SequenceModel):
         return Rotate.apply(q_BNTd, cos_Td, sin_Td), Rotate.apply(k_BNTd, cos_Td, sin_Td), v_BNTd
 
     def finish(self, u_BTH: Tensor, attended_BNTd: Tensor) -> Tensor:
+        """Return the block's output y, (B, T, H), from its input u and the heads' outputs a."""
         v_BTH = u_BTH + self.out(attended_BNTd.transpose(1, 2).flatten(2))
         return v_BTH + self.feed_forward(v_BTH)
 
@@ -106,9 +108,9 @@ class Transformer(SequenceModel):
 
 
 def rotations(steps: int, head_size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos t ω_i and sin t ω_i, (T, d/2) each."""
+    """Return cos t ω_i and sin t ω_i for T = `steps` times, (T, d/2) each."""
     half = head_size // 2
-    # In float64: t ω reaches hundreds of turns, where float32 has lost the angle.
+    # In float64, because t ω reaches hundreds of turns, where float32 is too coarse for the angle.
     omega_d = ROTARY_BASE ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
     angle_Td = torch.outer(torch.arange(steps, device=device, dtype=torch.float64), omega_d)
     return angle_Td.cos().to(dtype), angle_Td.sin().to(dtype)

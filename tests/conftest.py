@@ -20,7 +20,7 @@ import torch
 from sqlalchemy import text
 
 from bench.__main__ import main
-from bench.rescore import respond
+from bench.submissions.rescore import respond
 from db.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,7 +184,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def rescored_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles are rescored in this process, which spares the seconds that importing torch takes."""
     monkeypatch.setattr(
-        "bench.verify.run_limited", lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1))
+        "bench.submissions.verify.run_limited", lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1))
     )
 
 
@@ -198,8 +198,8 @@ def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def small_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A made-up database; see `tests.pages.small`. Tests only read it."""
-    from tests.pages import small
+    """A made-up database; see `tests.support.pages.small`. Tests only read it."""
+    from tests.support.pages import small
 
     path = tmp_path_factory.mktemp("small") / "board.sqlite"
     small(path)
@@ -215,8 +215,8 @@ def empty_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def large_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten thousand made-up runs; see `tests.pages.large`."""
-    from tests.pages import large
+    """Ten thousand made-up runs; see `tests.support.pages.large`."""
+    from tests.support.pages import large
 
     path = tmp_path_factory.mktemp("large") / "board.sqlite"
     large(path)
@@ -240,13 +240,12 @@ from dataclasses import dataclass
 import os, signal, time
 import torch
 from torch import nn
-from models._base import ModelConfig, Paper, SequenceModel
-from models._wrappers import Plain
+from models.shared.contract import ModelConfig, Paper, SequenceModel
 
 class Mine(SequenceModel):
     paper = Paper("None yet", 2026, "https://example.org")
     family = "test"
-    wrapper = Plain
+    wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

@@ -1,6 +1,6 @@
 """Why a bundle is refused."""
 
-from bench.text import one_line
+from bench.common.text import one_line
 
 
 class BundleError(Exception):

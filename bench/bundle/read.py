@@ -17,7 +17,7 @@ from bench.bundle.errors import BundleError
 from bench.bundle.predictions import Array, fingerprint, read_predictions
 from bench.bundle.schema import Config, Environment, Record
 from bench.bundle.tensors import TensorInfo, read_tensors
-from bench.names import families_of, stems
+from bench.catalog.names import families_of, stems
 
 LARGEST_BUNDLE = 128 << 20  # bytes
 MOST_RUNS = 50

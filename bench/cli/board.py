@@ -9,7 +9,7 @@ from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
 from bench.cli.options import Csv, Db, Json, Latex, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
-from bench.text import metric_text
+from bench.common.text import metric_text
 
 if TYPE_CHECKING:
     from db.schema import Run
@@ -64,7 +64,7 @@ def runs(
     as_csv: Csv = False,
 ) -> None:
     """List every run, in the order of recording: finished, failed, interrupted and withdrawn ones."""
-    from bench.report import summary
+    from bench.reports.run_document import summary
 
     task = _task_name(task)
     store = open_to_show(db)
@@ -102,7 +102,7 @@ def leaderboard(
 
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     """
-    from bench.board import task_rows as rows_of
+    from bench.reports.board import task_rows as rows_of
 
     if suite is not None:
         _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
@@ -129,10 +129,10 @@ def leaderboard(
 def _rank(
     name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool, as_latex: bool
 ) -> None:
-    from bench.board import suite_board
-    from bench.board_formats import board_csv, board_latex
-    from bench.errors import RequestError
-    from bench.suites import find_suite
+    from bench.catalog.suites import find_suite
+    from bench.common.errors import RequestError
+    from bench.reports.board import suite_board
+    from bench.reports.board_formats import board_csv, board_latex
 
     suite = find_suite(name)
     budget = budget or suite.tiers[0]
@@ -154,7 +154,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one run: result, settings, provenance and the command that repeats it."""
-    from bench.report import full
+    from bench.reports.run_document import full
 
     store = open_to_show(db)
     found = one_run(run, store)
@@ -171,7 +171,7 @@ def one_run(prefix: str, store: "Store") -> "Run":
     Raises:
         RequestError: there is none, or there are several.
     """
-    from bench.errors import RequestError
+    from bench.common.errors import RequestError
 
     found = store.find(prefix)
     if len(found) != 1:
@@ -226,7 +226,7 @@ def _task_name(task: str | None) -> str | None:
     if task is None:
         return None  # before torch is imported
 
-    from bench.registry import find_task
+    from bench.catalog.registry import find_task
 
     return find_task(task).variant
 
@@ -237,13 +237,13 @@ def _model_name(model: str | None, store: "Store") -> str | None:
     Raises:
         RequestError: there is neither an architecture of that name nor a run of one.
     """
-    from bench.errors import RequestError, nearest
-    from bench.names import dashed, stems
+    from bench.catalog.names import dashed, stems
+    from bench.common.errors import RequestError, nearest
 
     if model is None:
         return None
     if model.endswith(".py"):  # torch is imported
-        from bench.registry import find_model_or_file
+        from bench.catalog.registry import find_model_or_file
 
         return find_model_or_file(model).name
     name, registered = dashed(model), stems("models")
@@ -261,6 +261,6 @@ def _empty(store: "Store", **wanted: str | None) -> str:
 
 
 def _check_budget(budget: str) -> None:
-    from bench.tiers import tier_size
+    from bench.catalog.tiers import tier_size
 
     tier_size(budget)

@@ -16,12 +16,13 @@ from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
 from bench.cli.watch import watching
-from bench.errors import RequestError, require
-from bench.exits import EXIT_INTERRUPTED
+from bench.common.errors import RequestError, require
+from bench.common.exit_codes import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.compare import Comparison
-    from bench.ranking import Row, SuiteRow
+    from bench.ranking.by_task import Row
+    from bench.ranking.rows import SuiteRow
+    from bench.tuning.newcomer import Comparison
 
 RANKED: Cells = {
     "rank": SUITE_COLUMNS["rank"],
@@ -56,12 +57,11 @@ def compare(
     Nothing is kept unless --record is given; with it, the same command goes on where it was stopped.
     """
     require("optuna", "tune")
-    from bench.compare import Comparison, missing_tasks, stand, suite_rows
-    from bench.compare import compare as carry_out
-    from bench.registry import find_model_or_file
-    from bench.request import Execution
-    from bench.studies import Studies
-    from bench.suites import find_suite
+    from bench.catalog.registry import find_model_or_file
+    from bench.catalog.suites import find_suite
+    from bench.runs.request import Execution
+    from bench.tuning.newcomer import Comparison, missing_tasks, stand, suite_rows, tune_and_run
+    from bench.tuning.storage import Studies
     from db.store import Store
 
     suite = find_suite(name)
@@ -78,13 +78,13 @@ def compare(
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
         store = Store(place)
         execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-        cells = carry_out(
-            comparison, Studies(place), store, execution, watching=watching, on_task=_announce_task, on_cell=announce
+        requests = tune_and_run(
+            comparison, Studies(place), store, execution, watching=watching, on_task=_announce_task, on_run=announce
         )
-        missing = missing_tasks(comparison, cells, store)
+        missing = missing_tasks(comparison, requests, store)
         own, standing = store.standing().counted(store.runs(model=comparison.model.name)), board.standing()
         rows = stand(comparison, own, standing.counted(board.runs()))
-        ranked = suite_rows(comparison, cells, own, board.runs(), standing)
+        ranked = suite_rows(comparison, requests, own, board.runs(), standing)
     if as_json:
         print_json({"model": comparison.model.name, "suite": suite.name, "budget": comparison.budget,
                     "rows": [asdict(row) for row in rows], "suite_rows": [asdict(row) for row in ranked],
@@ -109,8 +109,8 @@ def _announce_task(task: str, number: int, count: int) -> None:
 
 
 def _show(rows: list["Row"], ranked: Sequence["SuiteRow"], comparison: "Comparison", *, recorded: bool) -> None:
+    from bench.publishing.published_board import entry_label
     from bench.ranking.suite import LEAST_SEEDS
-    from bench.results.source import entry_label
 
     name = comparison.model.name
     arrow: Cells = {"": lambda row: "→" if row["model"] == name else ""}

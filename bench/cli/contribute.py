@@ -8,10 +8,10 @@ import typer
 
 from bench.cli.options import Json, seconds
 from bench.cli.output import print_json, stderr
-from bench.text import metric_text
+from bench.common.text import metric_text
 
 if TYPE_CHECKING:
-    from bench.contract import Finding
+    from bench.contributing.contract import BrokenRule
 
 NEW_MODEL_EPILOG = """Example:
 
@@ -27,7 +27,7 @@ CHECK_EPILOG = """Examples:
 
 def new_model(name: Annotated[str, typer.Argument(help="The model's name, such as my-rnn.")]) -> None:
     """Write a commented, working model file to start from."""
-    from bench.scaffold import write_model
+    from bench.contributing.template import write_model
 
     path = write_model(name)
     stderr.print(f"Wrote {path}. Next:", markup=False)
@@ -50,10 +50,10 @@ def check(
     """
     if sandbox:
         return _check_stranger(model, time_limit, as_json=as_json)
-    from bench.contract import check_model
-    from bench.registry import find_model_or_file
+    from bench.catalog.registry import find_model_or_file
+    from bench.contributing.contract import check_model
 
-    findings: dict[str, Finding | None] = {}
+    findings: dict[str, BrokenRule | None] = {}
     for name, finding in check_model(find_model_or_file(model).cls):
         findings[name] = finding
         _tell(name, finding)
@@ -66,24 +66,24 @@ def check(
 
 
 def _check_stranger(model: str, time_limit: str, *, as_json: bool) -> int:
-    from bench.stranger import check_stranger
+    from bench.contributing.sandboxed_check import check_stranger
 
-    verdict = check_stranger(Path(model), seconds(time_limit))
-    for name, finding in verdict.findings.items():
+    report = check_stranger(Path(model), seconds(time_limit))
+    for name, finding in report.findings.items():
         _tell(name, finding)
-    if verdict.problem:
-        stderr.print(f"  {verdict.problem}. The last that it printed:\n{verdict.log}", markup=False)
+    if report.problem:
+        stderr.print(f"  {report.problem}. The last that it printed:\n{report.log}", markup=False)
     if as_json:
-        failed = [asdict(finding) for finding in verdict.findings.values() if finding]
-        print_json({"model": model, "passed": verdict.passed, "findings": failed, "problem": verdict.problem,
-                    "metric": {"name": verdict.metric, "value": verdict.value}})  # fmt: skip
-    elif verdict.passed:
-        value = metric_text(verdict.metric, verdict.value)
-        print(f"{model} says that it keeps the contract. Graded outside: test {verdict.metric} {value}.")
-    return 0 if verdict.passed else 1
+        failed = [asdict(finding) for finding in report.findings.values() if finding]
+        print_json({"model": model, "passed": report.passed, "findings": failed, "problem": report.problem,
+                    "metric": {"name": report.metric, "value": report.value}})  # fmt: skip
+    elif report.passed:
+        value = metric_text(report.metric, report.value)
+        print(f"{model} says that it keeps the contract. Graded outside: test {report.metric} {value}.")
+    return 0 if report.passed else 1
 
 
-def _tell(name: str, finding: "Finding | None") -> None:
+def _tell(name: str, finding: "BrokenRule | None") -> None:
     stderr.print(f"  {'ok    ' if finding is None else 'FAILED'}  {name}", markup=False)
     if finding is not None:
         stderr.print(f"          {finding.problem}\n          {finding.mend}", markup=False)

@@ -27,10 +27,10 @@ AnyNames = Annotated[list[str] | None, typer.Argument(help="Tasks that `bench ta
 @app.command(epilog=FETCH_EPILOG)
 def fetch(names: Names, data_dir: DataDir = None, as_json: Json = False, as_csv: Csv = False) -> None:
     """Download, verify and generate the data of tasks ahead, for machines without a network."""
-    from bench import data
+    from bench.catalog import prefetch
 
     rows = []
-    for row in data.fetch(names, data_dir):
+    for row in prefetch.fetch(names, data_dir):
         stderr.print(f"{row['name']}: ready after {row['seconds']} s", markup=False)
         rows.append(row)
     columns = {"task": field("name"), "seconds": number("seconds"), "test split": lambda row: row["splits"]["test"]}
@@ -40,9 +40,9 @@ def fetch(names: Names, data_dir: DataDir = None, as_json: Json = False, as_csv:
 @app.command(epilog=CHECK_EPILOG)
 def check(names: AnyNames = None, data_dir: DataDir = None, as_json: Json = False, as_csv: Csv = False) -> int:
     """Compare the data on this machine with its hashes. Exit code 2 if any is damaged."""
-    from bench import data
+    from bench.catalog import prefetch
 
-    rows = list(data.check(names or [], data_dir))
+    rows = list(prefetch.check(names or [], data_dir))
     columns = {"task": field("name"), "data": field("status"), "problem": field("problem")}
     print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="No tasks.")
     return 2 if any(row["status"] == "damaged" for row in rows) else 0

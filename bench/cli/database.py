@@ -9,7 +9,7 @@ from bench.cli.options import Db, Json, ModelFilter
 from bench.cli.output import left_out, print_json, stderr
 
 if TYPE_CHECKING:
-    from bench.published import FileOutcome
+    from bench.publishing.published import FileOutcome
     from db.store import Store
 
 app = typer.Typer(help="The results database.", no_args_is_help=True)
@@ -32,7 +32,7 @@ EXPORT_EPILOG = """Examples:
 
 def open_store(db: str | None) -> "Store":
     """The database for a command that writes: up to date, with the published results in it. Damaged files are named."""
-    from bench import published
+    from bench.publishing import published
 
     store, outcomes = published.open_store(db)
     for outcome in outcomes:
@@ -67,7 +67,7 @@ def import_(
     as_json: Json = False,
 ) -> int:
     """Add the results of text files; those that are there already are left alone. Exit code 2 if a file is damaged."""
-    from bench.published import import_files
+    from bench.publishing.published import import_files
 
     outcomes = []
     for outcome in import_files(open_store(db), places):
@@ -90,8 +90,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the results of every suite as text, a file for each entry, and the rankings that follow from them."""
-    from bench.export import export as write
-    from bench.published import PUBLISHED
+    from bench.publishing.export import export as write
+    from bench.publishing.published import PUBLISHED
 
     folder = folder or PUBLISHED
     paths = [str(path) for path in write(open_store(db), folder, model=model)]

@@ -28,7 +28,7 @@ def models(
     as_csv: Csv = False,
 ) -> None:
     """List the architectures, with their papers and parameter counts."""
-    from bench.catalogue import describe_models
+    from bench.reports.listings import describe_models
 
     rows, broken = describe_models(task, budget)
     columns = {
@@ -56,7 +56,7 @@ def tasks(
     if name is not None:
         _show_task(name, as_json=as_json)
         return
-    from bench.catalogue import describe_tasks
+    from bench.reports.listings import describe_tasks
 
     rows, broken = describe_tasks()
     columns = {
@@ -76,7 +76,7 @@ def tasks(
 
 
 def _show_task(name: str, *, as_json: bool) -> None:
-    from bench.tasks import describe_task
+    from bench.reports.task_card import describe_task
 
     task = describe_task(name)
     if as_json:

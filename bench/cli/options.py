@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import RequestError
+from bench.common.errors import RequestError
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.tables import csv_text, latex_table
+from bench.common.csv_latex import csv_text, latex_table
 
 Cells = Mapping[str, Callable[[Any], str]]
 

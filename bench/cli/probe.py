@@ -8,8 +8,8 @@ from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, Model
 from bench.cli.output import Cells, field, left_out, number, print_json, print_table, stderr
 from bench.cli.suite import SuiteBudget, SuiteName, announce
-from bench.errors import RequestError, unknown
-from bench.text import metric_text
+from bench.common.errors import RequestError, unknown
+from bench.common.text import metric_text
 
 if TYPE_CHECKING:
     from bench.probe.probing import Probing
@@ -57,9 +57,9 @@ def probe(
     It trains as the suite does, uses runs that are recorded, and keeps what it finds with them: asked for again, it is
     shown, not measured again. No probe reads a test split.
     """
-    from bench.attempt import prepare_process
     from bench.probe.probing import LeftOutError, Prober
-    from bench.request import Execution
+    from bench.runs.request import Execution
+    from bench.training.process import prepare_process
 
     wanted = _wanted(probes)
     flags = {"assignments": assignments or [], "budget": budget, "wrapper": wrapper}
@@ -67,7 +67,7 @@ def probe(
     request, store = probing.run, open_store(db)
     prepare_process()
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-    prober = Prober(probing, store, execution, on_cell=announce, tell=lambda text: stderr.print(text, markup=False))
+    prober = Prober(probing, store, execution, on_run=announce, tell=lambda text: stderr.print(text, markup=False))
     document: dict[str, Any] = {
         "model": request.model.name, "wrapper": request.wrapper.name, "task": request.spec.name,
         "budget": request.budget, "run_id": request.run_id, "probes": [], "left_out": [],
@@ -85,7 +85,7 @@ def probe(
 
 
 def _wanted(probes: str | None) -> list[str]:
-    from bench.probe import PROBES, UNLESS_ASKED
+    from bench.probe.events import PROBES, UNLESS_ASKED
 
     wanted = [name.strip() for name in probes.split(",")] if probes else list(UNLESS_ASKED)
     for name in wanted:
@@ -97,10 +97,10 @@ def _wanted(probes: str | None) -> list[str]:
 def _probing(
     model: str, task: str, suite: str, flags: dict[str, Any], lengths: str | None, *, preset: bool, seeds: int
 ) -> "Probing":
+    from bench.catalog.registry import find_model_or_file, find_task
+    from bench.catalog.suites import find_suite
     from bench.probe.probing import Probing, as_in
-    from bench.registry import find_model_or_file, find_task
-    from bench.request import SettingFlags
-    from bench.suites import find_suite
+    from bench.runs.request import SettingFlags
 
     found, trained = find_task(task), find_suite(suite)
     given = SettingFlags(**flags | {"budget": flags["budget"] or trained.tiers[0]})

@@ -8,7 +8,7 @@ from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, seconds
 from bench.cli.output import Cells, print_json, print_rows, stderr
 from bench.cli.suite import announce
-from bench.exits import EXIT_INTERRUPTED
+from bench.common.exit_codes import EXIT_INTERRUPTED
 
 EPILOG = """Examples:
 
@@ -37,7 +37,7 @@ def reproduce(
     ] = "both",
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Seeds 0, 1, … of each cell.", show_default="3, by the authors' protocol 1"),
+        typer.Option(min=1, help="Seeds 0, 1, … of each experiment.", show_default="3, by the authors' protocol 1"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train shorter than the paper; marked so.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Begin no run after this long: 90s, 30m, 2h.")] = None,
@@ -49,21 +49,23 @@ def reproduce(
 
     Runs that are recorded are shown, not repeated, and a stopped one is resumed.
     """
-    from bench.cells import carry_out, cost
     from bench.reproduce.fru_paper import PROTOCOLS, available, chosen, requests
     from bench.reproduce.report import Entry, document
-    from bench.request import Execution
+    from bench.runs.request import Execution
+    from bench.training.suite_runs import cost, run_missing
 
     limit, store = seconds(time_limit), open_store(db)
     protocols = PROTOCOLS if protocol == "both" else (protocol,)
     entries = []
-    for cell in chosen(_words(only), _words(models), protocols):
-        by = [name for name in protocols if name in cell.protocols]
-        entries.append(Entry(cell, {name: requests(cell, name, seeds or SEEDS[name], epochs) for name in by}))
+    for experiment in chosen(_words(only), _words(models), protocols):
+        by = [name for name in protocols if name in experiment.protocols]
+        entries.append(
+            Entry(experiment, {name: requests(experiment, name, seeds or SEEDS[name], epochs) for name in by})
+        )
     todo = [run for entry in entries for runs in entry.runs.values() for run in runs]
     todo, skipped = available(todo, store, data_dir)
     execution = Execution(data_dir=data_dir, resume=True)
-    interrupted = carry_out(sorted(todo, key=cost), store, execution, time_limit=limit, listener=announce)
+    interrupted = run_missing(sorted(todo, key=cost), store, execution, time_limit=limit, listener=announce)
     found = document(entries, skipped, store)
     if as_json:
         print_json(found)
@@ -83,7 +85,7 @@ def _words(text: str | None) -> list[str]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    print_rows(found["cells"], COLUMNS, as_json=False, as_csv=False, empty="The paper has no such cell.")
+    print_rows(found["cells"], COLUMNS, as_json=False, as_csv=False, empty="The paper has no such experiment.")
     if not all(row["is_paper_length"] for row in found["cells"]):
         print(f"{LONG} not the paper's length: --epochs was given.")
     unread = {row["published"]["reason"] for row in found["cells"]} - {None}

@@ -31,9 +31,9 @@ def results(
     db: Db = None,
 ) -> int:
     """Write the tables of the documentation again, from the database: what stands between its markers."""
-    from bench import ROOT
-    from bench.results.markers import documents, filled
-    from bench.results.tables import FIGURE, render
+    from bench.common.root import ROOT
+    from bench.publishing.doc_tables import FIGURE, render
+    from bench.publishing.markers import documents, filled
 
     store, drawn = open_store(db), list[list[str]]()
 
@@ -53,8 +53,8 @@ def results(
 
 
 def _draw(store: "Store", wanted: list[list[str]], folder: Path) -> None:
-    from bench.results.figures import draw
-    from bench.results.picture import take
+    from bench.publishing.doc_figures import draw
+    from bench.publishing.screenshot import take
 
     for words in wanted:
         draw(store, words, folder)

@@ -8,12 +8,12 @@ import typer
 from bench.cli.database import open_store
 from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
-from bench.exits import EXIT_INTERRUPTED
-from bench.text import metric_text
+from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.text import metric_text
 
 if TYPE_CHECKING:
-    from bench.registry import FoundModel
-    from bench.request import Execution, RunRequest
+    from bench.catalog.registry import FoundModel
+    from bench.runs.request import Execution, RunRequest
     from db.schema import Run
     from db.store import Store
 
@@ -61,24 +61,24 @@ def run(
 
     A run that is recorded already is shown, not repeated.
     """
-    from bench.presets import load
-    from bench.registry import find_model_or_file, find_task
-    from bench.request import Execution, SettingFlags, build_request
-    from bench.run import is_helper_process
-    from bench.run import run as carry_out
+    from bench.catalog.registry import find_model_or_file, find_task
+    from bench.runs.presets import load
+    from bench.runs.request import Execution, SettingFlags, build_request
+    from bench.training.run import is_helper_process
+    from bench.training.run import run as run_request
 
     flags = SettingFlags(
         assignments=assignments or [], epochs=epochs, precision=precision, budget=budget, wrapper=wrapper
     )
     request = build_request(find_model_or_file(model), find_task(task), flags, seed)
     if preset:
-        request = build_request(request.model, request.task, flags.starting_from(load(request)), seed)
+        request = build_request(request.model, request.task, load(request).applied_to(flags), seed)
     store = open_store(db)
     execution = Execution(
         accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume
     )
     before = store.result(request.run_id)
-    recorded = carry_out(request, store, execution, on_begin=partial(_say_if_new, request, store, execution))
+    recorded = run_request(request, store, execution, on_begin=partial(_say_if_new, request, store, execution))
     if not is_helper_process():
         if before and not as_json:
             _say_repeated(recorded, request.model)
@@ -87,7 +87,7 @@ def run(
 
 
 def _say_if_new(request: "RunRequest", store: "Store", execution: "Execution") -> None:
-    from bench.run import is_helper_process, was_stopped
+    from bench.training.run import is_helper_process, was_stopped
 
     if execution.resume and not is_helper_process() and not was_stopped(request, store):
         stderr.print(
@@ -103,8 +103,8 @@ def _say_repeated(run: "Run", model: "FoundModel") -> None:
 
 
 def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -> None:
-    from bench.report import summary
-    from bench.resumption import resume_command
+    from bench.reports.run_document import summary
+    from bench.runs.commands import resume_command
     from db.standing import withdrawals
 
     withdrawn = withdrawals(run, store.events(run.run_id))
@@ -125,7 +125,7 @@ def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -
 
 
 def _show_result(run: "Run", request: "RunRequest", store: "Store") -> None:
-    from bench.board import task_rows
+    from bench.reports.board import task_rows
 
     value = metric_text(run.metric_name, run.metric_value)
     print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {value}")
@@ -143,5 +143,7 @@ def _show_result(run: "Run", request: "RunRequest", store: "Store") -> None:
 
 
 def _with_seed(request: "RunRequest") -> str:
-    """As it was asked for now: the recorded command may be older than the preset, or be of other sources."""
-    return request.command.replace(f"--seed {request.seed}", f"--seed {request.seed + 1}")
+    """The command for the next seed. The recorded one may be older than the preset, or name other sources."""
+    from bench.runs.commands import run_command
+
+    return run_command(request).replace(f"--seed {request.seed}", f"--seed {request.seed + 1}")

@@ -39,27 +39,26 @@ def speed(
     as_json: Json = False,
 ) -> None:
     """Measure time and memory of a training step side by side, as ratios."""
-    from bench import speed as library
-    from bench import speed_report
-    from bench.registry import model_names
+    from bench.catalog.registry import model_names
+    from bench.speed import measure, table
 
     if plot is not None:
-        speed_report.check_place(plot)
+        table.check_place(plot)
     rivals = [name for name in model_names() if name != model] if every else _words(against)
-    changes = library.parse_changes([model, *rivals], assignments or [])
+    changes = measure.parse_changes([model, *rivals], assignments or [])
     common: dict[str, Any] = {"batch": batch, "input_size": input_size, "device": device, "repeats": repeats}
     common |= {"width": width, "budget": budget, "wrapper": wrapper, "changes": changes}
-    setups = [library.Setup(seq_len=steps, **common) for steps in _lengths(seq_len)]
+    setups = [measure.Setup(seq_len=steps, **common) for steps in _lengths(seq_len)]
     reports = []
     for setup in setups:
         stderr.print(f"Measuring {1 + len(rivals)} models at {setup.seq_len:,} steps …")
-        reports.append(library.measure([model, *rivals], setup, _say))
+        reports.append(measure.measure([model, *rivals], setup, _say))
         if not as_json:
             _show(reports[-1])
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)
     if plot is not None:
-        speed_report.plot(reports, plot)
+        table.plot(reports, plot)
         stderr.print(f"Wrote {plot}.", markup=False)
 
 
@@ -68,17 +67,17 @@ def _say(name: str, seconds: float) -> None:
 
 
 def _show(report: dict[str, Any]) -> None:
-    from bench import speed_report
+    from bench.speed import table
 
-    rows = speed_report.rows(report)
-    print(speed_report.conditions(report))
+    rows = table.rows(report)
+    print(table.conditions(report))
     print_table(rows, {heading: field(heading) for heading in rows[0]})
     if report["busy"]:
         print(f"Do not trust these numbers: {'; '.join(report['busy'])}")
 
 
 def _lengths(text: str) -> list[int]:
-    from bench.errors import RequestError
+    from bench.common.errors import RequestError
 
     try:
         lengths = [int(word) for word in _words(text)]

@@ -11,13 +11,13 @@ from bench.cli.board import one_run
 from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, seconds
 from bench.cli.output import print_json, stderr
-from bench.errors import RequestError
+from bench.common.errors import RequestError
 
 if TYPE_CHECKING:
-    from bench.request import RunRequest
-    from bench.submissions import Sent
-    from bench.verdict import Finding, Verdict
-    from bench.verify import Host
+    from bench.runs.request import RunRequest
+    from bench.submissions.intake import Sent
+    from bench.submissions.verdict import Finding, Verdict
+    from bench.submissions.verify import Host
     from db.schema import Run
     from db.store import Store
 
@@ -92,7 +92,7 @@ def verify(
     Metrics are recomputed from its predictions and from its weights, on the public test split and, where the task is
     generated, on one drawn from this host's secret. Nothing that came with the bundle is run, unpickled or unpacked.
     """
-    from bench.verify import Host
+    from bench.submissions.verify import Host
 
     host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
     verdict, _ = _judge(file, host, fresh if reproduce else 0)
@@ -120,8 +120,8 @@ def import_(
 
     Importing it again changes nothing.
     """
-    from bench.submissions import take_in
-    from bench.verify import Host
+    from bench.submissions.intake import take_in
+    from bench.submissions.verify import Host
 
     host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
     verdict, sent = _judge(file, host, fresh if reproduce else 0)
@@ -160,8 +160,8 @@ def retract(
 
 
 def _write(prefixes: list[str], output: Path, store: "Store") -> None:
-    from bench.bundle.write import write_bundle
-    from bench.files import write_whole
+    from bench.common.whole_files import write_whole
+    from bench.submissions.pack import write_bundle
 
     runs = list({found.run_id: found for found in (one_run(prefix, store) for prefix in prefixes)}.values())
     data = write_bundle(runs, store)
@@ -176,7 +176,7 @@ def _write(prefixes: list[str], output: Path, store: "Store") -> None:
 
 def _left_out(runs: list["Run"], store: "Store") -> list["Run"]:
     """The other recorded seeds of the same cells that count: a submission has all of them, so that none is chosen."""
-    from bench.board import task_rows
+    from bench.reports.board import task_rows
 
     chosen = {run.run_id for run in runs}
     cells = [set(row.run_ids) for row in task_rows(store)]
@@ -186,9 +186,9 @@ def _left_out(runs: list["Run"], store: "Store") -> list["Run"]:
 
 def _judge(file: Path, host: "Host", fresh: int) -> tuple["Verdict", "Sent | None"]:
     """The verdict on a file, and what was sent where its structure allows to speak of that."""
-    from bench.bundle import BundleError
-    from bench.submissions import judge, read_file
-    from bench.verdict import Verdict
+    from bench.bundle.errors import BundleError
+    from bench.submissions.intake import judge, read_file
+    from bench.submissions.verdict import Verdict
 
     try:
         sent = judge(read_file(file), host, fresh=fresh, listener=_announce)

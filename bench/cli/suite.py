@@ -9,11 +9,11 @@ import typer
 from bench.cli.database import open_store
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
-from bench.errors import RequestError
-from bench.exits import EXIT_INTERRUPTED
+from bench.common.errors import RequestError
+from bench.common.exit_codes import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from bench.request import RunRequest
+    from bench.runs.request import RunRequest
     from db.store import Store
 
 EPILOG = """Examples:
@@ -51,33 +51,33 @@ def suite(
     Runs that are recorded are not repeated, and a stopped one is resumed, so the same command goes on where it ended.
     Where a task's data can't be had, the other tasks are run; exit code 2 then.
     """
-    from bench.cells import carry_out, missing
-    from bench.entries import note_asked
-    from bench.report import summary
-    from bench.request import Execution
-    from bench.side_by_side import Crew, Plan
-    from bench.suites import find_suite
+    from bench.catalog.suites import find_suite
+    from bench.reports.run_document import summary
+    from bench.runs.recorded import note_asked
+    from bench.runs.request import Execution
+    from bench.training.parallel import Crew, Plan
+    from bench.training.suite_runs import missing, run_missing
 
     found, store = find_suite(name), open_store(db)
     tier = budget or found.tiers[0]
     plan = Plan(suite=found, models=models, budget=tier, preset=preset, seeds=seed_count or found.seeds)
-    cells, impossible = plan.cells(left_out)
-    for recorded in cells:
-        note_asked(recorded, store)
+    requests, impossible = plan.requests(left_out)
+    for request in requests:
+        note_asked(request, store)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-    limit, unavailable = seconds(time_limit), dict[str, str]()
+    unavailable = dict[str, str]()
+    ways: dict[str, Any] = {"time_limit": seconds(time_limit), "listener": announce, "unavailable": unavailable}
     if workers == 1:
-        interrupted = carry_out(cells, store, execution, time_limit=limit, listener=announce, unavailable=unavailable)
+        interrupted = run_missing(requests, store, execution, **ways)
     else:
-        crew = Crew(workers, plan, db, execution, time_limit=limit, listener=announce, unavailable=unavailable)
-        interrupted = crew.carry_out()
-    left = missing(cells, store)
-    runs = [run for cell in cells if (run := store.result(cell.run_id))]
+        interrupted = Crew(workers, plan, db, execution, **ways).run()
+    left = missing(requests, store)
+    runs = [run for request in requests if (run := store.result(request.run_id))]
     document = {
         "suite": found.name,
         "budget": tier,
         "runs": [summary(run) for run in runs],
-        "missing": [_open(cell, store) for cell in left],
+        "missing": [_open(request, store) for request in left],
         "unavailable": unavailable,
         "impossible": [asdict(pair) for pair in impossible],
     }
@@ -92,11 +92,11 @@ def suite(
     return 0 if all(run.status == "finished" for run in runs) else 1
 
 
-def _open(cell: "RunRequest", store: "Store") -> dict[str, Any]:
-    """A cell without a result, and why its last attempt stopped, if there was one."""
-    attempts = store.find(cell.run_id)
+def _open(request: "RunRequest", store: "Store") -> dict[str, Any]:
+    """A run without a result, and why its last attempt stopped, if there was one."""
+    attempts = store.find(request.run_id)
     stopped = attempts[0].reason if attempts else None
-    return {"model": cell.model.name, "task": cell.spec.name, "seed": cell.seed, "stopped": stopped}
+    return {"model": request.model.name, "task": request.spec.name, "seed": request.seed, "stopped": stopped}
 
 
 def announce(request: "RunRequest", number: int, count: int) -> None:
@@ -112,10 +112,10 @@ def _show(document: dict[str, Any]) -> None:
     for pair in bad:
         print(f"  left out: {pair['reason']}")
     if left:
-        for cell in left:
-            if cell["stopped"]:
-                print(f"  stopped: {cell['model']} on {cell['task']}, seed {cell['seed']}: {cell['stopped']}")
-        names = Counter(f"{cell['model']} on {cell['task']}" for cell in left)
+        for run in left:
+            if run["stopped"]:
+                print(f"  stopped: {run['model']} on {run['task']}, seed {run['seed']}: {run['stopped']}")
+        names = Counter(f"{run['model']} on {run['task']}" for run in left)
         print(f"{len(left)} runs are missing: {', '.join(f'{name} ({count})' for name, count in names.items())}.")
         for task, reason in document["unavailable"].items():
             print(f"  no data of {task}: {reason}")
@@ -125,7 +125,7 @@ def _show(document: dict[str, Any]) -> None:
 
 def suites(as_json: Json = False, as_csv: Csv = False) -> None:
     """List the suites: which tasks, how long training is, and what tuning may spend."""
-    from bench.suites import SUITES
+    from bench.catalog.suites import SUITES
 
     rows = [asdict(each) for each in SUITES.values()]
     columns = {

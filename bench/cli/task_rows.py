@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.cli.output import Cells, field, number
-from bench.text import assignments, metric_text
+from bench.common.text import assignments, metric_text
 
 COLUMNS: Cells = {
     "task": field("task"),

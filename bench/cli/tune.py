@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bench.catalog.setting_sources import FIXED_BY_SUITES
 from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, number, print_json, print_rows, stderr
 from bench.cli.watch import watching
-from bench.errors import RequestError, require
-from bench.exits import EXIT_INTERRUPTED
-from bench.sources import FIXED_BY_SUITES
-from bench.text import metric_text
+from bench.common.errors import RequestError, require
+from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.text import metric_text
 
 if TYPE_CHECKING:
-    from bench.cluster import Pool
-    from bench.owner import Owner
-    from bench.tune import Session
-    from bench.tuning import Tuning
+    from bench.tuning.search import Tuning
+    from bench.tuning.session import Session
+    from bench.tuning.study import Owner
+    from bench.tuning.worker_pool import Pool
 
 EPILOG = """Examples:
 
@@ -79,9 +79,9 @@ def tune(
     The study is kept beside the database. Every model has the same search space for training, and its own besides.
     """
     require("optuna", "tune")
-    from bench.request import Execution
-    from bench.studies import Studies
-    from bench.tune import Session, refuse_begun
+    from bench.runs.request import Execution
+    from bench.tuning.session import Session, refuse_begun
+    from bench.tuning.storage import Studies
 
     options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
     if suite is None:
@@ -99,7 +99,7 @@ def tune(
     execution = Execution(accelerator=accelerator, data_dir=data_dir and str(Path(data_dir).absolute()))
     with watching() as watcher, _pool(workers, gpus_per_trial, ray_address) as pool:
         session = Session(tunings, kept, execution, watcher, timeout=limit, pool=pool, unavailable=unavailable)
-        interrupted = session.carry_out()
+        interrupted = session.run()
     documents = _documents(session, save_preset=save_preset, interrupted=interrupted)
     if as_json:
         print_json(documents if suite else documents[0])
@@ -120,9 +120,9 @@ def _plan(
     model: str | None, task: str | None, flags: dict[str, Any], trials: int | None, options: dict[str, Any],
     *, models: str | None,
 ) -> "Tuning":  # fmt: skip
-    from bench.registry import find_model_or_file, find_task
-    from bench.request import SettingFlags, build_request
-    from bench.tuning import Tuning
+    from bench.catalog.registry import find_model_or_file, find_task
+    from bench.runs.request import SettingFlags, build_request
+    from bench.tuning.search import Tuning
 
     if model is None or models is not None:
         raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v1 --models fru,lstm.")
@@ -140,24 +140,24 @@ def _plan_suite(
     options: dict[str, Any],
     given: dict[str, Any],
 ) -> list["Tuning"]:
-    from bench.cells import find_models, first_cells
-    from bench.suites import find_suite
-    from bench.tuning import Tuning
+    from bench.catalog.suites import find_suite
+    from bench.training.suite_runs import find_models, first_requests
+    from bench.tuning.search import Tuning
 
     suite = find_suite(name)
     foreign = [option for option, value in given.items() if value]
     if foreign or models is None:
         wrong = f"{', '.join(foreign)} can't be given with --suite. " if foreign else ""
         raise RequestError(f"{wrong}A suite says how its tasks are trained; --models fru,lstm says which models.")
-    cells, impossible = first_cells(suite, find_models(models, left_out), budget or suite.tiers[0])
+    requests, impossible = first_requests(suite, find_models(models, left_out), budget or suite.tiers[0])
     for pair in impossible:
         left_out(pair.reason)
-    return [Tuning(base=base, trials=trials or suite.trials, **options) for base in cells]
+    return [Tuning(base=base, trials=trials or suite.trials, **options) for base in requests]
 
 
 def _check_presets(tunings: list["Tuning"], held: list[str]) -> None:
     """Presets hold what tuning found; only what a suite fixes too can be held meanwhile."""
-    from bench.presets import path_of
+    from bench.runs.presets import path_of
 
     if by_hand := [word for word in held if word.partition("=")[0].strip().replace("-", "_") not in FIXED_BY_SUITES]:
         raise RequestError(
@@ -175,7 +175,7 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
     if workers == 1 and gpus is None and address is None:
         return nullcontext()
     require("ray", "cluster")
-    from bench.cluster import connected
+    from bench.tuning.worker_pool import connected
 
     stderr.print(f"Starting {workers} workers with Ray.")
     return connected(workers, gpus, address)
@@ -183,7 +183,7 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
 
 def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> list[dict[str, Any]]:
     """What was found by each study that was begun. Presets are saved first: the commands then follow from them."""
-    from bench.outcome import best_trials, report, settled
+    from bench.tuning.best import best_trials, report, settled
 
     documents = []
     for owner in session.owners:
@@ -199,9 +199,9 @@ def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> l
 
 
 def _save(owner: "Owner", trials: int) -> None:
-    from bench.outcome import best_settings
-    from bench.presets import save
-    from bench.sources import spent
+    from bench.catalog.setting_sources import spent
+    from bench.runs.presets import save
+    from bench.tuning.best import best_settings
 
     base = owner.tuning.base
     path = save(base, spent(trials, base.settings.training.length), best_settings(owner.tuning, owner.study))
@@ -226,8 +226,8 @@ def _show(document: dict[str, Any]) -> None:
 def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
     """List the tuning studies that are kept beside the database."""
     require("optuna", "tune")
-    from bench.outcome import overview
-    from bench.studies import Studies
+    from bench.tuning.best import overview
+    from bench.tuning.storage import Studies
 
     kept = Studies(db, read_only=True)
     columns = {

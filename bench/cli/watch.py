@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.output import stderr
-from bench.text import metric_text
+from bench.common.text import metric_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from bench.owner import Owner
-    from bench.tune import Running, Session
+    from bench.tuning.session import Running, Session
+    from bench.tuning.study import Owner
 
 SHOWN = 10  # of the trials that have ended
 SECONDS_BETWEEN_DRAWINGS = 0.25
@@ -85,7 +85,7 @@ def _running_row(running: "Running") -> tuple[str, ...]:
 
 
 def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
-    from bench.outcome import STATES
+    from bench.tuning.best import STATES
 
     return (
         _name(owner), str(trial.number), STATES[trial.state], _value(owner, _last(trial)), _value(owner, owner.best),
@@ -95,7 +95,7 @@ def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
 
 
 def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
-    from bench.outcome import STATES
+    from bench.tuning.best import STATES
 
     if "reason" in trial.user_attrs:
         return trial.user_attrs["reason"]

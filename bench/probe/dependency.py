@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bench.catalog.registry import FoundTask
 from bench.probe.rungs import reached
-from bench.registry import FoundTask
-from bench.request import RunRequest
+from bench.runs.request import RunRequest
 from db.schema import Run
 
 

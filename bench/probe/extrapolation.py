@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
-from bench.ranking import utility
+from bench.ranking.utility import utility
 from datamodules._base import Samples
 from datamodules._generated import GeneratedTask
 from datamodules._spec import TaskSpec
-from models._module import SequenceModule
-from models._training import Training
-from models._wrappers import Wrapper
+from models.shared.lightning_module import SequenceModule
+from models.shared.training import Training
+from models.shared.wrappers import Wrapper
 
 FACTORS = (1, 2, 4)
 BATCH = 50

@@ -20,10 +20,10 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from datamodules._base import Samples
 from datamodules._spec import TaskSpec
-from models._base import GainBounds, SequenceModel, final_step
-from models._module import SequenceModule, scored
-from models._training import Training
-from models._wrappers import Wrapper
+from models.shared.contract import GainBounds, SequenceModel, final_step
+from models.shared.lightning_module import SequenceModule, scored
+from models.shared.training import Training
+from models.shared.wrappers import Wrapper
 
 MOST_POINTS = 128
 CURVE_DIGITS = 4

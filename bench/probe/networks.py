@@ -6,15 +6,15 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import load_model
 
-from bench.attempt import WEIGHTS, Attempt
-from bench.errors import RequestError
-from bench.files import write_whole
-from bench.network import build
-from bench.request import Execution, RunRequest
-from bench.run import alone
+from bench.common.errors import RequestError
+from bench.common.whole_files import write_whole
+from bench.runs.network import build
+from bench.runs.request import Execution, RunRequest
+from bench.training.attempt import WEIGHTS, Attempt
+from bench.training.run import alone
 from datamodules._spec import TaskSpec
 from db.store import Store
-from models._wrappers import Wrapper
+from models.shared.wrappers import Wrapper
 
 AGAIN = "again.safetensors"
 

@@ -6,18 +6,19 @@ from typing import Any
 
 import torch
 
-from bench.cells import CellListener, carry_out
-from bench.errors import RequestError
-from bench.presets import load
-from bench.probe import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH, dependency, training
+from bench.catalog.registry import FoundModel, FoundTask, find_task
+from bench.catalog.suites import Suite
+from bench.common.errors import RequestError
+from bench.common.text import assignments
+from bench.probe import dependency, training
+from bench.probe.events import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH
 from bench.probe.extrapolation import extrapolate
 from bench.probe.gradient_flow import measure
 from bench.probe.networks import AGAIN, train_again, trained_network, untrained_network, weights_of
 from bench.probe.rungs import THRESHOLD
-from bench.registry import FoundModel, FoundTask, find_task
-from bench.request import Execution, RunRequest, SettingFlags, build_request
-from bench.suites import Suite
-from bench.text import assignments
+from bench.runs.presets import load
+from bench.runs.request import Execution, RunRequest, SettingFlags, build_request
+from bench.training.suite_runs import RunListener, run_missing
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._generated import GeneratedTask
 from datamodules._spec import TaskSpec
@@ -65,7 +66,7 @@ class Probing:
         """
         flags = self.flags
         if self.use_preset:
-            flags = flags.starting_from(load(build_request(self.model, self.task, flags, seed=0)))
+            flags = load(build_request(self.model, self.task, flags, seed=0)).applied_to(flags)
         return build_request(self.model, task, flags, seed=0)
 
     def with_seeds(self, request: RunRequest) -> list[RunRequest]:
@@ -86,11 +87,9 @@ class Prober:
         tell: hears what is being measured.
     """
 
-    def __init__(
-        self, probing: Probing, store: Store, execution: Execution, on_cell: CellListener, tell: Teller
-    ) -> None:
+    def __init__(self, probing: Probing, store: Store, execution: Execution, on_run: RunListener, tell: Teller) -> None:
         self.probing, self.store, self.execution = probing, store, execution
-        self.on_cell, self.tell = on_cell, tell
+        self.on_run, self.tell = on_run, tell
 
     def make(self, probe: str) -> dict[str, Any]:
         """
@@ -109,7 +108,7 @@ class Prober:
 
     def recorded(self, requests: Sequence[RunRequest]) -> list[Run]:
         """The runs, made where there are none."""
-        if carry_out(list(requests), self.store, self.execution, time_limit=float("inf"), listener=self.on_cell):
+        if run_missing(list(requests), self.store, self.execution, time_limit=float("inf"), listener=self.on_run):
             raise KeyboardInterrupt
         runs = [self.store.result(request.run_id) for request in requests]
         if None in runs:

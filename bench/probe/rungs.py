@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from bench.ranking import score
+from bench.ranking.utility import score
 from db.schema import Run
 
 THRESHOLD = 0.9  # of the way from the trivial predictor to a solved task

@@ -6,9 +6,9 @@ from statistics import fmean
 from typing import Any
 
 from bench.probe.rungs import reached
-from bench.request import SettingFlags
+from bench.runs.request import SettingFlags
 from db.schema import Run
-from models._training import Training
+from models.shared.training import Training
 
 FACTORS = (1, 2, 4, 8)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from bench.names import numerically
+from bench.catalog.names import numerically
+from bench.catalog.setting_sources import FIXED_BY_SUITES, FLAG, is_preset, training_length
+from bench.catalog.suites import SUITES
 from bench.ranking.utility import score
-from bench.sources import FIXED_BY_SUITES, FLAG, is_preset, training_length
-from bench.suites import SUITES
 from db.schema import LADDER, OPEN, Run
 
 

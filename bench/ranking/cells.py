@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.hardware import hardware
+from bench.catalog.setting_sources import FLAG, is_preset
+from bench.common.text import assignments
+from bench.ranking.hardware import hardware
 from bench.ranking.utility import score
-from bench.sources import FLAG, is_preset
-from bench.text import assignments
 from db.schema import LADDER, OPEN, Run
 
 FloatArray = NDArray[np.float64]

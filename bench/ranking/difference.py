@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from bench.ranking.cells import Cells, FloatArray, IntArray
-from bench.ranking.interval import CONFIDENCE, standard_error
+from bench.ranking.score_interval import CONFIDENCE, standard_error
 
 
 @dataclass(frozen=True, kw_only=True)

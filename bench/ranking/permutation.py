@@ -10,7 +10,7 @@ Salmaso 2010). ΔS alone would not do: of entries that score alike but have unli
 too many apart, and of entries that win on different tasks too few. Divided by the standard error of the same dealing it
 holds its level for those too, the better the more seeds there are (Neuhaus 1993; Janssen 1997; Chung & Romano 2013).
 
-Few dealings are enumerated, of many some are drawn (`bench.ranking.tilting`).
+Few dealings are enumerated, of many some are drawn (`bench.ranking.importance_sampling`).
 
 Shapes: P pairs, T tasks, L dealings of a task, D dealings of all tasks, N seeds.
 """
@@ -23,7 +23,7 @@ from math import comb, prod
 import numpy as np
 
 from bench.ranking.cells import BoolArray, FloatArray, IntArray
-from bench.ranking.tilting import Task, drawn, seen, total
+from bench.ranking.importance_sampling import Task, drawn, seen, total
 
 DRAWS = 2_000  # the most dealings of all tasks that are enumerated, and how many are drawn of more
 MOST_DEALINGS = 10_000  # of a task

@@ -12,6 +12,7 @@ from statistics import fmean
 
 import numpy as np
 
+from bench.catalog.tiers import TIERS
 from bench.ranking.budget_auc import budget_auc
 from bench.ranking.cells import (
     BoolArray,
@@ -25,11 +26,10 @@ from bench.ranking.cells import (
     results,
 )
 from bench.ranking.contest import Contest, InTier, hardware_of, samples_per_second, training_seconds
-from bench.ranking.interval import standard_error, t_interval, task_interval
 from bench.ranking.pareto import front_probability
+from bench.ranking.rank_interval import rank_intervals, smallest_difference
 from bench.ranking.rows import Board, SuiteRow, TaskScore
-from bench.ranking.ties import rank_intervals, smallest_difference
-from bench.tiers import TIERS
+from bench.ranking.score_interval import standard_error, t_interval, task_interval
 from db.schema import LADDER, Run
 
 LEAST_SEEDS = 5

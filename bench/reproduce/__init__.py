@@ -1,1 +1,1 @@
-"""Papers' protocols, run by this harness: the settings as data, the runs, and published beside measured."""
+"""A paper's own protocol: its settings as data, its runs, and its published numbers next to ours."""

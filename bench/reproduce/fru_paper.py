@@ -1,10 +1,8 @@
 """The protocol of the FRU paper (Zhang et al. 2018), from the configurations that its authors published.
 
-`fru_paper.csv` has their cells: task, architecture, training and sizes (github.com/limbo018/FRU, `test/*/*.json`; an
-empty clip is none). `fru_paper_published.csv` has what the paper reports, each number with the place where it was read;
-a number that nobody has read is not there. docs/reproduce.md says how each protocol trains and what differs.
-
-A stand-in is other data of the same form as a task of the paper, with that task's settings.
+`fru_paper.csv` has their experiments: task, architecture, training and sizes (github.com/limbo018/FRU, `test/*/*.json`;
+an empty clip is none). `fru_paper_published.csv` has what the paper reports, each number with the place where it was
+read; a number that nobody has read is missing. docs/reproduce.md says how each protocol trains and what differs.
 """
 
 import csv
@@ -14,10 +12,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from bench import FRU_PAPER_PROTOCOL
-from bench.errors import unknown
-from bench.registry import FoundTask, find_model, find_task
-from bench.request import RunRequest, SettingFlags, build_request
+from bench.catalog.registry import FoundTask, find_model, find_task
+from bench.common.errors import unknown
+from bench.common.protocol import FRU_PAPER_PROTOCOL
+from bench.runs.commands import run_command
+from bench.runs.request import RunRequest, SettingFlags, build_request
 from datamodules._files import DataError
 from datamodules._fru_paper import FOUND, SUFFIX
 from db.schema import Run
@@ -32,12 +31,12 @@ UNREAD = "not read: the paper's text could not be had where this was written"
 PROTOCOLS = ("ours", "authors")
 STAND_INS = {"fashion": "smnist"}
 """Task → the one of the paper in whose place it can be run, by our protocol."""
-MOST_SEEDS = 20  # of a cell that are looked for
+MOST_SEEDS = 20  # of an experiment that are looked for
 FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Cell:
+class Experiment:
     """One of the paper's configurations."""
 
     row: dict[str, str]
@@ -126,39 +125,39 @@ class Cell:
 
 
 @cache
-def cells() -> tuple[Cell, ...]:
+def experiments() -> tuple[Experiment, ...]:
     """The paper's, then the stand-ins'."""
     with (FOLDER / "fru_paper.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     instead = [
         row | {"task": task} for task, paper_task in STAND_INS.items() for row in rows if row["task"] == paper_task
     ]
-    return tuple(Cell(row) for row in rows + instead)
+    return tuple(Experiment(row) for row in rows + instead)
 
 
-def cell_of(run: Run) -> Cell | None:
-    """The cell whose settings a run has, at the paper's length."""
+def experiment_of(run: Run) -> Experiment | None:
+    """The experiment whose settings a run has, at the paper's length."""
     config, task = run.flat_config, run.task.removesuffix(SUFFIX)
-    own = (cell for cell in cells() if (cell.task, cell.model) == (task, run.model))
-    return next((cell for cell in own if cell.settings.items() <= config.items()), None)
+    own = (each for each in experiments() if (each.task, each.model) == (task, run.model))
+    return next((each for each in own if each.settings.items() <= config.items()), None)
 
 
-def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]) -> list[Cell]:
-    """The cells of some tasks and architectures; of all where none is named, but stand-ins.
+def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]) -> list[Experiment]:
+    """The experiments of some tasks and architectures; of all where none is named, but stand-ins.
 
     Raises:
         RequestError: the paper has no such task or architecture, or a stand-in no such protocol.
     """
-    every = [cell for cell in cells() if {*cell.protocols} & {*protocols}]
+    every = [each for each in experiments() if {*each.protocols} & {*protocols}]
     for what, names, legal in (
-        ("task of the paper", tasks, {cell.task for cell in every}),
-        ("model of the paper", models, {cell.model for cell in every}),
+        ("task of the paper", tasks, {each.task for each in every}),
+        ("model of the paper", models, {each.model for each in every}),
     ):
         for name in names:
             if name not in legal:
                 raise unknown(what, name, legal)
-    wanted = tasks or {cell.task for cell in every} - STAND_INS.keys()
-    return [cell for cell in every if cell.task in wanted and cell.model in (models or [cell.model])]
+    wanted = tasks or {each.task for each in every} - STAND_INS.keys()
+    return [each for each in every if each.task in wanted and each.model in (models or [each.model])]
 
 
 class AuthorsRequest(RunRequest):
@@ -166,31 +165,33 @@ class AuthorsRequest(RunRequest):
 
     protocol = FRU_PAPER_PROTOCOL
 
-    @property
-    def command(self) -> str:
-        """The command that makes this run, with the seeds before it and the model's other cells."""
-        words = f"python -m bench reproduce {NAME} --only {_task(self)} --models {self.model.name} --protocol authors"
-        epochs = f" --epochs {self.settings.training.epochs}" if self.sources["epochs"] == "flag" else ""
-        return f"{words} --seeds {self.seed + 1}{epochs}"
+
+@run_command.register
+def _(request: AuthorsRequest) -> str:
+    """The command makes the seeds before this run and the model's other experiments, too."""
+    words = f"python -m bench reproduce {NAME} --only {_task(request)} --models {request.model.name} --protocol authors"
+    epochs = f" --epochs {request.settings.training.epochs}" if request.sources["epochs"] == "flag" else ""
+    return f"{words} --seeds {request.seed + 1}{epochs}"
 
 
-def requests(cell: Cell, protocol: str, seeds: int, epochs: int | None) -> list[RunRequest]:
-    """The runs of a cell.
+def requests(experiment: Experiment, protocol: str, seeds: int, epochs: int | None) -> list[RunRequest]:
+    """The runs of an experiment.
 
     Args:
-        protocol: one of the cell's.
+        protocol: one of the experiment's.
         epochs: in place of the paper's.
     """
-    task = find_task(cell.task) if protocol == "ours" else FoundTask(FOUND[cell.task], f"{cell.task}{SUFFIX}")
-    flags = SettingFlags(preset=cell.settings, epochs=epochs, wrapper="plain")
-    first = build_request(find_model(cell.model), task, flags, seed=0)
+    name = experiment.task
+    task = find_task(name) if protocol == "ours" else FoundTask(FOUND[name], f"{name}{SUFFIX}")
+    flags = SettingFlags(preset=experiment.settings, epochs=epochs, wrapper="plain")
+    first = build_request(find_model(experiment.model), task, flags, seed=0)
     kind = RunRequest if protocol == "ours" else AuthorsRequest
     return [kind(**vars(first) | {"seed": seed}) for seed in range(seeds)]
 
 
-def recorded(cell: Cell, protocol: str, store: Store) -> list[Run]:
-    """The runs of a cell at the paper's length that have ended, seeds 0, 1, …"""
-    runs = [store.result(request.run_id) for request in requests(cell, protocol, MOST_SEEDS, None)]
+def recorded(experiment: Experiment, protocol: str, store: Store) -> list[Run]:
+    """The runs of an experiment at the paper's length that have ended, seeds 0, 1, …"""
+    runs = [store.result(request.run_id) for request in requests(experiment, protocol, MOST_SEEDS, None)]
     return [run for run in runs if run is not None]
 
 

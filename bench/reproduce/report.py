@@ -5,19 +5,19 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.network import count_on_meta
 from bench.reproduce import fru_paper
-from bench.reproduce.fru_paper import Cell
-from bench.request import RunRequest
+from bench.reproduce.fru_paper import Experiment
+from bench.runs.network import count_on_meta
+from bench.runs.request import RunRequest
 from datamodules._spec import Continuous, Label, TaskSpec, Tokens, Value
 from db.store import Store
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell and the runs that were asked for, by protocol: "ours", "authors"."""
+    """An experiment and the runs that were asked for, by protocol: "ours", "authors"."""
 
-    cell: Cell
+    experiment: Experiment
     runs: dict[str, list[RunRequest]]
 
     @property
@@ -34,7 +34,7 @@ def document(entries: Sequence[Entry], skipped: dict[str, str], store: Store) ->
     every = [run for entry in entries for runs in entry.runs.values() for run in runs]
     return {
         "paper": {"title": fru_paper.TITLE, "url": fru_paper.URL, "code": fru_paper.CODE, "note": fru_paper.TRIES},
-        "cells": [_row(entry, skipped.get(entry.cell.task), store) for entry in entries],
+        "cells": [_row(entry, skipped.get(entry.experiment.task), store) for entry in entries],
         "skipped": [
             {"task": task, "reason": reason, "command": f"python -m bench reproduce {fru_paper.NAME} --only {task}"}
             for task, reason in skipped.items()
@@ -44,23 +44,23 @@ def document(entries: Sequence[Entry], skipped: dict[str, str], store: Store) ->
 
 
 def _row(entry: Entry, skipped: str | None, store: Store) -> dict[str, Any]:
-    cell, first = entry.cell, entry.first
-    published, epochs = cell.published(), first.settings.training.epochs
+    experiment, first = entry.experiment, entry.first
+    published, epochs = experiment.published(), first.settings.training.epochs
     return {
-        "task": cell.task,
-        "model": cell.model,
-        "name": cell.name,
+        "task": experiment.task,
+        "model": experiment.model,
+        "name": experiment.name,
         "metric": first.spec.metric,
         "epochs": epochs,
-        "paper_epochs": cell.epochs,
-        "is_paper_length": epochs == cell.epochs,
-        "settings": cell.settings,
+        "paper_epochs": experiment.epochs,
+        "is_paper_length": epochs == experiment.epochs,
+        "settings": experiment.settings,
         "published": {name: published[name] for name in ("value", "source", "reason")},
         **{
             f"{name}_protocol": measured(entry.runs.get(protocol, []), published["value"], store)
             for name, protocol in (("authors", "authors"), ("our", "ours"))
         },
-        "params": _params(cell, first, published["params"]),
+        "params": _params(experiment, first, published["params"]),
         "skipped": skipped,
     }
 
@@ -88,9 +88,9 @@ def measured(requests: Sequence[RunRequest], published: float | None, store: Sto
     }
 
 
-def _params(cell: Cell, request: RunRequest, published: int | None) -> dict[str, Any]:
+def _params(experiment: Experiment, request: RunRequest, published: int | None) -> dict[str, Any]:
     counts = count_on_meta(request.model.cls, request.wrapper, request.settings, request.spec)
-    theirs = cell.params_by_authors_code(*_widths(request.spec))
+    theirs = experiment.params_by_authors_code(*_widths(request.spec))
     return {
         **asdict(counts),
         "total": counts.total,

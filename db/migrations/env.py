@@ -1,4 +1,4 @@
-"""Alembic's entry: migrations run on the connection, and in the transaction, that db.migrate opened."""
+"""Alembic's entry point. Migrations run on the connection, and in the transaction, that db.migrate opened."""
 
 from alembic import context
 

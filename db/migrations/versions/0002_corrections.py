@@ -1,4 +1,4 @@
-"""A run has one result, and besides it corrections, each of which names the attempt that it corrects."""
+"""A run has one result, and may also have corrections. Each names the attempt that it corrects."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -18,7 +18,7 @@ SAME = {
     "curves": ("run_row = NEW.run_row AND name = NEW.name AND step = NEW.step",),
     "events": ("id = NEW.id",),
 }
-"""Table → what may be true of one row only, by its keys and unique indexes."""
+"""Table → conditions that at most one row may meet, by its keys and unique indexes."""
 
 
 def upgrade() -> None:

@@ -1,0 +1,27 @@
+"""The names of architectures and task families: the stems of their files, with `_` read as `-`. Nothing is imported."""
+
+import re
+from pathlib import Path
+
+from bench.common.root import ROOT
+
+DIGITS = 9  # of the longest number that is compared as one
+
+
+def stems(folder: str) -> dict[str, Path]:
+    """Name → file."""
+    return {dashed(path.stem): path for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_")}
+
+
+def dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def numerically(name: str) -> str:
+    """A key that sorts adding-25 before adding-200, and takes any text that a database may hold."""
+    return re.sub("[0-9]+", lambda digits: digits[0].zfill(DIGITS), name)
+
+
+def families_of(task: str) -> list[str]:
+    """The families that may have a variant of that name, the longest name first."""
+    return sorted((name for name in stems("datamodules") if task == name or task.startswith(f"{name}-")), key=len)[::-1]

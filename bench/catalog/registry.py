@@ -1,0 +1,191 @@
+"""Finding architectures and tasks: every file without a leading underscore in `models/` or `datamodules/` is one.
+
+A name is a file's stem with `_` read as `-`. Only the file asked for is imported, and a broken one hides no other.
+"""
+
+import hashlib
+import inspect
+import re
+import sys
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from bench.catalog.names import dashed, families_of, stems
+from bench.common.errors import RequestError, unknown
+from bench.common.root import ROOT
+from datamodules._base import SequenceDataModule
+from models.shared.contract import SequenceModel
+from models.shared.wrappers import WRAPPERS, Wrapper
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """An architecture, its name on the board, its file, and what that file said when it was found."""
+
+    name: str
+    cls: type[SequenceModel]
+    path: Path
+    source: bytes = field(repr=False)
+
+    @property
+    def source_hash(self) -> str:
+        return hashlib.sha256(self.source).hexdigest()
+
+
+@dataclass(frozen=True)
+class FoundTask:
+    """A task family and one of its variants, whose name is what is stored."""
+
+    cls: type[SequenceDataModule]
+    variant: str
+
+    @property
+    def family(self) -> str:
+        """The name of its file."""
+        return dashed(self.cls.__module__.rpartition(".")[2])
+
+    def build(self, **options: Any) -> SequenceDataModule:
+        return self.cls(self.variant, **options)
+
+
+def model_names() -> list[str]:
+    return sorted(stems("models"))
+
+
+def family_names() -> list[str]:
+    return sorted(stems("datamodules"))
+
+
+def find_model(name: str) -> FoundModel:
+    """The architecture of that name.
+
+    Raises:
+        RequestError: there is none, or its file is broken.
+    """
+    files = stems("models")
+    if dashed(name) not in files:
+        raise unknown("model", name, files, "`bench models`")
+    path = files[dashed(name)]
+    source = path.read_bytes()
+    return FoundModel(dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path, source)
+
+
+def find_model_or_file(text: str) -> FoundModel:
+    """As `find_model`, and a path to a `.py` file besides. For the command line only: a file is code that runs here.
+
+    Its name on the board carries the hash of the file, so an edited file is another model.
+    """
+    if not text.endswith(".py"):
+        return find_model(text)
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:8]
+    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(_import_file(path), path), path, source)
+
+
+def find_wrapper(name: str) -> type[Wrapper]:
+    """
+    Raises:
+        RequestError: there is no such wrapper.
+    """
+    if name not in WRAPPERS:
+        raise unknown("wrapper", name, WRAPPERS)
+    return WRAPPERS[name]
+
+
+def find_task(name: str) -> FoundTask:
+    """The task of that name: a variant, or a family, which stands for its first variant.
+
+    Raises:
+        RequestError: there is none, or its file is broken.
+    """
+    variant = dashed(name)
+    for family in families_of(variant):
+        cls = find_family(family)
+        if variant == family:
+            return FoundTask(cls, next(iter(cls.variants)))
+        if variant in cls.variants:
+            return FoundTask(cls, variant)
+    raise unknown("task", name, {*task_names(), *family_names()}, "`bench tasks`")
+
+
+def find_family(name: str) -> type[SequenceDataModule]:
+    path = stems("datamodules")[name]
+    return _only_class(_import(f"datamodules.{path.stem}", path), SequenceDataModule, path)  # type: ignore[type-abstract]
+
+
+def task_names() -> list[str]:
+    """Every variant of every family whose file is not broken."""
+    names: list[str] = []
+    for family in family_names():
+        try:
+            names += find_family(family).variants
+        except RequestError:
+            continue
+    return names
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    try:
+        return import_module(name)
+    except (Exception, SystemExit) as error:
+        raise _broken(path, error) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = "_file_" + re.sub(r"\W", "_", str(path))
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _broken(path, error) from error
+    return module
+
+
+def _broken(path: Path, error: BaseException) -> RequestError:
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return RequestError(f"{shown} does not import: {type(error).__name__}: {error}")
+
+
+def _model_class(module: ModuleType, path: Path) -> type[SequenceModel]:
+    cls = _only_class(module, SequenceModel, path)
+    for requirement in cls.requires:
+        if not _is_installed(requirement):
+            raise RequestError(f"{path.name} needs {requirement}, which is not installed: pip install '{requirement}'")
+    return cls
+
+
+def _is_installed(requirement: str) -> bool:
+    """Whether the package is there, in whichever version."""
+    try:
+        distribution(re.split(r"[^\w.-]", requirement)[0])
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _only_class(module: ModuleType, base: type[T], path: Path) -> type[T]:
+    """The one public subclass of `base` that the module defines."""
+    found = [
+        cls
+        for name, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, base) and cls.__module__ == module.__name__ and not name.startswith("_")
+    ]
+    if len(found) != 1:
+        names = ", ".join(cls.__name__ for cls in found) or "none"
+        raise RequestError(f"{path.name} must define one public subclass of {base.__name__}; it defines {names}")
+    return found[0]

@@ -1,0 +1,1 @@
+"""Contributed model files: the contract, the template and the sandbox."""

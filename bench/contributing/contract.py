@@ -1,0 +1,374 @@
+"""What every architecture must satisfy: named checks that say what failed and how to mend it.
+
+`bench check FILE` and the tests run the same list. A check is a function of the model class that raises `Violation`;
+any other exception counts as one too. Shapes: B batch, T time, D input, H output.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from datamodules._spec import Continuous, Label, TaskSpec, TokenPerStep, Tokens
+from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.shared.training import Training, build_optimizer
+from models.shared.wrappers import WRAPPERS, Wrapper
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+BATCH, STEPS, INPUT, WIDTH = 4, 12, 3, 8  # small, and a batch and a width that broadcasting can't mistake
+WIDTHS = (1, 2, 3, 5, 8, 13, 40)
+LEARN_STEPS, LEARN_SAMPLES, LEARN_DROP = 60, 32, 0.9
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+class Violation(Exception):  # noqa: N818
+    """A model breaks the contract; the message says where."""
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """A check that failed, what was seen and what to do about it."""
+
+    check: str
+    problem: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    mend: str
+    body: Callable[[type[SequenceModel]], None]
+
+    def run(self, model: type[SequenceModel]) -> BrokenRule | None:
+        """What is wrong; None where nothing is."""
+        try:
+            self.body(model)
+        except Violation as violation:
+            return BrokenRule(self.name, str(violation), self.mend)
+        except Exception as error:  # a contributor's code may raise anything
+            return BrokenRule(self.name, f"{type(error).__name__}: {error}", self.mend)
+        return None
+
+
+RULES: dict[str, Rule] = {}
+
+
+def check_model(model: type[SequenceModel]) -> Iterator[tuple[str, BrokenRule | None]]:
+    """Every check's name and its finding, as they are done."""
+    for name, check in RULES.items():
+        yield name, check.run(model)
+
+
+def rule(mend: str) -> Callable[[Callable[[type[SequenceModel]], None]], Callable[[type[SequenceModel]], None]]:
+    """Add a check to the contract under its function's name."""
+
+    def add(body: Callable[[type[SequenceModel]], None]) -> Callable[[type[SequenceModel]], None]:
+        name = body.__name__.replace("_", "-")
+        RULES[name] = Rule(name, mend, body)
+        return body
+
+    return add
+
+
+@rule("Set paper = Paper(title, year, url), family, causal and wrapper on the class.")
+def described(model: type[SequenceModel]) -> None:
+    missing = [name for name in ("paper", "family", "wrapper", "Config") if not hasattr(model, name)]
+    require(not missing, f"{model.__name__} does not set {', '.join(missing)}")
+    require(isinstance(model.paper, Paper), f"paper is {model.paper!r}, not a Paper")
+    require(model.paper.url.startswith("http"), f"paper.url is {model.paper.url!r}, not a web address")
+    require(model.wrapper in WRAPPERS, f"wrapper is {model.wrapper!r}; legal: {', '.join(WRAPPERS)}")
+    require(bool(model.__doc__), f"{model.__name__} has no docstring")
+
+
+@rule("Give every field of Config a default that works.")
+def defaults(model: type[SequenceModel]) -> None:
+    build(model, model.Config())
+
+
+@rule("Rename the field: one word names one setting, of the architecture, the wrapper or training.")
+def settings(model: type[SequenceModel]) -> None:
+    configs: list[type[ModelConfig]] = [Training, *(wrapper.Config for wrapper in WRAPPERS.values())]
+    taken = {field for config in configs for field in field_names(config)}
+    clashes = sorted(taken & set(field_names(model.Config)))
+    require(not clashes, f"Config has {', '.join(clashes)}, as a wrapper or the training has")
+
+
+@rule("Let every size of at_width(w) be a function of w that never shrinks and is at least 1.")
+def widths(model: type[SequenceModel]) -> None:
+    counts = [count(model, model.Config.at_width(width)) for width in WIDTHS]
+    require(counts == sorted(counts), f"parameters at widths {WIDTHS} are {counts}, which is not non-decreasing")
+    require(counts[-1] > counts[0], f"parameters are {counts[0]} at every width: at_width changes nothing")
+
+
+@rule("Build parameters from torch's own functions without reading their values, so that 'meta' can count them.")
+def countable(model: type[SequenceModel]) -> None:
+    config = model.Config.at_width(WIDTH)
+    counted = count(model, config)
+    real = sum(parameter.numel() for parameter in build(model, config).parameters())
+    require(counted == real, f"{counted} parameters on the meta device, {real} in memory")
+    require(real > 0, "no parameters")
+
+
+@rule("Return (B, T, H) from forward and (B, H) from last, with H = output_size, for any B and T from 1 on.")
+def shapes(model: type[SequenceModel]) -> None:
+    mixer = small(model)
+    for batch, steps in ((BATCH, STEPS), (1, 1), (2, STEPS + 5), (1, 2)):
+        x_BTD = torch.randn(batch, steps, INPUT)
+        expect("forward", mixer(x_BTD).shape, (batch, steps, mixer.output_size))
+        expect("last", mixer.last(x_BTD).shape, (batch, mixer.output_size))
+
+
+@rule(
+    "Let no output see a later input (look for a flip, a mean over time, padding on both sides), or set causal = False."
+)
+def causal(model: type[SequenceModel]) -> None:
+    if not model.causal:
+        return
+    mixer, x_BTD = small(model), sample()
+    for cut in (1, STEPS // 2, STEPS - 1):
+        changed_BTD = x_BTD.clone()
+        changed_BTD[:, cut:] += 1 + torch.rand(BATCH, STEPS - cut, INPUT)
+        same(
+            f"the outputs before step {cut}, after a change from there on,",
+            mixer(changed_BTD)[:, :cut],
+            mixer(x_BTD)[:, :cut],
+        )
+
+
+@rule("Use lengths_B: what stands at or after a sequence's length must change neither its outputs nor last.")
+def lengths(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), sample()
+    lengths_B = torch.tensor([1, STEPS // 2, STEPS - 1, STEPS])
+    padded_BTD = torch.where((torch.arange(STEPS) < lengths_B[:, None]).unsqueeze(-1), x_BTD, 7.0)
+    y_BTH, last_BH = mixer(padded_BTD, lengths_B), mixer.last(padded_BTD, lengths_B)
+    for row, length in enumerate(lengths_B.tolist()):
+        alone_1TD = x_BTD[row : row + 1, :length]
+        same(f"forward of a sequence padded from {length} steps", y_BTH[row : row + 1, :length], mixer(alone_1TD))
+        same(f"last of a sequence padded from {length} steps", last_BH[row : row + 1], mixer.last(alone_1TD))
+
+
+@rule("Let last return what forward returns at the final step; without an override it does.")
+def last(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), sample()
+    same("last", mixer.last(x_BTD), mixer(x_BTD)[:, -1])
+
+
+@rule("Let step, from initial_state on, give forward's outputs one by one; or define neither.")
+def step(model: type[SequenceModel]) -> None:
+    if not model.is_recurrent():
+        return
+    mixer, x_BTD = small(model), sample()
+    state, outputs = mixer.initial_state(BATCH), []
+    for leaf in tree_leaves(state):
+        require(leaf.shape[:1] == (BATCH,), f"a tensor of initial_state({BATCH}) has shape {tuple(leaf.shape)}")
+    for x_BD in x_BTD.unbind(1):
+        y_BH, state = mixer.step(x_BD, state)
+        outputs.append(y_BH)
+    same("step", torch.stack(outputs, dim=1), mixer(x_BTD))
+
+
+@rule("Keep every operation differentiable: no .item(), .data or detach between input, parameters and output.")
+def gradients(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = build(model, model.Config()), sample().requires_grad_()
+    y_BH = mixer.last(x_BTD)
+    (y_BH * torch.randn_like(y_BH)).sum().backward()
+    assert x_BTD.grad is not None
+    for name, parameter in mixer.named_parameters():
+        if parameter.grad is None:
+            raise Violation(f"{name} gets no gradient")
+        require(bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} is not finite")
+    require(bool(torch.isfinite(x_BTD.grad).all()), "the gradient of the input is not finite")
+    require(bool((x_BTD.grad[:, 0] != 0).any()), f"the last output of {STEPS} steps has no gradient at the first step")
+
+
+@rule("Draw random numbers from torch's global generator only.")
+def same_seed(model: type[SequenceModel]) -> None:
+    x_BTD = sample()
+    same("forward of a second model with the same seed", small(model)(x_BTD), small(model)(x_BTD), exact=True)
+
+
+@rule("Hold all that training changes in parameters or persistent buffers, real-valued and not sharing memory.")
+def saves(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), sample()
+    weights = load_safetensors(save_safetensors({name: t.contiguous() for name, t in mixer.state_dict().items()}))
+    torch.manual_seed(1)
+    other = model(model.Config.at_width(WIDTH), input_size=INPUT, seq_len=STEPS).eval()
+    other.load_state_dict(weights)
+    same("forward after loading", other(x_BTD), mixer(x_BTD), exact=True)
+
+
+@rule("Create tensors with new_zeros and the like, so that they take the parameters' precision.")
+def float64(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), sample()
+    y_BTH = mixer(x_BTD)
+    y64_BTH = mixer.double()(x_BTD.double())
+    require(y64_BTH.dtype == torch.float64, f"forward in float64 returns {y64_BTH.dtype}")
+    same("forward in float64", y64_BTH.float(), y_BTH)
+
+
+@rule("Hold tensors as parameters or buffers, and create others with new_zeros and the like or on the input's device.")
+def devices(model: type[SequenceModel]) -> None:
+    # In float64, since the kernels for float32 are for CPUs. What names no device comes to be on "meta".
+    mixer, x_BTD = small(model).double(), sample().double()
+    moved = {id(tensor) for tensor in (*mixer.parameters(), *mixer.buffers())}
+    for name, value in [each for part in mixer.modules() for each in vars(part).items()]:
+        kept = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor) and leaf.is_leaf]
+        require({id(leaf) for leaf in kept} <= moved, f"{name} is no buffer, so it would not follow the model to a GPU")
+    try:
+        with torch.device("meta"):
+            outputs = {"forward": mixer(x_BTD), "last": mixer.last(x_BTD)}
+            if mixer.is_recurrent():
+                outputs["step"], _ = mixer.step(x_BTD[:, 0], mixer.initial_state(BATCH))
+    except Exception as error:
+        raise Violation(f"it fails where 'meta' is the device of tensors that name none: {error}") from error
+    for name, y in outputs.items():
+        require(y.device == x_BTD.device, f"{name} of an input on {x_BTD.device} is on {y.device}")
+
+
+@rule("Under autocast a linear layer returns bfloat16: cast it before complex numbers or a Fourier transform.")
+def autocast(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), sample().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y_BTH = mixer(x_BTD)
+    y_BTH.float().sum().backward()
+    require(bool(torch.isfinite(y_BTH).all()), "forward under autocast is not finite")
+
+
+@rule("Return parameters of the module, each once, and options of the optimiser.")
+def optimizer_groups(model: type[SequenceModel]) -> None:
+    mixer = small(model)
+    own = {id(parameter) for parameter in mixer.parameters()}
+    grouped = [id(parameter) for group in mixer.optimizer_groups() for parameter in group["params"]]
+    require(set(grouped) <= own, "optimizer_groups holds a tensor that is not a parameter of the model")
+    require(len(grouped) == len(set(grouped)), "optimizer_groups holds a parameter twice")
+    build_optimizer(mixer, mixer.optimizer_groups(), Training(), total_steps=1)
+
+
+@rule("Return a dict of fields of Config from search_space, whose values are legal together.")
+def search_space(model: type[SequenceModel]) -> None:
+    legal = field_names(model.Config)
+    for end in (0, -1):
+        drawn = model.search_space(cast("Trial", EdgeTrial(end)))
+        unknown = sorted(set(drawn) - set(legal))
+        require(not unknown, f"search_space returns {', '.join(unknown)}; fields of Config: {', '.join(legal)}")
+        model.Config(**drawn)
+
+
+class EdgeTrial:
+    """Stands in for an Optuna trial: every choice is the first one (end 0) or the last one (end −1)."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return choices[self.end]
+
+    def suggest_float(self, name: str, low: float, high: float, **options: Any) -> float:
+        return (low, high)[self.end]
+
+    def suggest_int(self, name: str, low: int, high: int, **options: Any) -> int:
+        return (low, high)[self.end]
+
+
+@rule("Train in both wrappers: the mixer must accept any input width and any of the task's outputs.")
+def wrappers(model: type[SequenceModel]) -> None:
+    for spec in (LABEL_SPEC, TOKEN_SPEC):
+        for wrapper in WRAPPERS.values():
+            torch.manual_seed(0)
+            network = build_network(wrapper, model, spec)
+            y = network(task_input(spec))
+            y.square().mean().backward()
+            expect(f"{wrapper.name} on {spec.name}", y.shape, task_output(spec))
+            silent = [name for name, parameter in network.core.named_parameters() if parameter.grad is None]
+            require(not silent, f"no gradient in the {wrapper.name} wrapper for {', '.join(silent)}")
+
+
+@rule("The loss on one batch should fall. Look at the initialisation (dead units, vanishing output) first.")
+def learns(model: type[SequenceModel]) -> None:
+    torch.manual_seed(0)
+    network = build_network(WRAPPERS[model.wrapper], model, LABEL_SPEC, width=2 * WIDTH)
+    x_BTD = torch.randn(LEARN_SAMPLES, STEPS, INPUT)
+    y_B = torch.randint(2, (LEARN_SAMPLES,))
+    groups = [group for mixer in network.mixers() for group in mixer.optimizer_groups()]
+    optimizer, _ = build_optimizer(network, groups, Training(lr=1e-2), LEARN_STEPS)
+    losses = [training_loss(network, optimizer, x_BTD, y_B) for _ in range(LEARN_STEPS)]
+    problem = f"the loss on one batch went from {losses[0]:.3f} to {losses[-1]:.3f} in {LEARN_STEPS} steps"
+    require(losses[-1] < LEARN_DROP * losses[0], problem)
+
+
+def training_loss(network: nn.Module, optimizer: torch.optim.Optimizer, x_BTD: Tensor, y_B: Tensor) -> float:
+    loss = nn.functional.cross_entropy(network(x_BTD), y_B)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+task = partial(TaskSpec, summary="", seq_len=STEPS, metric="accuracy", source="", license="", citation="")
+LABEL_SPEC = task(name="labels", input=Continuous(INPUT), output=Label(2), chance=0.5)
+TOKEN_SPEC = task(name="tokens", input=Tokens(6), output=TokenPerStep(6), chance=1 / 6)
+
+
+def task_input(spec: TaskSpec) -> Tensor:
+    if isinstance(spec.input, Tokens):
+        return torch.randint(spec.input.vocabulary, (BATCH, STEPS))
+    return torch.randn(BATCH, STEPS, spec.input.width)
+
+
+def task_output(spec: TaskSpec) -> tuple[int, ...]:
+    return (BATCH, STEPS, spec.output.vocabulary) if isinstance(spec.output, TokenPerStep) else (BATCH, 2)
+
+
+def build_network(wrapper: type[Wrapper], model: type[SequenceModel], spec: TaskSpec, width: int = WIDTH) -> Wrapper:
+    return wrapper(model, model.Config.at_width(width), spec, wrapper.Config.at_width(width))
+
+
+def build(model: type[SequenceModel], config: ModelConfig) -> SequenceModel:
+    torch.manual_seed(0)
+    return model(config, input_size=INPUT, seq_len=STEPS).eval()
+
+
+def small(model: type[SequenceModel]) -> SequenceModel:
+    return build(model, model.Config.at_width(WIDTH))
+
+
+def sample() -> Tensor:
+    x_BTD = torch.randn(BATCH, STEPS, INPUT, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    return x_BTD.to(torch.get_default_device())
+
+
+def count(model: type[SequenceModel], config: ModelConfig) -> int:
+    with torch.device("meta"):
+        mixer = model(config, input_size=INPUT, seq_len=STEPS)
+    return sum(parameter.numel() for parameter in mixer.parameters())
+
+
+def field_names(config: type[ModelConfig]) -> list[str]:
+    return [field.name for field in fields(config)]
+
+
+def require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise Violation(problem)
+
+
+def expect(what: str, shape: torch.Size, legal: tuple[int, ...]) -> None:
+    require(tuple(shape) == legal, f"{what} returned shape {tuple(shape)}; expected {legal}")
+
+
+def same(what: str, given: Tensor, expected: Tensor, *, exact: bool = False) -> None:
+    tolerance: dict[str, Any] = {} if exact else TOLERANCE
+    equal = torch.equal(given, expected) if exact else torch.allclose(given, expected, **tolerance)
+    if not equal:
+        gap = (given - expected).abs().max().item()
+        raise Violation(f"{what} differs by up to {gap:.2g}")

@@ -1,0 +1,114 @@
+"""The first draft of a new architecture: a commented file that already works, for `bench new-model NAME`."""
+
+import re
+from pathlib import Path
+
+from bench.common.errors import RequestError
+from bench.common.root import ROOT
+
+LEGAL_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+TEMPLATE = '''"""@NAME@: one line that says what is new about it.
+
+    h_t = a ⊙ h_{t−1} + √(1 − a²) ⊙ (W x_t + b),   a = σ(α)         (the paper's equations, in its symbols, and where)
+
+Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T D H), depth O(log T).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.recurrences.scan import linear_scan
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class @CLASS@(SequenceModel):
+    """One line for a reader of the class."""
+
+    paper = Paper("The title of the paper", 2026, "https://arxiv.org/abs/…")
+    family = "linear recurrence"
+    wrapper = "plain"  # or "residual": the wrapper that the paper uses
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        """Every field has a default that works: the paper's."""
+
+        hidden_size: int = 128
+        memory: float = 100.0
+        """The longest time scale at the start, in steps."""
+
+        def __post_init__(self) -> None:
+            self.require_positive("hidden_size", "memory")
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            """All sizes from one number, so that the model can be fitted to a parameter budget."""
+            return cls(hidden_size=width)
+
+    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = config.hidden_size  # H: the harness reads it
+        self.input = nn.Linear(input_size, config.hidden_size)
+        time_scale_H = 1 + config.memory * torch.rand(config.hidden_size)
+        self.alpha = nn.Parameter(time_scale_H.log())  # σ(log τ) = τ / (1 + τ)
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """The output at every step. A causal model needs lengths_B for nothing: padding comes after."""
+        return linear_scan(*self.coefficients(x_BTD))
+
+    def coefficients(self, x_D: Tensor) -> tuple[Tensor, Tensor]:
+        """a, and √(1 − a²) ⊙ (W x + b), whose factor keeps the size of the state the same at every time scale."""
+        a_H = self.alpha.sigmoid()
+        return a_H, (1 - a_H**2).sqrt() * self.input(x_D)
+
+    # A recurrent model can also go one step at a time. Leave both methods out where there is no fixed-size state.
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return self.alpha.new_zeros(batch_size, self.output_size)
+
+    def step(self, x_BD: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        a_H, input_BH = self.coefficients(x_BD)
+        h_BH = a_H * state + input_BH
+        return h_BH, h_BH
+
+    # Optional: parameters that want a learning rate of their own, and what tuning may choose besides the width.
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.alpha], "lr_scale": 0.3, "weight_decay": 0.0}]
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"memory": trial.suggest_float("memory", 10.0, 1000.0, log=True)}
+'''
+
+
+def model_source(name: str) -> str:
+    """The text of the file of a new architecture.
+
+    Raises:
+        RequestError: the name can't be one on the command line.
+    """
+    if not LEGAL_NAME.fullmatch(name):
+        raise RequestError(f"{name!r} is no legal name: small letters, digits and single dashes, such as 'my-rnn'.")
+    class_name = "".join(word.capitalize() for word in name.split("-"))
+    return TEMPLATE.replace("@NAME@", name).replace("@CLASS@", class_name)
+
+
+def write_model(name: str, folder: Path = ROOT / "models") -> Path:
+    """Write the draft into a folder, never over another file.
+
+    Raises:
+        RequestError: an illegal name, or the file exists.
+    """
+    path = folder / f"{name.replace('-', '_')}.py"
+    source = model_source(name)
+    if path.exists():
+        raise RequestError(f"{path} exists already. Choose another name, or edit that file.")
+    path.write_text(source, encoding="utf-8")
+    return path

@@ -1,0 +1,1 @@
+"""Published results: export to db/published, import, and the tables and figures of the documentation."""

@@ -1,0 +1,175 @@
+"""Writing results as text, and the ranking that follows from them, so that `git diff` shows a reviewer what changes."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.catalog.suites import SUITES
+from bench.common.whole_files import write_whole
+from bench.probe.events import DEPENDENCY_LENGTH, TRAINING_LENGTH
+from bench.publishing.published import RANKING, import_files
+from bench.ranking.cells import EntryKey
+from bench.reports.board import suite_board
+from bench.reports.entries import entries_of
+from bench.reproduce import fru_paper
+from db.record import DamagedError, Record, read_file, to_text
+from db.schema import OPEN, CurvePoint, Event, Run
+from db.store import Store
+
+MOST_POINTS = 20  # of a learning curve: enough to see it, and a diff of it can be read
+CURVE_DIGITS = 4
+DECIMALS = 6  # of the numbers of a ranking
+
+
+def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
+    """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
+
+    A paper's experiments that `bench reproduce` ran at their length have files, too, and so have the other runs that
+    probes made. Left out are runs that have not ended, all others that belong to no suite or tier, and those of a
+    model file by its path.
+
+    Returns:
+        The files.
+
+    Raises:
+        DamagedError: a file that is there can't be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [*_entries(store, model), *_cells(store, model)]
+    files += _rungs(store, model, [run for _, runs in files for run in runs])
+    paths = []
+    for file, runs in files:
+        path = folder / file
+        records = {record.run.run_id: record for record in read_file(path)} if path.exists() else {}
+        for run in runs:
+            records[run.run_id] = _newest(_record(store, run), records.get(run.run_id))
+        write_whole(
+            path, to_text(sorted(records.values(), key=lambda record: (record.run.task, record.run.seed))).encode()
+        )
+        paths.append(path)
+    _write_rankings(folder, rankings(folder))
+    return paths
+
+
+def _write_rankings(folder: Path, found: Mapping[str, Any]) -> None:
+    """Write the rankings, and remove those of suites and tiers of ours that nothing follows any more."""
+    for suite in SUITES.values():
+        for tier in suite.tiers:
+            place = f"{suite.name}/{tier}"
+            path = folder / place / RANKING
+            if place in found:
+                text = json.dumps(_rounded_off(found[place]), indent=1, allow_nan=False) + "\n"
+                write_whole(path, text.encode())
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
+    """The file of each entry of a suite, and its runs; those of several entries are in the first one's."""
+    standing = store.standing()
+    ended = [run for run in store.runs(model=model) if run.status != OPEN and "@" not in run.model]
+    for suite in SUITES.values():
+        groups = defaultdict(list)
+        for run in ended:
+            if run.budget in suite.tiers and (entries := entries_of(suite, standing, run)):
+                groups[entries[0]].append(run)
+        for entry, runs in sorted(groups.items()):
+            yield Path(suite.name, entry.tier, f"{_file_stem(entry)}.json"), runs
+
+
+def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
+    """The file of each experiment of the FRU paper, by each protocol, and its runs."""
+    for experiment in fru_paper.experiments():
+        for protocol in experiment.protocols:
+            runs = fru_paper.recorded(experiment, protocol, store)
+            if runs and model in (None, experiment.model):
+                yield Path(fru_paper.NAME, experiment.task, f"{experiment.stem}-{protocol}.json"), runs
+
+
+def _rungs(store: Store, model: str | None, published: Iterable[Run]) -> Iterator[tuple[Path, list[Run]]]:
+    """The files of the probes that make runs, and those of their runs that are in no other file."""
+    elsewhere = {run.run_id for run in published}
+    groups: defaultdict[Path, list[Run]] = defaultdict(list)
+    for event in store.events():
+        if event.kind != "probe" or event.data["probe"] not in (DEPENDENCY_LENGTH, TRAINING_LENGTH):
+            continue
+        run = store.result(event.run_id)
+        if run and run.budget and "@" not in run.model and model in (None, run.model):
+            of = event.data.get("family") or event.data["task"]
+            path = Path(event.data["probe"], of, f"{run.model}-{run.wrapper}-{run.budget}.json")
+            run_ids = {run.run_id, *(run_id for rung in event.data["rungs"] for run_id in rung["run_ids"])}
+            groups[path] += filter(None, map(store.result, run_ids - elsewhere))
+    yield from ((path, runs) for path, runs in groups.items() if runs)
+
+
+def _file_stem(entry: EntryKey) -> str:
+    by_hand = hashlib.sha256(entry.settings.encode()).hexdigest()[:8]
+    return "-".join([entry.model, entry.wrapper, entry.tuning] + [by_hand] * bool(entry.settings))
+
+
+def _record(store: Store, run: Run) -> Record:
+    """Without what was said of a result that it corrects, but for who asked for it: it is the same run."""
+    told = [event for event in store.events(run.run_id) if event.run_row == run.id or event.kind == "asked"]
+    return Record(run, _thinned(store.curves(run)), [event for event in told if not _is_mark(event)])
+
+
+def _newest(record: Record, there: Record | None) -> Record:
+    """What a file says of a run from now on: a result that is in it stays, but for corrections and further events."""
+    if there is None or (record.run.corrects and record.run.attempt > there.run.attempt):
+        return record
+    if record.run.finished_at != there.run.finished_at:
+        return there
+    events = {(event.at, event.kind): event for each in (there, record) for event in each.events}
+    return replace(there, events=[events[key] for key in sorted(events)])
+
+
+def _is_mark(event: Event) -> bool:
+    """Whether it says only that this database read a file: no news for others."""
+    return event.kind == "imported" and "file" in event.data
+
+
+def _thinned(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    curves: defaultdict[str, list[CurvePoint]] = defaultdict(list)
+    for point in points:
+        curves[point.name].append(point)
+    return [_rounded(curve[index]) for curve in curves.values() for index in _spread(len(curve))]
+
+
+def _spread(count: int) -> list[int]:
+    """Indices of at most MOST_POINTS of so many, evenly, with both ends."""
+    most = min(count, MOST_POINTS)
+    return [round(part * (count - 1) / max(1, most - 1)) for part in range(most)]
+
+
+def _rounded(point: CurvePoint) -> CurvePoint:
+    value = None if point.value is None else float(f"{point.value:.{CURVE_DIGITS}g}")
+    return CurvePoint(name=point.name, epoch=point.epoch, step=point.step, value=value)
+
+
+def _rounded_off(value: Any) -> Any:
+    """Without the last digits, in which machines differ."""
+    if isinstance(value, dict):
+        return {name: _rounded_off(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded_off(part) for part in value]
+    return round(value, DECIMALS) if isinstance(value, float) else value
+
+
+def rankings(folder: Path) -> dict[str, dict[str, Any]]:
+    """`<suite>/<tier>` → the board that follows from a folder's files.
+
+    Raises:
+        DamagedError: a file can't be read.
+    """
+    with TemporaryDirectory(prefix="bench-") as scratch:
+        store = Store(str(Path(scratch) / "board.sqlite"))
+        for outcome in import_files(store, [folder]):
+            if outcome.problem:
+                raise DamagedError(outcome.problem)
+        boards = {(s.name, tier): suite_board(store, s, tier) for s in SUITES.values() for tier in s.tiers}
+    return {f"{suite}/{tier}": asdict(board) for (suite, tier), board in boards.items() if board.rows}

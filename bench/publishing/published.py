@@ -1,0 +1,70 @@
+"""Published results: a folder of text files, a file for each entry of a suite, and getting them into a database.
+
+`<suite>/<tier>/<entry>.json` holds runs as `db.record` writes them; `ranking.json` beside them is the board's rows.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.common.errors import RequestError
+from bench.common.root import ROOT
+from db.record import DamagedError, read_file
+from db.store import Store
+
+PUBLISHED = ROOT / "db" / "published"
+RANKING = "ranking.json"
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What came of a file."""
+
+    path: Path
+    added: int = 0
+    problem: str | None = None
+
+
+def published_folder() -> Path | None:
+    """Where published results are: in the project, or where BENCH_PUBLISHED says; None where it is set to nothing."""
+    given = os.environ.get("BENCH_PUBLISHED")
+    return PUBLISHED if given is None else Path(given) if given else None
+
+
+def open_store(db: str | None) -> tuple[Store, list[FileOutcome]]:
+    """The database for a command that writes: up to date, with the published results in it; and what came of each."""
+    store, folder = Store(db), published_folder()
+    return store, list(import_files(store, [folder])) if folder and folder.is_dir() else []
+
+
+def import_files(store: Store, places: Iterable[Path]) -> Iterator[FileOutcome]:
+    """Add the runs of files, and of all files of folders, that are not in the database; each file whole or not at all.
+
+    A damaged file hinders no other.
+
+    Raises:
+        RequestError: there is no such file or folder.
+    """
+    seen = {event.data.get("sha256") for event in store.events() if event.kind == "imported"}
+    for place in places:
+        if not place.exists():
+            raise RequestError(f"no file or folder {str(place)!r}.")
+        for path in entry_files(place) if place.is_dir() else [place]:
+            name = str(path.relative_to(place)) if place.is_dir() else path.name
+            yield _import_file(store, path, name, seen)
+
+
+def entry_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.json") if path.name != RANKING)
+
+
+def _import_file(store: Store, path: Path, name: str, seen: set[str | None]) -> FileOutcome:
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        records = [] if digest in seen else read_file(path)
+    except (OSError, DamagedError) as error:
+        return FileOutcome(path, problem=str(error))
+    added = store.add_missing(records, {"file": name, "sha256": digest})
+    return FileOutcome(path, added=len(added))

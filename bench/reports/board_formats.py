@@ -1,0 +1,78 @@
+"""The board of a suite for other programs and for papers: CSV, LaTeX, BibTeX."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from bench.common.csv_latex import csv_text, latex_escaped, latex_table
+from bench.ranking.rows import SuiteRow
+
+if TYPE_CHECKING:
+    from models.shared.contract import Paper
+
+LATEX_COLUMNS = (
+    "Rank", "Architecture", "Wrapper", "Score", "95% interval", "Parameters", "Tasks", "Seeds", "Failures", "Verified",
+)  # fmt: skip
+ARXIV = re.compile(r"https?://arxiv\.org/abs/([\d.]+)")
+
+
+def board_csv(rows: Iterable[SuiteRow], tasks: Sequence[str]) -> str:
+    """The fields of a suite's rows as `--json` names them, and each task's score in a column of its own."""
+    names = [field.name for field in fields(SuiteRow) if field.name != "tasks"]
+    return csv_text([*names, *(f"score {task}" for task in tasks)], (_csv_cells(row, names, tasks) for row in rows))
+
+
+def _csv_cells(row: SuiteRow, names: Sequence[str], tasks: Sequence[str]) -> list[object]:
+    scores = {cell.task: cell.score for cell in row.tasks}
+    values = vars(row) | {"hardware": "; ".join(row.hardware)}
+    return [*(values[name] for name in names), *(scores.get(task) for task in tasks)]
+
+
+def board_latex(rows: Iterable[SuiteRow]) -> str:
+    """The columns of a suite's rows that a paper shows."""
+    return latex_table(LATEX_COLUMNS, map(_latex_cells, rows), "rllrrrrrrl")
+
+
+def _latex_cells(row: SuiteRow) -> Sequence[str]:
+    interval = "–" if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}"
+    score = "–" if row.score is None else f"{row.score:.1f}"
+    counts = f"{row.params:,.0f}", f"{row.tasks_done} of {row.tasks_total}", str(row.seeds), str(row.failures)
+    return rank_text(row), entry_name(row), row.wrapper, score, interval, *counts, row.verification
+
+
+def rank_text(row: SuiteRow) -> str:
+    if row.rank_low is None:
+        return "–"
+    return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
+
+
+def entry_name(row: SuiteRow) -> str:
+    """The architecture, whether it was tuned with the suite's budget, and which settings were given by hand."""
+    return " ".join(filter(None, [row.model, row.tuning if row.tuning == "tuned" else "", row.settings]))
+
+
+def bibtex(papers: Mapping[str, "Paper"]) -> str:
+    """An entry for each paper, with the models that follow it in its note.
+
+    Args:
+        papers: model → its paper. Papers are known by title, year and address, not by author.
+    """
+    models: dict[Paper, list[str]] = {}
+    for model, paper in sorted(papers.items()):
+        models.setdefault(paper, []).append(model)
+    return "\n".join(_bibtex_entry(paper, names) for paper, names in models.items())
+
+
+def _bibtex_entry(paper: "Paper", models: Sequence[str]) -> str:
+    key = re.sub(r"[^A-Za-z0-9]+", "-", models[0]).strip("-")
+    arxiv = ARXIV.match(paper.url)
+    values = {
+        "title": f"{{{latex_escaped(paper.title)}}}",
+        "year": str(paper.year),
+        **({"eprint": arxiv[1], "archiveprefix": "arXiv"} if arxiv else {}),
+        "url": re.sub(r"[{}\\\s]", "", paper.url),
+        "note": latex_escaped(f"On the board: {', '.join(models)}"),
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in values.items()]
+    return "\n".join([f"@misc{{{key}{paper.year},", *lines, "}", ""])

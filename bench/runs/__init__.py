@@ -1,0 +1,1 @@
+"""What a run is: its settings, size, request, command and provenance; not how it is trained."""

@@ -1,0 +1,51 @@
+"""Fitting an architecture to a parameter tier through its width."""
+
+from typing import Any
+
+from bench.catalog.tiers import tier_size
+from bench.common.errors import RequestError
+from bench.runs.network import count_on_meta
+from bench.runs.settings import Settings
+from datamodules._spec import TaskSpec
+from models.shared.contract import SequenceModel
+from models.shared.wrappers import Wrapper
+
+NEIGHBOURS = 8
+"""Widths on either side of the one found. A size can fall by a step, where a width divides otherwise or a projection
+is no longer needed, and halving intervals ends beside one of its falls."""
+
+
+def fit(
+    model: type[SequenceModel], wrapper: type[Wrapper], spec: TaskSpec, budget: str | int, changes: dict[str, Any]
+) -> Settings:
+    """The settings of the largest width whose learned numbers, token tables apart, are at most the budget.
+
+    Args:
+        budget: a tier or a number.
+        changes: settings that hold at every width.
+
+    Raises:
+        RequestError: no such tier, or not even the smallest width fits.
+    """
+    limit = budget if isinstance(budget, int) else tier_size(budget)
+
+    def settings(width: int) -> Settings:
+        return Settings.at_width(model, wrapper, width).updated(changes)
+
+    def size(width: int) -> int:
+        return count_on_meta(model, wrapper, settings(width), spec).budgeted
+
+    if size(1) > limit:
+        raise RequestError(
+            f"{model.__name__} does not fit {spec.name} in {budget}: its smallest width has {size(1):,} parameters."
+        )
+    low, high = 1, 2
+    while size(high) <= limit:
+        if high > limit:
+            raise RequestError(f"{model.__name__} can't be fitted to {budget}: its size does not grow with its width.")
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) <= limit else (low, middle)
+    near = {width: size(width) for width in range(max(1, low - NEIGHBOURS), low + NEIGHBOURS + 1)}
+    return settings(max((width for width in near if near[width] <= limit), key=near.__getitem__))

@@ -1,0 +1,123 @@
+"""Settings that tuning found, in `models/presets/`: one TOML file for each model, read by `--preset`.
+
+    [plain.digits.10k."20 trials of 1000 steps"]
+    clip_norm = 1.0
+    lr = 0.0034
+
+is a wrapper, a task, a parameter tier and what was spent on tuning, and the settings.
+"""
+
+import json
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.catalog.registry import FoundModel
+from bench.common.errors import RequestError
+from bench.common.root import ROOT
+from bench.common.whole_files import write_whole
+from bench.runs.request import RunRequest, SettingFlags
+
+FOLDER = ROOT / "models" / "presets"
+HEADER = "# Written by `bench tune --save-preset`, read by --preset.\n"
+
+Tables = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Settings that tuning found, and for what."""
+
+    wrapper: str
+    task: str
+    budget: str
+    tuning: str
+    """What was spent."""
+    settings: dict[str, Any]
+
+    def applied_to(self, flags: SettingFlags) -> SettingFlags:
+        """Flags that start from this preset and override it."""
+        return replace(flags, preset=self.settings, spent=self.tuning)
+
+
+def path_of(model: FoundModel) -> Path:
+    """The file of a model's presets, which need not exist.
+
+    Raises:
+        RequestError: the model is a file outside the project, which has none.
+    """
+    if "@" in model.name:
+        raise RequestError(f"{model.path} is not in models/, and only models there have presets: move it there.")
+    return FOLDER / f"{model.name}.toml"
+
+
+def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
+    """Put a preset in its model's file, in place of one of the same key; return the file."""
+    path = path_of(base.model)
+    tables = _read(path)
+    place = tables
+    for key in (base.wrapper.name, base.spec.name, base.budget or "none"):
+        place = place.setdefault(key, {})
+    place[tuning] = settings
+    write_whole(path, (HEADER + "".join(_written(tables, ()))).encode())
+    return path
+
+
+def load(base: RunRequest, tuning: str | None = None) -> Preset:
+    """What tuning found for a model, wrapper, task and tier.
+
+    Args:
+        tuning: what was spent; the most trials, unless given.
+
+    Raises:
+        RequestError: there are none.
+    """
+    budget = base.budget or "none"
+    found = _read(path_of(base.model)).get(base.wrapper.name, {}).get(base.spec.name, {}).get(budget, {})
+    if not found or tuning not in (None, *found):
+        kept = f" (there is one for {', '.join(found)})" if found else ""
+        raise RequestError(
+            f"no preset for {base.model.name} ({base.wrapper.name}) on {base.spec.name} at budget {budget}"
+            f"{f' from {tuning}' if tuning else ''}{kept}. Make one with `bench tune … --save-preset`."
+        )
+    words = tuning or max(found, key=lambda each: int(each.split()[0]))
+    return Preset(wrapper=base.wrapper.name, task=base.spec.name, budget=budget, tuning=words, settings=found[words])
+
+
+def saved(model: FoundModel) -> list[Preset]:
+    """Every preset of a model in models/, by wrapper, task, tier and what was spent.
+
+    Raises:
+        RequestError: its file is not TOML, or the model is a file outside the project.
+    """
+    return [
+        Preset(wrapper=wrapper, task=task, budget=budget, tuning=tuning, settings=settings)
+        for wrapper, tasks in sorted(_read(path_of(model)).items())
+        for task, budgets in sorted(tasks.items())
+        for budget, tunings in sorted(budgets.items())
+        for tuning, settings in sorted(tunings.items())
+    ]
+
+
+def _read(path: Path) -> Tables:
+    try:
+        return tomllib.loads(path.read_text()) if path.exists() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{path} is not TOML: {error}.") from error
+
+
+def _written(tables: Tables, keys: tuple[str, ...]) -> list[str]:
+    """Lines of TOML, sorted. Its numbers, strings and lists are JSON's; it has no null, for which "none" stands."""
+    lines = [f"{key} = {_value(value)}\n" for key, value in sorted(tables.items()) if not isinstance(value, dict)]
+    heading = [f"\n[{'.'.join(map(_key, keys))}]\n"] if lines else []
+    inner = [_written(value, (*keys, key)) for key, value in sorted(tables.items()) if isinstance(value, dict)]
+    return heading + lines + [line for part in inner for line in part]
+
+
+def _key(key: str) -> str:
+    return key if key.replace("-", "").replace("_", "").isalnum() else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    return json.dumps("none" if value is None else value, ensure_ascii=False)

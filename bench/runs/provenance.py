@@ -1,0 +1,124 @@
+"""What a result was computed with: code, packages, machine."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.common.root import ROOT
+
+GPU_FACTS = {
+    "gpu_driver": "driver_version",
+    "gpu_memory": "memory.total",
+    "gpu_power_limit": "power.limit",
+    "gpu_clock_limit": "clocks.max.sm",
+    "gpu_ecc": "ecc.mode.current",
+    "gpu_mig": "mig.mode.current",
+}
+"""What a record calls it → what `nvidia-smi --query-gpu` calls it."""
+CONTEXT_BYTES = 2**30
+"""At most, of GPU memory that CUDA takes for a process beside what torch has reserved."""
+PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
+
+
+@cache
+def commit() -> dict[str, Any]:
+    """Of the code that this process runs, as it is when this is first called: later commits are not what it loaded."""
+    return {"git_commit": _git("rev-parse", "HEAD"), "git_dirty": _git_dirty()}
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # AVX2, AVX512, …: torch's kernels round accordingly
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "flush_denormal": True,
+        **_gpu(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        command = ["git", "-C", str(ROOT), *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
+
+
+def _git_dirty() -> bool | None:
+    """Whether the code differs from the commit; results and other untracked files do not count."""
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return None if status is None else bool(status)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    """The processor's name; the platform module has it on macOS and Windows, the kernel on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _gpu() -> dict[str, Any]:
+    if not torch.cuda.is_available():
+        return {"gpu": None}
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"gpu": names[0], "gpu_count": len(names), "cuda": torch.version.cuda, **_nvidia_smi()}
+
+
+def _nvidia_smi() -> dict[str, str]:
+    """What the driver says of the first GPU that this process sees; nothing where it can't be asked."""
+    uuid = torch.cuda.get_device_properties(0).uuid
+    query = ["nvidia-smi", f"--id=GPU-{uuid}", f"--query-gpu={','.join(GPU_FACTS.values())}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(zip(GPU_FACTS, map(str.strip, answer.stdout.split(",")), strict=False))
+
+
+def gpu_bytes_of_others() -> int:
+    """Memory of the GPU in use that other processes hold.
+
+    Raises:
+        RuntimeError: not even a context of this process has room there.
+    """
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return max(0, total - free - torch.cuda.memory_reserved() - CONTEXT_BYTES)
+
+
+def gpu_joules(device: torch.device) -> float | None:
+    """Energy that a GPU has used since its driver was loaded, by all processes; None where nothing tells it."""
+    if device.type != "cuda" or find_spec("pynvml") is None:
+        return None
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    except pynvml.NVMLError:
+        return None

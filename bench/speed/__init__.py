@@ -1,0 +1,1 @@
+"""Time, latency and memory of a network, measured side by side."""

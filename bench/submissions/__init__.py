@@ -1,0 +1,1 @@
+"""Submitted bundles: packing, verifying, rescoring, training again and importing; the format is in `bench.bundle`."""

@@ -1,0 +1,150 @@
+"""Training again: does a result come back on seeds that nobody has seen the results of?
+
+The submitter's n scores of a cell (one configuration on one task) and the host's k are taken as draws from one normal
+distribution, of which nothing else is known. With m and s the mean and the standard deviation of the n,
+
+    (mean of the k − m) / (s √(1/n + 1/k))
+
+then has Student's t distribution with n − 1 degrees of freedom, so the mean of the k lies with probability 1 − α in the
+prediction interval
+
+    m ± t(n − 1, 1 − α/2) · s √(1/n + 1/k).
+
+Where s is below half a point of score, half a point is used: seeds that are all alike don't show how little machines
+differ. With C cells, α = 0.01 / C, so that an honest bundle falls outside once in a hundred times. Scores are the
+board's: linear in accuracies, logarithmic in errors, 0 for a run that failed.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from statistics import fmean, stdev
+
+from scipy.special import stdtrit
+
+from bench.bundle.read import Claim
+from bench.common.errors import RequestError
+from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.ranking.utility import score, utility
+from bench.runs.request import Execution, RunRequest
+from bench.submissions.claimed_request import claimed_request
+from bench.training.run import run
+from db.schema import OPEN, Run
+from db.store import Store
+
+ALPHA = 0.01
+LEAST_SPREAD = 0.5  # points of score
+LEAST_SEEDS = 3
+
+Listener = Callable[[RunRequest], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmittedCell:
+    """One configuration on one task, as it was submitted."""
+
+    requests: Sequence[RunRequest]
+    """One for each of the submitter's seeds."""
+    scores: Sequence[float]
+    """Theirs."""
+
+    @property
+    def run_ids(self) -> set[str]:
+        return {request.run_id for request in self.requests}
+
+    @property
+    def label(self) -> str:
+        return f"{self.requests[0].model.name} on {self.requests[0].spec.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    cell: SubmittedCell
+    runs: Sequence[Run]
+    """The host's."""
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        return fmean(map(score, self.runs))
+
+    @property
+    def inside(self) -> bool:
+        return self.low <= self.mean <= self.high
+
+
+class StoppedError(RequestError):
+    """Training again was interrupted."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def submitted_cells(claims: Iterable[Claim]) -> list[SubmittedCell]:
+    """The cells of a bundle.
+
+    Raises:
+        RequestError: one has fewer than LEAST_SEEDS seeds.
+    """
+    groups: defaultdict[str, list[tuple[RunRequest, float]]] = defaultdict(list)
+    for claim in claims:
+        request = claimed_request(claim)
+        groups[replace(request, seed=0).run_id].append((request, _claimed_score(claim, request)))
+    found = []
+    for group in groups.values():
+        requests, scores = zip(*group, strict=True)
+        found.append(SubmittedCell(requests=requests, scores=scores))
+        if len(scores) < LEAST_SEEDS:
+            raise RequestError(
+                f"{found[-1].label} has {len(scores)} seeds in this bundle. --reproduce compares with their spread and "
+                f"wants at least {LEAST_SEEDS}."
+            )
+    return found
+
+
+def _claimed_score(claim: Claim, request: RunRequest) -> float:
+    if not claim.record.finished:
+        return 0.0
+    spec = request.spec
+    return 100 * utility(claim.record.metrics["test"].value, chance=spec.chance, solved=spec.solved)
+
+
+def prediction_interval(scores: Sequence[float], fresh: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Where the mean of `fresh` further scores lies with probability 1 − alpha."""
+    count = len(scores)
+    half = float(stdtrit(count - 1, 1 - alpha / 2)) * max(stdev(scores), LEAST_SPREAD) * sqrt(1 / count + 1 / fresh)
+    return fmean(scores) - half, fmean(scores) + half
+
+
+def reproduce(
+    claims: Sequence[Claim], store: Store, execution: Execution, *, fresh: int, listener: Listener
+) -> list[Reproduction]:
+    """Train every cell of a bundle on fresh seeds. The runs are recorded here as any others, and not repeated.
+
+    Raises:
+        RequestError: a cell has too few seeds.
+        StoppedError: a run was interrupted.
+    """
+    found, reproductions = submitted_cells(claims), []
+    sent_in = {event.run_id for event in store.events() if event.kind == "imported"}
+    for cell in found:
+        runs = [_train(request, store, execution, listener) for request in fresh_requests(cell, fresh, sent_in)]
+        low, high = prediction_interval(cell.scores, fresh, ALPHA / len(found))
+        reproductions.append(Reproduction(cell=cell, runs=runs, low=low, high=high))
+    return reproductions
+
+
+def _train(request: RunRequest, store: Store, execution: Execution, listener: Listener) -> Run:
+    listener(request)
+    recorded = run(request, store, execution)
+    if recorded.status == OPEN:
+        raise StoppedError("interrupted; what is recorded stays, and the same command goes on.")
+    return recorded
+
+
+def fresh_requests(cell: SubmittedCell, count: int, sent_in: set[str]) -> list[RunRequest]:
+    """The first seeds after the submitter's of which nobody sent a result in."""
+    after = max(request.seed for request in cell.requests) + 1
+    requests = (replace(cell.requests[0], seed=seed) for seed in range(after, after + count + len(sent_in)))
+    return [request for request in requests if request.run_id not in sent_in][:count]

@@ -1,0 +1,115 @@
+"""What was found of a bundle."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from bench.bundle.schema import Record
+from bench.common.text import one_line
+from db.schema import LADDER
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a verdict."""
+
+    check: str
+    passed: bool | None
+    """None for a remark, which decides nothing."""
+    detail: str
+
+
+Check = tuple[str, Callable[[], str]]
+"""Its name, and what looks: it returns what it saw, and raises where that is wrong."""
+
+
+def run_checks(checks: Iterable[Check], mistakes: tuple[type[Exception], ...]) -> list[Finding]:
+    """The checks in their order, up to the first that fails: those after it would look at what is false.
+
+    Args:
+        mistakes: the exceptions by which a check fails.
+    """
+    findings = []
+    for name, look in checks:
+        try:
+            findings.append(Finding(name, True, look()))
+        except mistakes as error:
+            kind = "" if hasattr(error, "exit_code") else f"{type(error).__name__}: "
+            return [*findings, Finding(name, False, one_line(f"{kind}{error}", longest=400))]
+    return findings
+
+
+@dataclass
+class RunVerdict:
+    record: Record
+    identity: str
+    findings: list[Finding] = field(default_factory=list)
+    recomputed: float | None = None
+    """The metric on the test split: of the weights, or of the predictions where it did not come to that."""
+    fresh: float | None = None
+    """On a test split that the host drew from its secret seed."""
+    rung: str = LADDER[0]
+
+    @property
+    def claimed(self) -> float | None:
+        return self.record.metrics["test"].value if self.record.finished else None
+
+    @property
+    def failures(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.passed is False]
+
+    def document(self) -> dict[str, Any]:
+        shown = ("run_id", "model", "wrapper", "task", "budget", "seed", "status")
+        return {name: getattr(self.record, name) for name in shown} | {
+            "claimed": self.claimed,
+            "recomputed": self.recomputed,
+            "fresh": self.fresh,
+            "rung": self.rung,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+@dataclass
+class Verdict:
+    """Of a whole bundle: one false run makes it a false bundle."""
+
+    identity: str | None = None
+    problem: str | None = None
+    """Why its structure is refused, where it is."""
+    runs: list[RunVerdict] = field(default_factory=list)
+    reproductions: list[Finding] = field(default_factory=list)
+    """A line for each cell that was trained again."""
+
+    @property
+    def accepted(self) -> bool:
+        return not self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        return list(self._reasons())
+
+    def _reasons(self) -> Iterator[str]:
+        if self.problem is not None:
+            yield f"structure: {self.problem}"
+        for run in self.runs:
+            yield from (f"{run.record.label}: {each.check}: {each.detail}" for each in run.failures)
+        yield from (f"{each.check}: {each.detail}" for each in self.reproductions if each.passed is False)
+
+    def document(self) -> dict[str, Any]:
+        """`claimed` and `recomputed` are means over the runs that finished, where all are of one task."""
+        return {
+            "verdict": "accepted" if self.accepted else "rejected",
+            "reasons": self.reasons,
+            "claimed": self._mean("claimed"),
+            "recomputed": self._mean("recomputed"),
+            "bundle": self.identity,
+            "runs": [run.document() for run in self.runs],
+            "reproductions": [asdict(each) for each in self.reproductions],
+        }
+
+    def _mean(self, name: str) -> float | None:
+        values = [getattr(run, name) for run in self.runs if run.record.finished]
+        if len({run.record.task for run in self.runs}) != 1 or not values or None in values:
+            return None
+        return fmean(values)

@@ -1,0 +1,176 @@
+"""Asking for a run: what is recorded is returned, what is not is carried out and recorded."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from lightning.pytorch import Callback
+
+from bench.common.errors import BusyError, RequestError
+from bench.runs.commands import resume_command, run_command
+from bench.runs.network import build, count, state_bytes
+from bench.runs.pending_record import record, record_kept
+from bench.runs.provenance import commit, environment, gpu_bytes_of_others
+from bench.runs.recorded import note_asked
+from bench.runs.request import Execution, RunRequest
+from bench.speed.memory import peak_host
+from bench.training.attempt import LAST, Attempt, forget
+from bench.training.ending import Ending
+from db.record import Record
+from db.schema import CurvePoint, Run
+from db.store import Store
+
+
+def run(
+    request: RunRequest, store: Store, execution: Execution, *, on_begin: Callable[[], object] = lambda: None,
+    watchers: Sequence[Callback] | None = None,
+) -> Run:  # fmt: skip
+    """The recorded run, from the store or, where it has none, carried out now.
+
+    Args:
+        on_begin: called where it is carried out.
+        watchers: callbacks that watch training; a progress bar, unless given.
+
+    Raises:
+        RequestError: an earlier attempt stopped and `resume` was not asked for, or one is under way.
+    """
+    folder = store.artifacts / request.run_id
+    if recorded := note_asked(request, store):
+        return recorded
+    with alone(folder, f"run {request.run_id}"):
+        record_kept(store, folder)
+        if recorded := note_asked(request, store):
+            return recorded
+        _check_resumption(request, store, execution)
+        attempts = store.attempts(request.run_id)
+        code, started_at, started = commit(), datetime.now(UTC), time.perf_counter()
+        on_begin()
+        attempt = Attempt(request, execution, folder, watchers)
+        ending = _own_fault(attempt.run())
+        seconds = time.perf_counter() - started
+        row = _row(attempt, ending, number=attempts + 1, code=code, started_at=started_at, seconds=seconds)
+        if not attempt.is_main_process:
+            return row
+        recorded = record(store, Record(row, _points(attempt)), folder)
+        if recorded.status == "finished":
+            attempt.discard_checkpoints()
+        return recorded
+
+
+def _own_fault(ending: Ending) -> Ending:
+    """Memory that other processes held on the GPU says nothing of the run: it stays open."""
+    if not ending.is_oom_of_gpu:
+        return ending
+    try:
+        others = gpu_bytes_of_others()
+    except RuntimeError:
+        return Ending("interrupted", f"the GPU had no room for this process: {ending.reason}")
+    if not others:
+        return ending
+    return Ending("interrupted", f"other processes held {others / 2**30:.1f} GiB of the GPU: {ending.reason}")
+
+
+@contextmanager
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder against other processes; the helpers that Lightning starts for more devices share it.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    if is_helper_process():
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise BusyError(f"{what} is being carried out by another process; wait for it to end.") from error
+
+
+def _check_resumption(request: RunRequest, store: Store, execution: Execution) -> None:
+    if is_helper_process():
+        return
+    stopped = was_stopped(request, store)
+    if stopped and not execution.resume:
+        raise RequestError(
+            f"an earlier attempt at this run ({request.run_id}) was stopped. It can only be resumed, so that no result "
+            f"is the best of several tries:\n  {resume_command(run_command(request), store, asdict(execution))}"
+        )
+    if not stopped:
+        forget(store.artifacts / request.run_id)
+
+
+def was_stopped(request: RunRequest, store: Store) -> bool:
+    """Whether a run without a result has an attempt to go on from: recorded as interrupted, or killed."""
+    return store.attempts(request.run_id) > 0 or (store.artifacts / request.run_id / LAST).exists()
+
+
+def is_helper_process() -> bool:
+    """Whether this is a process that Lightning started for a further device."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _row(
+    attempt: Attempt, ending: Ending, *, number: int, code: dict[str, Any], started_at: datetime, seconds: float
+) -> Run:
+    request, spec = attempt.request, attempt.request.spec
+    finished = ending.status == "finished"
+    return Run(
+        run_id=request.run_id,
+        attempt=number,
+        protocol=request.protocol,
+        model=request.model.name,
+        wrapper=request.wrapper.name,
+        task=spec.name,
+        task_version=spec.version,
+        seed=request.seed,
+        budget=request.budget,
+        config=request.settings.to_dict(),
+        config_source=dict(request.sources),
+        status=ending.status,
+        reason=ending.reason,
+        metric_name=spec.metric,
+        metric_value=attempt.metrics["test"][spec.metric] if finished else None,
+        chance=spec.chance,
+        solved=spec.solved,
+        metrics=attempt.metrics if finished else {},
+        best_epoch=attempt.best_epoch,
+        epochs=attempt.epochs,
+        steps=attempt.steps,
+        **_sizes(request),
+        samples_per_second=attempt.samples_per_second,
+        train_seconds=attempt.curves.train_seconds,
+        wall_seconds=seconds,
+        peak_memory_host=peak_host(),
+        peak_memory_device=attempt.peak_memory_device,
+        facts=attempt.facts,
+        environment=code | environment() | {"execution": asdict(attempt.execution)},
+        source_hash=request.model.source_hash,
+        command=run_command(request),
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+    )
+
+
+def _sizes(request: RunRequest) -> dict[str, Any]:
+    with torch.device("meta"):
+        network = build(request.model.cls, request.wrapper, request.settings, request.spec)
+    counts = count(network)
+    parts = {f"params_{part}": getattr(counts, part) for part in ("total", "core", "embedding", "readout", "buffers")}
+    return {**parts, "state_bytes": state_bytes(network)}
+
+
+def _points(attempt: Attempt) -> list[CurvePoint]:
+    return [
+        CurvePoint(**point | {"value": point["value"] if math.isfinite(point["value"]) else None})
+        for point in attempt.curves.points
+    ]

@@ -1,0 +1,1 @@
+"""Optuna studies: what is searched, trials, workers, the best settings, and tuning a newcomer."""

@@ -1,0 +1,91 @@
+"""What a study has found so far: its trials, each counted once, and the best of them."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from optuna import Study
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.catalog.setting_sources import from_preset, spent
+from bench.runs.commands import run_command
+from bench.runs.request import RunRequest
+from bench.tuning.search import Tuning
+
+STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+def settled(study: Study) -> list[FrozenTrial]:
+    """The trials that have ended, each once however often it was tried, in the order in which they began."""
+    return study.get_trials(deepcopy=False, states=tuple(STATES))
+
+
+def weights_path(folder: Path, number: int | str) -> Path:
+    """Where a study's folder has the weights of a trial, if that is one of the best."""
+    return folder / f"trial-{number}.safetensors"
+
+
+def report(tuning: Tuning, study: Study, folder: Path) -> dict[str, Any]:
+    """What `bench tune` prints: the best of the study, whose weights are in its folder, and the count of its trials."""
+    front = [_result(trial, weights_path(folder, trial.number)) for trial in best_trials(study)]
+    return {
+        **overview(study),
+        "model": tuning.base.model.name,
+        "wrapper": tuning.base.wrapper.name,
+        "task": tuning.base.spec.name,
+        "budget": tuning.base.budget,
+        "metric": tuning.base.spec.metric,
+        "best": front[0] if front else None,
+        "command": run_command(best_request(tuning, study)) if front else None,
+        **({"front": front} if tuning.has_front else {}),
+    }
+
+
+def best_trials(study: Study) -> list[FrozenTrial]:
+    """The best trial, or for two objectives those that no other dominates; the best metric first."""
+    if not any(trial.state == TrialState.COMPLETE for trial in settled(study)):
+        return []
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    return sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
+def _result(trial: FrozenTrial, weights: Path) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "value": trial.values[0],
+        "config": trial.user_attrs["config"],
+        "params": trial.user_attrs["params"],
+        "weights": str(weights) if weights.exists() else None,
+    }
+
+
+def overview(study: Study) -> dict[str, Any]:
+    """What `bench studies` prints: the count of trials, their training steps and the best value."""
+    trials, best = settled(study), best_trials(study)
+    states = Counter(STATES[trial.state] for trial in trials)
+    return {
+        "study": study.study_name,
+        "trials": {state: states[state] for state in STATES.values()},
+        "steps": sum(trial.user_attrs.get("steps", 0) for trial in trials),
+        "best": best[0].values[0] if best else None,
+    }
+
+
+def best_settings(tuning: Tuning, study: Study) -> dict[str, Any]:
+    """The settings of the best trial that somebody or the study chose; the rest are defaults or the budget's doing."""
+    return best_trials(study)[0].user_attrs["chosen"] | tuning.fixed
+
+
+def best_request(tuning: Tuning, study: Study) -> RunRequest:
+    """The run of seed 0 with the best settings."""
+    best, base = best_trials(study)[0], tuning.base
+    changes = best_settings(tuning, study)
+    settings = tuning.settings(changes, best.params.get("max_params"))
+    if tuning.has_front:  # no tier says what the sizes follow from: they are settings like the others
+        before = base.settings.flat()
+        changes |= {name: value for name, value in settings.flat().items() if value != before[name]}
+    words = spent(len(settled(study)), base.settings.training.length)
+    sources = dict.fromkeys(changes, from_preset(words)) | base.sources
+    return replace(base, settings=settings, sources=sources)

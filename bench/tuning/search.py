@@ -1,0 +1,141 @@
+"""What is to be tuned: the settings of a run that were left open, by one of Optuna's samplers and pruners."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+
+from bench.common.errors import RequestError, unknown
+from bench.common.protocol import PROTOCOL
+from bench.runs.budget import fit
+from bench.runs.network import count_on_meta
+from bench.runs.request import RunRequest
+from bench.runs.settings import Settings
+from bench.training.attempt import evaluation_interval
+
+STARTUP = 6  # trials before a sampler or pruner trusts what it has seen
+SMALLEST = 100  # with a limit on parameters in place of a tier, networks from a hundredth of it on are tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What is tuned, and for how many trials.
+
+    Args:
+        base: a run of what is tuned. The settings that were given for it are held; tuning chooses others.
+        objectives: "metric", or "metric,params" for the front of the two.
+        pruner: asha for one objective and none for two, unless given.
+        max_params: for two objectives, the largest network that is tried.
+
+    Raises:
+        RequestError: options that contradict one another.
+    """
+
+    base: RunRequest
+    trials: int
+    objectives: str = "metric"
+    sampler: str = "tpe"
+    pruner: str | None = None
+    max_params: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.has_front != (self.max_params is not None):
+            raise RequestError("--objectives metric,params and --max-params N go together: N bounds what is tried.")
+        if self.has_front and self.base.budget is not None:
+            raise RequestError("with --objectives metric,params, --max-params takes the place of --budget.")
+        if self.has_front and self.pruner not in (None, "none"):
+            raise RequestError(f"--pruner {self.pruner} needs one objective: Optuna prunes by one value.")
+        if self.max_params is not None:
+            self.settings({}, self.max_params)
+
+    @property
+    def has_front(self) -> bool:
+        return self.objectives == "metric,params"
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The settings that tuning leaves alone."""
+        return {
+            name: value for name, value in self.base.settings.flat().items() if self.base.sources.get(name) == "flag"
+        }
+
+    @property
+    def name(self) -> str:
+        """The study's: what has another name is never mixed with this."""
+        base, training = self.base, self.base.settings.training
+        size = base.budget or (f"at most {self.max_params} parameters" if self.max_params else "no tier")
+        held = [
+            f"{name}={json.dumps(value)}"
+            for name, value in sorted(self.fixed.items())
+            if name not in ("epochs", "max_steps")
+        ]
+        task = f"{base.spec.name} v{base.spec.version}"
+        return " · ".join(
+            [base.model.name, base.wrapper.name, task, size, training.length, f"protocol {PROTOCOL}", *held]
+        )
+
+    @cached_property
+    def train_count(self) -> int:
+        """Samples in the train split."""
+        return len(self.base.task.build(with_tests=False).split("train").y)
+
+    @property
+    def steps(self) -> int:
+        """What a trial takes unless it is pruned."""
+        return self.base.settings.training.total_steps(self.train_count)
+
+    @property
+    def evaluations(self) -> int:
+        """How many times a trial is evaluated on validation unless it is pruned."""
+        per_epoch = self.base.settings.training.steps_per_epoch(self.train_count)
+        return -(-self.steps // evaluation_interval(per_epoch))
+
+    @cached_property
+    def smallest(self) -> int:
+        """Parameters of the smallest network that is tried where there is no tier."""
+        base = self.base
+        narrow = Settings.at_width(base.model.cls, base.wrapper, 1).updated(self.fixed)
+        least = count_on_meta(base.model.cls, base.wrapper, narrow, base.spec).budgeted
+        return max(least, (self.max_params or 0) // SMALLEST)
+
+    def settings(self, chosen: Mapping[str, Any], max_params: int | None) -> Settings:
+        """The complete settings of a trial, fitted to the budget."""
+        base, changes = self.base, {**chosen, **self.fixed}
+        limit = base.budget or max_params
+        if limit is None:
+            return base.settings.updated(changes)
+        return fit(base.model.cls, base.wrapper, base.spec, limit, changes)
+
+
+def build_sampler(name: str, seed: int) -> BaseSampler:
+    match name:
+        case "tpe":
+            return TPESampler(seed=seed, n_startup_trials=STARTUP)
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=STARTUP)
+        case "random":
+            return RandomSampler(seed=seed)
+        case "nsga2":
+            return NSGAIISampler(seed=seed, population_size=2 * STARTUP)
+        case _:
+            raise unknown("sampler", name, ("tpe", "gp", "random", "nsga2"))
+
+
+def build_pruner(name: str, evaluations: int) -> BasePruner:
+    """A trial is safe for a ninth of its evaluations: earlier, accuracies are still those of guessing."""
+    grace = max(1, evaluations // 9)
+    match name:
+        case "asha":
+            return SuccessiveHalvingPruner(min_resource=grace)
+        case "hyperband":
+            return HyperbandPruner(min_resource=grace, max_resource=evaluations)
+        case "median":
+            return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=grace)
+        case "none":
+            return NopPruner()
+        case _:
+            raise unknown("pruner", name, ("asha", "hyperband", "median", "none"))

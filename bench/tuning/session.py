@@ -1,0 +1,232 @@
+"""Tuning: Optuna proposes settings, trials train on train and validation alone, the best settings stay in the study.
+
+A trial is not a run: its seed is one of tuning's, its network never sees the test split, and no result is recorded.
+"""
+
+import socket
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial
+
+from bench.common.errors import RequestError
+from bench.runs.request import Execution
+from bench.training.run import alone
+from bench.tuning.best import settled
+from bench.tuning.search import Tuning
+from bench.tuning.storage import Studies
+from bench.tuning.study import Owner, Proposal
+from bench.tuning.trial import Outcome, Progress, run_trial
+from bench.tuning.worker import Event, Lost, Refusal
+from datamodules._files import DataError
+
+if TYPE_CHECKING:
+    from bench.tuning.worker_pool import Pool, Seat
+
+HERE = socket.gethostname()
+TURN_SECONDS = 1.0  # at most, between two calls of `Watcher.turn` while workers have nothing to tell
+
+
+@dataclass(eq=False)
+class Running:
+    """A trial under way."""
+
+    owner: Owner
+    proposal: Proposal
+    place: str | None
+    step: int = 0
+    value: float | None = None
+    """The metric at the last evaluation."""
+    began: float = field(default_factory=time.monotonic)
+
+
+class Watcher(Protocol):
+    """Whoever shows tuning to a user."""
+
+    def turn(self, session: "Session") -> None:
+        """Something moved, or a moment went by."""
+
+    def ended(self, session: "Session", owner: Owner, trial: FrozenTrial) -> None:
+        """A trial has ended for good."""
+
+    def again(self, running: Running, reason: str) -> None:
+        """A trial was cut off, and will be tried again."""
+
+
+class Session:
+    """Carries out trials until each study, new or begun earlier, has as many as asked for, or no new one may begin.
+
+    Args:
+        timeout: seconds after which no trial begins.
+        pool: workers that carry them out; without one, this process does.
+        unavailable: task → why its data can't be had. Studies on it are left out, and those that are found are added;
+            unless given, such a task ends the session.
+    """
+
+    def __init__(
+        self, tunings: Iterable[Tuning], studies: Studies, execution: Execution, watcher: Watcher,
+        *, timeout: float, pool: "Pool | None" = None, unavailable: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.unopened, self.studies, self.execution, self.watcher = list(tunings), studies, execution, watcher
+        self.pool, self.deadline, self.unavailable = pool, time.monotonic() + timeout, unavailable
+        self.count = sum(tuning.trials for tuning in self.unopened)
+        self.owners: list[Owner] = []
+        self.running: dict[Seat | None, Running] = {}
+        self.done = self.ended = 0
+        """Trials that have ended, in the studies that are open and since this session began."""
+        self.began: float | None = None
+        """When the first trial did, on the monotonic clock."""
+        self._held = ExitStack()
+
+    def run(self) -> bool:
+        """Returns: whether it was interrupted.
+
+        Raises:
+            BusyError: another process is at one of the studies.
+            StoreError: what is found could not be kept.
+            RequestError: a trial can't be carried out where it should be.
+            DataError: a task's data can't be had.
+        """
+        self.studies.check_writable()
+        with self._held, _without_warnings(), self.studies.translated():
+            try:
+                self._open_next()
+                return self._run_here() if self.pool is None else self._run_on(self.pool)
+            except (KeyboardInterrupt, SystemExit):
+                return True
+            finally:
+                for owner in self.owners:
+                    owner.put_back("interrupted")
+
+    def _run_here(self) -> bool:
+        while found := self._next():
+            running = self.running[None] = Running(*found, place=HERE)
+            outcome = self._train(running)
+            if outcome.ending.status == "interrupted":
+                return True
+            self._end(None, outcome)
+        return False
+
+    def _train(self, running: Running) -> Outcome:
+        def tell(progress: Progress) -> bool:
+            stop = self._judge(running, progress)
+            self.watcher.turn(self)
+            return stop
+
+        return run_trial(running.proposal.request, self.execution, running.owner.folder / "trial", tell)
+
+    def _run_on(self, pool: "Pool") -> bool:
+        while self._hand_out(pool) or self.running:
+            for seat, event in pool.events(TURN_SECONDS):
+                self._hear(pool, seat, event)
+            self.watcher.turn(self)
+        return False
+
+    def _hand_out(self, pool: "Pool") -> bool:
+        """Give trials to idle workers. Returns: whether there are more."""
+        while pool.idle and (found := self._next()):
+            owner, proposal = found
+            seat = pool.begin(proposal.request, self.execution)
+            self.running[seat] = Running(owner, proposal, seat.place)
+        return self._more() is not None
+
+    def _hear(self, pool: "Pool", seat: "Seat", event: Event) -> None:
+        match event:
+            case Progress():
+                pool.answer(seat, stop=self._judge(self.running[seat], event))
+            case Outcome() if event.ending.status == "oom" and pool.shares_memory:
+                pool.release(seat)
+                self._again(seat, f"oom: {event.ending.reason}")
+            case Outcome():
+                pool.release(seat)
+                self._end(seat, event)
+            case Lost(reason):
+                self._again(seat, reason)
+            case Refusal(reason):
+                raise RequestError(f"a trial can't be carried out on {seat.place}: {reason}")
+
+    def _judge(self, running: Running, progress: Progress) -> bool:
+        running.step = progress.step
+        running.value = running.value if progress.value is None else progress.value
+        with self.studies.translated():  # here already: else the trial, in which this is called, would be what failed
+            return running.owner.judge(running.proposal.trial, progress)
+
+    def _end(self, seat: "Seat | None", outcome: Outcome) -> None:
+        running = self.running.pop(seat)
+        self._ended(running.owner, running.owner.end(running.proposal.trial, outcome, running.place))
+
+    def _again(self, seat: "Seat", reason: str) -> None:
+        running = self.running.pop(seat)
+        ended = running.owner.try_again(running.proposal, reason)
+        if ended is None:
+            self.watcher.again(running, reason)
+        else:
+            self._ended(running.owner, ended)
+
+    def _ended(self, owner: Owner, trial: FrozenTrial) -> None:
+        self.done, self.ended = self.done + 1, self.ended + 1
+        self.watcher.ended(self, owner, trial)
+
+    def _next(self) -> tuple[Owner, Proposal] | None:
+        """The next trial that can be trained."""
+        while (owner := self._more()) is not None:
+            self.began = self.began or time.monotonic()
+            proposal = owner.propose()
+            if isinstance(proposal, Proposal):
+                return owner, proposal
+            self._ended(owner, proposal)
+        return None
+
+    def _more(self) -> Owner | None:
+        """The first study that has a trial to begin; the next one is opened where none has."""
+        while time.monotonic() < self.deadline:
+            for owner in self.owners:
+                if owner.has_more:
+                    return owner
+            if not self.unopened:
+                break
+            self._open_next()
+        return None
+
+    def _open_next(self) -> None:
+        """Open the next study, where its task's data can be had."""
+        tuning = self.unopened.pop(0)
+        task = tuning.base.spec.name
+        try:
+            if task not in (self.unavailable or {}):
+                self._open(tuning)
+                return
+        except DataError as error:
+            if self.unavailable is None:
+                raise
+            self.unavailable[task] = str(error)
+        self.count -= tuning.trials
+
+    def _open(self, tuning: Tuning) -> None:
+        self._held.enter_context(alone(self.studies.folder(tuning.name), f"study '{tuning.name}'"))
+        owner = Owner(tuning, self.studies)
+        self.owners.append(owner)
+        self.done += len(settled(owner.study))
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
+    """Raises RequestError: there are trials already, and nobody asked to go on with them."""
+    begun = {study.study_name: len(settled(study)) for study in studies.all()}
+    for tuning in tunings:
+        if begun.get(tuning.name):
+            raise RequestError(
+                f"the study '{tuning.name}' has {begun[tuning.name]} trials already. "
+                "Add --resume to go on to the number asked for, or give another --db."
+            )

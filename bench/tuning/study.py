@@ -1,0 +1,188 @@
+"""The one place that owns a study: it proposes trials, judges their reports, and keeps what they found.
+
+Trials know nothing of the study, wherever they are carried out. So SQLite has one writer, a cluster needs neither a
+shared disk nor a port of the database's, and a trial that is cut off needs no heartbeat to be noticed: its worker is
+missed. That is why this uses neither Optuna's `GrpcStorageProxy` (whose workers ask the sampler themselves, each its
+own) nor its `RetryHeartbeatStaleTrialCallback` (which waits for heartbeats to fail, and makes a retry a trial of its
+own, so that a pruner would compare a trial with itself). Here a trial that is tried again stays the same trial: its
+number, and with it its seed, its settings and what it had reported.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna import Study, Trial
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.runs.network import count_on_meta
+from bench.runs.request import TUNING_SEEDS, TrialRequest
+from bench.training.ending import Ending
+from bench.tuning.best import best_trials, weights_path
+from bench.tuning.search import Tuning, build_pruner, build_sampler
+from bench.tuning.storage import STORAGE_ERRORS, Studies
+from bench.tuning.trial import Outcome, Progress
+from db.errors import StoreError
+from models.shared.training import Training
+
+TRIES = 3  # of a trial whose worker dies or runs out of memory
+RETRIES = "retries"  # the trial's attribute that holds the reasons why it was tried again
+
+
+class Unset:
+    """An Optuna trial that is asked only for what the user has left open."""
+
+    def __init__(self, trial: Trial, fixed: Mapping[str, Any]) -> None:
+        self._trial, self._fixed = trial, fixed
+
+    def __getattr__(self, method: str) -> Any:
+        def suggest(name: str, *args: Any, **options: Any) -> Any:
+            return self._fixed[name] if name in self._fixed else getattr(self._trial, method)(name, *args, **options)
+
+        return suggest
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial and what it shall train."""
+
+    trial: Trial
+    request: TrialRequest
+
+
+class Owner:
+    """Opens or creates a study. Trials that an earlier owner left under way wait to be tried again."""
+
+    def __init__(self, tuning: Tuning, studies: Studies) -> None:
+        self.tuning, self._storage = tuning, studies.storage
+        self.folder = studies.folder(tuning.name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.study = _open(tuning, studies)
+        self._again: deque[Proposal] = deque()
+        self._tries: Counter[int] = Counter()
+        self.best = self._best_value()
+        self.put_back("killed")
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a trial to begin."""
+        return bool(self._again) or len(self._begun) < self.tuning.trials
+
+    @property
+    def _begun(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+
+    def propose(self) -> Proposal | FrozenTrial:
+        """The next trial; one that has failed already if its settings can't be."""
+        if self._again:
+            return self._again.popleft()
+        trials = self.study.get_trials(deepcopy=False)
+        # A proposal's random numbers are its own: a study that is resumed goes on as if it had not been stopped.
+        number = min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
+        self.study.sampler = build_sampler(self.tuning.sampler, seed=TUNING_SEEDS + number)
+        trial = self.study.ask()
+        assert trial.number == number
+        try:
+            return Proposal(trial, self._suggested(trial))
+        except STORAGE_ERRORS:
+            raise
+        except Exception as error:  # settings in conflict or too large, or a mistake in a search space
+            return self.end(trial, Outcome(ending=Ending("failed", f"{type(error).__name__}: {error}")))
+
+    def judge(self, trial: Trial, progress: Progress) -> bool:
+        """Take a trial's report, and say whether it shall stop."""
+        if progress.value is None or self.tuning.has_front:  # Optuna takes reports for one objective only
+            return False
+        if progress.evaluation in self._frozen(trial).intermediate_values:  # judged before it was tried again
+            return False
+        trial.report(progress.value, step=progress.evaluation)
+        return progress.step < self.tuning.steps and trial.should_prune()
+
+    def end(self, trial: Trial, outcome: Outcome, place: str | None = None) -> FrozenTrial:
+        """Tell the study the trial's value, or the reason why it has none; keep the weights of the best."""
+        trial.set_user_attr("steps", outcome.steps)
+        trial.set_user_attr("place", place)
+        if outcome.ending.status != "finished":
+            trial.set_user_attr("reason", f"{outcome.ending.status}: {outcome.ending.reason}")
+            return self.study.tell(trial, state=TrialState.FAIL)
+        if outcome.was_stopped:
+            return self.study.tell(trial, state=TrialState.PRUNED)
+        assert outcome.weights is not None
+        self._keep_weights(trial, outcome.weights)
+        values = [outcome.value, trial.user_attrs["budgeted"]][: len(self.study.directions)]
+        ended = self.study.tell(trial, cast(list[float], values))
+        self._keep_best_weights()
+        self.best = self._best_value()
+        return ended
+
+    def _keep_weights(self, trial: Trial, weights: bytes) -> None:
+        path = weights_path(self.folder, trial.number)
+        try:
+            path.write_bytes(weights)
+        except OSError as error:
+            raise StoreError(f"{path} can't be written: {error.strerror}. Make room; --resume goes on.") from error
+
+    def try_again(self, proposal: Proposal, reason: str) -> FrozenTrial | None:
+        """Propose a trial that was cut off once more; where it has been tried often enough, end it."""
+        trial = proposal.trial
+        self._tries[trial.number] += 1
+        if self._tries[trial.number] == TRIES:
+            return self.end(trial, Outcome(ending=Ending("failed", f"tried {TRIES} times; the last time, {reason}")))
+        self._note(self._frozen(trial), reason)
+        self._again.append(proposal)
+        return None
+
+    def put_back(self, reason: str) -> None:
+        """Have the trials that are under way wait for the next owner."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._note(trial, reason)
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def _note(self, trial: FrozenTrial, reason: str) -> None:
+        reasons = [*trial.user_attrs.get(RETRIES, []), reason]
+        self._storage.set_trial_user_attr(trial._trial_id, RETRIES, reasons)
+
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        return self._storage.get_trial(trial._trial_id)
+
+    def _best_value(self) -> float | None:
+        best = best_trials(self.study)
+        return best[0].values[0] if best else None
+
+    def _keep_best_weights(self) -> None:
+        best = {weights_path(self.folder, trial.number) for trial in best_trials(self.study)}
+        for path in set(self.folder.glob(weights_path(Path(), "*").name)) - best:
+            path.unlink()
+
+    def _suggested(self, trial: Trial) -> TrialRequest:
+        """What the study proposes to train; the trial remembers what was chosen and what follows from it."""
+        tuning, base = self.tuning, self.tuning.base
+        unset = cast(Trial, Unset(trial, tuning.fixed))
+        chosen = Training.search_space(unset) | base.model.cls.search_space(unset)
+        limit = tuning.max_params and trial.suggest_int("max_params", tuning.smallest, tuning.max_params, log=True)
+        settings = tuning.settings(chosen, limit)
+        counts = count_on_meta(base.model.cls, base.wrapper, settings, base.spec)
+        trial.set_user_attr("chosen", chosen)
+        trial.set_user_attr("config", settings.to_dict())
+        trial.set_user_attr("budgeted", counts.budgeted)
+        trial.set_user_attr("params", asdict(counts) | {"total": counts.total})
+        return TrialRequest(**vars(base) | {"settings": settings, "seed": TUNING_SEEDS + trial.number})
+
+
+def _open(tuning: Tuning, studies: Studies) -> Study:
+    base = tuning.base
+    better = StudyDirection.MAXIMIZE if base.spec.higher_is_better else StudyDirection.MINIMIZE
+    study = optuna.create_study(
+        storage=studies.storage,
+        study_name=tuning.name,
+        directions=[better, StudyDirection.MINIMIZE] if tuning.has_front else [better],
+        pruner=build_pruner("none" if tuning.has_front else tuning.pruner or "asha", tuning.evaluations),
+        load_if_exists=True,
+    )
+    if not study.trials:
+        study.enqueue_trial(base.settings.flat())  # the first trial has the defaults: tuning must not be worse
+    return study

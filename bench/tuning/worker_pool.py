@@ -1,0 +1,183 @@
+"""Workers on the GPUs and processors of this machine or of a Ray cluster: Ray places them and tells which have died."""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from bench.common.errors import RequestError
+from bench.common.root import ROOT
+from bench.runs.request import Execution, RunRequest
+from bench.tuning.worker import Event, Job, Lost, Worker
+
+PACKAGES = ("bench", "models", "datamodules", "db")
+FAILED_STARTS = 3  # of workers, one after the other, after which no further one is started
+CONNECT_SECONDS = 10
+HIDE_OTHER_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # Ray leaves a worker without a share all of them
+OBJECT_STORE_BYTES = 2**28  # on a cluster of our own: the weights of trials that have ended pass through it
+
+
+class Placed(Worker):
+    """A worker that knows where Ray has put it."""
+
+    def place(self, share: float) -> str:
+        gpus = ",".join(map(str, ray.get_gpu_ids()))
+        part = f" ({share:g})" if share < 1 else ""
+        return f"{socket.gethostname()} GPU {gpus}{part}" if gpus else f"{socket.gethostname()} CPU"
+
+
+@dataclass(eq=False)
+class Seat:
+    """A worker, and where it is once it has started."""
+
+    actor: Any
+    place: str | None = None
+
+
+class Pool:
+    """Workers that live for a whole session, each with a processor and its share of a GPU.
+
+    One that dies is replaced; until the cluster has room for the new one, the others go on.
+
+    Args:
+        gpus: a worker's share of a GPU.
+    """
+
+    def __init__(self, workers: int, gpus: float) -> None:
+        self.workers, self.gpus = workers, gpus
+        self.idle: list[Seat] = []
+        self._calls: dict[ray.ObjectRef[Any], Seat] = {}
+        self._failed_starts = 0
+        self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="SPREAD")(Placed)
+        for _ in range(workers):
+            self._start()
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether a worker can run out of memory through no fault of its own: it has no GPU to itself."""
+        return self.gpus < 1
+
+    @property
+    def started(self) -> int:
+        """Workers that have a place."""
+        return len({*self.idle, *(seat for seat in self._calls.values() if seat.place)})
+
+    def begin(self, request: RunRequest, execution: Execution) -> Seat:
+        """Give a trial to an idle worker."""
+        seat = self.idle.pop()
+        self._calls[seat.actor.begin.remote(Job.of(request, execution))] = seat
+        return seat
+
+    def answer(self, seat: Seat, *, stop: bool) -> None:
+        """Answer a worker's `Progress`."""
+        self._calls[seat.actor.go_on.remote(stop)] = seat
+
+    def release(self, seat: Seat) -> None:
+        """Let a worker whose trial has ended have another."""
+        self.idle.append(seat)
+
+    def events(self, seconds: float) -> list[tuple[Seat, Event]]:
+        """What workers tell within so many seconds; empty if nobody does.
+
+        Raises:
+            RequestError: workers don't start.
+        """
+        done, _ = ray.wait(list(self._calls), timeout=seconds)
+        return [(seat, event) for call in done if (event := self._hear(call, seat := self._calls.pop(call)))]
+
+    def _hear(self, call: "ray.ObjectRef[Any]", seat: Seat) -> Event | None:
+        try:
+            answer = ray.get(call)
+        except RayError as error:
+            return self._replace(seat, _reason(error))
+        if seat.place is not None:
+            return answer
+        seat.place, self._failed_starts = answer, 0
+        self.idle.append(seat)
+        return None
+
+    def _replace(self, seat: Seat, reason: str) -> Lost | None:
+        with suppress(RayError):
+            ray.kill(seat.actor)  # it may be out of reach only
+        self._failed_starts += seat.place is None
+        if self._failed_starts >= FAILED_STARTS:
+            raise RequestError(f"workers don't start: {reason}")
+        self._start()
+        return Lost(f"worker lost: {reason}") if seat.place else None
+
+    def _start(self) -> None:
+        seat = Seat(self._actor_class.remote())
+        self._calls[seat.actor.place.remote(self.gpus)] = seat
+
+
+@contextmanager
+def connected(workers: int, gpus: float | None, address: str | None) -> Iterator[Pool]:
+    """Workers on a Ray cluster.
+
+    Args:
+        gpus: a worker's share of a GPU, from 0 to 1; unless given, 1 where there are GPUs and 0 elsewhere.
+        address: as `ray.init` takes it; unless given, this machine is a cluster for as long as the pool lives.
+
+    Raises:
+        RequestError: there is no such cluster, or no GPU on this machine.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    before = signal.getsignal(signal.SIGTERM)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # Ray prints remarks, stdout is for results
+        try:
+            _connect(address or "local", {} if address else own)
+            # Ray has made SIGTERM, with which SLURM announces a preemption, a crash.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            yield Pool(workers, share(gpus, is_local=address is None))
+        finally:
+            ray.shutdown()
+            signal.signal(signal.SIGTERM, before)
+
+
+def _connect(address: str, options: dict[str, Any]) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        if host and port.isdigit() and "://" not in host:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        with TemporaryDirectory(prefix="bench-code-") as folder:
+            environment = {"working_dir": _copy_code(Path(folder)), "env_vars": HIDE_OTHER_GPUS}
+            ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        raise RequestError(f"--ray-address {address}: {error}") from error
+
+
+def _copy_code(folder: Path) -> str:
+    """Our packages as they are now: workers run the same code until the end, wherever they are."""
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            copy = folder / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    return str(folder)
+
+
+def share(gpus: float | None, *, is_local: bool) -> float:
+    """A worker's share of a GPU, where none was asked for too."""
+    found = ray.cluster_resources().get("GPU", 0)
+    if gpus is None:
+        return float(found > 0)
+    if is_local and gpus > found:
+        raise RequestError(f"--gpus-per-trial {gpus:g}: Ray finds no GPU here; 0 trains on the processors.")
+    return gpus
+
+
+def _reason(error: RayError) -> str:
+    """Ray's last line, which says the most."""
+    return shorten(str(error).strip().splitlines()[-1], 200, placeholder=" …")

@@ -1,0 +1,99 @@
+"""How much the loss changes with an input t steps back, before and after training."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from bench.common.text import NONE
+from leaderboard_app.widgets.curves import DASHES
+from leaderboard_app.widgets.figures import count_text
+from leaderboard_app.widgets.marks import COLOURS
+from leaderboard_app.widgets.tables import table
+from leaderboard_app.widgets.text import plain
+
+HEIGHT = 260
+
+
+def show(data: Mapping[str, Any]) -> None:
+    measured = data["measured"]
+    points = frame(measured)
+    moments = list(dict.fromkeys(str(each["when"]) for each in measured))
+    for column, when in zip(st.columns(len(moments)), moments, strict=True):
+        column.markdown(f"**{'after training' if when == 'trained' else 'at ' + plain(when)}**")
+        of_moment = points[points["when"] == when]
+        if of_moment.empty:
+            column.caption("No gradient is above zero and finite.")
+        else:
+            described = f"Norm of the loss's gradient against steps back, {when}"
+            column.altair_chart(_chart(of_moment), width="stretch", alt=described)
+    st.caption(
+        "How much the loss changes with an input, against how many steps back that input was. A flat line is a model "
+        "that learns from far inputs as well as from near ones. Gradients of exactly zero are not drawn."
+    )
+    table([_row(each) for each in measured], alt="Gradient flow in numbers")
+    for note in dict.fromkeys(str((each.get("bounds") or {}).get("note", "")) for each in measured):
+        if note:
+            st.caption(plain(note))
+
+
+def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A row for each gradient above zero; steps back count from 1, so that a logarithmic axis has them all."""
+    rows = [
+        {"when": str(each["when"]), "length": f"{each['length']:,}", "steps": back + 1, "gradient": gradient}
+        for each in measured
+        for back, gradient in zip(each["steps_back"], _inputs(each), strict=True)
+        if gradient is not None and gradient > 0
+    ]
+    return pd.DataFrame(rows, columns=["when", "length", "steps", "gradient"])
+
+
+def _inputs(each: Mapping[str, Any]) -> Sequence[float | None]:
+    """None for what was not measured, or exploded."""
+    return [None] * len(each["steps_back"]) if each["input"] is None else each["input"]
+
+
+def _chart(points: pd.DataFrame) -> alt.Chart:
+    lengths = list(dict.fromkeys(points["length"]))
+    legend = alt.Legend(orient="top", title="steps of the sequence", symbolType="stroke", symbolSize=400)
+    decades = alt.Axis(format=".0e", tickCount=4)  # so few that the steps between powers of ten have no lines
+    colours, dashes = (_cycled(values, len(lengths)) for values in (COLOURS, DASHES))
+    return (
+        alt.Chart(points)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=alt.X("steps:Q", title="steps back, from 1", scale=alt.Scale(type="log", nice=False)),
+            y=alt.Y("gradient:Q", title="gradient norm", scale=alt.Scale(type="log"), axis=decades),
+            color=alt.Color("length:N", scale=alt.Scale(domain=lengths, range=colours), legend=legend),
+            strokeDash=alt.StrokeDash("length:N", scale=alt.Scale(domain=lengths, range=dashes), legend=legend),
+            tooltip=["length", "steps", alt.Tooltip("gradient", format=".3g")],
+        )
+        .properties(height=HEIGHT)
+    )
+
+
+def _cycled(values: Sequence[Any], count: int) -> list[Any]:
+    return [values[index % len(values)] for index in range(count)]
+
+
+def _row(each: Mapping[str, Any]) -> dict[str, str]:
+    gain, bounds = each.get("state_gain") or {}, each.get("bounds") or {}
+    return {
+        "network": plain(each["when"]),
+        "steps": count_text(each["length"]),
+        "gradient, last input": _number(_inputs(each)[0]),
+        "gradient, first input": _number(_inputs(each)[-1]),
+        "initial state": _number(each.get("initial_state")),
+        "gain of the state": _range(gain.get("low"), gain.get("high")),
+        "bounds of theory": _range(bounds.get("lower"), bounds.get("upper")),
+    }
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return NONE if low is None and high is None else f"{_number(low)} to {_number(high)}"

@@ -1,0 +1,63 @@
+"""What probes measured of an architecture's trained networks: `bench.probe` says what each stores."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from bench.catalog.names import numerically
+from bench.catalog.registry import FoundModel
+from bench.probe.events import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH
+from db.schema import Event, Run
+from leaderboard_app.views.architecture import gradient_flow, solved_lengths, training_length
+from leaderboard_app.widgets.tables import link
+from leaderboard_app.widgets.text import plain
+
+Data = Mapping[str, Any]
+KINDS: dict[str, tuple[str, Callable[[Data], None]]] = {
+    GRADIENT_FLOW: ("How gradients flow", gradient_flow.show),
+    DEPENDENCY_LENGTH: ("The longest dependency it learns", solved_lengths.show_dependency),
+    LENGTH_EXTRAPOLATION: ("Longer sequences than it was trained on", solved_lengths.show_extrapolation),
+    TRAINING_LENGTH: ("The training that it needs", training_length.show),
+}
+
+
+def show(events: Sequence[Event], runs: Sequence[Run], found_model: FoundModel | None) -> None:
+    """The newest measurement of each kind on each task; the reader chooses the task where there are several."""
+    by_id = {run.run_id: run for run in runs}
+    found = {kind: _newest(events, kind, by_id) for kind in KINDS}
+    for kind, measured in found.items():
+        if measured:
+            st.subheader(KINDS[kind][0], anchor=False)
+            _show_one(kind, measured, by_id)
+    if not any(found.values()):
+        st.caption("No probe has measured yet how its gradients flow and how far it remembers.")
+        if found_model:  # of other names no command is made: they are foreign text
+            command = f"python -m bench probe --model {found_model.name} --task copy-100"
+            st.code(command, language="shell", wrap_lines=True)
+
+
+def _newest(events: Sequence[Event], kind: str, runs: Mapping[str, Run]) -> dict[str, Event]:
+    """What was measured on → the last such event of these runs."""
+    return {
+        _measured_on(event.data, runs[event.run_id]): event
+        for event in events
+        if event.kind == "probe" and event.data.get("probe") == kind and event.run_id in runs
+    }
+
+
+def _measured_on(data: Data, run: Run) -> str:
+    words = (data.get("task") or data.get("family"), run.budget or "no tier", data.get("training"))
+    return " · ".join(str(word) for word in words if word)
+
+
+def _show_one(kind: str, measured: Mapping[str, Event], runs: Mapping[str, Run]) -> None:
+    names = sorted(measured, key=numerically)
+    chosen = names[0] if len(names) == 1 else st.selectbox("Measured on", names, key=kind, bind="query-params")
+    event = measured[chosen]
+    st.caption(f"{plain(chosen)}, {link('run ' + event.run_id[:8], 'run', id=event.run_id)}, {event.at:%Y-%m-%d}")
+    try:
+        KINDS[kind][1](event.data)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        st.warning("This was stored in another form than this copy of the code draws:", icon=":material/data_object:")
+        st.json(event.data, expanded=False)

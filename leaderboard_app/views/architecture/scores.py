@@ -1,0 +1,94 @@
+"""Where an architecture stands: its entries in every suite and tier, and its results task by task."""
+
+from collections.abc import Iterator, Sequence
+
+import streamlit as st
+
+from bench.catalog.suites import SUITES
+from bench.common.text import metric_text
+from bench.ranking.by_task import Row, leaderboard
+from bench.ranking.rows import SuiteRow
+from bench.reports.board_formats import entry_name, rank_text
+from db.schema import Run
+from db.store import Store
+from leaderboard_app.data import load_board
+from leaderboard_app.widgets import grid
+from leaderboard_app.widgets.figures import bytes_text, count_text, interval_text, score_text, statuses_text
+from leaderboard_app.widgets.grid import Column, Line, Link, Score, number
+from leaderboard_app.widgets.links import page_url
+from leaderboard_app.widgets.tables import link, table
+from leaderboard_app.widgets.text import plain
+from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
+
+COLUMNS = [
+    Column("task", heads_row=True),
+    Column("tier"),
+    Column("score", "Mean over seeds; a run that failed counts as 0. The line is ± their standard deviation.", True),
+    Column("±", "Standard deviation over seeds.", numeric=True),
+    Column("metric", "On the test split, mean over seeds that finished."),
+    Column("parameters", numeric=True),
+    Column("seeds", numeric=True),
+    STEPS,
+    Column("runs", "Opens the list of them."),
+    Column("wrapper"),
+    SETTINGS,
+]
+
+
+def show_suites(store: Store, model: str, runs: Sequence[Run]) -> None:
+    rows = [_suite_row(suite, row) for suite, row in entries(store, model, runs)]
+    if rows:
+        table(rows, alt="Score and rank in each suite and tier")
+        st.caption("Intervals are 95%: where the score would lie for other seeds, and which ranks the data allow.")
+    else:
+        st.info("It has no run in any suite yet, so that it is not ranked.")
+
+
+def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str, SuiteRow]]:
+    """Its rows on every board, by suite and tier."""
+    for suite in SUITES.values():
+        tiers = {run.budget for run in runs if suite.includes(run)}
+        for tier in suite.tiers:
+            if tier in tiers:
+                yield from ((suite.name, row) for row in load_board(store, suite.name, tier).rows if row.model == model)
+
+
+def _suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
+    return {
+        "suite": link(suite, "leaderboard", suite=suite, tier=row.budget),
+        "tier": plain(row.budget),
+        "entry": plain(f"{entry_name(row)} ({row.wrapper})"),
+        "rank": rank_text(row),
+        "score": score_text(row.score),
+        "95% interval": interval_text(row.score_low, row.score_high),
+        "parameters": count_text(row.params),
+        "state": bytes_text(row.state_bytes) if row.state_bytes is not None else "none",
+        "tasks": f"{row.tasks_done} of {row.tasks_total}",
+        "failures": count_text(row.failures),
+        "verified": plain(row.verification),
+    }
+
+
+def show_tasks(runs: Sequence[Run]) -> None:
+    rows = leaderboard(runs)
+    if rows:
+        lines = [_task_line(*each) for each in trained(rows)]
+        grid.show(COLUMNS, lines, caption="Results task by task", short=True)
+    else:
+        st.info("Every run of it is still open: it was interrupted, and waits to be resumed.")
+
+
+def _task_line(row: Row, steps: str, settings: str) -> Line:
+    return Line([
+        Link(row.task, page_url("task", name=row.task)),
+        row.budget or "none",
+        Score.over_seeds(row.score, row.score_std),
+        number(row.score_std),
+        f"{row.metric_name} {metric_text(row.metric_name, row.metric_value)}",
+        count_text(row.params),
+        str(len(row.seeds)),
+        steps,
+        Link(statuses_text(row.statuses), page_url("run", model=row.model, task=row.task)),
+        row.wrapper,
+        settings,
+    ])  # fmt: skip

@@ -1,0 +1,81 @@
+"""How long a sequence may be: the longest variant that is learned, and longer sequences than were trained on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from bench.common.text import NONE, metric_text
+from leaderboard_app.widgets.figures import count_text
+from leaderboard_app.widgets.marks import COLOURS, LABEL
+from leaderboard_app.widgets.tables import link, table
+from leaderboard_app.widgets.text import plain
+
+HEIGHT = 240
+STEPS, SOLVED = "steps of a sequence", "way to a solved task"
+
+
+def show_dependency(data: Mapping[str, Any]) -> None:
+    """The variants that were tried, and the length up to which they are solved."""
+    rungs, longest, failed = data["rungs"], data["longest_solved"], data["first_unsolved"]
+    solved = "no variant, not even the shortest" if longest is None else f"**up to {count_text(longest)} steps**"
+    end = "" if failed is None else f"; not at {count_text(failed)}"
+    trained = plain(f"{data['family']}, {data['training']}, seeds {', '.join(map(str, data['seeds']))}")
+    st.markdown(f"Solved: {solved}{end} ({trained}).")
+    points = pd.DataFrame([{"length": rung["length"], "value": rung["utility"]} for rung in rungs])
+    described = "Way to a solved task against the number of steps"
+    st.altair_chart(chart(points, STEPS, SOLVED, data["threshold"]), width="stretch", alt=described)
+    rows = [
+        {
+            "task": link(rung["task"], "task", name=rung["task"]),
+            "steps": count_text(rung["length"]),
+            **reached(rung),
+        }
+        for rung in rungs
+    ]
+    table(rows, alt=described)
+
+
+def reached(rung: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of a rung's row that say what its runs have reached."""
+    return {
+        SOLVED: f"{rung['utility']:.2f}",
+        "solved": "yes" if rung["solved"] else "no",
+        "runs": ", ".join(link(str(each)[:8], "run", id=str(each)) for each in rung.get("run_ids", ())) or NONE,
+    }
+
+
+def show_extrapolation(data: Mapping[str, Any]) -> None:
+    """The metric at multiples of the training length."""
+    metric, lengths = data["metric"], data["lengths"]
+    points = pd.DataFrame([{"length": each["length"], "value": each["value"]} for each in lengths]).dropna()
+    described = f"{metric} against the number of steps, trained at {count_text(data['trained_at'])}"
+    if points.empty:
+        st.caption("Its answers were not finite.")
+    else:
+        st.altair_chart(chart(points, STEPS, metric), width="stretch", alt=described)
+    rows = [
+        {
+            "steps": f"{count_text(each['length'])} ({each['factor']} × the training length)",
+            plain(metric): metric_text(metric, each["value"]),
+            SOLVED: NONE if each["utility"] is None else f"{each['utility']:.2f}",
+        }
+        for each in lengths
+    ]
+    table(rows, alt=described)
+
+
+def chart(
+    points: pd.DataFrame, across: str, up: str, threshold: float | None = None
+) -> alt.LayerChart | alt.FacetChart:
+    """A line through the values of columns `length` and `value`, with these titles, and one at a threshold."""
+    x = alt.X("length:Q", title=across, scale=alt.Scale(type="log", nice=False, padding=15))
+    base = alt.Chart(points).encode(x=x, y=alt.Y("value:Q", title=up), tooltip=["length", "value"])
+    line = base.mark_line(point=alt.OverlayMarkDef(size=60), color=COLOURS[0], strokeWidth=2)
+    layers = [line]
+    if threshold is not None:
+        level = alt.Chart(pd.DataFrame({"value": [threshold]}))
+        layers.insert(0, level.mark_rule(strokeDash=[5, 4], color=LABEL).encode(y="value:Q"))
+    return alt.layer(*layers).properties(height=HEIGHT)

@@ -1,0 +1,72 @@
+"""The settings that tuning found for an architecture: its presets, and what runs used besides."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from bench.catalog.registry import FoundModel
+from bench.catalog.setting_sources import is_preset
+from bench.common.errors import RequestError
+from bench.common.text import assignments
+from bench.reproduce.fru_paper import experiment_of
+from bench.runs.presets import Preset, saved
+from db.schema import Run
+from leaderboard_app.widgets.tables import link, table
+from leaderboard_app.widgets.text import plain
+
+
+def show(found: FoundModel | None, runs: Sequence[Run]) -> None:
+    presets = _saved(found) if found else []
+    rows = [*map(_row, presets), *_used(runs, presets)]
+    if rows:
+        table(rows, alt="Tuned settings")
+    else:
+        st.caption("Nothing is tuned yet: its runs have the defaults, or settings given by hand.")
+
+
+def _saved(found: FoundModel) -> list[Preset]:
+    try:
+        return saved(found)
+    except RequestError as error:
+        st.warning(plain(error))
+        return []
+
+
+def _row(preset: Preset) -> dict[str, str]:
+    return {
+        "task": link(preset.task, "task", name=preset.task),
+        "tier": plain(preset.budget),
+        "wrapper": plain(preset.wrapper),
+        "settings": _words(preset.settings),
+        "from": plain(f"preset of {preset.tuning}"),
+    }
+
+
+def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]]:
+    """One row for each configuration that tuning found for a run, where no preset of its task has it."""
+    rows: dict[tuple[str | None, ...], dict[str, str]] = {}
+    for run in runs:
+        tuned = {name: value for name, value in run.flat_config.items() if is_preset(run.config_source.get(name, ""))}
+        if tuned and not experiment_of(run) and not any(_has(preset, run, tuned) for preset in presets):
+            row = {
+                "task": link(run.task, "task", name=run.task),
+                "tier": plain(run.budget or "none"),
+                "wrapper": plain(run.wrapper),
+                "settings": _words(tuned),
+                "from": link("its runs", "run", id=run.run_id),
+            }
+            rows.setdefault((run.task, run.budget, run.wrapper, row["settings"]), row)
+    return list(rows.values())
+
+
+def _has(preset: Preset, run: Run, tuned: dict[str, Any]) -> bool:
+    key = run.task, run.budget or "none", run.wrapper
+    return key == (preset.task, preset.budget, preset.wrapper) and {*assignments(tuned)} <= {
+        *assignments(preset.settings)
+    }
+
+
+def _words(settings: dict[str, Any]) -> str:
+    return plain(shlex.join(sorted(assignments(settings))))

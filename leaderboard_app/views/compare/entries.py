@@ -1,0 +1,40 @@
+"""The entries of a suite that can be set side by side, and the words that name them in an address."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.catalog.suites import Suite
+from bench.ranking.cells import Cells, EntryKey
+from bench.reports.board import suite_cells
+from bench.reports.entries import entries_of
+from db.schema import OPEN, Run
+from db.standing import Standing
+
+
+@dataclass(frozen=True, eq=False)
+class Contestants:
+    """Every entry of a suite, of all tiers, with its runs."""
+
+    table: Cells
+    tasks: tuple[str, ...]
+    """In the order of the table's columns."""
+    runs: dict[tuple[EntryKey, str], list[Run]]
+    """Of an entry on a task, by seed."""
+
+    @property
+    def by_words(self) -> dict[str, int]:
+        """An entry's id in an address (see `links.entry_id`) → its index in the table."""
+        return {" ".join(entry).strip(): index for index, entry in enumerate(self.table.entries)}
+
+
+def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
+    """Raises ValueError: a seed has two results in a cell."""
+    counted = [run for run in standing.counted(runs) if run.status != OPEN]
+    table, tasks = suite_cells(counted, standing, suite)
+    groups = defaultdict(list)
+    for run in counted:
+        for entry in entries_of(suite, standing, run):
+            groups[entry, run.task].append(run)
+    by_seed = {key: sorted(group, key=lambda run: run.seed) for key, group in groups.items()}
+    return Contestants(table, tasks, by_seed)

@@ -1,0 +1,41 @@
+"""What each of the compared entries is called and looks like, in every table and chart of the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+
+from bench.ranking.cells import EntryKey
+from leaderboard_app.widgets.curves import DASHES
+from leaderboard_app.widgets.marks import SHAPES, mark
+
+FIELDS = ("wrapper", "tier", "tuning", "settings")
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The entries, in the order in which they were chosen."""
+
+    entries: tuple[EntryKey, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The architecture, and whatever else tells the entries apart."""
+        differing = [field for field in FIELDS if len({getattr(entry, field) for entry in self.entries}) > 1]
+        return [
+            " · ".join(filter(None, [entry.model, *(getattr(entry, field) for field in differing)]))
+            for entry in self.entries
+        ]
+
+    def colour(self, names: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
+        """The colour of the architecture, as on every page; two entries of one differ in shape and dash."""
+        scale = alt.Scale(domain=names, range=[mark(entry.model).colour for entry in self.entries])
+        return alt.Color("entry:N", scale=scale, legend=legend)
+
+    def shape(self, names: Sequence[str], legend: alt.Legend | None = None) -> alt.Shape:
+        scale = alt.Scale(domain=names, range=list(SHAPES[: len(names)]))
+        return alt.Shape("entry:N", scale=scale, legend=legend)
+
+    def dash(self, names: Sequence[str], legend: alt.Legend | None = None) -> alt.StrokeDash:
+        scale = alt.Scale(domain=names, range=list(DASHES[: len(names)]))
+        return alt.StrokeDash("entry:N", scale=scale, legend=legend)

@@ -1,0 +1,42 @@
+"""The compared entries, a row each, as the boards of their tiers have them."""
+
+from collections.abc import Iterable
+
+from bench.ranking.cells import EntryKey
+from bench.ranking.rows import SuiteRow
+from bench.reports.board_formats import rank_text
+from db.store import Store
+from leaderboard_app.data import load_board
+from leaderboard_app.views.compare.sides import Sides
+from leaderboard_app.widgets.figures import bytes_text, count_text, interval_text, score_text
+from leaderboard_app.widgets.links import entry_id
+from leaderboard_app.widgets.tables import link, table
+from leaderboard_app.widgets.text import plain
+
+
+def show(store: Store, suite: str, sides: Sides) -> None:
+    rows = [
+        _row(entry, name, _on_board(entry, load_board(store, suite, entry.tier).rows))
+        for entry, name in zip(sides.entries, sides.names, strict=True)
+    ]
+    table(rows, alt="The compared entries")
+
+
+def _on_board(entry: EntryKey, rows: Iterable[SuiteRow]) -> SuiteRow:
+    return next(row for row in rows if entry_id(row) == " ".join(entry).strip())
+
+
+def _row(entry: EntryKey, name: str, row: SuiteRow) -> dict[str, str]:
+    return {
+        "entry": link(name, "architecture", name=entry.model),
+        "tier": plain(entry.tier),
+        "rank in its tier": rank_text(row),
+        "score": score_text(row.score),
+        "95% interval": interval_text(row.score_low, row.score_high),
+        "parameters": count_text(row.params),
+        "state": bytes_text(row.state_bytes) if row.state_bytes is not None else "none",
+        "tasks": f"{row.tasks_done} of {row.tasks_total}",
+        "seeds": count_text(row.seeds),
+        "failures": count_text(row.failures),
+        "verified": plain(row.verification),
+    }

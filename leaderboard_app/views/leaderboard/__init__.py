@@ -1,0 +1,1 @@
+"""The first page: the board of a suite."""

@@ -1,0 +1,135 @@
+"""What the reader may choose. Every widget is bound to a query parameter, so that the address reproduces the view."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from bench.catalog.suites import Suite
+from bench.catalog.tiers import TIERS
+from bench.ranking.rows import SuiteRow
+from bench.reports.listings import ModelFacts
+from db.schema import LADDER
+from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
+from leaderboard_app.views.leaderboard.table import EXTRA, shown_name
+from leaderboard_app.views.leaderboard.words import duration
+from leaderboard_app.widgets.address import start
+from leaderboard_app.widgets.links import entry_id, link
+
+BY_TASK = "by-task"
+PARAMETERS, TIME = "parameters", "training time"
+LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
+MOST_COMPARED = 4
+OF_ALL_TIERS = ("BudgetAUC", "best BudgetAUC")
+"""The column and the order that only a suite with every tier can have values for."""
+UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
+"""What the widgets that hide rows hold, besides that of the years, when they hide none."""
+
+
+def suite_or_tasks(names: Sequence[str], default: str) -> str:
+    legal = [*names, BY_TASK]
+    start("suite", default, legal)
+    chosen = st.segmented_control(
+        "Suite", legal, key="suite", bind="query-params",
+        help="A list of tasks and the training that every model gets on them. by-task shows every run, task by task.",
+    )  # fmt: skip
+    return chosen or default
+
+
+def order() -> str:
+    return st.segmented_control(
+        "At equal", [PARAMETERS, TIME], key="equal", default=PARAMETERS, required=True, bind="query-params",
+        help="What the compared entries have in common.",
+    )  # fmt: skip
+
+
+def tier(legal: Sequence[str], default: str) -> str:
+    start("tier", default, legal)
+    return st.segmented_control("Parameters", legal, key="tier", bind="query-params") or default
+
+
+def machine(legal: Sequence[str]) -> str:
+    start("machine", legal[0], legal)
+    chosen = st.selectbox("Trained on", legal, index=None, key="machine", bind="query-params", width=300)
+    return chosen or legal[0]
+
+
+def limit(seconds: Sequence[float]) -> int:
+    """A time within which at least one of the entries was trained; at first, about half of them."""
+    longest = next((each for each in LIMITS if each >= max(seconds)), LIMITS[-1])
+    legal = {duration(each): each for each in LIMITS if min(seconds) <= each <= longest} or {duration(longest): longest}
+    middle = sorted(seconds)[len(seconds) // 2]
+    default = next((text for text, each in legal.items() if each >= middle), duration(longest))
+    start("within", default, legal)
+    chosen = st.selectbox("Within", list(legal), index=None, key="within", bind="query-params", width=120)
+    return legal[chosen or default]
+
+
+def search() -> str:
+    return st.text_input(
+        "Search", key="q", type="search", placeholder="Search: name, family, paper", bind="query-params", live=True,
+        label_visibility="collapsed", width=250,
+    )  # fmt: skip
+
+
+def filters(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts], query: str) -> Filters:
+    """What else the reader asks of the rows.
+
+    Args:
+        rows: all of the suite's, so that what can be chosen does not change with the tier.
+    """
+    families = sorted({described(facts.get(row.model))[0] for row in rows})
+    machines = sorted({name for row in rows for name in row.hardware})
+    with st.popover("Filters", icon=":material/filter_list:"):
+        asked = Filters(
+            search=query or "",
+            families=tuple(st.multiselect("Family", families, key="family", bind="query-params")),
+            causal=st.segmented_control("Causal", [CAUSAL, NOT_CAUSAL], key="causal", bind="query-params"),
+            years=_years(sorted({each.paper.year for each in facts.values()})),
+            verification=tuple(st.multiselect("Verification", LADDER, key="verification", bind="query-params")),
+            hardware=tuple(st.multiselect("Trained on nothing but", machines, key="hardware", bind="query-params")),
+        )
+        st.button("Clear", on_click=_clear, args=[facts], icon=":material/filter_list_off:")
+    return asked
+
+
+def _years(years: Sequence[int]) -> tuple[int, int] | None:
+    """None where all years are asked for, so that models without a year are shown as well."""
+    whole = years[0], years[-1]
+    chosen = st.select_slider("Paper from – to", years, value=whole, key="years", bind="query-params")
+    return None if chosen == whole else chosen
+
+
+def _clear(facts: Mapping[str, ModelFacts]) -> None:
+    years = [each.paper.year for each in facts.values()]
+    st.session_state.update(UNFILTERED, years=(min(years), max(years)))
+
+
+def columns(suite: Suite) -> tuple[list[str], list[str]]:
+    """The tasks and the names of EXTRA whose columns the reader switched on."""
+    with st.popover("Columns", icon=":material/view_column:"):
+        own = st.toggle("Each task's score", key="tasks", bind="query-params")
+        names = _possible([column.name for column in EXTRA], suite)
+        return [*suite.tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
+
+
+def sorting(suite: Suite) -> str:
+    return st.selectbox(
+        "Order", [RANK, *_possible(ORDERS, suite), *suite.tasks], key="order", bind="query-params",
+        label_visibility="collapsed", width=190, icon=":material/sort:",
+    )  # fmt: skip
+
+
+def _possible(names: Iterable[str], suite: Suite) -> list[str]:
+    return [name for name in names if name not in OF_ALL_TIERS or TIERS.keys() <= {*suite.tiers}]
+
+
+def compare(rows: Sequence[SuiteRow], suite: str) -> None:
+    """Choose entries and set them side by side."""
+    names = {entry_id(row): shown_name(row) for row in rows}
+    with st.popover("Compare", icon=":material/compare_arrows:"):
+        entries = st.multiselect(
+            f"Two to {MOST_COMPARED} entries", list(names), format_func=names.__getitem__, max_selections=MOST_COMPARED
+        )
+        if len(entries) > 1:
+            link("Set them side by side", "compare", suite=suite, entries=entries)

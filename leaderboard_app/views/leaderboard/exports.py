@@ -1,0 +1,52 @@
+"""The shown rows as files, in the order in which they are shown. Each is made when it is asked for."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+from vl_convert import vegalite_to_png, vegalite_to_svg
+
+from bench.catalog.suites import Suite
+from bench.ranking.contest import InTier, InTime
+from bench.ranking.rows import SuiteRow
+from bench.reports.board_formats import bibtex, board_csv, board_latex
+from bench.reports.listings import model_facts
+from leaderboard_app.views.leaderboard.charts import Drawing, Spec, picture
+from leaderboard_app.views.leaderboard.words import duration
+
+BOARD = "board"
+SCALE = 3  # pixels of the PNG to a point
+
+
+def menu(rows: Sequence[SuiteRow], suite: Suite, contest: InTier | InTime, chart: Drawing, title: str) -> None:
+    """The downloads.
+
+    Args:
+        title: of the chart.
+    """
+    facts, headed = model_facts(), f"{suite.name} {title}"
+    papers = {row.model: facts[row.model].paper for row in rows if row.model in facts}
+    files: dict[str, tuple[str, str, str, Callable[[], str | bytes]]] = {
+        "Table as CSV": (BOARD, "csv", "text/csv", lambda: board_csv(rows, list(suite.tasks))),
+        "Table as LaTeX": (BOARD, "tex", "text/x-tex", lambda: board_latex(rows)),
+        "Papers as BibTeX": (BOARD, "bib", "text/x-bibtex", lambda: bibtex(papers)),
+        "Chart as PNG": (title, "png", "image/png", lambda: vegalite_to_png(_drawn(chart, headed), scale=SCALE)),
+        "Chart as SVG": (title, "svg", "image/svg+xml", lambda: vegalite_to_svg(_drawn(chart, headed))),
+    }
+    with st.popover("Export", icon=":material/download:"):
+        for label, (what, kind, mime, make) in files.items():
+            name = f"{stem(suite.name, contest, what)}.{kind}"
+            st.download_button(label, make, name, mime, key=f"export-{kind}", on_click="ignore", width="stretch")
+
+
+def stem(suite: str, contest: InTier | InTime, what: str) -> str:
+    """A file's name without its ending; what differs in suite, contest or kind has another."""
+    within = contest.tier if isinstance(contest, InTier) else f"{duration(contest.seconds)} {contest.hardware}"
+    return re.sub(r"[^\w.]+", "-", f"{suite} {within} {what}".lower())
+
+
+def _drawn(chart: Drawing, title: str) -> Spec:
+    return picture(chart() or NOTHING, title)
+
+
+NOTHING: Spec = {"data": {"values": []}, "mark": "point"}

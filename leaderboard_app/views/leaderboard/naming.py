@@ -1,0 +1,77 @@
+"""Names beside the marks of a chart of scores: only where no other mark is, which a name would seem to belong to."""
+
+from collections.abc import Iterable
+from math import exp, log
+from typing import NamedTuple
+
+import altair as alt
+import pandas as pd
+
+from leaderboard_app.widgets.marks import LABEL
+
+ROOM = 0.15  # beyond the marks, as a part of the axis between them; and more on the right, where names are
+NAMES = 0.4
+LEAST_SPREAD = log(1.02)  # of an axis, so that equal ones are drawn in its middle
+PLOT = 290  # pixels of an axis on a telephone, where names have the least room
+LETTER, LONGEST, HEIGHT, MARK = 6.5, 68, 18, 10  # pixels: of a name's letters, of a name, from line to line, of a mark
+
+
+class Place(NamedTuple):
+    """Of a mark and its name, in pixels."""
+
+    x: float
+    y: float
+    width: float
+
+
+def ends(values: "pd.Series[float]") -> tuple[float, float]:
+    """Where a logarithmic axis begins and ends."""
+    low, high = values.min(), values.max()
+    spread = max(log(high / low), LEAST_SPREAD)
+    return low * exp(-ROOM * spread), high * exp(NAMES * spread)
+
+
+def texts(chart: alt.Chart) -> alt.Chart:
+    """Names at the upper right of their marks."""
+    return chart.mark_text(align="left", dx=7, dy=-8, fontSize=12, limit=LONGEST).encode(color=alt.value(LABEL))
+
+
+def named(frame: pd.DataFrame, field: str, name: str, wanted: Iterable[int]) -> pd.DataFrame:
+    """The rows whose names have room.
+
+    Args:
+        frame: all that is drawn; columns `score` and those given.
+        field: of the horizontal axis, from end to end of `ends`.
+        wanted: positions of the rows that should have a name, the most wanted first.
+    """
+    places, chosen = _places(frame, field, name), list[int]()
+    for index in wanted:
+        one = places[index]
+        if not any(_hides(one, other) for other in places) and not any(_meet(one, places[each]) for each in chosen):
+            chosen.append(index)
+    return frame.iloc[chosen]
+
+
+def _places(frame: pd.DataFrame, field: str, name: str) -> list[Place]:
+    left, right = ends(frame[field])
+    low, high = frame["score"].min(), frame["score"].max()
+    return [
+        Place(PLOT * log(x / left) / log(right / left), PLOT * (y - low) / (high - low or 1.0), _width(text))
+        for x, y, text in zip(frame[field], frame["score"], frame[name], strict=True)
+    ]
+
+
+def _width(text: str) -> float:
+    return min(LETTER * len(text), LONGEST)
+
+
+def _hides(one: Place, other: Place) -> bool:
+    """Whether the name of one mark would lie on another mark, or at the right of one that is higher."""
+    right, up = other.x - one.x, other.y - one.y
+    under = MARK / 2 < right < MARK + one.width and -MARK / 2 < up < HEIGHT
+    return under or (-MARK < right <= MARK / 2 and 0 < up < HEIGHT)
+
+
+def _meet(one: Place, other: Place) -> bool:
+    """Whether two names would be written over one another."""
+    return abs(one.y - other.y) < HEIGHT and one.x < other.x + other.width and other.x < one.x + one.width

@@ -1,0 +1,103 @@
+"""The board's rows as a table."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from bench.ranking.rows import SuiteRow
+from bench.reports.board_formats import entry_name, rank_text
+from bench.reports.listings import ModelFacts, model_facts
+from leaderboard_app.views.leaderboard.filters import described
+from leaderboard_app.views.leaderboard.words import VERIFIED, duration, interval
+from leaderboard_app.widgets import grid
+from leaderboard_app.widgets.grid import Column, Line, Link, Score, number
+from leaderboard_app.widgets.links import page_url
+
+Cell = str | Link | Score
+
+COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
+    Column("rank", "Best to worst that the data allow: entries that can't be told apart share ranks."): rank_text,
+    Column("architecture", heads_row=True): lambda row: Link(shown_name(row), page_url("architecture", name=row.model)),
+    Column("tier", "The parameter tier."): lambda row: row.budget,
+    Column("train time", "Training of one seed of every task, on its hardware.", True):
+        lambda row: "" if row.train_seconds is None else duration(row.train_seconds),
+    Column("score", "0 remembers nothing, 100 is solved: the mean over tasks of the mean over seeds.", True):
+        lambda row: score(row),
+    Column("95% interval", "Where the score would lie for other seeds.", True): interval,
+    Column("parameters", "Learned numbers outside token tables: what tiers limit.", True):
+        lambda row: count(row.params),
+    Column("core", "Parameters of the sequence layers alone.", True): lambda row: count(row.params_core),
+    Column("state", "Carried from step to step for each sequence; empty where nothing is.", True):
+        lambda row: size(row.state_bytes),
+    Column("samples/s", "Training throughput, geometric mean over tasks, on its hardware.", True):
+        lambda row: count(row.samples_per_second),
+    Column("tasks", "Tasks with five seeds or more, none left out. Only complete entries are ranked."):
+        lambda row: f"{row.tasks_done} of {row.tasks_total}",
+    Column("seeds", "Fewest on any task.", True): lambda row: str(row.seeds),
+    Column("failures", "Runs that diverged, failed, or ran out of memory or time. They count as zero.", True):
+        lambda row: str(row.failures),
+    Column("verification", "✓ the host scored the weights again; ✓✓ the host trained it again."):
+        lambda row: VERIFIED[row.verification],
+}  # fmt: skip
+EXTRA: Mapping[Column, Callable[[SuiteRow], Cell]] = {
+    Column("on front", "Probability that nothing is as good with fewer parameters.", True):
+        lambda row: "" if row.p_front is None else f"{row.p_front:.0%}",
+    Column("BudgetAUC", "Mean best score over budgets from 10k to 10M; needs all three tiers.", True):
+        lambda row: number(row.budget_auc),
+    Column("for other tasks", "Where the score would lie for other tasks like these: 95% interval.", True):
+        lambda row: "" if row.score_low_tasks is None else f"{row.score_low_tasks:.1f} – {row.score_high_tasks:.1f}",
+    Column("embedding", "Parameters of token tables: mean over tasks.", True): lambda row: count(row.params_embedding),
+    Column("readout", "Parameters of the last layer.", True): lambda row: count(row.params_readout),
+    Column("wrapper", "What the layer is put in."): lambda row: row.wrapper,
+    Column("family"): lambda row: described(model_facts().get(row.model))[0],
+    Column("year", "Of the paper.", True): lambda row: str(described(model_facts().get(row.model))[2] or ""),
+    Column("hardware", "What its runs were trained on."): lambda row: "; ".join(row.hardware),
+}  # fmt: skip
+"""Columns that can be switched on, besides each task's."""
+TIMED = ("tier", "train time")
+"""Columns that are shown where entries of several tiers compete."""
+
+
+def show(rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], *, timed: bool) -> None:
+    """Draw the table.
+
+    Args:
+        tasks: those whose scores are shown.
+        extra: names of EXTRA.
+    """
+    shown = {column: cell for column, cell in COLUMNS.items() if timed or column.name not in TIMED}
+    shown |= {Column(task, f"Score on {task}.", numeric=True): task_score(task) for task in tasks}
+    shown |= {column: cell for column, cell in EXTRA.items() if column.name in extra}
+    lines = [Line([cell(row) for cell in shown.values()], faded=row.rank_low is None) for row in rows]
+    grid.show(list(shown), lines, caption="The entries, best first")
+
+
+def shown_name(row: SuiteRow) -> str:
+    """The entry's name, with the wrapper where it is not the one of the architecture's paper."""
+    facts: ModelFacts | None = model_facts().get(row.model)
+    foreign = facts is not None and row.wrapper != facts.wrapper
+    return f"{entry_name(row)} in {row.wrapper}" if foreign else entry_name(row)
+
+
+def score(row: SuiteRow) -> Cell:
+    if row.score is None:
+        return ""
+    low, high = (row.score, row.score) if row.score_low is None else (row.score_low, row.score_high)
+    return Score(row.score, low, high or row.score)
+
+
+def task_score(task: str) -> Callable[[SuiteRow], str]:
+    return lambda row: number(next(cell.score for cell in row.tasks if cell.task == task))
+
+
+def count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Bytes, in three digits or so."""
+    if value is None:
+        return ""
+    for unit in ("B", "kB", "MB"):
+        if value < 1_000 or unit == "MB":
+            break
+        value /= 1_000
+    return f"{value:.3g} {unit}"

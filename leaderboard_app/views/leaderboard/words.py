@@ -1,0 +1,97 @@
+"""What the board says in sentences. Names are escaped; the rest is Streamlit's Markdown."""
+
+from collections.abc import Sequence
+
+from bench.catalog.suites import Suite
+from bench.ranking.contest import InTier, InTime
+from bench.ranking.rows import Board, SuiteRow
+from bench.reports.board_formats import entry_name
+from leaderboard_app.widgets.text import plain
+
+VERIFIED = {"self-reported": "self-reported", "rescored": "✓ rescored", "reproduced": "✓✓ reproduced"}
+TRUST = {
+    "self-reported": "nobody else has verified it yet",
+    "rescored": "the host scored its weights again",
+    "reproduced": "the host trained it again and found the same",
+}
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+MOST_NAMED = 5
+
+
+def headline(board: Board, where: str) -> str:
+    """Who is best, how sure that is, and how far it can be believed.
+
+    Args:
+        where: the contest, such as "at 10k parameters".
+    """
+    ranked = [row for row in board.rows if row.rank_low is not None]
+    if not ranked:
+        return f"#### Nothing is ranked {where} yet\n\nA ranked entry has at least five seeds on every task."
+    best = ranked[0]
+    interval = "" if best.score_low is None else f" (95% interval {best.score_low:.1f} to {best.score_high:.1f})"
+    claim = f"#### **{plain(entry_name(best))}** scores highest {where}: {best.score:.1f} of 100{interval}"
+    return f"{claim}\n\n{_compared(ranked)} {_believed(best)}"
+
+
+def _compared(ranked: Sequence[SuiteRow]) -> str:
+    """How sure the first place is."""
+    best, *others = ranked
+    alike = (best.rank_high or 1) - 1
+    if not others:
+        return "No other entry is complete."
+    if not alike:
+        return "It is told apart from every other entry."
+    first_too = [plain(entry_name(row)) for row in others if row.rank_low == 1]
+    if alike == len(first_too) <= MOST_NAMED:
+        return f"It can't be told apart from {', '.join(first_too)}."
+    return f"It can't be told apart from {alike} other{'s' * (alike > 1)}."
+
+
+def _believed(row: SuiteRow) -> str:
+    failures = f"{row.failures} of its runs failed" if row.failures else "none of its runs failed"
+    return f"It rests on {row.seeds} seeds a task; {failures}; {TRUST[row.verification]}."
+
+
+def contest(chosen: InTier | InTime) -> str:
+    """Who competes, as in "… scores highest at 10k parameters"."""
+    if isinstance(chosen, InTier):
+        return f"at {chosen.tier} parameters"
+    return f"within {duration(chosen.seconds)} of training on {plain(chosen.hardware)}"
+
+
+def explained(suite: Suite, chosen: InTier | InTime, board: Board) -> str:
+    """How to read the table."""
+    parts = [detectable(board)]
+    if any(row.rank_low is None for row in board.rows):
+        parts.append("An entry that lacks one of seeds 0 to 4 on some task, or one before its last, is not ranked.")
+    if isinstance(chosen, InTime):
+        parts.append(
+            f"Shown are entries of every size whose training of one seed of all {len(suite.tasks)} tasks took at most "
+            "this long, on this hardware: times on other hardware can't be compared. Every model is trained for the "
+            "same number of steps, so that a quick one is not trained longer. Times are of the clock: a busy machine "
+            "counts against an entry. Tuning is not in them."
+        )
+    return " ".join(filter(None, parts))
+
+
+def detectable(board: Board) -> str:
+    """The smallest difference that could have been seen."""
+    if sum(row.rank_low is not None for row in board.rows) < 2:
+        return ""
+    if board.smallest_difference is None:
+        return "With so few tasks and seeds **no difference** would be enough to tell two of these entries apart."
+    return f"Two entries must differ by about **{board.smallest_difference:.1f} points** to be told apart here."
+
+
+def interval(row: SuiteRow) -> str:
+    """The 95% interval as a cell of a table."""
+    if row.score_low is not None:
+        return f"{row.score_low:.1f} – {row.score_high:.1f}"
+    return "no spread seen" if row.score is not None and row.seeds > 1 else ""
+
+
+def duration(seconds: float) -> str:
+    """Two digits or so: 45 s, 12 min, 3.5 h, 2 d."""
+    size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
+    value = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:.0f}"
+    return f"{value.removesuffix('.0')} {unit}"

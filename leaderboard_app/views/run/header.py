@@ -1,0 +1,80 @@
+"""What a reader must know of a run before anything else: whether it counts, how it ended, what it reached."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from bench.catalog.suites import SUITES
+from bench.common.text import metric_text
+from bench.ranking.utility import score
+from db.schema import OPEN, Event, Run
+from db.standing import withdrawals
+from leaderboard_app.widgets.figures import bytes_text, count_text, counted, duration_text, score_text
+from leaderboard_app.widgets.tables import code, link
+from leaderboard_app.widgets.text import plain
+
+
+def show(run: Run, events: Sequence[Event], attempts: int) -> None:
+    st.title(plain(f"{run.model} on {run.task}, seed {run.seed}"), anchor=False)
+    for event in withdrawals(run, events):
+        st.error(_withdrawn(event), icon=":material/block:")
+    _ending(run, attempts)
+    st.markdown(" · ".join(_about(run)))
+    _numbers(run)
+
+
+def _withdrawn(event: Event) -> str:
+    reason = f" Reason: {plain(event.reason)}" if event.reason else ""
+    if event.kind == "retracted":
+        return f"**Retracted on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"
+    by = str(event.data.get("by", ""))
+    successor = f" by {link(by, 'run', id=by)}" if by else ""
+    return f"**Superseded{successor} on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"
+
+
+def _ending(run: Run, attempts: int) -> None:
+    if run.status == "finished":
+        return
+    reason = plain(run.reason or "no reason was recorded")
+    if run.status == OPEN:
+        st.warning(
+            f"**Interrupted after {counted(attempts, 'attempt')}:** {reason}. "
+            "It has no result yet, and can only be resumed: its command with `--resume`.",
+            icon=":material/pause_circle:",
+        )
+    else:
+        st.warning(f"**{plain(run.status)}, counted as a score of 0:** {reason}", icon=":material/warning:")
+
+
+def _about(run: Run) -> list[str]:
+    tier = f"{plain(run.budget)} parameters" if run.budget else "no parameter tier"
+    return [
+        link(run.model, "architecture", name=run.model),
+        link(run.task, "task", name=run.task) if run.is_comparable else f"{plain(run.task)}, which no board compares",
+        f"{plain(run.wrapper)} wrapper",
+        tier,
+        *_boards(run),
+        f"run {code(run.run_id)}",
+    ]
+
+
+def _boards(run: Run) -> list[str]:
+    """Links to the boards on which its entry stands."""
+    tier = run.budget
+    if tier is None:
+        return []
+    names = [suite.name for suite in SUITES.values() if tier in suite.tiers and suite.includes(run)]
+    return [link(f"its entry in {name}", "leaderboard", suite=name, tier=tier) for name in names]
+
+
+def _numbers(run: Run) -> None:
+    numbers = {
+        "score": score_text(None if run.status == OPEN else score(run)),
+        f"test {run.metric_name}": metric_text(run.metric_name, run.metric_value),
+        "parameters": count_text(run.params_total),
+        "training": duration_text(run.train_seconds),
+        "state of a sequence": bytes_text(run.state_bytes) if run.state_bytes is not None else "none",
+    }
+    with st.container(horizontal=True):
+        for label, value in numbers.items():
+            st.metric(plain(label), value, width="content")

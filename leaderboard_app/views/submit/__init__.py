@@ -1,0 +1,1 @@
+"""The page that takes a bundle in."""

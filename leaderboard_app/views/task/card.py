@@ -1,0 +1,72 @@
+"""What a task is: its definition, a worked example, and its facts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from bench.common.text import metric_text
+from db.schema import Run
+from leaderboard_app.widgets import docstrings
+from leaderboard_app.widgets.figures import count_text
+from leaderboard_app.widgets.tables import facts, link
+from leaderboard_app.widgets.text import plain
+
+
+def definition(card: dict[str, Any]) -> None:
+    docstrings.show(card["definition"])
+    if card["example"]:
+        with st.expander("A worked example, which the tests run"):
+            st.code(card["example"], language="python", wrap_lines=True)
+
+
+def show_facts(card: dict[str, Any], runs: Sequence[Run]) -> None:
+    """The specification, and the hashes that the runs recorded."""
+    metric = card["metric"]
+    others = [name for name in card["variants"] if name != card["name"]]
+    rows = {
+        "input": plain(f"{card['seq_len']:,} steps of {card['input']}"),
+        "output": plain(card["output"]),
+        "metric": plain(metric),
+        "trivial predictor": f"{metric_text(metric, card['chance'])}: a score of 0",
+        "counts as solved": f"{metric_text(metric, card['solved'])}: a score of 100",
+        "source": plain(card["source"]),
+        "licence": plain(card["license"]),
+        "citation": plain(card["citation"]),
+        "version": str(card["version"]),
+        "on this machine": "can be run as it is" if card["available"] else plain(card["missing"]),
+        "other variants": ", ".join(link(name, "task", name=name) for name in others) or "none",
+    }
+    facts(rows, alt="Facts of the task")
+    show_hashes(runs)
+
+
+def show_hashes(runs: Sequence[Run]) -> None:
+    """The SHA-256 of each split as the runs recorded it, in the form of `sha256sum`."""
+    seen = Counter(
+        (run.task_version, split, str(digest)) for run in runs for split, digest in run.facts.get("splits", {}).items()
+    )
+    if not seen:
+        return
+    st.markdown("SHA-256 of the splits that the runs here used:")
+    lines = [f"{digest}  {split}, version {version}" for version, split, digest in sorted(seen)]
+    st.code("\n".join(lines), language=None, wrap_lines=True)
+    if len({(version, split) for version, split, _ in seen}) < len(seen):
+        st.warning("Runs of one version used different data: they can't be compared.", icon=":material/difference:")
+
+
+def stored(runs: Sequence[Run]) -> None:
+    """What the results say of a task that is not in this copy of the code."""
+    newest = runs[-1]
+    st.info("This task is not in this copy of the code. What its results say of it:", icon=":material/inventory_2:")
+    metric = newest.metric_name
+    rows = {
+        "metric": plain(metric),
+        "trivial predictor": f"{metric_text(metric, newest.chance)}: a score of 0",
+        "counts as solved": f"{metric_text(metric, newest.solved)}: a score of 100",
+        "version": ", ".join(sorted({str(run.task_version) for run in runs})),
+        "runs": count_text(len(runs)),
+    }
+    facts(rows, alt="Facts of the task")
+    show_hashes(runs)

@@ -1,0 +1,132 @@
+"""A task's results: every seed of every architecture as a dot, between the trivial and the perfect value."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from bench.common.text import metric_text
+from bench.ranking.by_task import Row, leaderboard
+from db.schema import Run
+from leaderboard_app.widgets.figures import counted, statuses_text
+from leaderboard_app.widgets.links import page_url
+from leaderboard_app.widgets.marks import LABEL, colour_scale, shape_scale
+from leaderboard_app.widgets.row_labels import differing, labels
+from leaderboard_app.widgets.trained_for import settings_text
+
+Chart = alt.LayerChart | alt.FacetChart
+ROW_HEIGHT, AXES = 26, 90  # pixels; the axis below and the words above are part of a chart's height
+MOST_ROWS = 40
+ROOM = 1.2  # a logarithmic axis goes on by this factor
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """What a score is measured between."""
+
+    metric: str
+    chance: float
+    solved: float
+
+    @property
+    def is_error(self) -> bool:
+        return self.solved < self.chance
+
+
+def show(runs: Sequence[Run], anchors: Anchors) -> None:
+    """Dots and table, best first."""
+    rows = leaderboard(runs)
+    if not rows:
+        st.info("Every run here is still open: it was interrupted, and waits to be resumed.")
+        return
+    named = labels(rows)
+    frame = seeds(rows[:MOST_ROWS], named, {run.run_id: run for run in runs})
+    if not frame.empty:
+        described = f"{anchors.metric} of every seed on the test split, for {counted(len(rows), 'configuration')}"
+        st.altair_chart(dots(frame, anchors), width="stretch", alt=described)
+    if failures := sum(row.failures for row in rows):
+        st.caption(f"{counted(failures, 'run')} did not finish well: no dot, and a score of 0.")
+    if len(rows) > MOST_ROWS:
+        st.caption(f"The best {MOST_ROWS} of {len(rows)} configurations are drawn; the table has them all.")
+    _table(rows, named)
+
+
+def seeds(rows: Sequence[Row], named: Sequence[str], runs: Mapping[str, Run]) -> pd.DataFrame:
+    """A row for each run that has a value."""
+    return pd.DataFrame([
+        {"entry": label, "model": row.model, "seed": run.seed, "value": run.metric_value,
+         "value_text": metric_text(run.metric_name, run.metric_value)}
+        for row, label in zip(rows, named, strict=False)
+        for run in (runs[run_id] for run_id in row.run_ids)
+        if run.metric_value is not None
+    ])  # fmt: skip
+
+
+def dots(frame: pd.DataFrame, anchors: Anchors) -> Chart:
+    values = [*frame["value"], anchors.chance, anchors.solved]
+    x = alt.X(
+        "value:Q",
+        title=f"{anchors.metric} on the test split",
+        scale=_scale(anchors, values),
+        axis=alt.Axis(tickCount=6),
+    )
+    order = list(dict.fromkeys(frame["entry"]))
+    y = alt.Y("entry:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, labelOverlap=False, grid=True))
+    models = frame["model"]
+    marks = alt.Chart(frame).mark_point(filled=True, size=70, opacity=0.8).encode(
+        x=x, y=y,
+        color=alt.Color("model:N", scale=colour_scale(models), legend=None),
+        shape=alt.Shape("model:N", scale=shape_scale(models), legend=None),
+        tooltip=["entry", "seed", alt.Tooltip("value_text", title=anchors.metric)],
+    )  # fmt: skip
+    return alt.layer(*_lines(anchors, x), marks).properties(height=ROW_HEIGHT * len(order) + AXES)
+
+
+def _scale(anchors: Anchors, values: Sequence[float]) -> alt.Scale:
+    """Better is to the right: errors run backwards, on a logarithmic scale as in their scores."""
+    low, high = min(values), max(values)
+    if anchors.is_error:
+        return alt.Scale(type="log", nice=False, reverse=True, domain=[low / ROOM, high * ROOM])
+    return alt.Scale(domain=[low, high], nice=True)
+
+
+def _lines(anchors: Anchors, x: alt.X) -> tuple[alt.Chart, alt.Chart]:
+    ends = pd.DataFrame({"value": [anchors.chance, anchors.solved], "what": ["trivial", "solved"]})
+    base = alt.Chart(ends).encode(x=x)
+    rules = base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5).encode(color=alt.value(LABEL))
+    aligned = alt.expr("datum.what == 'trivial' ? 'left' : 'right'")
+    texts = base.mark_text(baseline="bottom", dy=-3, align=aligned).encode(
+        text="what", y=alt.value(0), color=alt.value(LABEL)
+    )  # fmt: skip
+    return rules, texts
+
+
+def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
+    frame = pd.DataFrame([_cells(*each) for each in zip(rows, named, differing(rows), strict=True)])
+    columns = {
+        "architecture": st.column_config.LinkColumn(display_text="#(.*)$", pinned=True),
+        "score": st.column_config.NumberColumn(format="%.1f", help="Mean over seeds; a run that failed counts as 0."),
+        "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds."),
+        "parameters": st.column_config.NumberColumn(format="localized"),
+        "status": st.column_config.TextColumn(width=160),
+    }
+    st.dataframe(
+        frame, hide_index=True, column_config=columns, placeholder="", alt="Results on this task",
+        height="content" if len(rows) <= MOST_ROWS else "auto",
+    )  # fmt: skip
+
+
+def _cells(row: Row, label: str, differences: Sequence[str]) -> dict[str, object]:
+    return {
+        "architecture": f"{page_url('architecture', name=row.model)}#{quote(label)}",
+        "score": row.score,
+        "±": row.score_std,
+        row.metric_name: metric_text(row.metric_name, row.metric_value),
+        "parameters": row.params,
+        "seeds": len(row.seeds),
+        "status": statuses_text(row.statuses),
+        "settings": settings_text(row, differences),
+    }

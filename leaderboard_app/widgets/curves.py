@@ -1,0 +1,71 @@
+"""Learning curves: one run's loss and metric on both splits, or one metric of several runs."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from db.schema import CurvePoint
+from leaderboard_app.widgets.marks import COLOURS
+
+SPLITS = ("train", "validation")
+HEIGHT = 280
+DASHES = ([1, 0], [6, 4], [2, 3], [9, 3, 2, 3])
+"""Of the lines of a chart, in order: they are told apart without their colour too."""
+
+
+def frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
+    """Columns `split`, `kind`, `step`, `epoch`, `value`; what was not finite is left out."""
+    rows = [
+        {"split": split, "kind": kind, "step": point.step, "epoch": point.epoch, "value": point.value}
+        for point in points
+        for split, _, kind in [point.name.partition("/")]
+        if point.value is not None
+    ]
+    return pd.DataFrame(rows, columns=["split", "kind", "step", "epoch", "value"])
+
+
+def show(points: Sequence[CurvePoint], metric: str) -> None:
+    """Loss and metric side by side, and the numbers as a table."""
+    known = frame(points)
+    if known.empty:
+        st.info("This run ended before its first evaluation: there is no curve.")
+        return
+    for column, kind in zip(st.columns(2), ("loss", metric), strict=True):
+        of_kind = known[known["kind"] == kind]
+        if not of_kind.empty:
+            alt_text = f"{kind} over training steps, on train and validation"
+            column.altair_chart(_by_split(of_kind, kind), width="stretch", alt=alt_text)
+    with st.expander("The curves as a table"):
+        st.dataframe(as_table(points), hide_index=True, alt="Learning curves")
+
+
+def _by_split(points: pd.DataFrame, title: str) -> alt.Chart:
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=400)
+    colour = alt.Color("split:N", scale=alt.Scale(domain=SPLITS, range=COLOURS[:2]), legend=legend)
+    dash = alt.StrokeDash("split:N", scale=alt.Scale(domain=SPLITS, range=DASHES[:2]), legend=legend)
+    tooltip = ["split", "epoch", "step", alt.Tooltip("value", format=".4g", title=title)]
+    return (
+        alt.Chart(points)
+        .mark_line(point=alt.OverlayMarkDef(size=25), strokeWidth=2)
+        .encode(x=step_axis(), y=value_axis(title), color=colour, strokeDash=dash, tooltip=tooltip)
+        .properties(height=HEIGHT)
+    )
+
+
+def step_axis() -> alt.X:
+    return alt.X("step:Q", title="training step", axis=alt.Axis(format=",d", tickCount=5))
+
+
+def value_axis(title: str) -> alt.Y:
+    """Errors over decades, accuracies and losses on a linear axis."""
+    scale = alt.Scale(type="log", nice=False) if title == "mse" else alt.Scale(zero=False)
+    return alt.Y("value:Q", title=title, scale=scale)
+
+
+def as_table(points: Sequence[CurvePoint]) -> pd.DataFrame:
+    """A row for each evaluation, a column for each curve."""
+    rows = [{"epoch": p.epoch, "step": p.step, "name": p.name, "value": p.value} for p in points]
+    table = pd.DataFrame(rows).pivot_table(index=["epoch", "step"], columns="name", values="value", dropna=False)
+    return table.reset_index().dropna(how="all", subset=list(table.columns))

@@ -1,0 +1,203 @@
+"""The Fourier recurrence in the low-rank form (docs/fru-kernel.md), chunk after chunk, on the CPU's kernel.
+
+    φ_t = σ(W [x_t; r_t] + b_φ)
+    s_{t+1} = s_t + A_tᵀ φ_t,               A_t = Σ_f m_f g_t[f] W_r^{(f)}
+    r_{t+1} = σ(s_{t+1} + Dᵀ φ_t + b_r),    D = Σ_f (1 − m_f) g[f] W_r^{(f)}
+
+Between two chunks stand the matrix products that make A from the gains g, and the gradients of g and W_r from that of
+A. So beside the input only φ and a state in every SEGMENT steps are as long as the sequence.
+
+Shapes: B batch, T time, D input, k frequencies, S statistics, R recurrent features, Z = D + R; c steps of a chunk.
+N blocks of L lanes hold the batch, P = N·L ≥ B of them, innermost. C states kept; W threads; V lanes of a vector;
+RP, ZP: R, Z in whole gradient tiles.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.kernels.cpu.fru import compile as cpu
+from models.kernels.cpu.fru.recurrence import SEGMENT
+from models.kernels.cpu.fru.thread_work import padded, scratch_size
+from models.kernels.cpu.toolkit.vector import LANES, WIDTH
+
+CHUNK = 16 * SEGMENT
+
+
+def saved_tensors(x_BTD: Tensor, S: int, R: int) -> tuple[Tensor, Tensor]:
+    """φ and the states kept, to be filled."""
+    B, T, _ = x_BTD.shape
+    P = (B + LANES - 1) // LANES * LANES
+    return x_BTD.new_empty(T, S, P), x_BTD.new_empty((T + SEGMENT - 1) // SEGMENT * P * R)
+
+
+Pull = Callable[[slice], tuple[Tensor, Tensor]]
+
+
+class Gradients(NamedTuple):
+    x_BTD: Tensor
+    gain_Tk: Tensor
+    weight_kSR: Tensor
+    bias_R: Tensor
+    weight_SZ: Tensor
+    bias_S: Tensor
+
+
+@dataclass
+class Recurrence:
+    """The operands. A frequency f with keep[f] = 0 shows the present step only; its gain must not depend on time.
+
+    Sequences end at `lengths_B`: from there on φ is zero, so that the state rests and no gradient passes.
+    """
+
+    x_BTD: Tensor
+    gain_Tk: Tensor
+    keep_k: Tensor
+    weight_kSR: Tensor
+    bias_R: Tensor
+    weight_SZ: Tensor
+    bias_S: Tensor
+    lengths_B: Tensor | None
+
+    def __post_init__(self) -> None:
+        self.B, self.T, self.D = self.x_BTD.shape
+        if self.lengths_B is not None and self.B and not 1 <= self.lengths_B.min() <= self.lengths_B.max() <= self.T:
+            raise ValueError(
+                f"lengths must be from 1 to {self.T}, the steps of the input; got {self.lengths_B.tolist()}"
+            )
+        self.k, self.S, self.R = self.weight_kSR.shape
+        self.N = -(-self.B // LANES)
+        self.P = self.N * LANES
+        self.shares = cpu.share_count(self.N)
+        self.chunks = [slice(t, min(t + CHUNK, self.T)) for t in range(0, self.T, CHUNK)]
+        self.kept_gain_Tk = self.gain_Tk * self.keep_k
+        self.masked = (self.keep_k == 0).nonzero().flatten().tolist()
+        self.d_SR = self.present(self.weight_kSR)
+        self.lengths_P = torch.full((self.P,), self.T)
+        if self.lengths_B is not None:
+            self.lengths_P[: self.B] = self.lengths_B
+
+    def present(self, weight_kSR: Tensor) -> Tensor:
+        """Σ_f (1 − m_f) g[f] W^{(f)}, or no rows where every frequency accumulates."""
+        if not self.masked:
+            return weight_kSR.new_zeros(0, weight_kSR.shape[2])
+        return torch.einsum("k,ksr->sr", self.gain_Tk[0, self.masked], weight_kSR[self.masked])
+
+    def at(self, chunk: slice, weight_kSR: Tensor) -> Tensor:
+        """A for the steps of a chunk, (c, S, R)."""
+        return (self.kept_gain_Tk[chunk] @ weight_kSR.flatten(1)).unflatten(1, weight_kSR.shape[1:])
+
+    def last_step(self, phi_TSP: Tensor) -> Tensor:
+        """φ at each sequence's last step, (S, P)."""
+        if self.lengths_B is None:
+            return phi_TSP[-1]
+        return phi_TSP.gather(0, (self.lengths_P - 1).expand(1, self.S, -1))[0]
+
+    def input(self, chunk: slice) -> Tensor:
+        """x, (c, D, P). What stands at or after a sequence's end becomes zero: it may be anything."""
+        x_cDP = self.x_BTD.new_zeros(chunk.stop - chunk.start, self.D, self.P)
+        x_cDP[..., : self.B] = self.x_BTD[:, chunk].permute(1, 2, 0)
+        if self.lengths_B is not None:
+            time_c = torch.arange(chunk.start, chunk.stop)
+            x_cDP.masked_fill_((time_c[:, None] >= self.lengths_P)[:, None], 0)
+        return x_cDP
+
+    def kept(self, chunk: slice) -> slice:
+        """Where its states are among those kept."""
+        size = self.N * self.R * LANES
+        return slice(chunk.start // SEGMENT * size, -(-chunk.stop // SEGMENT) * size)
+
+    def storage(self) -> tuple[Tensor, Tensor]:
+        """Room for φ (T, S, P) and for the states kept, C·N·R·L numbers."""
+        return saved_tensors(self.x_BTD, self.S, self.R)
+
+    def forward(self, phi_TSP: Tensor, kept: Tensor, u_kSP: Tensor) -> Iterator[slice]:
+        """Fill φ and the states kept, and add Σ_t m g_t φ_t to u unless it is empty. Yields each chunk when done."""
+        s_NRL = self.weight_SZ.new_zeros(self.N, self.R, LANES)
+        r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
+        weight_ZS = self.weight_SZ.T.contiguous()
+        for chunk in self.chunks:
+            tensors = (
+                self.input(chunk), self.lengths_P, self.at(chunk, self.weight_kSR), self.d_SR, weight_ZS, self.bias_S,
+                self.bias_R, s_NRL, r_NRL, phi_TSP[chunk], kept[self.kept(chunk)], self.kept_gain_Tk[chunk], u_kSP,
+            )  # fmt: skip
+            self.run(cpu.kernels().forward, chunk, len(u_kSP), self.lengths_B is not None, tensors)
+            yield chunk
+
+    def run(self, kernel: int, chunk: slice, k: int, option: bool, tensors: Sequence[Tensor]) -> None:
+        steps = chunk.stop - chunk.start
+        sizes = (steps, self.P, self.D, self.S, self.R, k, len(self.d_SR), chunk.start, option)
+        cpu.run(kernel, self.shares, sizes, tensors)
+
+    def backward(
+        self, phi_TSP: Tensor, kept: Tensor, pull: Pull | None, du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
+    ) -> Gradients:
+        """The gradients of the operands.
+
+        Args:
+            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs. Called
+                from the last chunk to the first. None: they follow from the next two.
+            du_kSP, dlast_SP: the gradients of u and of φ at the last step, or empty.
+            with_input: whether x's gradient is wanted; without, it is empty.
+        """
+        sums = Sums(self, len(du_kSP))
+        dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
+        dx_BTD = self.x_BTD.new_empty(self.x_BTD.shape if with_input else 0)
+        weight_SZ, d_RS = self.weight_SZ.contiguous(), self.d_SR.T.contiguous()
+        du_KSP = F.pad(du_kSP, (0, 0, 0, 0, 0, sums.K - len(du_kSP)))
+        for chunk in reversed(self.chunks):
+            g_cSP, dgain_ck = pull(chunk) if pull else (phi_TSP.new_empty(0), None)
+            a_cSR = self.at(chunk, self.weight_kSR)
+            dgain_WcK, da_WcSR = sums.of_chunk(len(a_cSR))
+            dx_cDP = phi_TSP.new_empty(len(a_cSR) if with_input else 0, self.D, self.P)
+            before_SP = phi_TSP[chunk.start - 1] if chunk.start else torch.zeros_like(phi_TSP[0])
+            tensors = (
+                self.input(chunk), self.lengths_P - 1, phi_TSP[chunk], before_SP, kept[self.kept(chunk)], g_cSP,
+                self.kept_gain_Tk[chunk].T.contiguous(), du_KSP, dlast_SP, a_cSR, a_cSR.mT.contiguous(), self.d_SR,
+                d_RS, weight_SZ, self.bias_R, sums.ds_NRL, sums.dr_NRL, dx_cDP, dgain_WcK, da_WcSR, sums.dd_WSRV,
+                sums.dw_WSZV, sums.db_WSL, sums.scratch,
+            )  # fmt: skip
+            self.run(cpu.kernels().backward, chunk, len(du_kSP), with_input, tensors)
+            da_cQ = da_WcSR.sum(0)[..., : self.R].flatten(1)
+            dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cQ)
+            dgain_ck = dgain_WcK.sum(0)[:, : self.k] if dgain_ck is None else dgain_ck
+            dgain_Tk[chunk] = self.keep_k * (dgain_ck + da_cQ @ self.weight_kSR.flatten(1).T)
+            if with_input:
+                dx_BTD[:, chunk] = dx_cDP[..., : self.B].permute(2, 0, 1)
+        self.pull_present(sums.dd_WSRV.sum((0, 3))[:, : self.R], self.weight_kSR, dweight_kSR, dgain_Tk)
+        dweight_SZ = sums.dw_WSZV.sum((0, 3))[:, : self.D + self.R].contiguous()
+        return Gradients(
+            dx_BTD, dgain_Tk, dweight_kSR, sums.ds_NRL.sum((0, 2)), dweight_SZ, sums.db_WSL.sum((0, 2))
+        )  # fmt: skip
+
+    def pull_present(self, dd_SR: Tensor, weight_kSR: Tensor, dweight_kSR: Tensor, dgain_Tk: Tensor) -> None:
+        """Add the gradients of W and g through D. The gain is the same at every step: the first gets its gradient."""
+        if self.masked:
+            dweight_kSR[self.masked] += torch.einsum("k,sr->ksr", self.gain_Tk[0, self.masked], dd_SR)
+            dgain_Tk[0, self.masked] += torch.einsum("ksr,sr->k", weight_kSR[self.masked], dd_SR)
+
+
+class Sums:
+    """What the backward kernel adds to, a part for each share of the batch, and its room to work in.
+
+    Args:
+        k: frequencies whose summaries' gradients the kernel takes.
+    """
+
+    def __init__(self, recurrence: Recurrence, k: int) -> None:
+        new, W, S, R, D = recurrence.weight_SZ.new_zeros, recurrence.shares, recurrence.S, recurrence.R, recurrence.D
+        self.K, self.RP, ZP = padded(k), padded(R), padded(D + R)
+        self.ds_NRL, self.dr_NRL = new(2, recurrence.N, R, LANES)
+        self.dd_WSRV, self.dw_WSZV = new(W, S, self.RP, WIDTH), new(W, S, ZP, WIDTH)
+        self.db_WSL, self.scratch = new(W, S, LANES), new(W * scratch_size(D, S, R))
+        self.W, self.S, steps = W, S, min(CHUNK, recurrence.T)
+        self.dgain, self.da = torch.empty(W * steps * self.K), torch.empty(W * steps * S * self.RP)
+
+    def of_chunk(self, c: int) -> tuple[Tensor, Tensor]:
+        """Room for a chunk's dgain (W, c, K) and dA (W, c, S, RP), the same for every chunk."""
+        dgain, da = self.dgain[: self.W * c * self.K], self.da[: self.W * c * self.S * self.RP]
+        return dgain.view(self.W, c, self.K), da.view(self.W, c, self.S, self.RP)

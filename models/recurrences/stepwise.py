@@ -1,0 +1,110 @@
+"""Recurrences that are nonlinear in the state and so go through time one step after the other.
+
+What depends on the input alone is computed for all steps at once (the drive), what depends on the weights alone once a
+sequence; a step does the rest.
+
+Shapes: B batch, T time, D input, H output, K width of the drive.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.kernels.backend import Backend, loop_backend, runs_compiled
+from models.shared.contract import SequenceModel
+
+State = tuple[Tensor, ...]  # the output first
+
+COMPILED_STEPS = 8  # of torch's loop in a graph of torch.compile
+KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the kernels win on one core
+
+
+class StepwiseRecurrence(SequenceModel):
+    """The loop. A subclass gives the drive, its weights in the form that a step uses, the initial state and a step."""
+
+    @abstractmethod
+    def drive(self, x_D: Tensor) -> Tensor:
+        """What the input contributes to a step, (…, D) to (…, K)."""
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """What every step needs of the parameters."""
+        return ()
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State: ...
+
+    @abstractmethod
+    def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
+        """The next state."""
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        state = self.initial_state(len(x_BTD))
+        drive_BTK = self.drive(x_BTD).to(state[0].dtype)
+        with full_precision(x_BTD):
+            weights = self.weights()
+            match self.backend(drive_BTK, weights):
+                case "numba":
+                    return self.compiled(drive_BTK, *weights)
+                case "triton":
+                    return self.on_gpu(drive_BTK, *weights)
+                case "torch":
+                    return self.loop(drive_BTK, state, *weights)
+
+    @torch.compiler.disable(recursive=False)  # torch.compile would unroll the whole sequence, a second a step
+    def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
+        """The output of every step from a state on, (B, T, H)."""
+        outputs = []
+        for drive_BSK in drive_BTK.split(COMPILED_STEPS, dim=1):
+            state, *some = self.unrolled(drive_BSK, state, *weights)
+            outputs += some
+        return torch.stack(outputs, dim=1)
+
+    def unrolled(self, drive_BSK: Tensor, state: State, *weights: Tensor) -> tuple[Any, ...]:
+        """A few steps, which torch.compile makes one graph of: the last state and each output, (B, H)."""
+        outputs = []
+        for drive_BK in drive_BSK.unbind(1):
+            state = self.advance(drive_BK, state, *weights)
+            outputs.append(state[0])
+        return state, *outputs
+
+    def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        """The same from the initial state, by a kernel for CPUs. Optional."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
+
+    def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
+        """The same by a kernel for GPUs, where `fits_registers`."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no kernel for GPUs")
+
+    def fits_registers(self) -> bool:
+        """Whether there is a kernel for GPUs, and its matrices are small enough to stay in a program's registers."""
+        return False
+
+    def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
+        """What carries out the loop: a kernel where there is one, and where it is the faster way.
+
+        Beyond a cache's size, a matrix product of BLAS is.
+        """
+        if self.fits_registers() and loop_backend(tensor) == "triton":
+            return "triton"
+        exists = type(self).compiled is not StepwiseRecurrence.compiled
+        fits = sum(weight.numel() for weight in weights) <= KERNEL_WEIGHTS
+        return "numba" if exists and fits and runs_compiled(tensor) else "torch"
+
+    def facts(self) -> dict[str, str]:
+        return {"loop": self.backend(next(self.parameters()), self.weights())}
+
+    def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, State]:
+        drive_BK = self.drive(x_BD).to(state[0].dtype)
+        with full_precision(x_BD):
+            state = self.advance(drive_BK, state, *self.weights())
+        return state[0], state
+
+    def zeros(self, *shape: int) -> Tensor:
+        return next(self.parameters()).new_zeros(shape)
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Rounding to bfloat16 at every step would be what a long recurrence remembers: no autocast inside the loop."""
+    return torch.autocast(like.device.type, enabled=False)

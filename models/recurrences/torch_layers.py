@@ -1,0 +1,48 @@
+"""torch's own recurrent layers as sequence models. Shapes: B batch, T time, D input, H hidden."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from models.recurrences.stepwise import full_precision
+from models.shared.contract import HiddenSizeConfig, SequenceModel
+
+
+class TorchRecurrent(SequenceModel):
+    """A single layer of `torch.nn`; its state is (B, H), or a pair of them for the LSTM."""
+
+    layer: ClassVar[Callable[..., nn.RNNBase]]
+    states: ClassVar[int] = 1
+
+    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.output_size = config.hidden_size
+        self.rnn: nn.RNNBase = self.layer(
+            input_size, config.hidden_size, batch_first=True, **self.layer_options(config)
+        )
+
+    @staticmethod
+    def layer_options(config: Any) -> dict[str, Any]:
+        """Further arguments of torch's layer."""
+        return {}
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        y_BTH, _ = self._run(x_BTD)
+        return y_BTH
+
+    def _run(self, x_BTD: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """On a CPU in the weights' precision, whatever autocast says: not every processor has an LSTM in bfloat16."""
+        if x_BTD.device.type != "cpu":
+            return self.rnn(x_BTD, state)
+        with full_precision(x_BTD):
+            return self.rnn(x_BTD.to(next(self.parameters()).dtype), state)
+
+    def initial_state(self, batch_size: int) -> Any:
+        zeros_BH = next(self.parameters()).new_zeros(batch_size, self.output_size)
+        return zeros_BH if self.states == 1 else (zeros_BH,) * self.states
+
+    def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
+        y_B1H, state = self._run(x_BD.unsqueeze(1), tree_map(lambda h_BH: h_BH.unsqueeze(0), state))
+        return y_B1H.squeeze(1), tree_map(lambda h_1BH: h_1BH.squeeze(0), state)

@@ -1,0 +1,1 @@
+"""What every architecture meets: the contract, the wrappers, training settings and the Lightning module."""

@@ -1,0 +1,212 @@
+"""What stands around a sequence mixer: embedding, depth, normalisation, pooling and readout, alike for every model.
+
+Two wrappers exist. `Plain` stacks the layers as they are, feeds continuous input raw and reads the last step: what the
+recurrent-network papers do, and what the FRU paper's parameter counts mean. `Residual` is the state-space papers':
+linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling.
+
+Shapes: B batch, T time, D input, H output of a mixer, W width of the residual stream, V output vocabulary.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
+from models.kernels.backend import runs_compiled
+from models.shared.contract import LATER, ModelConfig, SequenceModel, final_step
+from models.shared.linear import Linear
+
+MAX_EMBED_SIZE = 128  # what the FRU paper uses for 10,000 words; a small vocabulary needs no more than a number a token
+
+
+class Wrapper(nn.Module):
+    """A network for a task. `embedding`, `core` and `readout` are its parts, which are counted apart.
+
+    Called with x (B, T, D) or tokens (B, T), it returns one vector per sequence (B, …), or per position (B, T, V).
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[ModelConfig]]
+    embedding: nn.Embedding | None
+    core: nn.Module
+    readout: nn.Module
+
+    def __init__(
+        self, model: type[SequenceModel], model_config: ModelConfig, spec: TaskSpec, config: ModelConfig
+    ) -> None:
+        super().__init__()
+
+    def mixers(self) -> list[SequenceModel]:
+        return [module for module in self.core.modules() if isinstance(module, SequenceModel)]
+
+
+class Plain(Wrapper):
+    """Layers stacked as they are; raw continuous input; the last step is read."""
+
+    name = "plain"
+    core: nn.ModuleList
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        depth: int = 1
+        embed_size: int | None = None
+        dropout: float = field(default=0.0, metadata=LATER)
+        """Of what enters each layer and the readout, as in the FRU paper's IMDB."""
+
+        def __post_init__(self) -> None:
+            self.require_positive("depth")
+            if self.embed_size is not None:
+                self.require_positive("embed_size")
+            require_share("dropout", self.dropout)
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls()
+
+    def __init__(self, model: type[SequenceModel], model_config: ModelConfig, spec: TaskSpec, config: Config) -> None:
+        super().__init__(model, model_config, spec, config)
+        size = self.embed(spec, config.embed_size)
+        layers = []
+        for _ in range(config.depth):
+            layers.append(model(model_config, input_size=size, seq_len=spec.seq_len))
+            size = layers[-1].output_size
+        self.core = nn.ModuleList(layers)
+        self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        self.every_step = isinstance(spec.output, TokenPerStep)
+        self.readout = build_readout(spec, size, self.embedding)
+
+    def embed(self, spec: TaskSpec, embed_size: int | None) -> int:
+        """Set `embedding`; return the width of what enters the first layer."""
+        if isinstance(spec.input, Tokens):
+            size = embed_size or min(MAX_EMBED_SIZE, spec.input.vocabulary)
+            self.embedding = build_embedding(spec.input, size)
+            return size
+        self.embedding = None
+        return spec.input.width
+
+    def forward(self, x: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        h_BTD = self.drop(x if self.embedding is None else self.embedding(x))
+        for layer in self.core[:-1]:
+            h_BTD = self.drop(layer(h_BTD, lengths_B))
+        top = cast(SequenceModel, self.core[-1])
+        return self.readout(self.drop(top(h_BTD, lengths_B) if self.every_step else top.last(h_BTD, lengths_B)))
+
+
+class Residual(Wrapper):
+    """Linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling."""
+
+    name = "residual"
+    core: nn.ModuleDict
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ModelConfig):
+        width: int = 128
+        depth: int = 2
+        pooling: Literal["mean", "last"] = "mean"
+        dropout: float = 0.0
+
+        def __post_init__(self) -> None:
+            self.require_positive("width", "depth")
+            require_share("dropout", self.dropout)
+
+        @classmethod
+        def at_width(cls, width: int) -> Self:
+            return cls(width=width)
+
+    def __init__(self, model: type[SequenceModel], model_config: ModelConfig, spec: TaskSpec, config: Config) -> None:
+        super().__init__(model, model_config, spec, config)
+        self.every_step = isinstance(spec.output, TokenPerStep)
+        self.pooling = config.pooling
+        self.embedding = build_embedding(spec.input, config.width) if isinstance(spec.input, Tokens) else None
+        blocks = [ResidualBlock(model, model_config, spec.seq_len, config) for _ in range(config.depth)]
+        encoder = nn.Identity() if isinstance(spec.input, Tokens) else nn.Linear(spec.input.width, config.width)
+        self.core = nn.ModuleDict(
+            {"encoder": encoder, "blocks": nn.ModuleList(blocks), "norm": nn.LayerNorm(config.width)}
+        )
+        self.readout = build_readout(spec, config.width, self.embedding)
+
+    def forward(self, x: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        h_BTW = self.core["encoder"](x if self.embedding is None else self.embedding(x))
+        for block in cast(nn.ModuleList, self.core["blocks"]):
+            h_BTW = block(h_BTW, lengths_B)
+        h_BTW = self.core["norm"](h_BTW)
+        return self.readout(h_BTW if self.every_step else self.pool(h_BTW, lengths_B))
+
+    def pool(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+        if self.pooling == "last":
+            return final_step(h_BTW, lengths_B)
+        if lengths_B is None:
+            return h_BTW.mean(1)
+        valid_BT1 = (torch.arange(h_BTW.shape[1], device=h_BTW.device) < lengths_B[:, None]).unsqueeze(-1)
+        return torch.where(valid_BT1, h_BTW, 0).sum(1) / lengths_B[:, None]
+
+
+class ResidualBlock(nn.Module):
+    """h + GLU(mixer(norm(h)))."""
+
+    def __init__(
+        self, model: type[SequenceModel], model_config: ModelConfig, seq_len: int, config: Residual.Config
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.width)
+        self.mixer = model(model_config, input_size=config.width, seq_len=seq_len)
+        self.gated = nn.Sequential(Linear(self.mixer.output_size, 2 * config.width), GLU(), nn.Dropout(config.dropout))
+
+    def forward(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+        return h_BTW + self.gated(self.mixer(self.norm(h_BTW), lengths_B))
+
+
+class GLU(nn.GLU):
+    """torch.nn.GLU over the last dimension; a kernel on a CPU takes a third of its time at most widths."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
+        if not runs_compiled(input):
+            return super().forward(input)
+        from models.kernels.cpu.glu import GatedUnit  # numba takes a second to import
+
+        y_MW: Tensor = GatedUnit.apply(input.flatten(0, -2))
+        return y_MW.unflatten(0, input.shape[:-1])
+
+
+def require_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}={value} must be in [0, 1)")
+
+
+class TiedReadout(nn.Module):
+    """Logits from the input embedding's own table, after a projection to its width."""
+
+    def __init__(self, size: int, embedding: nn.Embedding) -> None:
+        super().__init__()
+        same = size == embedding.embedding_dim
+        self.project = nn.Identity() if same else Linear(size, embedding.embedding_dim)
+        self.weight = embedding.weight
+        self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
+
+    def forward(self, h_BTH: Tensor) -> Tensor:
+        return nn.functional.linear(self.project(h_BTH), self.weight, self.bias)
+
+
+def build_embedding(tokens: Tokens, size: int) -> nn.Embedding:
+    """A table whose rows have norm 1 on average, so that a readout tied to it starts with moderate logits."""
+    embedding = nn.Embedding(tokens.vocabulary, size)
+    nn.init.normal_(embedding.weight, std=size**-0.5)
+    return embedding
+
+
+def build_readout(spec: TaskSpec, size: int, embedding: nn.Embedding | None) -> nn.Module:
+    """From features (…, size) to one number a class, a value or a token. Token outputs tie it to the embedding."""
+    match spec.output:
+        case Label(classes):
+            return nn.Linear(size, classes)
+        case Value(width):
+            return nn.Linear(size, width)
+        case TokenPerStep(vocabulary):
+            if embedding is not None and embedding.num_embeddings == vocabulary:
+                return TiedReadout(size, embedding)
+            return nn.Linear(size, vocabulary)
+
+
+WRAPPERS: dict[str, type[Wrapper]] = {wrapper.name: wrapper for wrapper in (Plain, Residual)}

@@ -1,0 +1,42 @@
+"""Suites are frozen: their tasks exist, their settings are legal, their content is what was published."""
+
+import pytest
+
+from bench.catalog.registry import task_names
+from bench.catalog.suites import SUITES, find_suite
+from bench.catalog.tiers import TIERS
+from bench.common.errors import RequestError
+from models.shared.training import Training
+
+PUBLISHED = {
+    "quick-v1": "116bd0b76a610fdb",
+    "paper-v1": "de77be8c1a7638a8",
+    "long-v1": "e9f2d517532a51e1",
+    "lra-v1": "b0192537881414e7",
+    "gpu-v1": "416f6be47b63d2d0",
+}
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_is_what_was_published(name: str) -> None:
+    """Never change a hash here: give the changed suite a new version."""
+    assert SUITES[name].hash[:16] == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_the_tasks_exist_and_the_settings_are_legal(name: str) -> None:
+    suite = find_suite(name)
+    assert set(suite.tasks) <= set(task_names())
+    assert set(suite.tiers) <= set(TIERS)
+    for settings in suite.tasks.values():
+        Training(**settings)
+
+
+def test_quick_is_trained_for_the_published_steps() -> None:
+    steps = {task: settings["max_steps"] for task, settings in find_suite("quick-v1").tasks.items()}
+    assert steps == {"digits": 1_000, "adding-200": 3_000, "copy-100": 3_000, "mix-sin": 2_000}
+
+
+def test_an_unknown_suite_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(RequestError, match="Did you mean 'quick-v1'"):
+        find_suite("quick-v2")

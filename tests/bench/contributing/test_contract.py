@@ -1,0 +1,136 @@
+"""The contract notices what it is for: each broken model fails the check that names its fault."""
+
+import pytest
+import torch
+
+from bench.contributing.contract import RULES
+from models.mingru import MinGRU
+from models.shared.contract import SequenceModel, final_step
+
+
+class Anticausal(MinGRU):
+    """Reads backwards."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD.flip(1)).flip(1)
+
+
+class SeesPadding(MinGRU):
+    """Adds the mean over the whole row."""
+
+    causal = False
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) + x_BTD.mean((1, 2), keepdim=True)
+
+
+class WrongLast(MinGRU):
+    """Returns the step before."""
+
+    def last(self, x_BTD, lengths_B=None):
+        return final_step(self(x_BTD), lengths_B) * 1.01
+
+
+class WrongStep(MinGRU):
+    """Forgets its state."""
+
+    def step(self, x_BD, state):
+        return super().step(x_BD, 0 * state)
+
+
+class WrongShape(MinGRU):
+    """Puts time first."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD).transpose(0, 1)
+
+
+class NoGradient(MinGRU):
+    """Cuts the graph."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD.detach())
+
+    def last(self, x_BTD, lengths_B=None):
+        return super().last(x_BTD.detach(), lengths_B)
+
+
+class Unsaved(MinGRU):
+    """Keeps a random matrix out of its state."""
+
+    def __init__(self, config, *, input_size, seq_len):
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.secret_H = torch.randn(self.output_size)
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) * self.secret_H
+
+
+class Float32Only(MinGRU):
+    """Casts its input."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD.float())
+
+
+class LeftBehind(MinGRU):
+    """Keeps a constant that is no buffer."""
+
+    def __init__(self, config, *, input_size, seq_len):
+        super().__init__(config, input_size=input_size, seq_len=seq_len)
+        self.constants = {"scale": torch.ones(self.output_size)}
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) * self.constants["scale"]
+
+
+class OnTheHost(MinGRU):
+    """Makes a tensor without saying where."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) * torch.ones(x_BTD.shape[1], 1)
+
+
+class Frozen(MinGRU):
+    """Optimises somebody else's parameter."""
+
+    def optimizer_groups(self):
+        return [{"params": [torch.nn.Parameter(torch.zeros(1))]}]
+
+
+class UnknownSetting(MinGRU):
+    """Searches over what it does not have."""
+
+    @classmethod
+    def search_space(cls, trial):
+        return {"heads": trial.suggest_int("heads", 1, 4)}
+
+
+class Undescribed(SequenceModel):
+    """Has no paper."""
+
+
+@pytest.mark.parametrize(
+    ("model", "check"),
+    [
+        (Anticausal, "causal"),
+        (SeesPadding, "lengths"),
+        (WrongLast, "last"),
+        (WrongStep, "step"),
+        (WrongShape, "shapes"),
+        (NoGradient, "gradients"),
+        (Unsaved, "saves"),
+        (Float32Only, "float64"),
+        (LeftBehind, "devices"),
+        (OnTheHost, "devices"),
+        (Frozen, "optimizer-groups"),
+        (UnknownSetting, "search-space"),
+        (Undescribed, "described"),
+    ],
+)
+def test_a_broken_model_fails_its_check(model, check):
+    finding = RULES[check].run(model)
+    assert finding is not None
+    assert finding.check == check
+    assert finding.problem
+    assert finding.mend

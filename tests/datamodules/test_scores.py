@@ -1,0 +1,224 @@
+"""The trivial and the perfect predictor of each task, scored by the harness's own module against the specification."""
+
+from collections.abc import Callable
+from math import log, sqrt
+
+import numpy as np
+import pytest
+import torch
+from _pytest.mark import ParameterSet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.catalog.registry import find_task
+from datamodules import _idx, listops
+from datamodules._base import Samples, SequenceDataModule
+from datamodules._generated import GeneratedTask
+from datamodules._mixtures import regress_on_seven
+from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
+from models.shared.lightning_module import SequenceModule, scored
+from models.shared.training import Training
+
+SLICE = 20  # samples scored at a time: the logits of 8,192 tokens are large
+
+Predict = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Predictor(nn.Module):
+    """A network that answers as a function of the input says, sure of itself."""
+
+    def __init__(self, predict: Predict, spec: TaskSpec) -> None:
+        super().__init__()
+        self.predict, self.spec = predict, spec
+
+    def forward(self, x: Tensor, lengths_B: Tensor | None) -> Tensor:
+        answer = self.predict(x, lengths_B)
+        match self.spec.output:
+            case Label(classes) | TokenPerStep(classes):
+                return torch.zeros(*answer.shape, classes).scatter_(-1, answer.unsqueeze(-1), 100.0)
+            case Value():
+                return answer
+
+
+def slow(value: str) -> ParameterSet:
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
+def drawn(task: SequenceDataModule, count: int) -> Samples:
+    assert isinstance(task, GeneratedTask)
+    return task.decode(task.draw(count, task.rng("scores")))
+
+
+def score(task: SequenceDataModule, batch: Samples, predict: Predict) -> tuple[float, float]:
+    """The metric and its standard error."""
+    module = SequenceModule(Predictor(predict, task.spec), task.spec, Training())  # type: ignore[arg-type]
+    for index in torch.arange(len(batch.y)).split(SLICE):
+        module.evaluate(batch.gather(index))
+    value = float(module.metric.compute())
+    if task.spec.metric == "mse":
+        errors_B = ((predict(batch.x, batch.lengths) - batch.y) ** 2).mean(1)
+        return value, float(errors_B.std()) / sqrt(len(errors_B))
+    count = int((scored(task.spec, batch.y) != IGNORED).sum())
+    return value, sqrt(task.spec.chance * (1 - task.spec.chance) / count)
+
+
+def constant(answer: int) -> Predict:
+    return lambda x, lengths: torch.full((len(x),), answer)
+
+
+def guess_symbols(x: Tensor, lengths: Tensor | None) -> Tensor:
+    return torch.randint(8, x.shape, generator=torch.Generator().manual_seed(0))
+
+
+def first_value(x: Tensor, lengths: Tensor | None) -> Tensor:
+    return x[:, 1:2].expand_as(x)
+
+
+def mean_curve(x: Tensor, lengths: Tensor | None) -> Tensor:
+    return torch.zeros(len(x), x.shape[1] - 1)
+
+
+TRIVIAL: dict[str, Predict] = {
+    "adding-200": lambda x, lengths: torch.ones(len(x), 1),
+    "adding-2000": lambda x, lengths: torch.ones(len(x), 1),
+    "copy-10": guess_symbols,
+    "copy-100": guess_symbols,
+    "selective-copy-200": guess_symbols,
+    "temporal-order-100": constant(2),
+    "temporal-order-500": constant(1),
+    "parity-40": constant(0),
+    "parity-200": constant(1),
+    "mqar-64-4": first_value,
+    "mqar-128-8": first_value,
+    "mqar-256-16": first_value,
+    "mix-sin": mean_curve,
+    "mix-poly-5": mean_curve,
+    "mix-poly-10": mean_curve,
+    "mix-poly-15": mean_curve,
+    "listops": constant(0),
+    "pathfinder": constant(1),
+    "path-x": constant(0),
+}
+COUNTS = {
+    "adding-2000": 2_000, "listops": 10_000, "mqar-64-4": 400, "mqar-128-8": 200, "mqar-256-16": 100, "path-x": 200,
+    "pathfinder": 500,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [slow(name) if name == "path-x" else name for name in TRIVIAL])
+def test_the_trivial_predictor_scores_what_the_specification_says(name: str) -> None:
+    task = find_task(name).build()
+    value, error = score(task, drawn(task, COUNTS.get(name, 4_000)), TRIVIAL[name])
+    assert abs(value - task.spec.chance) < 4 * error
+
+
+@pytest.mark.skipif(not _idx.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_the_trivial_predictor_of_fashion() -> None:
+    task = find_task("fashion").build()
+    assert score(task, task.split("test"), constant(3))[0] == pytest.approx(task.spec.chance)
+
+
+def test_the_trivial_predictor_of_digits() -> None:
+    task = find_task("digits").build()
+    value, error = score(task, task.split("test"), constant(3))
+    assert abs(value - task.spec.chance) < 4 * error
+
+
+def marked_sum(x_BTD: Tensor, lengths: Tensor | None) -> Tensor:
+    return (x_BTD[..., 0] * x_BTD[..., 1]).sum(1, keepdim=True)
+
+
+def symbols_last(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """Blanks, then the symbols (tokens under 8) in their order."""
+    y_BT = torch.full_like(x_BT, 8)
+    y_BT[:, -10:] = x_BT[x_BT < 8].view(-1, 10)
+    return y_BT
+
+
+def order_of_two(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    first, second = (x_BT[(x_BT == 4) | (x_BT == 5)].view(-1, 2) - 4).T
+    return 2 * first + second
+
+
+def paired_value(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """At each token that was a key among the pairs, its value. Pairs end before the first key that comes again."""
+    y_BT = torch.zeros_like(x_BT)
+    for row, tokens in enumerate(x_BT.tolist()):
+        values: dict[int, int] = {}
+        for place, token in enumerate(tokens):
+            if token in values:
+                y_BT[row, place] = values[token]
+            elif place % 2 == 0 and token < 4_096:
+                values[token] = tokens[place + 1] if place + 1 < len(tokens) else 0
+    return y_BT
+
+
+def evaluated(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    assert lengths is not None
+    texts = (
+        " ".join(listops.SYMBOLS[token] for token in row[:n]) for row, n in zip(x_BT.tolist(), lengths, strict=True)
+    )
+    return torch.tensor([evaluate_text(text) for text in texts])
+
+
+def evaluate_text(text: str) -> int:
+    """ListOps, read left to right with a stack: slow and obvious."""
+    rules: dict[str, Callable[[list[int]], int]] = {
+        "[MIN": min, "[MAX": max, "[MED": lambda values: int(np.median(values)), "[SM": lambda values: sum(values) % 10,
+    }  # fmt: skip
+    stack: list[list] = [[]]
+    for word in text.split():
+        if word in rules:
+            stack.append([rules[word]])
+        elif word == "]":
+            rule, *values = stack.pop()
+            stack[-1].append(rule(values))
+        else:
+            stack[-1].append(int(word))
+    ((value,),) = stack
+    return value
+
+
+PERFECT: dict[str, Predict] = {
+    "adding-25": marked_sum,
+    "adding-200": marked_sum,
+    "adding-5000": marked_sum,
+    "copy-10": symbols_last,
+    "copy-100": symbols_last,
+    "copy-2000": symbols_last,
+    "selective-copy-200": symbols_last,
+    "selective-copy-1000": symbols_last,
+    "temporal-order-100": order_of_two,
+    "temporal-order-500": order_of_two,
+    "parity-40": lambda x, lengths: x.sum(1) % 2,
+    "parity-200": lambda x, lengths: x.sum(1) % 2,
+    "mqar-64-4": paired_value,
+    "mqar-256-16": paired_value,
+    "listops": evaluated,
+}
+
+
+@pytest.mark.parametrize("name", PERFECT)
+def test_the_perfect_predictor_solves_the_task(name: str) -> None:
+    task = find_task(name).build()
+    value, _ = score(task, drawn(task, 60), PERFECT[name])
+    assert value >= task.spec.solved if task.spec.higher_is_better else value <= task.spec.solved
+
+
+@pytest.mark.parametrize("name", ["mix-sin", "mix-poly-5", "mix-poly-10", "mix-poly-15"])
+def test_linear_regression_on_seven_values_solves_the_mixtures(name: str) -> None:
+    task = find_task(name).build()
+    x_NT = drawn(task, 400).x[:, :, 0].double().numpy()
+    assert regress_on_seven(x_NT[:200], x_NT[200:]) < 1e-9
+    assert np.linalg.matrix_rank(x_NT, tol=1e-4) == 6
+
+
+def test_a_copier_without_memory_has_the_published_cross_entropy() -> None:
+    """It knows when symbols are to be said: ten times ln 8 over T + 20 positions (Arjovsky et al. 2016)."""
+    task = find_task("copy-100").build()
+    batch = drawn(task, 50)
+    logits_BTV = torch.full((*batch.x.shape, 10), -1e9)
+    logits_BTV[:, :-10, 8] = 0
+    logits_BTV[:, -10:, :8] = 0
+    loss = F.cross_entropy(logits_BTV.flatten(0, 1), batch.y.flatten(), ignore_index=IGNORED)
+    assert float(loss) == pytest.approx(10 * log(8) / 120)

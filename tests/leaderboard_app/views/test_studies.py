@@ -1,0 +1,158 @@
+"""The page of tuning studies."""
+
+import hashlib
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna import Trial, TrialPruned
+from optuna.trial import FrozenTrial
+
+from bench.tuning.storage import Studies
+from db.store import Store
+from tests.support.pages import HOSTILE, assert_escaped, open_page, said
+
+NAME = "gru · plain · digits v1 · 10k · 20 steps · protocol 1"
+
+
+def make(db: Path, name: str = NAME, trials: int = 8, **options: Any) -> optuna.Study:
+    storage = Studies(str(db)).storage
+    study = optuna.create_study(
+        storage=storage, study_name=name, sampler=optuna.samplers.RandomSampler(seed=0), **options
+    )
+    two = len(study.directions) == 2
+    study.optimize(objective_of_two if two else objective, n_trials=trials, catch=(ArithmeticError,))
+    return study
+
+
+def objective(trial: Trial) -> float:
+    lr, schedule = trial.suggest_float("lr", 1e-4, 1e-1, log=True), trial.suggest_categorical("lr_schedule", ["a", "b"])
+    describe(trial, lr)
+    if trial.number == 1:
+        raise TrialPruned
+    if trial.number == 2:
+        trial.set_user_attr("reason", f"diverged: {HOSTILE}")
+        raise ArithmeticError
+    return lr + (schedule == "a")
+
+
+def objective_of_two(trial: Trial) -> tuple[float, float]:
+    lr = trial.suggest_float("lr", 1e-4, 1e-1)
+    describe(trial, lr)
+    return lr, 1_000 * (trial.number + 1)
+
+
+def describe(trial: Trial, lr: float) -> None:
+    trial.set_user_attr("chosen", {"lr": lr, "clip_norm": None})
+    trial.set_user_attr("config", {"model": {"hidden_size": 4}, "wrapper": {}, "training": {"lr": lr}})
+    trial.set_user_attr("params", {"total": 1_234})
+    trial.set_user_attr("steps", 20)
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    db = tmp_path_factory.mktemp("studies") / "board.sqlite"
+    Store(str(db))
+    make(db, direction="maximize")
+    make(db, "two objectives", directions=["maximize", "minimize"])
+    make(db, "nothing yet", trials=0, direction="maximize")
+    make(db, f"of {HOSTILE}", trials=4, direction="maximize")
+    return db
+
+
+def best(db: Path) -> FrozenTrial:
+    return optuna.load_study(study_name=NAME, storage=Studies(str(db)).storage).best_trial
+
+
+def test_the_list(studied: Path) -> None:
+    app = open_page("studies", studied)
+    table = app.dataframe[0].value
+    assert len(table) == 4
+    assert table["finished"].tolist() == [6, 8, 0, 2]
+    assert table["pruned"].tolist() == [1, 0, 0, 1]
+    assert table["failed"].tolist() == [1, 0, 0, 1]
+    assert table["best on validation"][0] == pytest.approx(best(studied).value)
+    assert table["training steps"][0] == 160
+
+
+def test_a_study(studied: Path) -> None:
+    app = open_page("studies", studied, name=NAME)
+    assert app.title[0].value.replace("\\", "") == NAME
+    assert app.metric[0].value == f"{best(studied).value:.4g}"
+    assert app.code[0].value == f"--set lr={best(studied).user_attrs['chosen']['lr']} --set clip_norm=none"
+    trials = app.dataframe[0].value
+    assert trials["state"].tolist() == ["finished", "pruned", "failed", *["finished"] * 5]
+    assert trials["reason"][2] == f"diverged: {HOSTILE}"
+    assert trials["value"].notna().sum() == 6
+    assert list(trials.columns)[-2:] == ["lr", "lr_schedule"]
+
+
+def test_history_and_importances_are_optunas(studied: Path) -> None:
+    app = open_page("studies", studied, name=NAME)
+    assert len(app.get("plotly_chart")) == 2
+    shares = next(each.value for each in app.table if "share" in each.value.columns)
+    found = optuna.importance.get_param_importances(
+        optuna.load_study(study_name=NAME, storage=Studies(str(studied)).storage),
+        evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
+    )
+    assert dict(zip(shares["setting"], shares["share"], strict=True)) == {
+        f"`{name}`": f"{share:.3f}" for name, share in found.items()
+    }
+    assert "one objective" in said(app)
+
+
+def test_the_front_of_two_objectives(studied: Path) -> None:
+    app = open_page("studies", studied, name="two objectives")
+    assert len(app.get("plotly_chart")) == 3
+    assert "dominated" in app.get("plotly_chart")[2].proto.spec
+
+
+def test_a_study_without_a_finished_trial(studied: Path) -> None:
+    app = open_page("studies", studied, name="nothing yet")
+    assert "No trial has finished yet" in app.info[0].value
+
+
+def test_hostile_text_is_only_text(studied: Path) -> None:
+    assert_escaped(open_page("studies", studied, name=f"of {HOSTILE}"))
+
+
+def test_opening_studies_changes_nothing(studied: Path) -> None:
+    def content() -> dict[str, str]:
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(studied.parent.iterdir())}
+
+    before = content()
+    open_page("studies", studied)
+    open_page("studies", studied, name=NAME)
+    assert content() == before
+
+
+def test_none_yet(empty_db: Path, large_db: Path) -> None:
+    for db in (empty_db, large_db):
+        Store(str(db), read_only=True).runs()  # as far as SQLite makes files of its own for readers, they are there
+        before = sorted(db.parent.iterdir())
+        app = open_page("studies", db)
+        assert "No tuning studies yet" in app.info[0].value
+        assert "python -m bench tune --model fru" in app.info[0].value
+        assert sorted(db.parent.iterdir()) == before
+
+
+def test_a_name_that_does_not_exist(studied: Path) -> None:
+    app = open_page("studies", studied, name="gru · plain")
+    assert "No study named 'gru · plain'" in app.error[0].value.replace("\\", "")
+    assert len(app.dataframe) == 1
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    Store(str(tmp_path / "board.sqlite"))
+    (tmp_path / "board-studies.sqlite").write_text("not a database " * 100)
+    assert "file is not a database" in open_page("studies", tmp_path / "board.sqlite").error[0].value
+
+
+@pytest.mark.parametrize("package", ["optuna", "plotly"])
+def test_without_the_packages(studied: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    find: Callable[[str], Any] = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest))
+    assert "pip install -e '.[app,tune]'" in open_page("studies", studied).info[0].value

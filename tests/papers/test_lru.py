@@ -1,0 +1,30 @@
+import math
+
+import numpy as np
+import pytest
+
+from tests.papers.reference import agrees, as_complex, build, gelu, loop
+
+
+def test_lru():
+    model, p = build("lru", hidden_size=4, state_size=5)
+    lam = np.exp(-np.exp(p["nu_log"]) + 1j * np.exp(p["theta_log"]))
+
+    def advance(x, h):
+        u = p["encoder.weight"] @ x + p["encoder.bias"]
+        h = lam * h + np.exp(p["gamma_log"]) * (as_complex(p["B"]) @ u)
+        return gelu((as_complex(p["C"]) @ h).real + p["D"] * u), h
+
+    agrees(model, loop(advance, np.zeros(5)))
+
+
+def test_lru_starts_on_its_ring():
+    model, p = build("lru", state_size=4000, hidden_size=2, r_min=0.4, r_max=0.9, max_phase=math.pi / 10)
+    lam = model.transition().detach().numpy()
+    radius = np.abs(lam)
+    assert radius.min() >= 0.4
+    assert radius.max() <= 0.9
+    assert (radius**2).mean() == pytest.approx((0.16 + 0.81) / 2, abs=4 * 0.65 / math.sqrt(12 * 4000))  # even by area
+    assert np.angle(lam).min() >= 0
+    assert np.angle(lam).max() <= math.pi / 10
+    np.testing.assert_allclose(np.exp(p["gamma_log"]), np.sqrt(1 - radius**2), rtol=1e-4)

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from tests.papers.reference import STEPS, agrees, as_complex, build, gelu, legs_system, loop
+
+
+@pytest.mark.parametrize("init", ["lin", "inv", "legs"])
+@pytest.mark.parametrize("steps", [1, 2, STEPS])
+def test_s4d(init, steps):
+    model, p = build("s4d", hidden_size=4, state_size=6, init=init)
+    a = -np.exp(p["log_decay"]) + 1j * p["frequency"]
+    dt = np.exp(p["log_dt"])[:, None]
+    a_bar, c = np.exp(a * dt), as_complex(p["C"])
+
+    def advance(x, h):
+        u = p["encoder.weight"] @ x + p["encoder.bias"]
+        h = a_bar * h + (a_bar - 1) / a * u[:, None]
+        return gelu(2 * (c * h).sum(1).real + p["D"] * u), h
+
+    agrees(model, loop(advance, np.zeros((4, 3))), steps=steps)
+
+
+def test_s4d_starts_at_the_papers_eigenvalues():
+    n = np.arange(32)
+    _, p = build("s4d", init="lin", hidden_size=2)
+    np.testing.assert_allclose(-np.exp(p["log_decay"]), -0.5, rtol=1e-6)
+    np.testing.assert_allclose(p["frequency"][0], np.pi * n, rtol=1e-6)
+    _, p = build("s4d", init="inv", hidden_size=2)
+    np.testing.assert_allclose(p["frequency"][0], 64 / np.pi * (64 / (2 * n + 1) - 1), rtol=1e-6)
+    _, p = build("s4d", init="legs", hidden_size=2)
+    a, b = legs_system(64)
+    normal = -a + np.outer(b, b) / 2  # a rank-one correction away from HiPPO-LegS
+    np.testing.assert_allclose(normal + normal.T, -np.eye(64), atol=1e-9)  # −½ I plus a skew-symmetric matrix
+    eigenvalues = np.linalg.eigvals(normal)
+    np.testing.assert_allclose(np.sort(p["frequency"][0]), np.sort(eigenvalues.imag)[32:], rtol=1e-5)

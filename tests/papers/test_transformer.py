@@ -1,0 +1,46 @@
+import numpy as np
+import torch
+
+from models.transformer import Rotate, rotations
+from tests.papers.reference import agrees, build, gelu
+
+
+def test_transformer():
+    model, p = build("transformer", hidden_size=6, num_heads=2)
+    size = 4  # the smallest even head that holds half of 6
+
+    def norm(v, weight, bias):
+        return (v - v.mean()) / np.sqrt(v.var() + 1e-5) * weight + bias
+
+    def turn(v, t):
+        out = np.zeros(size)
+        for i in range(size // 2):
+            angle = t * 10000 ** (-2 * i / size)
+            pair = complex(v[i], v[i + size // 2]) * np.exp(1j * angle)
+            out[i], out[i + size // 2] = pair.real, pair.imag
+        return out
+
+    def reference(x_TD):
+        u = x_TD @ p["encoder.weight"].T + p["encoder.bias"]
+        qkv = [p["qkv.weight"] @ norm(row, p["norm.weight"], p["norm.bias"]) for row in u]
+        qkv = np.reshape(qkv, (len(u), 3, 2, size))
+        outputs = []
+        for t in range(len(u)):
+            heads = []
+            for n in range(2):
+                score = np.array([turn(qkv[t, 0, n], t) @ turn(qkv[s, 1, n], s) for s in range(t + 1)]) / 2
+                weight = np.exp(score - score.max())
+                heads.append(weight / weight.sum() @ qkv[: t + 1, 2, n])
+            v = u[t] + p["out.weight"] @ np.concatenate(heads)
+            inner = norm(v, p["feed_forward.0.weight"], p["feed_forward.0.bias"])
+            inner = gelu(p["feed_forward.1.weight"] @ inner + p["feed_forward.1.bias"])
+            outputs.append(v + p["feed_forward.3.weight"] @ inner + p["feed_forward.3.bias"])
+        return np.stack(outputs)
+
+    agrees(model, reference, atol=1e-6)
+
+
+def test_rotation_has_its_gradient():
+    x_BNTd = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    turns = rotations(3, 4, x_BNTd.device, x_BNTd.dtype)
+    assert torch.autograd.gradcheck(lambda x: Rotate.apply(x, *turns), x_BNTd)
