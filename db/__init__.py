@@ -1,0 +1,1 @@
+"""The results store: its schema, migrations, reading and writing; and the published results."""

@@ -1,0 +1,1 @@
+"""The leaderboard in the browser: a Streamlit app that reads the store and writes nothing."""

@@ -1,16 +1,23 @@
-"""Imports point one way: datamodules → models → bench → leaderboard_app; db and datamodules import none of ours.
+"""Where code is, and which way imports point: lazy ones and those for types alone count too.
 
+datamodules → models → bench → leaderboard_app; db and datamodules import none of ours. Inside, packages are in layers.
 And a command imports only what it needs.
 """
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from bench.catalog.registry import find_model, model_names
 from tests.conftest import ROOT, Bench
 
 MAY_IMPORT = {
@@ -20,35 +27,138 @@ MAY_IMPORT = {
     "bench": {"datamodules", "models", "db", "leaderboard_app"},  # leaderboard_app only to start it: see below
     "leaderboard_app": {"bench", "db"},
 }
+LAYERS = {
+    "bench": [
+        "common", "catalog", "runs bundle ranking", "reports speed reproduce", "training",
+        "tuning submissions contributing probe", "publishing", "cli", "__init__ __main__",
+    ],
+    "models": ["kernels", "shared", "recurrences", "ARCHITECTURES"],
+    "leaderboard_app": ["data", "widgets", "views", "app asgi server"],
+}  # fmt: skip
+"""Lower layers first. A package or module imports only from lower layers; those of one layer import none of another."""
 FILES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
 def imported_modules(path: Path) -> set[str]:
+    """Each module that a file imports, anywhere in it. `from a import b` counts as a.b where that is a module."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
-            names.add(node.module or "")
+            names.update(module_of(f"{node.module}.{alias.name}") for alias in node.names)
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_arrow_points_backwards(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    ours = {name.partition(".")[0] for name in imported_modules(path)} & MAY_IMPORT.keys()
-    assert ours <= MAY_IMPORT[package] | {package}
+def arrows() -> list[tuple[str, str]]:
+    """Each module of ours and each of ours that it imports."""
+    return [
+        (module_name(path), name) for path in FILES for name in imported_modules(path) if top_of(name) in MAY_IMPORT
+    ]
+
+
+def top_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def module_of(name: str) -> str:
+    place = ROOT.joinpath(*name.split("."))
+    return name if place.is_dir() or place.with_suffix(".py").exists() else name.rpartition(".")[0]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def part_of(name: str) -> str:
+    """The package or module right below the top-level folder; one word for all architectures."""
+    top, _, rest = name.partition(".")
+    part = rest.partition(".")[0] or "__init__"
+    is_architecture = top == "models" and (ROOT / top / f"{part}.py").exists() and part != "__init__"
+    return "ARCHITECTURES" if is_architecture else part
+
+
+def layer_of(name: str) -> int:
+    layers = LAYERS[name.partition(".")[0]]
+    found = [i for i, parts in enumerate(layers) if part_of(name) in parts.split()]
+    assert found, f"{name} is in none of the layers {layers}: place it"
+    return found[0]
+
+
+def test_no_arrow_points_backwards() -> None:
+    for importer, name in arrows():
+        package = top_of(importer)
+        assert top_of(name) in {package, *MAY_IMPORT[package]}, f"{importer} imports {name}"
+
+
+def test_layers_import_from_lower_ones_only() -> None:
+    inside = [
+        (a, b) for a, b in arrows() if top_of(a) == top_of(b) and top_of(a) in LAYERS and part_of(a) != part_of(b)
+    ]
+    assert len(inside) > 500
+    for importer, name in inside:
+        assert layer_of(name) < layer_of(importer), f"{importer} imports {name}, which is not below it"
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {module_name(path): imported_modules(path) for path in FILES}
+    order = TopologicalSorter({name: imported & graph.keys() - {name} for name, imported in graph.items()})
+    assert len(list(order.static_order())) == len(graph)
+
+
+def test_no_page_imports_another() -> None:
+    pages = [path for path in (ROOT / "leaderboard_app" / "views").iterdir() if (path / "page.py").exists()]
+    assert len(pages) >= 7
+    for page in pages:
+        for path in page.rglob("*.py"):
+            views = {name.split(".")[2] for name in imported_modules(path) if name.startswith("leaderboard_app.views.")}
+            assert views <= {page.name}, path
+
+
+@pytest.mark.parametrize(
+    ("folder", "modules"),
+    [
+        ("bench", {"__init__", "__main__"}),
+        ("models", {"__init__", *(name.replace("-", "_") for name in model_names())}),
+        ("leaderboard_app", {"__init__", "app", "asgi", "data", "server"}),
+        ("tests", {"__init__", "conftest", "test_layout"}),
+    ],
+)
+def test_every_module_has_its_place(folder: str, modules: set[str]) -> None:
+    """A module beside the packages is one that nobody placed; models/ holds architectures alone."""
+    assert {path.stem for path in (ROOT / folder).glob("*.py")} == modules
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_what_is_in_models_is_an_architecture(name: str) -> None:
+    assert find_model(name).path.parent == ROOT / "models"
+
+
+def test_a_package_says_what_is_in_it_and_imports_nothing() -> None:
+    packages = [path for path in FILES if path.name == "__init__.py"]
+    assert len(packages) > 30
+    for path in packages:
+        tree = ast.parse(path.read_text("utf-8"))
+        assert len(tree.body) == 1, f"{path} holds more than a docstring"
+        assert re.fullmatch(r".+\.", ast.get_docstring(tree) or ""), f"{path} has no sentence on one line"
+
+
+def test_every_folder_of_code_is_a_package() -> None:
+    """The sandbox takes packages only, and wheels too."""
+    folders = {path.parent for path in FILES if "migrations" not in path.parts}
+    assert len(folders) > 30
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
 def test_models_know_tasks_by_their_description_only() -> None:
-    for path in (ROOT / "models").glob("*.py"):
+    paths = list((ROOT / "models").rglob("*.py"))
+    assert ROOT / "models" / "shared" / "lightning_module.py" in paths
+    for path in paths:
         from_tasks = {name for name in imported_modules(path) if name.startswith("datamodules")}
-        assert (
-            from_tasks <= {"datamodules._spec", "datamodules._base"}
-            if path.stem == "_module"
-            else {"datamodules._spec"}
-        )
+        known = {"datamodules._spec"} | ({"datamodules._base"} if path.stem == "lightning_module" else set())
+        assert from_tasks <= known, path
 
 
 def test_the_harness_imports_the_app_only_to_start_it() -> None:
@@ -60,8 +170,23 @@ def test_the_harness_imports_the_app_only_to_start_it() -> None:
 
 def test_every_architecture_is_held_against_its_paper() -> None:
     """The FRU and the SRU by vectors of the authors' code."""
-    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "faithful").glob("test_*.py")}
-    assert tested | {"fru", "sru"} == {path.stem for path in (ROOT / "models").glob("[!_]*.py")}
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "papers").glob("test_*.py")} - {"golden"}
+    assert len(tested) > 15
+    assert tested | {"fru", "sru"} == {name.replace("-", "_") for name in model_names()}
+
+
+def test_the_type_checker_knows_each_triton_module() -> None:
+    """mypy says nothing of a module in its list that is not there."""
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["overrides"]
+    (lenient,) = (set(each["module"]) for each in overrides if "disallow_untyped_defs" in each)
+    assert lenient == set(triton_modules())
+
+
+def triton_modules() -> Iterator[str]:
+    """The modules whose functions Triton compiles."""
+    for path in (ROOT / "models").rglob("*.py"):
+        if "@triton.jit" in path.read_text("utf-8"):
+            yield module_name(path)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from bench.catalog import moved
 from bench.catalog.names import dashed, families_of, stems
 from bench.common.errors import RequestError, unknown
 from bench.common.root import ROOT
@@ -98,7 +99,7 @@ def find_wrapper(name: str) -> type[Wrapper]:
         RequestError: there is no such wrapper.
     """
     if name not in WRAPPERS:
-        raise unknown("wrapper", name, WRAPPERS)
+        raise unknown("wrapper", str(name), WRAPPERS)
     return WRAPPERS[name]
 
 
@@ -158,7 +159,7 @@ def _import_file(path: Path) -> ModuleType:
 
 def _broken(path: Path, error: BaseException) -> RequestError:
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    return RequestError(f"{shown} does not import: {type(error).__name__}: {error}")
+    return RequestError(f"{shown} does not import: {type(error).__name__}: {error}{moved.advice(error)}")
 
 
 def _model_class(module: ModuleType, path: Path) -> type[SequenceModel]:

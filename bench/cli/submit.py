@@ -15,7 +15,7 @@ from bench.common.errors import RequestError
 
 if TYPE_CHECKING:
     from bench.runs.request import RunRequest
-    from bench.submissions.intake import Sent
+    from bench.submissions.judge import Judged
     from bench.submissions.verdict import Finding, Verdict
     from bench.submissions.verify import Host
     from db.schema import Run
@@ -95,7 +95,7 @@ def verify(
     from bench.submissions.verify import Host
 
     host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
-    verdict, _ = _judge(file, host, fresh if reproduce else 0)
+    verdict = _judge(file, host, fresh if reproduce else 0).verdict
     if as_json:
         print_json(verdict.document())
     else:
@@ -124,8 +124,9 @@ def import_(
     from bench.submissions.verify import Host
 
     host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
-    verdict, sent = _judge(file, host, fresh if reproduce else 0)
-    intake = take_in(sent, host.store, correction=correction) if sent and verdict.accepted else None
+    judged = _judge(file, host, fresh if reproduce else 0)
+    verdict = judged.verdict
+    intake = take_in(judged, host.store, correction=correction) if verdict.accepted else None
     if as_json:
         print_json(verdict.document() | {"intake": intake and asdict(intake)})
         return 0 if intake else 1
@@ -184,17 +185,10 @@ def _left_out(runs: list["Run"], store: "Store") -> list["Run"]:
     return [run for run in store.runs() if run.run_id in missing]
 
 
-def _judge(file: Path, host: "Host", fresh: int) -> tuple["Verdict", "Sent | None"]:
-    """The verdict on a file, and what was sent where its structure allows to speak of that."""
-    from bench.bundle.errors import BundleError
-    from bench.submissions.intake import judge, read_file
-    from bench.submissions.verdict import Verdict
+def _judge(file: Path, host: "Host", fresh: int) -> "Judged":
+    from bench.submissions.judge import judge, read_file
 
-    try:
-        sent = judge(read_file(file), host, fresh=fresh, listener=_announce)
-    except BundleError as error:
-        return Verdict(problem=str(error)), None
-    return sent.verdict, sent
+    return judge(read_file(file), host, fresh=fresh, listener=_announce)
 
 
 def _announce(request: "RunRequest") -> None:

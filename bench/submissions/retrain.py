@@ -16,7 +16,7 @@ board's: linear in accuracies, logarithmic in errors, 0 for a run that failed.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import fmean, stdev
@@ -28,7 +28,6 @@ from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
 from bench.ranking.utility import score, utility
 from bench.runs.request import Execution, RunRequest
-from bench.submissions.claimed_request import claimed_request
 from bench.training.run import run
 from db.schema import OPEN, Run
 from db.store import Store
@@ -81,20 +80,22 @@ class StoppedError(RequestError):
     exit_code = EXIT_INTERRUPTED
 
 
-def submitted_cells(claims: Iterable[Claim]) -> list[SubmittedCell]:
-    """The cells of a bundle.
+def submitted_cells(claims: Sequence[Claim], requests: Sequence[RunRequest]) -> list[SubmittedCell]:
+    """The cells of a bundle, each with its seeds.
+
+    Args:
+        requests: the claimed runs, in the order of the claims.
 
     Raises:
         RequestError: one has fewer than LEAST_SEEDS seeds.
     """
     groups: defaultdict[str, list[tuple[RunRequest, float]]] = defaultdict(list)
-    for claim in claims:
-        request = claimed_request(claim)
+    for claim, request in zip(claims, requests, strict=True):
         groups[replace(request, seed=0).run_id].append((request, _claimed_score(claim, request)))
     found = []
     for group in groups.values():
-        requests, scores = zip(*group, strict=True)
-        found.append(SubmittedCell(requests=requests, scores=scores))
+        own, scores = zip(*group, strict=True)
+        found.append(SubmittedCell(requests=own, scores=scores))
         if len(scores) < LEAST_SEEDS:
             raise RequestError(
                 f"{found[-1].label} has {len(scores)} seeds in this bundle. --reproduce compares with their spread and "
@@ -118,15 +119,16 @@ def prediction_interval(scores: Sequence[float], fresh: int, alpha: float = ALPH
 
 
 def reproduce(
-    claims: Sequence[Claim], store: Store, execution: Execution, *, fresh: int, listener: Listener
-) -> list[Reproduction]:
+    claims: Sequence[Claim], requests: Sequence[RunRequest], store: Store, execution: Execution,
+    *, fresh: int, listener: Listener,
+) -> list[Reproduction]:  # fmt: skip
     """Train every cell of a bundle on fresh seeds. The runs are recorded here as any others, and not repeated.
 
     Raises:
         RequestError: a cell has too few seeds.
         StoppedError: a run was interrupted.
     """
-    found, reproductions = submitted_cells(claims), []
+    found, reproductions = submitted_cells(claims, requests), []
     sent_in = {event.run_id for event in store.events() if event.kind == "imported"}
     for cell in found:
         runs = [_train(request, store, execution, listener) for request in fresh_requests(cell, fresh, sent_in)]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from bench.bundle.read import Claim
 from bench.bundle.schema import SCHEMA, Params
 from bench.common.text import one_line
-from bench.runs.commands import run_command
 from db.schema import Run
 
 if TYPE_CHECKING:
@@ -40,7 +39,9 @@ def record_of(run: Run) -> dict[str, Any]:
 
 
 def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:
-    """The row of a claim that is believed. What follows from the request is taken from there."""
+    """The row of a claim that is believed. What follows from the request is taken from the request."""
+    from bench.runs.commands import run_command  # needs torch, which writing a bundle does not
+
     record, spec = claim.record, request.spec
     predictions = {"predictions": claim.fingerprints} if record.finished else {}
     return Run(

@@ -4,6 +4,7 @@ import doctest
 import importlib
 
 import pytest
+
 from bench.common.root import ROOT
 
 STEMS = sorted(path.stem for path in (ROOT / "datamodules").glob("*.py"))

@@ -33,13 +33,13 @@ def test_a_strangers_pull_request_meets_no_secret_and_no_right_to_write() -> Non
 def base(tmp_path: Path) -> Path:
     """A checkout of a base branch and a stranger's branch, with a Python that only notes what it is asked."""
     folder = tmp_path / "work" / "base"
-    (folder / "models").mkdir(parents=True)
+    (folder / "models" / "shared").mkdir(parents=True)
     (folder / ".venv" / "bin").mkdir(parents=True)
     python = folder / ".venv" / "bin" / "python"
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >> asked\ngrep -q bad "$4" && exit 1; exit 0\n')
     python.chmod(0o755)
     (folder / "models" / "gru.py").write_text("trusted")
-    (folder / "models" / "_base.py").write_text("trusted")
+    (folder / "models" / "shared" / "contract.py").write_text("trusted")
     git(folder, "init", "-q")
     git(folder, "add", "models")
     git(folder, "commit", "-qm", "base")
@@ -68,7 +68,7 @@ def check_step(base: Path, **files: str) -> tuple[int, list[str]]:
 
 def test_model_files_of_a_pull_request_are_checked_in_the_sandbox(base: Path) -> None:
     names = ["a $(touch x);.py", "gru.py", "new.py"]
-    others = {"models/shared/contract.py": "changed", "models/notes.txt": "no model"}
+    others = {"models/shared/contract.py": "changed", "models/shared/new.py": "no model", "models/notes.txt": "no model"}
     code, asked = check_step(base, **{f"models/{name}": "changed" for name in names}, **others)
     assert code == 0
     assert sorted(asked) == [f"-m bench check ../files/{name} --sandbox" for name in names]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
-from bench.common.root import ROOT
 
 from bench.bundle.errors import BundleError
 from bench.bundle.read import LARGEST_BUNDLE, Bundle, read_bundle
+from bench.common.root import ROOT
 from db.store import Store
 from leaderboard_app.data import open_store
 from leaderboard_app.views.submit.inbox import InboxError, keep

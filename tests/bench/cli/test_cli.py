@@ -1,6 +1,7 @@
 """The command line as its users meet it: one JSON document, exit codes, and no traceback for a mistake."""
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -17,8 +18,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from bench.catalog.moved import MOVED
 from bench.catalog.names import numerically
+from bench.catalog.registry import find_model_or_file
 from bench.cli.app import app
+from bench.common.errors import RequestError
 from db.store import Store
 from tests.conftest import QUICK, ROOT, Bench
 from tests.support.runs import make_run
@@ -301,6 +305,22 @@ def test_a_model_file_that_exits_is_refused(bench: Bench, write_model: Callable[
     path = write_model("mine", "pass")
     path.write_text("raise SystemExit(0)\n" + path.read_text())
     assert "mine.py does not import: SystemExit: 0" in bench.refused("run", "--model", str(path))
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_a_file_that_imports_an_old_name_is_told_the_new_one(tmp_path: Path, old: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"from {old} import Anything\n")
+    with pytest.raises(RequestError, match="It is now models") as refusal:
+        find_model_or_file(str(path))
+    for new in re.findall(r"models\.[a-z_.]+\b", str(refusal.value).partition("It is now")[2]):
+        assert importlib.util.find_spec(new), new
+
+
+def test_a_wrapper_that_is_no_name_is_refused(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
+    path = write_model("mine", "pass")
+    path.write_text(path.read_text().replace('wrapper = "plain"', "wrapper = dict"))
+    assert "no wrapper named \"<class 'dict'>\"" in bench.refused("run", "--model", str(path))
 
 
 def test_a_file_with_two_models_is_refused(bench: Bench, write_model: Callable[[str, str], Path]) -> None:

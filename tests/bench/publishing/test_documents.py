@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from bench.common.root import ROOT
 
 from bench.catalog.suites import SUITES, Suite, steps
 from bench.common.errors import RequestError
+from bench.common.root import ROOT
 from bench.publishing.doc_figures import FIGURES, draw
 from bench.publishing.doc_tables import TABLES, render
 from bench.publishing.markers import documents, filled

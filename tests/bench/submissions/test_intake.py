@@ -14,6 +14,7 @@ import bench.catalog.suites
 import bench.submissions.retrain
 from bench.bundle.read import read_bundle
 from bench.catalog.suites import Suite
+from bench.submissions.claimed_request import claimed_request
 from bench.submissions.retrain import LEAST_SPREAD, SubmittedCell, fresh_requests, prediction_interval, submitted_cells
 from db.schema import Run
 from db.store import Store
@@ -341,7 +342,8 @@ def test_training_again_wants_seeds_to_compare_with(quick_host: Bench, entry: Pa
 def test_seeds_of_which_results_were_sent_in_are_not_fresh(quick_host: Bench, entry: Path) -> None:
     """A host that has seed 2 from somebody does not count it as its own when it reproduces seeds 0 and 1."""
     quick_host("import", str(entry))
-    (cell,) = submitted_cells(read_bundle(entry.read_bytes()).claims)
+    claims = read_bundle(entry.read_bytes()).claims
+    (cell,) = submitted_cells(claims, [claimed_request(claim) for claim in claims])
     by_seed = {request.seed: request for request in cell.requests}
     sent_in = {event.run_id for event in Store(str(quick_host.db)).events() if event.kind == "imported"}
     first_two = SubmittedCell(requests=[by_seed[0], by_seed[1]], scores=[1.0, 2.0])
