@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench.catalog.suites import find_suite
+from bench.common.errors import RequestError
 from bench.probe.events import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH
 from bench.probe.training import FACTORS
 from bench.publishing.doc_figures import link
@@ -22,6 +23,7 @@ from bench.publishing.published_board import (
 )
 from bench.publishing.rivals import rivals
 from bench.publishing.training_time import progress
+from bench.ranking.rows import SuiteRow
 from bench.reports.board_formats import rank_text
 from bench.reproduce.fru_paper import Experiment, experiments, recorded
 from db.schema import Run
@@ -46,10 +48,31 @@ def render(store: Store, words: Sequence[str]) -> str:
     return table(store, *arguments)
 
 
+def top(store: Store, suite: str, tier: str, count: str) -> str:
+    """The first entries of a suite's tier.
+
+    Raises:
+        RequestError: the count is not a whole number.
+    """
+    if not count.isdecimal():
+        raise RequestError(f"`top {suite} {tier} {count}`: {count!r} is not a number of rows, such as 5.")
+    return _table(_ranked(board_rows(store, suite, tier))[: int(count)], suite_command(suite, tier))
+
+
 def board(store: Store, suite: str, tier: str) -> str:
     """The ranked entries of a suite's tier, and a sentence on the others."""
     entries = board_rows(store, suite, tier)
-    rows = [
+    rows = _ranked(entries)
+    table = _table(rows, suite_command(suite, tier))
+    others = [f"{entry_label(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
+    if not others:
+        return table
+    sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
+    return f"{table}\n\n{sentence}" if rows else sentence
+
+
+def _ranked(entries: Iterable[SuiteRow]) -> list[Row]:
+    return [
         {
             "rank": rank_text(row),
             "architecture": entry_label(row),
@@ -62,12 +85,6 @@ def board(store: Store, suite: str, tier: str) -> str:
         for row in entries
         if row.rank_low is not None
     ]
-    table = _table(rows, suite_command(suite, tier))
-    others = [f"{entry_label(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
-    if not others:
-        return table
-    sentence = f"Not ranked, since some of their tasks lack five seeds: {', '.join(others)}."
-    return f"{table}\n\n{sentence}" if rows else sentence
 
 
 def against(store: Store, suite: str, tier: str, model: str) -> str:
@@ -205,6 +222,7 @@ def training_length(store: Store, task: str) -> str:
 
 Table = Callable[..., str]
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
+    "top": (top, ("SUITE", "TIER", "COUNT")),
     "board": (board, ("SUITE", "TIER")),
     "against": (against, ("SUITE", "TIER", "MODEL")),
     "scores": (scores, ("SUITE", "TIER")),

@@ -65,8 +65,15 @@ def test_the_documentation_says_what_the_published_results_give(bench: Bench) ->
 
 def test_every_table_of_the_findings_is_there() -> None:
     text = (ROOT / "docs" / "findings.md").read_text()
-    for name in (*TABLES, *(f"figure {name}" for name in FIGURES)):
+    for name in (*(TABLES.keys() - {"top"}), *(f"figure {name}" for name in FIGURES)):
         assert f"<!-- results: {name} " in text
+
+
+def test_the_readme_shows_five_rows_of_the_board(board: Bench, document: Path) -> None:
+    text = (ROOT / "README.md").read_text().partition("<!-- results: top quick-v1 10k 5 -->\n")[2]
+    assert len(text.partition("\n<!-- end -->")[0].splitlines()) == 2 + 5, "with the headings and the line below them"
+    document.write_text(DOCUMENT.replace("board toy-v1 10k", "top toy-v1 10k five"))
+    assert "'five' is not a number of rows" in board.refused("results", str(document))
 
 
 def test_what_stands_between_the_markers_is_replaced(board: Bench, document: Path) -> None:
