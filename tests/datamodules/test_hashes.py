@@ -53,7 +53,7 @@ def record(words: list[str]) -> None:
 
 
 def test_a_task_without_a_recorded_hash_says_how_to_record_it() -> None:
-    with pytest.raises(AssertionError, match=r"Of a new task: python -m tests\.test_tasks_hashes my-task"):
+    with pytest.raises(AssertionError, match=r"For a new task: python -m tests\.datamodules\.test_hashes my-task"):
         recorded("my-task", "tiny")
 
 

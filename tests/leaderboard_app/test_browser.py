@@ -269,7 +269,7 @@ def test_a_bundle_is_handed_in(
     chooser.set_input_files(host.folder / "bad.zip")
     expect(page.get_by_text("Refused: not a zip")).to_be_visible()
     chooser.set_input_files(good)
-    expect(page.get_by_text("The structure is right")).to_be_visible()
+    expect(page.get_by_text("structure is right")).to_be_visible()
     settle(page)
     assert len(list((host.folder / "board-inbox").iterdir())) == 1
 

@@ -18,7 +18,7 @@ SETUP = Setup(seq_len=20, batch=4, width=8, repeats=2)
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the memory, which takes a fresh process for each contender."""
-    monkeypatch.setattr("bench.speed.peak_memory", lambda name, setup: 1)
+    monkeypatch.setattr("bench.speed.measure.peak_memory", lambda name, setup: 1)
 
 
 def test_report() -> None:

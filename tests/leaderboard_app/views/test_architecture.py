@@ -214,7 +214,7 @@ def test_without_a_name_every_architecture_is_listed(small_db: Path, empty_db: P
         listed = said(open_page("architecture", db))
         assert all(f"[{name}](architecture?name={name})" in listed for name in model_names())
     empty = open_page("architecture", empty_db, name="fru")
-    assert "No results of it yet" in empty.info[0].value
+    assert "No results yet" in empty.info[0].value
 
 
 def test_a_large_database(large_db: Path) -> None:

@@ -116,8 +116,8 @@ def test_what_an_interval_says() -> None:
         gap = difference.Difference(score=-4.0, low=low, high=high)
         return sentence("b", "a", difference.Differences(by_task={"t": gap}, overall=gap), 1)
 
-    assert told(-6.0, -2.0).endswith("is larger than what seeds explain.")
-    assert told(-6.0, 2.0).endswith("could be none.")
+    assert told(-6.0, -2.0).endswith("is larger than the variation between seeds explains.")
+    assert told(-6.0, 2.0).endswith("could be zero.")
     assert "4.0 points below a" in told(-6.0, 2.0)
     assert "too few seeds" in told(None, None)
     assert "no task in common" in sentence("b", "a", difference.Differences(by_task={}, overall=None), 1)

@@ -82,7 +82,7 @@ def board(*ranks: tuple[int | None, int | None], **changes: Any) -> Board:
     ("ranks", "said"),
     [
         ([(1, 1)], "No other entry is complete."),
-        ([(1, 1), (2, 2), (None, None)], "It is told apart from every other entry."),
+        ([(1, 1), (2, 2), (None, None)], "It can be told apart from every other entry."),
         ([(1, 2), (1, 2), (3, 3)], "It can't be told apart from b."),
         ([(1, 3), (1, 3), (1, 3)], "It can't be told apart from b, c."),
         # c is worse than b, and yet not told apart from a: its name is not among those that may be first.
@@ -98,7 +98,7 @@ def test_the_headline_says_how_sure_the_first_place_is(ranks: Any, said: str) ->
 
 def test_the_headline_says_how_far_to_believe_it() -> None:
     headline = words.headline(board((1, 1), failures=2, verification="self-reported"), "here")
-    assert "5 seeds a task; 2 of its runs failed; nobody else has verified it yet." in headline
+    assert "5 seeds per task; 2 of its runs failed; nobody else has verified it yet." in headline
     headline = words.headline(board((1, 1), failures=0, verification="reproduced"), "here")
     assert "none of its runs failed; the host trained it again and found the same." in headline
     headline = words.headline(board((1, 1), score_low=None, score_high=None), "here")

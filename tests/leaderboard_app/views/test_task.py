@@ -88,7 +88,7 @@ def test_failures_are_counted_where_there_is_no_dot(small_db: Path) -> None:
     failed = [run for run in runs_in(small_db) if run.task == "digits" and run.status != "finished"]
     app = open_page("task", small_db, name="digits", training="any training")
     assert len(failed) > 2
-    assert f"{len(failed)} runs did not finish well" in said(app)
+    assert f"{len(failed)} runs did not finish successfully" in said(app)
 
 
 def test_filters(small_db: Path) -> None:

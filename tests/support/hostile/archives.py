@@ -58,22 +58,22 @@ ARCHIVES: dict[str, Case] = {
         lambda members: patched(members, "config.json", 42, bytes(4)), "overlaps another"),
     "an entry that points past the end": (
         lambda members: patched(members, "weights.safetensors", 42, struct.pack("<L", 2**31)),
-        "bytes before it belong to none"),
+        "bytes before it belong to no member"),
     "an extra field": (
         lambda members: annotated(members, extra=struct.pack("<2H4s", 0x7075, 4, b"evil")), "extra fields"),
     "a comment on a member": (lambda members: annotated(members, comment=b"=1+1"), "a comment"),
     "another name in front of the content": (
         lambda members: write_members(members).replace(b"config.json", b"CONFIG.json", 1),
         "File name in directory 'config.json'"),
-    "bytes that no member owns": (lambda members: hidden(members), "bytes before it belong to none"),
+    "bytes that no member owns": (lambda members: hidden(members), "bytes before it belong to no member"),
     "bytes before the directory": (lambda members: hidden_last(members), "belong to no member"),
     "a member that is too large": (
         lambda members: swapped(members, "environment.txt", b"a" * 70_000), "has 70,000 bytes; 65,536 are legal"),
-    "no curves": (lambda members: without(members, "curves.csv"), "a run that is finished has"),
-    "no weights": (lambda members: without(members, "weights.safetensors"), "a run that is finished has"),
+    "no curves": (lambda members: without(members, "curves.csv"), "a run that is finished must have"),
+    "no weights": (lambda members: without(members, "weights.safetensors"), "a run that is finished must have"),
     "no record": (lambda members: without(members, "bundle.json"), "there is no bundle.json"),
     "a folder and members outside of it": (
-        lambda members: write_members(members | in_folder(members)), "members outside of one are of no run"),
+        lambda members: write_members(members | in_folder(members)), "members outside a folder belong to no run"),
     "a folder of another run": (
         lambda members: write_members(in_folder(members)), "a folder is named by its run"),
 }  # fmt: skip

@@ -82,7 +82,7 @@ def one(dtype: str = "F32", shape: Iterable[int] = (2,), offsets: Iterable[int] 
     return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
 
 
-PLACE = "overlaps, leaves a gap, or has not the bytes of its shape"
+PLACE = "overlaps, leaves a gap, or does not have the bytes of its shape"
 MANY = "more than 4,096 tensors or 16,000,000 numbers"
 EMPTY = one(shape=(0,), offsets=(0, 0))
 WEIGHTS: dict[str, tuple[bytes, str]] = {

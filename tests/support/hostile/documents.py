@@ -155,8 +155,8 @@ CURVES = {
     "with HTML": (HEADING + b"<b>loss</b>,1,1,0.5\n", "line 2 is not"),
     "of bytes": (HEADING + b"\xff\xfe,1,1,0.5\n", "line 2 is not"),
     "with two values at one step": (HEADING + b"lr,1,1,0.5\nlr,2,1,0.6\n", "two values at one step"),
-    "without a heading": (b"lr,1,1,0.5\n", "curves.csv is 'name,epoch,step,value'"),
-    "without an end of line": (HEADING + b"lr,1,1,0.5", "curves.csv is 'name,epoch,step,value'"),
+    "without a heading": (b"lr,1,1,0.5\n", "curves.csv must be 'name,epoch,step,value'"),
+    "without an end of line": (HEADING + b"lr,1,1,0.5", "curves.csv must be 'name,epoch,step,value'"),
     "without end": (HEADING + b"lr,1,1,1.0\n" * 200_000, "at most 100,000 lines"),
 }
 for _what, (_content, _message) in CURVES.items():
