@@ -8,7 +8,7 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 HERE = Path(__file__).resolve().parent
-VIEWS = HERE / "views"  # not "pages", which Streamlit would serve by itself until somebody has opened the app
+VIEWS = HERE / "views"  # not "pages": Streamlit would serve such a folder by itself until somebody has opened the app
 
 
 def _page(name: str, title: str, icon: str, *, default: bool = False) -> st.Page:

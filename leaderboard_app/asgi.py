@@ -1,4 +1,4 @@
-"""What serves the app: before the first visitor comes it reads the models and the database, so that nobody waits."""
+"""The ASGI app. It reads the models and the database before the first visitor comes, so that nobody waits."""
 
 import gc
 import sys
@@ -20,16 +20,16 @@ from leaderboard_app.views.leaderboard import charts
 
 @asynccontextmanager
 async def warmed(_: Any) -> AsyncIterator[None]:
-    with suppress(StoreError, RequestError):  # the pages say what is wrong
+    with suppress(StoreError, RequestError):  # the pages show the error
         _warm()
-    # Streamlit has the garbage collected after every click; what was read above stays, and need not be looked through.
+    # Streamlit collects garbage after every click. Freezing what was read above spares the collector from scanning it.
     gc.collect()
     gc.freeze()
     yield
 
 
 def _warm() -> None:
-    """Rank every board, and draw one, which also imports what draws."""
+    """Rank every board, and draw one chart, so that the drawing packages are imported too."""
     store = Store(read_only=True)
     boards = [load_board(store, suite, tier) for suite, tiers in load_tiers(store).items() for tier in tiers]
     charts.intervals(boards[-1].rows if boards else ())

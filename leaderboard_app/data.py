@@ -1,6 +1,6 @@
-"""What the pages read. Streamlit runs a page's script again at every click, so what is costly is kept between runs.
+"""The data that the pages read. Streamlit reruns a page's script at every click, so costly results are cached.
 
-What is kept is shared by all visitors: don't change it.
+All visitors share the cached objects: don't modify them.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass
 class Snapshot:
-    """A database as of one version: what was read of it, and what was computed from that."""
+    """One version of a database: its runs, and the results that were computed from them."""
 
     version: Version
     attempts: list[Run]
@@ -36,7 +36,7 @@ class Snapshot:
     _lock: RLock = field(default_factory=RLock)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What `compute` returns, computed once; a later version of the database has a snapshot of its own."""
+        """Return what `compute` returns, computed once per key. Each version of the database has its own snapshot."""
         with self._lock:
             if key not in self._computed:
                 self._computed[key] = compute()
@@ -44,7 +44,7 @@ class Snapshot:
 
 
 def open_store() -> Store:
-    """The database, read-only; where it can't be read, the page says why and ends."""
+    """Open the database read-only. If it can't be read, show the error and stop the page."""
     try:
         return Store(read_only=True)
     except StoreError as error:
@@ -53,12 +53,12 @@ def open_store() -> Store:
 
 
 def comparable(runs: Iterable[Run]) -> list[Run]:
-    """Without those by a paper's own protocol, whose numbers can't be held against others: they are on no board."""
+    """Leave out runs by a paper's own protocol: their numbers can't be compared with others, so no board has them."""
     return [run for run in runs if run.is_comparable]
 
 
 def load_board(store: Store, suite_name: str, tier: str) -> Board:
-    """The ranked entries of a tier of a suite: what `bench leaderboard --suite … --budget …` prints.
+    """Return the ranked entries of a tier of a suite, as `bench leaderboard --suite … --budget …` prints them.
 
     Raises:
         RequestError: there is no such suite, or it can't be ranked.
@@ -67,13 +67,13 @@ def load_board(store: Store, suite_name: str, tier: str) -> Board:
 
 
 def load_contest(store: Store, suite_name: str, contest: Contest) -> Board:
-    """As `load_board`, of any contest."""
+    """Return the ranked entries of any contest, as `load_board` does for a tier."""
     suite, seen = find_suite(suite_name), snapshot(store)
     return seen.once(("board", suite_name, contest), lambda: ranked_board(seen.runs, seen.standing, suite, contest))
 
 
 def load_tiers(store: Store) -> dict[str, list[str]]:
-    """Of every suite that has a run which counts, the tiers that have one."""
+    """Return the tiers that have a run which counts, for every suite that has one."""
     seen = snapshot(store)
     return seen.once("tiers", lambda: _tiers(seen.runs))
 
@@ -85,7 +85,7 @@ def _tiers(runs: list[Run]) -> dict[str, list[str]]:
 
 
 def snapshot(store: Store) -> Snapshot:
-    """The database as it is now."""
+    """Return the snapshot of the database's current version."""
     return _reader(str(store)).read(store)
 
 
@@ -104,7 +104,7 @@ class _Reader:
     def _next(self, store: Store, version: Version) -> Snapshot:
         known = self.latest.attempts if self.latest else []
         attempts = [*known, *store.attempts_after(known[-1].id if known else 0)]
-        # Rows may become visible out of order where several processes write, and a file may be replaced by another.
+        # Read everything again if rows became visible out of order (several writers), or the file was replaced.
         if (len(attempts), attempts[-1].run_id if attempts else "") != (version.attempts, version.last_run_id):
             attempts = store.attempts_after(0)
         latest = {attempt.run_id: attempt for attempt in attempts}

@@ -1,4 +1,4 @@
-"""Starting Streamlit on the app."""
+"""Start Streamlit on the app."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ class AppError(Exception):
 
 
 def serve(store: Store, *, host: str, port: int) -> NoReturn:
-    """Become a server of a database's leaderboard, until a signal ends it.
+    """Replace this process by a server of a database's leaderboard, which runs until a signal ends it.
 
     Raises:
         AppError: the extra is not installed, or the port is taken.
@@ -30,7 +30,7 @@ def serve(store: Store, *, host: str, port: int) -> NoReturn:
     print(f"Leaderboard of {store} at http://{host}:{port}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}", f"--server.address={host}"]
     environment = os.environ | {"BENCH_DB": store.url.render_as_string(hide_password=False)}
-    # In place of this process, so that what stops the one stops the other.
+    # exec, so that a signal to this process reaches the server.
     os.execve(sys.executable, command, environment)  # noqa: S606
 
 

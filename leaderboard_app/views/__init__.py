@@ -1,1 +1,1 @@
-"""The pages, a folder each, whose page.py Streamlit runs."""
+"""The pages. Each has a folder, and Streamlit runs the page.py in it."""

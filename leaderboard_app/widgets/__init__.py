@@ -1,1 +1,1 @@
-"""What several pages share: tables, charts, links, texts."""
+"""Widgets that several pages share: tables, charts, links, texts."""

@@ -1,4 +1,4 @@
-"""What the reader chose, kept in the page's address, so that the address reproduces the view."""
+"""Widgets whose values are kept in the page's address, so that the address reproduces the view."""
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -13,14 +13,14 @@ MOST_NAMED = 60
 
 
 def start(key: str, default: Any, legal: Collection[Any]) -> None:
-    """Give a bound widget that is drawn without a default its first value, which then stands in the address too.
+    """Give a bound widget that is drawn without a default its first value, and put that value in the address.
 
-    What equals a widget's own default is left out of the address; but these defaults depend on what the database holds.
+    Streamlit leaves a widget's own default out of the address. The defaults here depend on the database's contents.
     """
     given = st.session_state.get(key, st.query_params.get(key))
     if given not in legal:
         given = default
-        if key not in st.session_state:  # so that the widget, which is not bound yet, finds it there
+        if key not in st.session_state:  # the widget is not bound yet, and reads it from there
             st.query_params[key] = default
     elif key in st.query_params:
         return
@@ -28,9 +28,9 @@ def start(key: str, default: Any, legal: Collection[Any]) -> None:
 
 
 def choose(label: str, names: Sequence[str], key: str, *, what: str, placeholder: str) -> str | None:
-    """A choice of one name, which the address holds as `?key=`; None until there is one.
+    """Let the reader choose one name, kept in the address as `?key=`. Return None until one is chosen.
 
-    A name in the address that is not among the legal ones is answered by a message that gives those.
+    If the address has a name that is not legal, show a message that lists the legal ones.
     """
     given = st.query_params.get(key)
     chosen = st.selectbox(label, names, index=None, key=key, bind="query-params", placeholder=placeholder)
@@ -40,7 +40,7 @@ def choose(label: str, names: Sequence[str], key: str, *, what: str, placeholder
 
 
 def choose_some(label: str, names: Sequence[str], key: str, *, what: str, most: int) -> list[str]:
-    """A choice of several names; the address repeats `key`."""
+    """Let the reader choose up to `most` names. The address repeats `key` for each."""
     given = st.query_params.get_all(key)
     chosen = st.multiselect(label, names, key=key, bind="query-params", max_selections=most)
     complain([name for name in given if name not in names], names, what)
@@ -48,7 +48,7 @@ def choose_some(label: str, names: Sequence[str], key: str, *, what: str, most: 
 
 
 def filtered(label: str, legal: Sequence[str], key: str, *, what: str) -> str:
-    """A filter, as a row of buttons: the first of the legal values until another is chosen."""
+    """Draw a filter as a row of buttons. Return the first legal value until another is chosen."""
     given = st.query_params.get(key)
     start(key, legal[0], legal)
     chosen = st.segmented_control(label, legal, key=key, bind="query-params", required=True)
@@ -58,7 +58,7 @@ def filtered(label: str, legal: Sequence[str], key: str, *, what: str) -> str:
 
 
 def complain(given: Sequence[str], legal: Sequence[str], what: str) -> None:
-    """Say that a name does not exist, and which do; of very many, the nearest."""
+    """Show that each given name does not exist, and list those that do, or the nearest ones if there are very many."""
     for name in given:
         near = get_close_matches(name, legal, n=MOST_NAMED, cutoff=0.3) or legal[:MOST_NAMED]
         told = str(unknown(what, name, legal if len(legal) <= MOST_NAMED else near))

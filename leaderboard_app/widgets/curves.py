@@ -12,11 +12,11 @@ from leaderboard_app.widgets.marks import COLOURS
 SPLITS = ("train", "validation")
 HEIGHT = 280
 DASHES = ([1, 0], [6, 4], [2, 3], [9, 3, 2, 3])
-"""Of the lines of a chart, in order: they are told apart without their colour too."""
+"""Dashes of a chart's lines, in order, so that the lines differ without their colour too."""
 
 
 def frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
-    """Columns `split`, `kind`, `step`, `epoch`, `value`; what was not finite is left out."""
+    """Return columns `split`, `kind`, `step`, `epoch`, `value`, without the values that were not finite."""
     rows = [
         {"split": split, "kind": kind, "step": point.step, "epoch": point.epoch, "value": point.value}
         for point in points
@@ -27,7 +27,7 @@ def frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
 
 
 def show(points: Sequence[CurvePoint], metric: str) -> None:
-    """Loss and metric side by side, and the numbers as a table."""
+    """Draw loss and metric side by side, and the numbers as a table."""
     known = frame(points)
     if known.empty:
         st.info("This run ended before its first evaluation: there is no curve.")
@@ -59,13 +59,13 @@ def step_axis() -> alt.X:
 
 
 def value_axis(title: str) -> alt.Y:
-    """Errors over decades, accuracies and losses on a linear axis."""
+    """Return a logarithmic axis for errors, and a linear one for accuracies and losses."""
     scale = alt.Scale(type="log", nice=False) if title == "mse" else alt.Scale(zero=False)
     return alt.Y("value:Q", title=title, scale=scale)
 
 
 def as_table(points: Sequence[CurvePoint]) -> pd.DataFrame:
-    """A row for each evaluation, a column for each curve."""
+    """Return a row for each evaluation, with a column for each curve."""
     rows = [{"epoch": p.epoch, "step": p.step, "name": p.name, "value": p.value} for p in points]
     table = pd.DataFrame(rows).pivot_table(index=["epoch", "step"], columns="name", values="value", dropna=False)
     return table.reset_index().dropna(how="all", subset=list(table.columns))

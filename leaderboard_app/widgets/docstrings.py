@@ -1,4 +1,4 @@
-"""Showing the docstring of a file of ours: prose flows, what is indented (equations, tables) stays as it is."""
+"""Show the docstring of one of our files. Prose is reflowed; indented blocks (equations, tables) stay as they are."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def show(text: str) -> None:
 
 
 def blocks(text: str) -> Iterator[tuple[bool, str]]:
-    """Paragraphs, each with whether it is indented; the indentation and prose's line breaks are taken out."""
+    """Yield (is indented, text) for each paragraph, without the indentation and without line breaks in prose."""
     for block in re.split(r"\n\s*\n", text.strip("\n")):
         lines = block.splitlines()
         if all(line.startswith("    ") for line in lines):
@@ -29,12 +29,12 @@ def blocks(text: str) -> Iterator[tuple[bool, str]]:
 
 
 def prose(text: str) -> str:
-    """Markdown in which nothing but `code` has a meaning."""
+    """Return the text as Markdown, with everything but `code` escaped."""
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(part if part.startswith("`") and len(part) > 2 else plain(part) for part in parts)
 
 
 def sentence(text: str, start: str) -> str | None:
-    """The rest of the first sentence that begins so, such as `State:` or `Time`, without the full stop."""
+    """Return the rest of the first sentence that begins with `start`, such as `State:`, without the full stop."""
     found = re.search(rf"(?<![\w-]){re.escape(start)}\s+(.+?){SENTENCE_END}", text, re.DOTALL)
     return " ".join(found[1].split()) if found else None

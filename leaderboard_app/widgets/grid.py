@@ -1,4 +1,4 @@
-"""Tables as HTML: on screen with the page itself, where Streamlit's grid takes a second more to be loaded and drawn.
+"""Tables as HTML. They appear with the page itself; Streamlit's grid takes a second longer to load and draw.
 
 Links open in the same tab, assistive technologies read the table as one, and it can be printed. Jinja escapes all text.
 """
@@ -16,9 +16,9 @@ class Column(NamedTuple):
     name: str
     help: str = ""
     numeric: bool = False
-    """At the right."""
+    """Aligned to the right."""
     heads_row: bool = False
-    """What the row is about, a `Link`; it stays in sight when the table is scrolled sideways."""
+    """The cell is a `Link` to the row's subject. It stays in sight when the table is scrolled sideways."""
 
 
 class Link(NamedTuple):
@@ -27,7 +27,7 @@ class Link(NamedTuple):
 
 
 class Score(NamedTuple):
-    """From 0 to 100, drawn with its interval."""
+    """A score from 0 to 100, drawn with its interval."""
 
     value: float
     low: float
@@ -35,7 +35,7 @@ class Score(NamedTuple):
 
     @classmethod
     def over_seeds(cls, mean: float, std: float | None) -> "Score":
-        """The mean ± the standard deviation; of one seed there is none."""
+        """Return the mean ± the standard deviation, which is None for one seed."""
         spread = std or 0
         return cls(mean, max(0, mean - spread), min(100, mean + spread))
 
@@ -46,7 +46,7 @@ class Line(NamedTuple):
 
 
 def number(value: float | None) -> str:
-    """With one decimal; empty where there is none."""
+    """Return the value with one decimal, or an empty text for None."""
     return "" if value is None else f"{value:.1f}"
 
 
@@ -54,8 +54,8 @@ def show(columns: Sequence[Column], rows: Sequence[Line], *, caption: str, short
     """Draw a table.
 
     Args:
-        caption: what it holds, for those who can't see it.
-        short: long tables scroll in a frame of their own.
+        caption: what the table holds, for readers who can't see it.
+        short: whether a long table scrolls in its own frame.
     """
     st.html(_template().render(columns=columns, rows=rows, caption=caption, short=short))
 

@@ -1,4 +1,4 @@
-"""Addresses within the app. They are relative, so that they hold behind a reverse proxy with a path of its own."""
+"""Addresses within the app. They are relative, so that they work behind a reverse proxy that adds a path."""
 
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -12,9 +12,9 @@ HOME = "leaderboard"
 
 
 def page_url(page: str, **parameters: str | list[str]) -> str:
-    """`page_url("run", id="…")` is `run?id=…`: a page by its file's name, and the query that reproduces a view of it.
+    """Return the address of a view: `page_url("run", id="…")` is `run?id=…`.
 
-    Values are quoted; a list repeats its parameter.
+    The page is named by its folder. Values are quoted, and a list repeats its parameter.
     """
     query = urlencode(parameters, doseq=True)
     path = "./" if page == HOME else page
@@ -22,7 +22,7 @@ def page_url(page: str, **parameters: str | list[str]) -> str:
 
 
 def link(label: str, page: str, **parameters: str | list[str]) -> None:
-    """A link that keeps the session, so that the page opens without a reload."""
+    """Draw a link that keeps the session, so that the page opens without a reload."""
     st.page_link(f"views/{page}/page.py", label=plain(label), query_params=parameters)
 
 
@@ -32,5 +32,5 @@ def follow(page: str, **parameters: str | list[str]) -> NoReturn:
 
 
 def entry_id(row: SuiteRow) -> str:
-    """An entry of a suite in an address: `compare?suite=quick-v1&entries=fru plain 10k defaults&entries=…`."""
+    """Return an entry's name in an address: `compare?suite=quick-v1&entries=fru plain 10k defaults&entries=…`."""
     return " ".join(row.key).strip()

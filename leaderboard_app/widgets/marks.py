@@ -1,8 +1,8 @@
 """How an architecture looks in every chart: one colour for its family, one shape among those that share the colour.
 
-The colours keep apart for readers with any of the three kinds of colour blindness (OKLab distance ≥ 0.11 after Machado
-et al. 2009), and stand out from a white and from a dark page by 3:1 or more (WCAG 2.1, 1.4.11). Shapes and labels say
-the same again.
+The colours are distinguishable for readers with any of the three kinds of colour blindness (OKLab distance ≥ 0.11 after
+Machado et al. 2009). Their contrast with a white and with a dark page is 3:1 or more (WCAG 2.1, 1.4.11). Shapes and
+labels repeat what the colours say.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Mark(NamedTuple):
 
 
 def mark(model: str) -> Mark:
-    """The mark of an architecture, whichever others are shown; grey for one that the registry does not know."""
+    """Return an architecture's mark, the same in every chart; grey if the architecture is not registered."""
     return _marks().get(model, Mark(UNKNOWN, SHAPES[0]))
 
 

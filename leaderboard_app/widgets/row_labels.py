@@ -1,4 +1,4 @@
-"""What the rows of a task are called: short, and no two alike."""
+"""Short and unique labels for the rows of a task."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from bench.ranking.by_task import Row
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
-    """The architecture, and what tells its rows apart: tier, wrapper, settings that not all of them share."""
+    """Label each row by its architecture and by what differs among its rows: tier, wrapper, settings."""
     parts: list[Callable[[Row], str]] = [lambda row: row.budget or "no tier", lambda row: row.wrapper]
     told = [part for part in parts if _tells_apart(rows, part)]
     heads = [" · ".join([row.model, *(part(row) for part in told)]) for row in rows]
@@ -17,7 +17,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
 
 
 def differing(rows: Sequence[Row]) -> list[list[str]]:
-    """Of each row, the settings that not all rows of its architecture share: on its task, in its tier and wrapper."""
+    """Return, for each row, its settings that not all rows with the same task, architecture, tier and wrapper share."""
     groups = [(row.task, row.model, row.budget, row.wrapper) for row in rows]
     settings = [set(assignments(row.settings)) for row in rows]
     shared: dict[tuple[str | None, ...], set[str]] = {}
@@ -27,12 +27,12 @@ def differing(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def _tells_apart(rows: Sequence[Row], part: Callable[[Row], str]) -> bool:
-    """Whether an architecture has rows that differ in it."""
+    """Whether any architecture has rows that differ in this part."""
     return len({(row.model, part(row)) for row in rows}) > len({row.model for row in rows})
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Rows may still differ in what has no word, such as the protocol."""
+    """Number equal names: their rows may differ in something that no label shows, such as the protocol."""
     seen: Counter[str] = Counter()
     numbered = []
     for name in names:

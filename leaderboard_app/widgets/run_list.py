@@ -1,4 +1,4 @@
-"""Which runs there are."""
+"""The list of runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,14 +21,14 @@ COLUMNS = [
     Column("status"),
     Column("metric", "On the test split."),
     Column("parameters", numeric=True),
-    Column("steps", "Of training.", numeric=True),
+    Column("steps", "Training steps.", numeric=True),
     Column("training", numeric=True),
     Column("finished, UTC"),
 ]
 
 
 def show(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> None:
-    """The newest of some runs, newest first, each with a link; those that no longer count say why."""
+    """Draw the newest of some runs, newest first, each with a link. A run that no longer counts says why."""
     newest = runs[: -NEWEST - 1 : -1]
     grid.show(
         COLUMNS, [_line(run, withdrawn.get(run.run_id)) for run in newest], caption="Runs, newest first", short=True

@@ -1,4 +1,4 @@
-"""Showing text that somebody else wrote: names, settings and reasons from the database."""
+"""Show text that somebody else wrote: names, settings and reasons from the database."""
 
 import string
 
@@ -6,5 +6,5 @@ ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation} | {"\
 
 
 def plain(text: object) -> str:
-    """Text for Streamlit's Markdown that shows as it is, on one line: no links, images, directives or formulas."""
+    """Escape text for Streamlit's Markdown: it shows literally, on one line, without links, images or formulas."""
     return str(text).translate(ESCAPES)

@@ -1,4 +1,4 @@
-"""What an architecture is: its paper, its equations, its cost, its file."""
+"""An architecture's card: its paper, its equations, its cost, its file."""
 
 import inspect
 
@@ -13,18 +13,18 @@ from leaderboard_app.widgets.text import plain
 
 
 def find(name: str) -> FoundModel | None:
-    """The architecture in this copy of the code. A name that is not exactly a registered one is not looked for."""
+    """Return the architecture if exactly this name is registered in this copy of the code; otherwise say why not."""
     if name not in model_names():
         st.info(
-            "This architecture is not in this copy of the code: its results came from a file of its author's. "
-            "What is stored of them is below.",
+            "This architecture is not in this copy of the code: its results came from its author's own file. "
+            "The stored results are below.",
             icon=":material/inventory_2:",
         )
         return None
     try:
         return find_model(name)
     except RequestError as error:
-        st.error(f"{plain(error)}. What is stored of its results is below.", icon=":material/broken_image:")
+        st.error(f"{plain(error)}. Its stored results are below.", icon=":material/broken_image:")
         return None
 
 

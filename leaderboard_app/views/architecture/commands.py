@@ -1,4 +1,4 @@
-"""How to run an architecture."""
+"""The commands that run an architecture."""
 
 import streamlit as st
 
@@ -10,11 +10,11 @@ python -m bench run --model {name} --task digits --budget 10k
 # its place in a suite: five seeds of every task
 python -m bench suite --suite quick-v1 --models {name} --seeds 5 --budget 10k
 
-# tuned with the suite's budget first
+# the same, tuned first with the suite's budget
 python -m bench tune --suite quick-v1 --models {name} --budget 10k --save-preset
 python -m bench suite --suite quick-v1 --models {name} --seeds 5 --budget 10k --preset
 
-# how fast it is beside others, on this machine
+# how fast it is compared with others, on this machine
 python -m bench speed --model {name} --against lstm,gru"""
 
 

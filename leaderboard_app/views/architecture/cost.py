@@ -1,4 +1,4 @@
-"""What an architecture costs to run: state, latency of a step, throughput, memory, as its runs recorded them."""
+"""An architecture's cost, as its runs recorded it: state, latency of a step, throughput, memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from leaderboard_app.widgets.text import plain
 
 
 def show(runs: Sequence[Run]) -> None:
-    """A row for each tier and kind of hardware."""
+    """Draw a row for each tier and kind of hardware."""
     groups: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         if run.status == "finished":
@@ -24,9 +24,9 @@ def show(runs: Sequence[Run]) -> None:
         return
     table([_row(*key, group) for key, group in sorted(groups.items())], alt="Cost by tier and hardware")
     st.caption(
-        "Medians over runs, and the least peak of memory: until November 2026 a run's peak was that of its process, "
-        "with what earlier runs had left there. Figures compare only within one kind of hardware: "
-        "`python -m bench speed` compares."
+        "Values are medians over runs, but peak memory is the minimum: until November 2026 a run recorded the peak of "
+        "its process, including what earlier runs had left there. Compare figures only within one kind of hardware; "
+        "`python -m bench speed` measures such a comparison."
     )
 
 

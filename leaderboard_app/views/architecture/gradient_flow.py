@@ -30,8 +30,8 @@ def show(data: Mapping[str, Any]) -> None:
             described = f"Norm of the loss's gradient against steps back, {when}"
             column.altair_chart(_chart(of_moment), width="stretch", alt=described)
     st.caption(
-        "How much the loss changes with an input, against how many steps back that input was. A flat line is a model "
-        "that learns from far inputs as well as from near ones. Gradients of exactly zero are not drawn."
+        "How much the loss changes with an input, against how many steps back that input was. A flat line means a "
+        "model that learns from far inputs as well as from near ones. Gradients of exactly zero are not drawn."
     )
     table([_row(each) for each in measured], alt="Gradient flow in numbers")
     for note in dict.fromkeys(str((each.get("bounds") or {}).get("note", "")) for each in measured):
@@ -40,7 +40,7 @@ def show(data: Mapping[str, Any]) -> None:
 
 
 def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A row for each gradient above zero; steps back count from 1, so that a logarithmic axis has them all."""
+    """Return a row for each gradient above zero. Steps back count from 1, so that a logarithmic axis shows them all."""
     rows = [
         {"when": str(each["when"]), "length": f"{each['length']:,}", "steps": back + 1, "gradient": gradient}
         for each in measured
@@ -51,14 +51,14 @@ def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _inputs(each: Mapping[str, Any]) -> Sequence[float | None]:
-    """None for what was not measured, or exploded."""
+    """Return the gradients at the inputs: None if not measured, or not finite."""
     return [None] * len(each["steps_back"]) if each["input"] is None else each["input"]
 
 
 def _chart(points: pd.DataFrame) -> alt.Chart:
     lengths = list(dict.fromkeys(points["length"]))
     legend = alt.Legend(orient="top", title="steps of the sequence", symbolType="stroke", symbolSize=400)
-    decades = alt.Axis(format=".0e", tickCount=4)  # so few that the steps between powers of ten have no lines
+    decades = alt.Axis(format=".0e", tickCount=4)  # few enough that only powers of ten have grid lines
     colours, dashes = (_cycled(values, len(lengths)) for values in (COLOURS, DASHES))
     return (
         alt.Chart(points)

@@ -1,4 +1,4 @@
-"""Which architectures can be asked for: those of this copy of the code, and those that the database holds."""
+"""The architectures that the page can show: those in this copy of the code and those in the database."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def known(runs: Sequence[Run]) -> list[str]:
 
 
 def show(runs: Sequence[Run]) -> None:
-    """Every architecture, those with results first."""
+    """Draw the table of all architectures, those with results first."""
     counts = Counter(run.model for run in runs)
     names = sorted(known(runs), key=lambda name: (counts[name] == 0, name))
     st.caption(f"{len(names)} architectures, {len(counts)} of them with results.")

@@ -1,4 +1,4 @@
-"""One architecture: what it is, where it stands, what it costs, how to run it. The address is `architecture?name=…`."""
+"""One architecture: its card, scores, cost, probes and commands. The address is `architecture?name=…`."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def render(store: Store) -> None:
     if runs:
         _results(store, name, runs)
     else:
-        st.info("**No results of it yet.** What makes some is at the end of this page.")
+        st.info("**No results yet.** The commands at the end of this page produce some.")
     st.header("Tuned settings", anchor=False)
     tuned.show(found, runs)
     st.header("Probes", anchor=False)
@@ -41,7 +41,7 @@ def render(store: Store) -> None:
 
 
 def _counted(store: Store, name: str, seen: Snapshot) -> list[Run]:
-    """Its runs with all their columns, without those that no longer count."""
+    """Return the architecture's runs, with all their columns, without those that no longer count."""
     return comparable(seen.standing.counted(store.runs(model=name)))
 
 

@@ -1,4 +1,4 @@
-"""What probes measured of an architecture's trained networks: `bench.probe` says what each stores."""
+"""The probes' measurements of an architecture's trained networks. `bench.probe` says what each stores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[str, Callable[[Data], None]]] = {
 
 
 def show(events: Sequence[Event], runs: Sequence[Run], found_model: FoundModel | None) -> None:
-    """The newest measurement of each kind on each task; the reader chooses the task where there are several."""
+    """Draw the newest measurement of each kind on a task, which the reader chooses if there are several."""
     by_id = {run.run_id: run for run in runs}
     found = {kind: _newest(events, kind, by_id) for kind in KINDS}
     for kind, measured in found.items():
@@ -31,14 +31,14 @@ def show(events: Sequence[Event], runs: Sequence[Run], found_model: FoundModel |
             st.subheader(KINDS[kind][0], anchor=False)
             _show_one(kind, measured, by_id)
     if not any(found.values()):
-        st.caption("No probe has measured yet how its gradients flow and how far it remembers.")
-        if found_model:  # of other names no command is made: they are foreign text
+        st.caption("No probe has measured its gradient flow or its memory yet.")
+        if found_model:  # other names are foreign text, and get no command
             command = f"python -m bench probe --model {found_model.name} --task copy-100"
             st.code(command, language="shell", wrap_lines=True)
 
 
 def _newest(events: Sequence[Event], kind: str, runs: Mapping[str, Run]) -> dict[str, Event]:
-    """What was measured on → the last such event of these runs."""
+    """Return what was measured on → the last event of this kind among these runs."""
     return {
         _measured_on(event.data, runs[event.run_id]): event
         for event in events
@@ -59,5 +59,5 @@ def _show_one(kind: str, measured: Mapping[str, Event], runs: Mapping[str, Run])
     try:
         KINDS[kind][1](event.data)
     except (KeyError, TypeError, ValueError, AttributeError):
-        st.warning("This was stored in another form than this copy of the code draws:", icon=":material/data_object:")
+        st.warning("This is stored in another form than this copy of the code can draw:", icon=":material/data_object:")
         st.json(event.data, expanded=False)

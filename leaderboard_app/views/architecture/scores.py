@@ -1,4 +1,4 @@
-"""Where an architecture stands: its entries in every suite and tier, and its results task by task."""
+"""An architecture's scores: its entries in every suite and tier, and its results task by task."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,13 +23,13 @@ from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 COLUMNS = [
     Column("task", heads_row=True),
     Column("tier"),
-    Column("score", "Mean over seeds; a run that failed counts as 0. The line is ± their standard deviation.", True),
+    Column("score", "Mean over seeds; a run that failed counts as 0. The line is ± the standard deviation.", True),
     Column("±", "Standard deviation over seeds.", numeric=True),
-    Column("metric", "On the test split, mean over seeds that finished."),
+    Column("metric", "On the test split: mean over the seeds that finished."),
     Column("parameters", numeric=True),
     Column("seeds", numeric=True),
     STEPS,
-    Column("runs", "Opens the list of them."),
+    Column("runs", "Opens the list of these runs."),
     Column("wrapper"),
     SETTINGS,
 ]
@@ -39,13 +39,13 @@ def show_suites(store: Store, model: str, runs: Sequence[Run]) -> None:
     rows = [_suite_row(suite, row) for suite, row in entries(store, model, runs)]
     if rows:
         table(rows, alt="Score and rank in each suite and tier")
-        st.caption("Intervals are 95%: where the score would lie for other seeds, and which ranks the data allow.")
+        st.caption("95% interval: where the score would lie for other seeds. Rank: best and worst that the data allow.")
     else:
-        st.info("It has no run in any suite yet, so that it is not ranked.")
+        st.info("It has no run in any suite yet, so it is not ranked.")
 
 
 def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str, SuiteRow]]:
-    """Its rows on every board, by suite and tier."""
+    """Yield (suite, row) for the architecture's rows on every board, by suite and tier."""
     for suite in SUITES.values():
         tiers = {run.budget for run in runs if suite.includes(run)}
         for tier in suite.tiers:
@@ -75,7 +75,7 @@ def show_tasks(runs: Sequence[Run]) -> None:
         lines = [_task_line(*each) for each in trained(rows)]
         grid.show(COLUMNS, lines, caption="Results task by task", short=True)
     else:
-        st.info("Every run of it is still open: it was interrupted, and waits to be resumed.")
+        st.info("Every run of it was interrupted, and has no result until it is resumed.")
 
 
 def _task_line(row: Row, steps: str, settings: str) -> Line:

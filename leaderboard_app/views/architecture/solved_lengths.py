@@ -1,4 +1,4 @@
-"""How long a sequence may be: the longest variant that is learned, and longer sequences than were trained on."""
+"""The longest variant that is learned, and the metric on sequences longer than the training sequences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ STEPS, SOLVED = "steps of a sequence", "way to a solved task"
 
 
 def show_dependency(data: Mapping[str, Any]) -> None:
-    """The variants that were tried, and the length up to which they are solved."""
+    """Draw the variants that were tried, and the length up to which they are solved."""
     rungs, longest, failed = data["rungs"], data["longest_solved"], data["first_unsolved"]
     solved = "no variant, not even the shortest" if longest is None else f"**up to {count_text(longest)} steps**"
     end = "" if failed is None else f"; not at {count_text(failed)}"
@@ -39,7 +39,7 @@ def show_dependency(data: Mapping[str, Any]) -> None:
 
 
 def reached(rung: Mapping[str, Any]) -> dict[str, str]:
-    """The cells of a rung's row that say what its runs have reached."""
+    """Return the cells of a rung's row that say what its runs have reached."""
     return {
         SOLVED: f"{rung['utility']:.2f}",
         "solved": "yes" if rung["solved"] else "no",
@@ -48,7 +48,7 @@ def reached(rung: Mapping[str, Any]) -> dict[str, str]:
 
 
 def show_extrapolation(data: Mapping[str, Any]) -> None:
-    """The metric at multiples of the training length."""
+    """Draw the metric at multiples of the training length."""
     metric, lengths = data["metric"], data["lengths"]
     points = pd.DataFrame([{"length": each["length"], "value": each["value"]} for each in lengths]).dropna()
     described = f"{metric} against the number of steps, trained at {count_text(data['trained_at'])}"
@@ -70,7 +70,7 @@ def show_extrapolation(data: Mapping[str, Any]) -> None:
 def chart(
     points: pd.DataFrame, across: str, up: str, threshold: float | None = None
 ) -> alt.LayerChart | alt.FacetChart:
-    """A line through the values of columns `length` and `value`, with these titles, and one at a threshold."""
+    """Draw columns `length` and `value` as a line, with axis titles `across` and `up`, and a rule at `threshold`."""
     x = alt.X("length:Q", title=across, scale=alt.Scale(type="log", nice=False, padding=15))
     base = alt.Chart(points).encode(x=x, y=alt.Y("value:Q", title=up), tooltip=["length", "value"])
     line = base.mark_line(point=alt.OverlayMarkDef(size=60), color=COLOURS[0], strokeWidth=2)

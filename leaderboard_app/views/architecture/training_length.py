@@ -13,7 +13,7 @@ from leaderboard_app.widgets.text import plain
 
 
 def show(data: Mapping[str, Any]) -> None:
-    """What was reached after each training, and the first that was enough."""
+    """Draw what was reached after each training, and the first training that was enough."""
     rungs, enough = data["rungs"], data["solved_at"]
     found = "Not solved" if enough is None else f"Solved: **after {count_text(enough)} × the suite's training**"
     asked = plain(f"{data['task']}, seeds {', '.join(map(str, data['seeds']))}")

@@ -1,4 +1,4 @@
-"""The settings that tuning found for an architecture: its presets, and what runs used besides."""
+"""The settings that tuning found for an architecture: its presets, and those of runs that no preset covers."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def show(found: FoundModel | None, runs: Sequence[Run]) -> None:
     if rows:
         table(rows, alt="Tuned settings")
     else:
-        st.caption("Nothing is tuned yet: its runs have the defaults, or settings given by hand.")
+        st.caption("Nothing is tuned yet: its runs use the defaults, or settings given by hand.")
 
 
 def _saved(found: FoundModel) -> list[Preset]:
@@ -45,7 +45,7 @@ def _row(preset: Preset) -> dict[str, str]:
 
 
 def _used(runs: Sequence[Run], presets: Sequence[Preset]) -> list[dict[str, str]]:
-    """One row for each configuration that tuning found for a run, where no preset of its task has it."""
+    """Return a row for each tuned configuration of a run that no preset of its task contains."""
     rows: dict[tuple[str | None, ...], dict[str, str]] = {}
     for run in runs:
         tuned = {name: value for name, value in run.flat_config.items() if is_preset(run.config_source.get(name, ""))}

@@ -1,4 +1,4 @@
-"""In which settings the compared entries differ on one task."""
+"""The settings in which the compared entries differ on one task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,18 +14,18 @@ MISSING = object()
 
 
 def show(runs: Mapping[str, Sequence[Run]]) -> None:
-    """A row for each setting in which the entries differ; on demand also those in which they agree."""
+    """Draw a row for each setting in which the entries differ and, on demand, for those in which they agree."""
     configs = {name: flat(group[0]) for name, group in runs.items() if group}
-    every = st.toggle("Also the settings that are alike", key="alike", bind="query-params")
+    every = st.toggle("Also show equal settings", key="alike", bind="query-params")
     rows = [_row(setting, configs) for setting in settings(configs) if every or differs(setting, configs)]
     if rows:
         table(rows, alt="Settings of the compared entries")
     else:
-        st.caption("They differ in no setting.")
+        st.caption("The entries differ in no setting.")
 
 
 def flat(run: Run) -> dict[str, Any]:
-    """Setting → value. A model's settings carry the model's name: those of two models are two things."""
+    """Return setting → value. A model's settings are prefixed with its name: two models' settings never match."""
     return {
         (f"{run.model}: {name}" if part == "model" else name): value
         for part, values in run.config.items()

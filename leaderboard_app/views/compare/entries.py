@@ -1,4 +1,4 @@
-"""The entries of a suite that can be set side by side, and the words that name them in an address."""
+"""The entries of a suite that can be compared, and their names in an address."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,22 +14,26 @@ from db.standing import Standing
 
 @dataclass(frozen=True, eq=False)
 class Contestants:
-    """Every entry of a suite, of all tiers, with its runs."""
+    """Every entry of a suite, in all tiers, with its runs."""
 
     table: Cells
     tasks: tuple[str, ...]
     """In the order of the table's columns."""
     runs: dict[tuple[EntryKey, str], list[Run]]
-    """Of an entry on a task, by seed."""
+    """(entry, task) → the entry's runs on the task, sorted by seed."""
 
     @property
     def by_words(self) -> dict[str, int]:
-        """An entry's id in an address (see `links.entry_id`) → its index in the table."""
+        """Return an entry's id in an address (see `links.entry_id`) → its index in the table."""
         return {" ".join(entry).strip(): index for index, entry in enumerate(self.table.entries)}
 
 
 def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contestants:
-    """Raises ValueError: a seed has two results in a cell."""
+    """Collect the entries of a suite from the runs that count.
+
+    Raises:
+        ValueError: a seed has two results in a cell.
+    """
     counted = [run for run in standing.counted(runs) if run.status != OPEN]
     table, tasks = suite_cells(counted, standing, suite)
     groups = defaultdict(list)

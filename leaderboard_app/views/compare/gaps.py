@@ -1,4 +1,4 @@
-"""By how much the entries differ from the first of them: in words, as a chart and as a table."""
+"""By how much the other entries differ from the first: as sentences, as a chart and as a table."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ ROW_HEIGHT = 44
 
 
 def show(field: Contestants, indices: Sequence[int], sides: Sides) -> None:
-    """The differences from the first, with 95% Welch intervals for other seeds."""
+    """Draw the differences from the first entry, with 95% Welch intervals for other seeds."""
     names = sides.names
     found = {
         name: differences(field.table, field.tasks, index, indices[0])
@@ -35,13 +35,13 @@ def show(field: Contestants, indices: Sequence[int], sides: Sides) -> None:
         st.altair_chart(_chart(frame, sides, names), width="stretch", alt=described)
     table(_rows(field, indices, names, found), alt="Scores and differences by task")
     st.caption(
-        "A score is the mean over seeds, failed runs as 0. Intervals are Welch's, 95% each, for other seeds. They are "
-        "not corrected for how many are shown; the ranks of the leaderboard are."
+        "A score is the mean over seeds; a failed run counts as 0. Intervals are 95% Welch intervals for other seeds. "
+        "They are not corrected for multiple comparisons; the ranks of the leaderboard are."
     )
 
 
 def sentence(name: str, base: str, found: Differences, tasks: int) -> str:
-    """What the difference over all tasks says."""
+    """Describe the difference over all tasks in a sentence."""
     if found.overall is None:
         return f"**{plain(name)}** and {plain(base)} have no task in common yet."
     shared = len(found.by_task)
@@ -49,8 +49,8 @@ def sentence(name: str, base: str, found: Differences, tasks: int) -> str:
     gap = found.overall
     size = f"{abs(gap.score):.1f} points {'above' if gap.score >= 0 else 'below'} {plain(base)}"
     if gap.low is None or gap.high is None:
-        return f"**{plain(name)}** is {size} {where}; too few seeds, or none that differ, to say how sure that is."
-    verdict = "could be none" if gap.low <= 0 <= gap.high else "is larger than what seeds explain"
+        return f"**{plain(name)}** is {size} {where}; too few seeds, or no spread among them, for an interval."
+    verdict = "could be zero" if gap.low <= 0 <= gap.high else "is larger than the variation between seeds explains"
     return f"**{plain(name)}** is {size} {where}, 95% interval {gap_text(gap)}: a difference that {verdict}."
 
 
@@ -63,7 +63,7 @@ def signed(value: float) -> str:
 
 
 def points(found: dict[str, Differences]) -> pd.DataFrame:
-    """A row for each entry and task, that of all tasks first."""
+    """Return a row for each entry and task, the row of all tasks first."""
     rows = [
         {"entry": name, "task": task, "gap": gap.score, "low": gap.low, "high": gap.high, "interval": gap_text(gap)}
         for name, each in found.items()
@@ -95,7 +95,7 @@ def _chart(frame: pd.DataFrame, sides: Sides, names: Sequence[str]) -> alt.Layer
 def _rows(
     field: Contestants, indices: Sequence[int], names: Sequence[str], found: dict[str, Differences]
 ) -> list[dict[str, str]]:
-    """Scores and differences: of the mean over all tasks, then of each task."""
+    """Return rows of scores and differences: first the mean over all tasks, then each task."""
     mean_NT = field.table.mean[list(indices)]
     overall = _row("**all tasks**", names, mean_NT.mean(1), {name: each.overall for name, each in found.items()})
     return [overall] + [

@@ -1,4 +1,4 @@
-"""Validation curves of the compared entries on one task, drawn over one another."""
+"""Validation curves of the compared entries on one task, in one chart."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -21,10 +21,10 @@ Runs = Mapping[str, Sequence[Run]]
 
 
 def show(store: Store, sides: Sides, runs: Runs) -> None:
-    """The metric on validation: every seed thin, the mean of an entry's seeds thick.
+    """Draw the metric on validation: a thin line for each seed, a thick one for the mean of an entry's seeds.
 
     Args:
-        runs: of each entry, by its name.
+        runs: entry name → its runs.
     """
     frame = points(store, runs)
     if frame.empty:
@@ -37,7 +37,7 @@ def show(store: Store, sides: Sides, runs: Runs) -> None:
 
 
 def points(store: Store, runs: Runs) -> pd.DataFrame:
-    """Columns `entry`, `seed`, `step`, `value`."""
+    """Return columns `entry`, `seed`, `step`, `value`."""
     return pd.DataFrame([
         {"entry": name, "seed": run.seed, "step": point.step, "value": point.value}
         for name, group in runs.items()

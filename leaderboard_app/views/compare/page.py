@@ -37,7 +37,7 @@ def render(store: Store) -> None:
         st.info(EMPTY.format(suite=name, tier=suite.tiers[0]))
         return
     words = field.by_words
-    chosen = choose_some(f"Two to {MOST} entries; the first is what others are held against", list(words), "entries",
+    chosen = choose_some(f"Two to {MOST} entries; the others are compared with the first", list(words), "entries",
                          what="entry", most=MOST)  # fmt: skip
     if len(chosen) < 2:
         st.info("Choose two entries or more. An entry is: architecture, wrapper, parameter tier, tuning, settings.")
@@ -54,7 +54,7 @@ def _show(store: Store, suite: str, field: Contestants, indices: Sequence[int]) 
     task = filtered("Task", list(find_suite(suite).tasks), "task", what="task")
     runs = {name: field.runs.get((entry, task), []) for name, entry in zip(sides.names, sides.entries, strict=True)}
     if not any(runs.values()):
-        st.info("None of them has a run of this task yet.")
+        st.info("None of these entries has a run of this task yet.")
         return
     st.subheader("Learning curves", anchor=False)
     overlay.show(store, sides, runs)

@@ -1,4 +1,4 @@
-"""What each of the compared entries is called and looks like, in every table and chart of the page."""
+"""The name and the look of each compared entry, in every table and chart of the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Sides:
 
     @property
     def names(self) -> list[str]:
-        """The architecture, and whatever else tells the entries apart."""
+        """Return each entry's architecture, followed by the fields in which the entries differ."""
         differing = [field for field in FIELDS if len({getattr(entry, field) for entry in self.entries}) > 1]
         return [
             " · ".join(filter(None, [entry.model, *(getattr(entry, field) for field in differing)]))
@@ -28,7 +28,7 @@ class Sides:
         ]
 
     def colour(self, names: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
-        """The colour of the architecture, as on every page; two entries of one differ in shape and dash."""
+        """Colour entries by architecture, as on every page. Entries of one architecture differ in shape and dash."""
         scale = alt.Scale(domain=names, range=[mark(entry.model).colour for entry in self.entries])
         return alt.Color("entry:N", scale=scale, legend=legend)
 

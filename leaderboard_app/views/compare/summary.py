@@ -1,4 +1,4 @@
-"""The compared entries, a row each, as the boards of their tiers have them."""
+"""A row for each compared entry, as on the board of its tier."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Every run, task by task: also those that no suite ranks."""
+"""Every run, task by task, including those that no suite ranks."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,7 +26,7 @@ CHART = "Score against parameters; the table above has the numbers"
 
 
 def show(runs: Sequence[Run], standing: Standing) -> None:
-    """A task's configurations, best first, and its runs, newest first."""
+    """Draw a task's configurations, best first, and its runs, newest first."""
     counted = comparable(standing.counted(runs))
     if not counted:
         st.info("No run here counts: all were retracted, superseded, or trained by a paper's own protocol.")
@@ -37,13 +37,13 @@ def show(runs: Sequence[Run], standing: Standing) -> None:
         _configurations(rows)
         st.altair_chart(score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
     else:
-        st.info("Every run of this task is still open: it was interrupted. `--resume` goes on with it.")
+        st.info("Every run of this task was interrupted and has no result yet. `--resume` continues a run.")
     st.subheader("Its runs, newest first")
     run_list.show(chosen, standing.withdrawn)
 
 
 def _chosen(runs: Sequence[Run]) -> list[Run]:
-    """The runs of a task and tier; at first, of the task that was run last."""
+    """Return the runs of the chosen task and tier. The first choice is the task of the latest run."""
     with st.container(horizontal=True):
         names = sorted({run.task for run in runs}, key=numerically)
         start("task", runs[-1].task, names)
@@ -57,9 +57,9 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
 def _configurations(rows: Sequence[Row]) -> None:
     columns = [
         Column("architecture", heads_row=True),
-        Column("score", "Mean over seeds, failures as 0; the line is ± their standard deviation.", numeric=True),
+        Column("score", "Mean over seeds, with failures as 0. The line is ± the standard deviation.", numeric=True),
         Column("±", "Standard deviation over seeds.", numeric=True),
-        Column(rows[0].metric_name, "On the test split, mean over seeds that finished.", numeric=True),
+        Column(rows[0].metric_name, "On the test split: mean over the seeds that finished.", numeric=True),
         Column("parameters", numeric=True),
         Column("seeds", numeric=True),
         STEPS,

@@ -1,4 +1,4 @@
-"""The chart of a task's configurations; how an architecture looks in it is in `marks`."""
+"""The chart of a task's configurations. `marks` says how each architecture looks."""
 
 import altair as alt
 import pandas as pd
@@ -8,9 +8,9 @@ from leaderboard_app.widgets.marks import colour_scale, shape_scale
 
 
 def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """A point for each row, on a log axis of parameters, with the standard deviation over seeds as a bar.
+    """Draw a point for each row on a log axis of parameters, with the standard deviation over seeds as a bar.
 
-    The best have their names beside them where there is room; the others say theirs when they are pointed at.
+    Points are named where there is room, the best first. The tooltip names the others.
 
     Args:
         rows: columns `params`, `score`, `score_std`, `model`, `seeds`, `failures`, the best score first.

@@ -1,7 +1,7 @@
-"""The board's two pictures: what a score costs, and how sure the order is.
+"""The board's two charts: the score against its cost, and how certain the order is.
 
-They are made with Altair and kept as Vega-Lite, since making one takes a tenth of a second. Shapes and colours are an
-architecture's own; what is not in front is faded.
+They are made with Altair and cached as Vega-Lite, since making one takes a tenth of a second. Each architecture has its
+own shape and colour. Entries that are not in front are faded.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ IN_FRONT = "datum.in_front"
 
 
 class Axis(NamedTuple):
-    """What the score is held against."""
+    """The quantity that the score is plotted against."""
 
     field: str
     title: str
@@ -38,15 +38,15 @@ TIME = Axis("train_seconds", "seconds of training, one seed of every task")
 
 @lru_cache(maxsize=32)
 def score_against(rows: Rows, axis: Axis, tier: str | None = None) -> Spec | None:
-    """A mark with its interval for each entry, on a logarithmic axis, and the Pareto front as steps.
+    """Draw each entry with its interval on a logarithmic axis, and the Pareto front as steps.
 
-    The best entry of each tier has its name beside it where there is room; the others say theirs when pointed at.
+    The best entry of each tier is named where there is room. The tooltip names the others.
 
     Args:
-        tier: the one in front; None where all are.
+        tier: the tier drawn in front; None draws all tiers in front.
 
     Returns:
-        None where no entry has a score.
+        The Vega-Lite spec; None if no entry has both a score and a value on the axis.
     """
     frame = _frame(row for row in rows if getattr(row, axis.field) is not None)
     if frame.empty:
@@ -69,7 +69,7 @@ def score_against(rows: Rows, axis: Axis, tier: str | None = None) -> Spec | Non
 
 @lru_cache(maxsize=32)
 def intervals(rows: Rows) -> Spec | None:
-    """The entries in their order, each with its score and 95% interval; None where none has a score."""
+    """Draw the entries in their order, each with its score and 95% interval. None if no entry has a score."""
     frame = _frame(rows)
     if frame.empty:
         return None
@@ -82,13 +82,13 @@ def intervals(rows: Rows) -> Spec | None:
 
 
 def front(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """The ranked entries that nothing beats with as little, from the smallest to the largest."""
+    """Return the Pareto front: ranked entries that no other reaches with as little of `field`, smallest first."""
     ordered = frame[frame["ranked"]].sort_values([field, "score"], ascending=[True, False], kind="stable")
     return ordered[ordered["score"] > ordered["score"].cummax().shift(fill_value=-1)]
 
 
 def picture(spec: Spec, title: str) -> Spec:
-    """A chart for a paper: on white, of a fixed size, with a title."""
+    """Return a chart for a paper: on white, of a fixed size, with a title."""
     return spec | {"title": title, "width": 640, "background": "white", "config": {"font": "Helvetica"}}
 
 
@@ -110,12 +110,12 @@ def _log_scale(values: "pd.Series[float]") -> alt.Scale:
 
 
 def _tens(lowest: float) -> tuple[int, int]:
-    """The axis of scores: from the last ten below the lowest to 100, which nothing exceeds."""
+    """Return the ends of the score axis: the last multiple of ten below the lowest score, and 100, the maximum."""
     return 10 * max(0, ceil(lowest / 10) - 1), 100
 
 
 def _steps(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """The front, carried on to the end of the axis."""
+    """Return the front, extended to the end of the axis."""
     best, (_, end) = front(frame, field), ends(frame[field])
     return pd.concat([best, best.tail(1).assign(**{field: end})])
 
@@ -131,7 +131,7 @@ def _whiskers(chart: alt.Chart, frame: pd.DataFrame) -> alt.Chart:
 
 
 def _marks(chart: alt.Chart, frame: pd.DataFrame) -> alt.Chart:
-    """What can be pointed at and clicked."""
+    """Draw the marks that can be pointed at and clicked."""
     marks = chart.mark_point(size=90, filled=True, cursor="pointer").encode(
         color=alt.Color("model:N", scale=colour_scale(frame["model"]), legend=None),
         shape=alt.Shape("model:N", scale=shape_scale(frame["model"]), legend=None),

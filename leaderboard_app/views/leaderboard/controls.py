@@ -1,4 +1,4 @@
-"""What the reader may choose. Every widget is bound to a query parameter, so that the address reproduces the view."""
+"""The page's controls. Every widget is bound to a query parameter, so that the address reproduces the view."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,9 +21,9 @@ PARAMETERS, TIME = "parameters", "training time"
 LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
 MOST_COMPARED = 4
 OF_ALL_TIERS = ("BudgetAUC", "best BudgetAUC")
-"""The column and the order that only a suite with every tier can have values for."""
+"""The column and the order that have values only in a suite with every tier."""
 UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
-"""What the widgets that hide rows hold, besides that of the years, when they hide none."""
+"""Values of the filter widgets when they hide no row. The years are set in `_clear`."""
 
 
 def suite_or_tasks(names: Sequence[str], default: str) -> str:
@@ -31,7 +31,7 @@ def suite_or_tasks(names: Sequence[str], default: str) -> str:
     start("suite", default, legal)
     chosen = st.segmented_control(
         "Suite", legal, key="suite", bind="query-params",
-        help="A list of tasks and the training that every model gets on them. by-task shows every run, task by task.",
+        help="A suite lists tasks and how every model is trained on them. by-task shows every run, task by task.",
     )  # fmt: skip
     return chosen or default
 
@@ -39,7 +39,7 @@ def suite_or_tasks(names: Sequence[str], default: str) -> str:
 def order() -> str:
     return st.segmented_control(
         "At equal", [PARAMETERS, TIME], key="equal", default=PARAMETERS, required=True, bind="query-params",
-        help="What the compared entries have in common.",
+        help="What the compared entries have in common: parameter tier or training time.",
     )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def machine(legal: Sequence[str]) -> str:
 
 
 def limit(seconds: Sequence[float]) -> int:
-    """A time within which at least one of the entries was trained; at first, about half of them."""
+    """Let the reader choose a time limit that at least one entry meets. At first about half of the entries meet it."""
     longest = next((each for each in LIMITS if each >= max(seconds)), LIMITS[-1])
     legal = {duration(each): each for each in LIMITS if min(seconds) <= each <= longest} or {duration(longest): longest}
     middle = sorted(seconds)[len(seconds) // 2]
@@ -73,10 +73,10 @@ def search() -> str:
 
 
 def filters(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts], query: str) -> Filters:
-    """What else the reader asks of the rows.
+    """Draw the filters, and return what the reader chose.
 
     Args:
-        rows: all of the suite's, so that what can be chosen does not change with the tier.
+        rows: all of the suite's rows, so that the choices do not change with the tier.
     """
     families = sorted({described(facts.get(row.model))[0] for row in rows})
     machines = sorted({name for row in rows for name in row.hardware})
@@ -87,14 +87,14 @@ def filters(rows: Sequence[SuiteRow], facts: Mapping[str, ModelFacts], query: st
             causal=st.segmented_control("Causal", [CAUSAL, NOT_CAUSAL], key="causal", bind="query-params"),
             years=_years(sorted({each.paper.year for each in facts.values()})),
             verification=tuple(st.multiselect("Verification", LADDER, key="verification", bind="query-params")),
-            hardware=tuple(st.multiselect("Trained on nothing but", machines, key="hardware", bind="query-params")),
+            hardware=tuple(st.multiselect("Trained only on", machines, key="hardware", bind="query-params")),
         )
         st.button("Clear", on_click=_clear, args=[facts], icon=":material/filter_list_off:")
     return asked
 
 
 def _years(years: Sequence[int]) -> tuple[int, int] | None:
-    """None where all years are asked for, so that models without a year are shown as well."""
+    """Return the chosen years, or None for all years, so that models without a year are shown as well."""
     whole = years[0], years[-1]
     chosen = st.select_slider("Paper from – to", years, value=whole, key="years", bind="query-params")
     return None if chosen == whole else chosen
@@ -106,7 +106,7 @@ def _clear(facts: Mapping[str, ModelFacts]) -> None:
 
 
 def columns(suite: Suite) -> tuple[list[str], list[str]]:
-    """The tasks and the names of EXTRA whose columns the reader switched on."""
+    """Return the tasks and the names of EXTRA whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
         names = _possible([column.name for column in EXTRA], suite)
@@ -125,7 +125,7 @@ def _possible(names: Iterable[str], suite: Suite) -> list[str]:
 
 
 def compare(rows: Sequence[SuiteRow], suite: str) -> None:
-    """Choose entries and set them side by side."""
+    """Let the reader choose entries, and link to their comparison."""
     names = {entry_id(row): shown_name(row) for row in rows}
     with st.popover("Compare", icon=":material/compare_arrows:"):
         entries = st.multiselect(

@@ -1,4 +1,4 @@
-"""The shown rows as files, in the order in which they are shown. Each is made when it is asked for."""
+"""Downloads of the shown rows, in the order shown. Each file is made when it is requested."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from leaderboard_app.views.leaderboard.charts import Drawing, Spec, picture
 from leaderboard_app.views.leaderboard.words import duration
 
 BOARD = "board"
-SCALE = 3  # pixels of the PNG to a point
+SCALE = 3  # PNG pixels per point
 
 
 def menu(rows: Sequence[SuiteRow], suite: Suite, contest: InTier | InTime, chart: Drawing, title: str) -> None:
-    """The downloads.
+    """Draw the menu of downloads.
 
     Args:
-        title: of the chart.
+        title: the chart's title.
     """
     facts, headed = model_facts(), f"{suite.name} {title}"
     papers = {row.model: facts[row.model].paper for row in rows if row.model in facts}
@@ -40,7 +40,7 @@ def menu(rows: Sequence[SuiteRow], suite: Suite, contest: InTier | InTime, chart
 
 
 def stem(suite: str, contest: InTier | InTime, what: str) -> str:
-    """A file's name without its ending; what differs in suite, contest or kind has another."""
+    """Return a file name without its ending. It differs for each suite, contest and kind of file."""
     within = contest.tier if isinstance(contest, InTier) else f"{duration(contest.seconds)} {contest.hardware}"
     return re.sub(r"[^\w.]+", "-", f"{suite} {within} {what}".lower())
 

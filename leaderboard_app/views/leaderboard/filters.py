@@ -1,4 +1,4 @@
-"""Which rows of a board are shown, and in which order. Filters hide rows; they never change a score or a rank."""
+"""Choose which rows of a board are shown, and in which order. Filters never change a score or a rank."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,12 +19,12 @@ ORDERS: Mapping[str, Callable[[SuiteRow], object]] = {
     "best BudgetAUC": lambda row: _or_last(row.budget_auc, falling=True),
     "fewest failures": lambda row: row.failures,
 }
-"""Orders beside the board's own, and those by a task's score."""
+"""Orders in addition to the board's own order and to those by a task's score."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What a row must be; an empty tuple or text asks for nothing."""
+    """Conditions on a row. An empty tuple or text, or None, is no condition."""
 
     search: str = ""
     """Words that must all be found in the model's name, settings, family or paper."""
@@ -34,7 +34,7 @@ class Filters:
     """First and last year of the paper."""
     verification: tuple[str, ...] = ()
     hardware: tuple[str, ...] = ()
-    """All that the entry's runs may have been trained on."""
+    """The only hardware that the entry's runs may have been trained on."""
 
 
 def matching(rows: Iterable[SuiteRow], filters: Filters, facts: Mapping[str, ModelFacts]) -> list[SuiteRow]:
@@ -57,14 +57,14 @@ def _matches(row: SuiteRow, facts: ModelFacts | None, filters: Filters) -> bool:
 
 
 def described(facts: ModelFacts | None) -> tuple[str, str, int | None]:
-    """Family, causality and year; of a model that is not in this copy of the code only that it is unknown."""
+    """Return family, causality and year: UNKNOWN, UNKNOWN, None if the model is not in this copy of the code."""
     if facts is None:
         return UNKNOWN, UNKNOWN, None
     return facts.family, CAUSAL if facts.causal else NOT_CAUSAL, facts.paper.year
 
 
 def ordered(rows: Sequence[SuiteRow], by: str) -> list[SuiteRow]:
-    """Rows by RANK, which is the board's own order, by one of ORDERS, or from the best on a task; ties as they were."""
+    """Sort rows by RANK (the board's own order), by one of ORDERS, or by a task's score, best first. Stable."""
     if by == RANK:
         return list(rows)
     return sorted(rows, key=ORDERS.get(by, _by_task(by)))  # type: ignore[arg-type]

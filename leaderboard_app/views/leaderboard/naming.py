@@ -1,4 +1,4 @@
-"""Names beside the marks of a chart of scores: only where no other mark is, which a name would seem to belong to."""
+"""Names next to the marks of a score chart, drawn only where a name can't seem to belong to another mark."""
 
 from collections.abc import Iterable
 from math import exp, log
@@ -9,15 +9,15 @@ import pandas as pd
 
 from leaderboard_app.widgets.marks import LABEL
 
-ROOM = 0.15  # beyond the marks, as a part of the axis between them; and more on the right, where names are
-NAMES = 0.4
-LEAST_SPREAD = log(1.02)  # of an axis, so that equal ones are drawn in its middle
-PLOT = 290  # pixels of an axis on a telephone, where names have the least room
-LETTER, LONGEST, HEIGHT, MARK = 6.5, 68, 18, 10  # pixels: of a name's letters, of a name, from line to line, of a mark
+ROOM = 0.15  # margin left of the marks, as a fraction of the axis between them
+NAMES = 0.4  # margin on the right, which is wider because names extend there
+LEAST_SPREAD = log(1.02)  # least length of an axis, so that equal values do not give it none
+PLOT = 290  # pixels of an axis on a phone, where names have the least room
+LETTER, LONGEST, HEIGHT, MARK = 6.5, 68, 18, 10  # pixels: a letter, the longest name, a line, a mark
 
 
 class Place(NamedTuple):
-    """Of a mark and its name, in pixels."""
+    """Position of a mark and width of its name, in pixels."""
 
     x: float
     y: float
@@ -25,23 +25,23 @@ class Place(NamedTuple):
 
 
 def ends(values: "pd.Series[float]") -> tuple[float, float]:
-    """Where a logarithmic axis begins and ends."""
+    """Return the ends of a logarithmic axis."""
     low, high = values.min(), values.max()
     spread = max(log(high / low), LEAST_SPREAD)
     return low * exp(-ROOM * spread), high * exp(NAMES * spread)
 
 
 def texts(chart: alt.Chart) -> alt.Chart:
-    """Names at the upper right of their marks."""
+    """Draw names at the upper right of their marks."""
     return chart.mark_text(align="left", dx=7, dy=-8, fontSize=12, limit=LONGEST).encode(color=alt.value(LABEL))
 
 
 def named(frame: pd.DataFrame, field: str, name: str, wanted: Iterable[int]) -> pd.DataFrame:
-    """The rows whose names have room.
+    """Return the rows whose names have room.
 
     Args:
-        frame: all that is drawn; columns `score` and those given.
-        field: of the horizontal axis, from end to end of `ends`.
+        frame: all rows that are drawn, with columns `score`, `field` and `name`.
+        field: the column of the horizontal axis, which runs from end to end of `ends`.
         wanted: positions of the rows that should have a name, the most wanted first.
     """
     places, chosen = _places(frame, field, name), list[int]()
@@ -66,12 +66,12 @@ def _width(text: str) -> float:
 
 
 def _hides(one: Place, other: Place) -> bool:
-    """Whether the name of one mark would lie on another mark, or at the right of one that is higher."""
+    """Whether the name of one mark would cover another mark, or lie to the right of a mark just above."""
     right, up = other.x - one.x, other.y - one.y
     under = MARK / 2 < right < MARK + one.width and -MARK / 2 < up < HEIGHT
     return under or (-MARK < right <= MARK / 2 and 0 < up < HEIGHT)
 
 
 def _meet(one: Place, other: Place) -> bool:
-    """Whether two names would be written over one another."""
+    """Whether two names would overlap."""
     return abs(one.y - other.y) < HEIGHT and one.x < other.x + other.width and other.x < one.x + one.width

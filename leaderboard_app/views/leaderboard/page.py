@@ -1,4 +1,4 @@
-"""The board: which architecture at a budget, how sure that is, and whether a row can be believed."""
+"""The board: which architecture is best at a budget, how certain that is, and how far each entry is verified."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +26,7 @@ EMPTY = """
 python -m bench run --model fru
 ```
 
-Ranks need five seeds on every task of a suite. This fills a board, an evening on a laptop:
+A rank needs five seeds on every task of a suite. This fills a board, and takes an evening on a laptop:
 
 ```
 python -m bench suite --suite quick-v1 --models fru,lstm,gru --seeds 5 --budget 10k
@@ -52,7 +52,7 @@ def render(store: Store) -> None:
 
 
 def _contest(store: Store, suite: Suite, tiers: Sequence[str] | None) -> InTier | InTime | None:
-    """Who competes, as the reader chose; None where times are asked for and there are none."""
+    """Return the contest that the reader chose. None if it is by training time and no entry has a time."""
     if controls.order() == controls.PARAMETERS:
         return InTier(controls.tier(suite.tiers, (tiers or suite.tiers)[0]))
     timed = [(row.hardware[0], row.train_seconds) for row in _all_tiers(store, suite) if row.train_seconds is not None]
@@ -64,7 +64,7 @@ def _contest(store: Store, suite: Suite, tiers: Sequence[str] | None) -> InTier 
 
 def _suite(store: Store, suite: Suite, contest: InTier | InTime | None) -> None:
     if contest is None:
-        st.info("No times to compare: no entry has been trained on every task yet, on one kind of hardware.")
+        st.info("No training times to compare: no entry has been trained on every task on one kind of hardware yet.")
         return
     try:
         with st.spinner("Ranking…"):
@@ -79,7 +79,7 @@ def _suite(store: Store, suite: Suite, contest: InTier | InTime | None) -> None:
 
 
 def _all_tiers(store: Store, suite: Suite) -> list[SuiteRow]:
-    """The rows of every tier; none where the suite can't be ranked, which its board says."""
+    """Return the rows of every tier, or none if the suite can't be ranked; its board then shows the error."""
     with suppress(RequestError):
         return [row for tier in suite.tiers for row in load_board(store, suite.name, tier).rows]
     return []
@@ -97,9 +97,9 @@ def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -
         against, title = _against(store, suite, contest, rows)
         exports.menu(rows, suite, contest, against, title)
     if len(rows) < len(board.rows):
-        st.caption(f"**{len(rows)} of {len(board.rows)}** entries; ranks are among all of them.")
+        st.caption(f"**{len(rows)} of {len(board.rows)}** entries are shown; ranks are among all entries.")
     if not rows:
-        st.info("No entry is like that. **Clear**, under **Filters**, shows all of them again.")
+        st.info("No entry matches. **Clear**, under **Filters**, shows all entries again.")
         return
     table.show(rows, own or _only_shown(board, tasks), extra, timed=isinstance(contest, InTime))
     st.caption(words.explained(suite, contest, board))
@@ -107,7 +107,7 @@ def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -
 
 
 def _only_shown(board: Board, tasks: Sequence[str]) -> list[str]:
-    """Where no entry is complete, the tasks that have scores: there is nothing else to see yet."""
+    """Return the tasks that have scores if no entry is complete, since nothing else can be shown yet."""
     if any(row.score is not None for row in board.rows):
         return []
     begun = {each.task for row in board.rows for each in row.tasks if each.score is not None}
@@ -115,7 +115,7 @@ def _only_shown(board: Board, tasks: Sequence[str]) -> list[str]:
 
 
 def _against(store: Store, suite: Suite, contest: InTier | InTime, rows: charts.Rows) -> tuple[charts.Drawing, str]:
-    """How to draw score against what is equal, and its title. Parameters are shown of all tiers."""
+    """Return how to draw score against parameters (of all tiers) or against training time, and the chart's title."""
     if isinstance(contest, InTime):
         return lambda: charts.score_against(rows, charts.TIME), "Score against training time"
     tier, shown = contest.tier, {row.model for row in rows}
@@ -130,16 +130,16 @@ def _pictures(against: charts.Spec | None, title: str, intervals: charts.Spec | 
     with left:
         st.subheader(title, anchor=False)
         _pick(against, "against", f"{title}; the table above has the numbers")
-        st.caption("Dashed: the best score for as little. Click a mark for its architecture.")
+        st.caption("Dashed: the best score at this cost or less. Click a mark to open its architecture.")
     with right:
-        st.subheader("How sure the order is", anchor=False)
+        st.subheader("How certain the order is", anchor=False)
         _pick(intervals, "intervals", "Scores with their intervals; the table above has the numbers")
 
 
 def _pick(chart: charts.Spec | None, key: str, alt: str) -> None:
-    """Draw a chart in which a click on a mark leads to its architecture."""
+    """Draw a chart in which a click on a mark opens its architecture."""
     if chart is None:
-        st.info("It is drawn once an entry has a result on every task.")
+        st.info("This chart is drawn once an entry has a result on every task.")
         return
     event = st.vega_lite_chart(spec=chart, width="stretch", key=key, on_select="rerun", alt=alt)
     picked = event["selection"].get("picked")
@@ -148,22 +148,22 @@ def _pick(chart: charts.Spec | None, key: str, alt: str) -> None:
 
 
 def _empty(suite: Suite, contest: InTier | InTime) -> None:
-    st.info(f"No runs of {suite.name} here yet: {suite.summary}. Its tasks: {', '.join(suite.tasks)}.")
+    st.info(f"No runs of {suite.name} here yet. The suite: {suite.summary}. Its tasks: {', '.join(suite.tasks)}.")
     if isinstance(contest, InTier):
         command = f"python -m bench suite --suite {suite.name} --models fru,lstm,gru --seeds 5 --budget {contest.tier}"
         st.code(command, language="shell", wrap_lines=True)
 
 
 def _newest(seen: Snapshot) -> None:
-    """The newest run, where no board has it."""
+    """Show the newest run if no board has it."""
     run = next((run for run in reversed(seen.runs) if run.is_comparable), None)
     if run is None or run.run_id in seen.standing.withdrawn or _is_ranked(run):
         return
     value = metric_text(run.metric_name, run.metric_value)
     result = run.status if run.metric_value is None else f"{run.metric_name} {value}"
     st.caption(
-        f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It is in no "
-        "tier, or was trained otherwise than a suite says, so that no board ranks it. "
+        f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It has no "
+        "tier, or was not trained as a suite prescribes, so no board ranks it. "
         f"[Open it]({page_url('run', id=run.run_id)}), or see "
         f"[its task]({page_url('leaderboard', suite=controls.BY_TASK, task=run.task)})."
     )

@@ -14,54 +14,54 @@ from leaderboard_app.widgets.links import page_url
 Cell = str | Link | Score
 
 COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
-    Column("rank", "Best to worst that the data allow: entries that can't be told apart share ranks."): rank_text,
+    Column("rank", "Best and worst rank that the data allow. Entries that can't be told apart share ranks."): rank_text,
     Column("architecture", heads_row=True): lambda row: Link(shown_name(row), page_url("architecture", name=row.model)),
     Column("tier", "The parameter tier."): lambda row: row.budget,
-    Column("train time", "Training of one seed of every task, on its hardware.", True):
+    Column("train time", "Time to train one seed of every task, on the entry's hardware.", True):
         lambda row: "" if row.train_seconds is None else duration(row.train_seconds),
-    Column("score", "0 remembers nothing, 100 is solved: the mean over tasks of the mean over seeds.", True):
+    Column("score", "0: remembers nothing, 100: solved. The mean over tasks of the mean over seeds.", True):
         lambda row: score(row),
-    Column("95% interval", "Where the score would lie for other seeds.", True): interval,
-    Column("parameters", "Learned numbers outside token tables: what tiers limit.", True):
+    Column("95% interval", "The range in which the score would lie for other seeds.", True): interval,
+    Column("parameters", "Learned parameters, without token embeddings. Tiers limit this number.", True):
         lambda row: count(row.params),
     Column("core", "Parameters of the sequence layers alone.", True): lambda row: count(row.params_core),
-    Column("state", "Carried from step to step for each sequence; empty where nothing is.", True):
+    Column("state", "What one sequence carries from step to step. Empty if it carries nothing.", True):
         lambda row: size(row.state_bytes),
-    Column("samples/s", "Training throughput, geometric mean over tasks, on its hardware.", True):
+    Column("samples/s", "Training throughput on the entry's hardware, geometric mean over tasks.", True):
         lambda row: count(row.samples_per_second),
-    Column("tasks", "Tasks with five seeds or more, none left out. Only complete entries are ranked."):
+    Column("tasks", "Tasks with five seeds or more and none left out. Only complete entries are ranked."):
         lambda row: f"{row.tasks_done} of {row.tasks_total}",
-    Column("seeds", "Fewest on any task.", True): lambda row: str(row.seeds),
+    Column("seeds", "Fewest seeds on any task.", True): lambda row: str(row.seeds),
     Column("failures", "Runs that diverged, failed, or ran out of memory or time. They count as zero.", True):
         lambda row: str(row.failures),
-    Column("verification", "✓ the host scored the weights again; ✓✓ the host trained it again."):
+    Column("verification", "✓ the host scored the weights again; ✓✓ the host trained the model again."):
         lambda row: VERIFIED[row.verification],
 }  # fmt: skip
 EXTRA: Mapping[Column, Callable[[SuiteRow], Cell]] = {
-    Column("on front", "Probability that nothing is as good with fewer parameters.", True):
+    Column("on front", "Probability that no other entry is as good with fewer parameters.", True):
         lambda row: "" if row.p_front is None else f"{row.p_front:.0%}",
     Column("BudgetAUC", "Mean best score over budgets from 10k to 10M; needs all three tiers.", True):
         lambda row: number(row.budget_auc),
-    Column("for other tasks", "Where the score would lie for other tasks like these: 95% interval.", True):
+    Column("for other tasks", "95% interval: where the score would lie for other tasks like these.", True):
         lambda row: "" if row.score_low_tasks is None else f"{row.score_low_tasks:.1f} – {row.score_high_tasks:.1f}",
-    Column("embedding", "Parameters of token tables: mean over tasks.", True): lambda row: count(row.params_embedding),
+    Column("embedding", "Of token embeddings, mean over tasks.", True): lambda row: count(row.params_embedding),
     Column("readout", "Parameters of the last layer.", True): lambda row: count(row.params_readout),
-    Column("wrapper", "What the layer is put in."): lambda row: row.wrapper,
+    Column("wrapper", "The network that the layer is put in."): lambda row: row.wrapper,
     Column("family"): lambda row: described(model_facts().get(row.model))[0],
-    Column("year", "Of the paper.", True): lambda row: str(described(model_facts().get(row.model))[2] or ""),
-    Column("hardware", "What its runs were trained on."): lambda row: "; ".join(row.hardware),
+    Column("year", "Year of the paper.", True): lambda row: str(described(model_facts().get(row.model))[2] or ""),
+    Column("hardware", "Hardware that the entry's runs were trained on."): lambda row: "; ".join(row.hardware),
 }  # fmt: skip
-"""Columns that can be switched on, besides each task's."""
+"""Columns that can be switched on, in addition to each task's."""
 TIMED = ("tier", "train time")
-"""Columns that are shown where entries of several tiers compete."""
+"""Columns that are shown only where entries of several tiers compete."""
 
 
 def show(rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], *, timed: bool) -> None:
     """Draw the table.
 
     Args:
-        tasks: those whose scores are shown.
-        extra: names of EXTRA.
+        tasks: the tasks whose scores are shown.
+        extra: names of the EXTRA columns that are shown.
     """
     shown = {column: cell for column, cell in COLUMNS.items() if timed or column.name not in TIMED}
     shown |= {Column(task, f"Score on {task}.", numeric=True): task_score(task) for task in tasks}
@@ -71,7 +71,7 @@ def show(rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], *
 
 
 def shown_name(row: SuiteRow) -> str:
-    """The entry's name, with the wrapper where it is not the one of the architecture's paper."""
+    """Return the entry's name, with its wrapper if that is not the wrapper of the architecture's paper."""
     facts: ModelFacts | None = model_facts().get(row.model)
     foreign = facts is not None and row.wrapper != facts.wrapper
     return f"{entry_name(row)} in {row.wrapper}" if foreign else entry_name(row)
@@ -93,7 +93,7 @@ def count(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes, in three digits or so."""
+    """Format bytes to three digits."""
     if value is None:
         return ""
     for unit in ("B", "kB", "MB"):

@@ -1,4 +1,4 @@
-"""What the board says in sentences. Names are escaped; the rest is Streamlit's Markdown."""
+"""The board's sentences, as Streamlit's Markdown with names escaped."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ MOST_NAMED = 5
 
 
 def headline(board: Board, where: str) -> str:
-    """Who is best, how sure that is, and how far it can be believed.
+    """Say who is best, how certain that is, and how far it has been verified.
 
     Args:
         where: the contest, such as "at 10k parameters".
@@ -34,13 +34,13 @@ def headline(board: Board, where: str) -> str:
 
 
 def _compared(ranked: Sequence[SuiteRow]) -> str:
-    """How sure the first place is."""
+    """Say how certain the first place is."""
     best, *others = ranked
     alike = (best.rank_high or 1) - 1
     if not others:
         return "No other entry is complete."
     if not alike:
-        return "It is told apart from every other entry."
+        return "It can be told apart from every other entry."
     first_too = [plain(entry_name(row)) for row in others if row.rank_low == 1]
     if alike == len(first_too) <= MOST_NAMED:
         return f"It can't be told apart from {', '.join(first_too)}."
@@ -49,33 +49,33 @@ def _compared(ranked: Sequence[SuiteRow]) -> str:
 
 def _believed(row: SuiteRow) -> str:
     failures = f"{row.failures} of its runs failed" if row.failures else "none of its runs failed"
-    return f"It rests on {row.seeds} seeds a task; {failures}; {TRUST[row.verification]}."
+    return f"It is based on {row.seeds} seeds per task; {failures}; {TRUST[row.verification]}."
 
 
 def contest(chosen: InTier | InTime) -> str:
-    """Who competes, as in "… scores highest at 10k parameters"."""
+    """Name the contest, as in "… scores highest at 10k parameters"."""
     if isinstance(chosen, InTier):
         return f"at {chosen.tier} parameters"
     return f"within {duration(chosen.seconds)} of training on {plain(chosen.hardware)}"
 
 
 def explained(suite: Suite, chosen: InTier | InTime, board: Board) -> str:
-    """How to read the table."""
+    """Say how to read the table."""
     parts = [detectable(board)]
     if any(row.rank_low is None for row in board.rows):
-        parts.append("An entry that lacks one of seeds 0 to 4 on some task, or one before its last, is not ranked.")
+        parts.append("An entry that lacks one of seeds 0 to 4 on any task, or a seed before its last, is not ranked.")
     if isinstance(chosen, InTime):
         parts.append(
-            f"Shown are entries of every size whose training of one seed of all {len(suite.tasks)} tasks took at most "
-            "this long, on this hardware: times on other hardware can't be compared. Every model is trained for the "
-            "same number of steps, so that a quick one is not trained longer. Times are of the clock: a busy machine "
-            "counts against an entry. Tuning is not in them."
+            f"The table shows entries of every size that trained one seed of all {len(suite.tasks)} tasks in at most "
+            "this time, on this hardware. Times on other hardware can't be compared. Every model is trained for the "
+            "same number of steps, so a fast model is not trained for longer. Times are wall-clock times without "
+            "tuning, and a busy machine counts against an entry."
         )
     return " ".join(filter(None, parts))
 
 
 def detectable(board: Board) -> str:
-    """The smallest difference that could have been seen."""
+    """Say what the smallest difference is that could have been seen."""
     if sum(row.rank_low is not None for row in board.rows) < 2:
         return ""
     if board.smallest_difference is None:
@@ -84,14 +84,14 @@ def detectable(board: Board) -> str:
 
 
 def interval(row: SuiteRow) -> str:
-    """The 95% interval as a cell of a table."""
+    """Return the 95% interval as a cell of a table."""
     if row.score_low is not None:
         return f"{row.score_low:.1f} – {row.score_high:.1f}"
     return "no spread seen" if row.score is not None and row.seeds > 1 else ""
 
 
 def duration(seconds: float) -> str:
-    """Two digits or so: 45 s, 12 min, 3.5 h, 2 d."""
+    """Format a duration to about two digits: 45 s, 12 min, 3.5 h, 2 d."""
     size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
     value = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:.0f}"
     return f"{value.removesuffix('.0')} {unit}"

@@ -1,4 +1,4 @@
-"""The command that repeats a run. It is stored text, and a run may come from somebody else."""
+"""The command that repeats a run. It is stored text, and may come from somebody else, so it is checked first."""
 
 import re
 import shlex
@@ -19,11 +19,11 @@ def show(run: Run) -> None:
         st.code(run.command, language=None, wrap_lines=True)
         return
     st.code("\n".join([*_checkout(run), run.command]), language="shell", wrap_lines=True)
-    st.caption("Where the run is recorded already it is returned, not repeated: give another `--db` to train it again.")
+    st.caption("If the run is recorded already, it is returned, not repeated. To train it again, pass another `--db`.")
 
 
 def is_plain(command: str) -> bool:
-    """Whether it is one `bench run`, with nothing in it that a shell would take for more than words."""
+    """Whether it is one `bench run`, and a shell would see nothing but plain words in it."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -32,6 +32,6 @@ def is_plain(command: str) -> bool:
 
 
 def _checkout(run: Run) -> list[str]:
-    """The code that it ran with, where that was a commit and nothing else."""
+    """Return the checkout of the run's code, or nothing if the code was not exactly a commit."""
     commit = str(run.environment.get("git_commit"))
     return [f"git checkout {commit}"] if COMMIT.fullmatch(commit) and run.environment.get("git_dirty") is False else []

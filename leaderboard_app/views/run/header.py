@@ -1,4 +1,4 @@
-"""What a reader must know of a run before anything else: whether it counts, how it ended, what it reached."""
+"""The head of a run's page: whether the run counts, how it ended, what it reached."""
 
 from collections.abc import Sequence
 
@@ -39,7 +39,7 @@ def _ending(run: Run, attempts: int) -> None:
     if run.status == OPEN:
         st.warning(
             f"**Interrupted after {counted(attempts, 'attempt')}:** {reason}. "
-            "It has no result yet, and can only be resumed: its command with `--resume`.",
+            "It has no result yet, and can only be resumed: add `--resume` to its command.",
             icon=":material/pause_circle:",
         )
     else:
@@ -59,7 +59,7 @@ def _about(run: Run) -> list[str]:
 
 
 def _boards(run: Run) -> list[str]:
-    """Links to the boards on which its entry stands."""
+    """Return links to the boards that include the run's entry."""
     tier = run.budget
     if tier is None:
         return []

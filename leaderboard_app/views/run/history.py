@@ -1,4 +1,4 @@
-"""What happened to a run after it was recorded."""
+"""The events of a run after it was recorded."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from leaderboard_app.widgets.text import plain
 MEANING = {
     "self-reported": "nobody but its submitter has checked it",
     "rescored": "the host evaluated its weights again",
-    "reproduced": "the host trained it again, and the result fell where it should",
+    "reproduced": "the host trained it again, with a result that agrees",
 }
 
 
@@ -22,7 +22,7 @@ def show(run_id: str, events: Sequence[Event]) -> None:
     if events:
         table([_row(event) for event in events], alt="Events")
     else:
-        st.caption("Nothing has happened to this run since it was recorded.")
+        st.caption("This run has no events since it was recorded.")
 
 
 def _row(event: Event) -> dict[str, str]:

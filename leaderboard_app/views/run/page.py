@@ -1,4 +1,4 @@
-"""One run: what it reached, how, with what, and whether it can be believed. The address is `run?id=…`."""
+"""One run: its result, settings, provenance and verification. The address is `run?id=…`."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def render(store: Store) -> None:
 
 
 def _chosen(runs: list[Run]) -> list[Run]:
-    """Those of an architecture and a task, where the reader chose them."""
+    """Return the runs of the architecture and the task that the reader chose, or all of them."""
     with st.container(horizontal=True):
         model = choose(
             "Architecture", sorted({run.model for run in runs}), "model", what="architecture", placeholder="all"

@@ -1,4 +1,4 @@
-"""With what a run was computed: code, data, machine, packages."""
+"""A run's provenance: code, data, machine, packages."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Rows = dict[str, str]
 
 
 def sections(run: Run) -> dict[str, Rows]:
-    """Heading → what → value as Markdown. Everything that is stored is in one of them."""
+    """Return heading → name → value as Markdown. Everything that is stored is under one of the headings."""
     facts, environment = dict(run.facts), dict(run.environment)
     splits, packages = facts.pop("splits", {}), environment.pop("packages", {})
     step = facts.pop("step_seconds", None)

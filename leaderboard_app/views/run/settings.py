@@ -1,4 +1,4 @@
-"""A run's settings, and where each came from."""
+"""A run's settings, and the source of each."""
 
 import streamlit as st
 
@@ -25,13 +25,13 @@ def show(run: Run) -> None:
     if chosen:
         table(chosen, alt="Settings that are not defaults")
     else:
-        st.caption("Every setting has its default.")
+        st.caption("Every setting has its default value.")
     with st.expander(f"All {len(rows)} settings"):
         table(rows, alt="All settings")
 
 
 def settings_of(run: Run) -> list[dict[str, str]]:
-    """A row for each setting, as Markdown."""
+    """Return a row for each setting, as Markdown."""
     sources = _sources(run)
     return [
         {
@@ -52,7 +52,10 @@ def _in_words(source: str) -> str:
 
 
 def _sources(run: Run) -> dict[str, str]:
-    """As recorded, but for what a suite or the paper fixes: `bench suite` sets it as flags, `reproduce` as a preset."""
+    """Return the recorded sources, corrected for settings fixed by a suite or the paper.
+
+    `bench suite` records such settings as flags, and `reproduce` as a preset.
+    """
     by_suite = [name for suite in SUITES.values() if suite.includes(run) for name in suite.tasks[run.task]]
     cell = experiment_of(run)
     fixed = {

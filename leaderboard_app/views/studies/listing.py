@@ -1,4 +1,4 @@
-"""Which tuning studies are kept beside the results."""
+"""The list of tuning studies that are stored next to the results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ import streamlit as st
 from leaderboard_app.widgets.links import page_url
 
 EMPTY = """
-**No tuning studies yet.** A study searches for good settings on train and validation; the test split stays unread:
+**No tuning studies yet.** A study searches for good settings on train and validation; it never reads the test split:
 
 ```
 pip install -e ".[tune]"
@@ -26,7 +26,7 @@ python -m bench tune --suite quick-v1 --models fru,lstm --budget 10k --save-pres
 
 
 def show(overviews: Sequence[Mapping[str, Any]]) -> None:
-    """A row for each study."""
+    """Draw a row for each study."""
     frame = pd.DataFrame([
         {
             "study": f"{page_url('studies', name=each['study'])}#{quote(each['study'])}",

@@ -1,4 +1,4 @@
-"""Tuning studies, read and never written. The address is `studies?name=…`."""
+"""Tuning studies, read-only. The address is `studies?name=…`."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -10,7 +10,7 @@ from leaderboard_app.data import open_store
 from leaderboard_app.widgets.address import choose
 from leaderboard_app.widgets.text import plain
 
-SECONDS = 15  # for which the list of studies is kept
+SECONDS = 15  # for which the list of studies is cached
 
 
 def render() -> None:
@@ -57,7 +57,7 @@ def _show(name: str) -> None:
     from leaderboard_app.views.studies import plots, trials
 
     study = optuna.load_study(study_name=name, storage=Studies(None, read_only=True).storage)
-    st.caption("A trial sees train and validation only, and is not a run: the leaderboard has no result from here.")
+    st.caption("A trial sees train and validation only, and is not a run: no result from here is on the leaderboard.")
     trials.show_best(study)
     for show in plots.SECTIONS:
         show(study)

@@ -1,4 +1,4 @@
-"""Optuna's own plots of a study, without what they would draw of foreign text."""
+"""Optuna's own plots of a study, with foreign text escaped or removed."""
 
 import html
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from leaderboard_app.widgets.marks import COLOURS
 from leaderboard_app.widgets.tables import code, table
 
 HEIGHT = 320
-LEAST = 2  # finished trials from which importances can be told
+LEAST = 2  # finished trials that importances need
 METRIC = "validation metric"
 LOOKS = (("dominated", "circle", COLOURS[0]), ("on the front", "diamond", COLOURS[1]))  # in the order of the traces
 
@@ -30,14 +30,14 @@ def show_history(study: Study) -> None:
 
 
 def show_importances(study: Study) -> None:
-    """Which settings the metric depends on, by the variance that each explains (fANOVA, with a fixed seed)."""
+    """Draw the share of the metric's variance that each setting explains (fANOVA, with a fixed seed)."""
     st.subheader("What mattered", anchor=False)
     options: dict[str, Any] = {"evaluator": FanovaImportanceEvaluator(seed=0), "target": first_value}
     try:
         found = get_param_importances(study, **options)
         figure = plot_param_importances(study, **options, target_name=METRIC)
     except (ValueError, RuntimeError):
-        st.caption(f"It takes {LEAST} finished trials or more, of different settings and values, to tell.")
+        st.caption(f"Importances need at least {LEAST} finished trials with different settings and values.")
         return
     figure.update_traces(hovertemplate="%{x:.3f}<extra></extra>")
     figure.update_layout(xaxis_title="share of the variance", yaxis_title=None)
@@ -50,7 +50,7 @@ def show_importances(study: Study) -> None:
 def show_front(study: Study) -> None:
     st.subheader("Metric against parameters", anchor=False)
     if len(study.directions) == 1:
-        st.caption("This study has one objective: `--objectives metric,params` looks for a front.")
+        st.caption("This study has one objective: `--objectives metric,params` searches for a Pareto front.")
         return
     figure = plot_pareto_front(study, target_names=[METRIC, "parameters"])
     figure.update_traces(text=None, hovertemplate="%{x:.4g}, %{y:,} parameters<extra></extra>")

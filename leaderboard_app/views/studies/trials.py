@@ -1,4 +1,4 @@
-"""A study's trials: the best, and all of them with their state and the reason where there is no value."""
+"""A study's trials: the best ones, and all of them with their state, and the reason if they have no value."""
 
 import shlex
 
@@ -23,7 +23,7 @@ def show_best(study: Study) -> None:
         for trial in best[:4]:
             size = trial.user_attrs.get("params", {}).get("total")
             st.metric(f"trial {trial.number}, {count_text(size)} parameters", f"{trial.values[0]:.4g}", width="content")
-    st.markdown("Settings of the best, as `--set` takes them:")
+    st.markdown("Settings of the best trial, as `--set` takes them:")
     chosen = best[0].user_attrs.get("chosen", best[0].params)
     st.code(" ".join(f"--set {shlex.quote(each)}" for each in assignments(chosen)), language="shell", wrap_lines=True)
     with st.expander(f"All settings of trial {best[0].number}, with its sizes"):

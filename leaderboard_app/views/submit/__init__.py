@@ -1,1 +1,1 @@
-"""The page that takes a bundle in."""
+"""The page where bundles are submitted."""

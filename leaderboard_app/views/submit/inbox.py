@@ -1,4 +1,4 @@
-"""Where uploads wait for a maintainer: a folder beside the database and apart from the results."""
+"""The inbox, where uploads wait for a maintainer: a folder next to the database, separate from the results."""
 
 import os
 import tempfile
@@ -16,10 +16,10 @@ class InboxError(Exception):
 
 
 def keep(data: bytes, bundle: Bundle, store: Store) -> Path:
-    """Keep a bundle whose structure is right, under its identity; sent again, it is not kept twice.
+    """Store a bundle whose structure was checked, named by its identity. A bundle sent again is not stored twice.
 
     Raises:
-        InboxError: there is no room, or the folder can't be written.
+        InboxError: the inbox is full, or the folder can't be written.
     """
     folder = store.beside("inbox")
     path = folder / f"{bundle.identity}.zip"
@@ -36,11 +36,11 @@ def keep(data: bytes, bundle: Bundle, store: Store) -> Path:
 def _check_room(folder: Path, size: int) -> None:
     sizes = [entry.stat().st_size for entry in os.scandir(folder)]
     if len(sizes) >= MOST_FILES or sum(sizes) + size > MOST_BYTES:
-        raise InboxError("the inbox is full; please try again when the maintainers have looked through it")
+        raise InboxError("the inbox is full; please try again after the maintainers have emptied it")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Beside its place and then moved there, so that what is found is whole."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:  # its owner's alone
+    """Write to a temporary file and move it into place, so that no reader finds half a bundle."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:  # readable by its owner only
         part.write(data)
     Path(part.name).replace(path)

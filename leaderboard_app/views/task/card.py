@@ -1,4 +1,4 @@
-"""What a task is: its definition, a worked example, and its facts."""
+"""A task's card: its definition, a worked example, and its facts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def definition(card: dict[str, Any]) -> None:
 
 
 def show_facts(card: dict[str, Any], runs: Sequence[Run]) -> None:
-    """The specification, and the hashes that the runs recorded."""
+    """Draw the specification, and the hashes that the runs recorded."""
     metric = card["metric"]
     others = [name for name in card["variants"] if name != card["name"]]
     rows = {
@@ -35,7 +35,7 @@ def show_facts(card: dict[str, Any], runs: Sequence[Run]) -> None:
         "licence": plain(card["license"]),
         "citation": plain(card["citation"]),
         "version": str(card["version"]),
-        "on this machine": "can be run as it is" if card["available"] else plain(card["missing"]),
+        "on this machine": "ready to run" if card["available"] else plain(card["missing"]),
         "other variants": ", ".join(link(name, "task", name=name) for name in others) or "none",
     }
     facts(rows, alt="Facts of the task")
@@ -43,7 +43,7 @@ def show_facts(card: dict[str, Any], runs: Sequence[Run]) -> None:
 
 
 def show_hashes(runs: Sequence[Run]) -> None:
-    """The SHA-256 of each split as the runs recorded it, in the form of `sha256sum`."""
+    """Draw the SHA-256 of each split that the runs recorded, in the format of `sha256sum`."""
     seen = Counter(
         (run.task_version, split, str(digest)) for run in runs for split, digest in run.facts.get("splits", {}).items()
     )
@@ -57,9 +57,9 @@ def show_hashes(runs: Sequence[Run]) -> None:
 
 
 def stored(runs: Sequence[Run]) -> None:
-    """What the results say of a task that is not in this copy of the code."""
+    """Draw the facts that the results hold about a task that is not in this copy of the code."""
     newest = runs[-1]
-    st.info("This task is not in this copy of the code. What its results say of it:", icon=":material/inventory_2:")
+    st.info("This task is not in this copy of the code. Its results hold these facts:", icon=":material/inventory_2:")
     metric = newest.metric_name
     rows = {
         "metric": plain(metric),

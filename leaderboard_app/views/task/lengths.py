@@ -1,4 +1,4 @@
-"""A task's metric against the length of its sequences: trained at each length, and tested on longer ones."""
+"""A task's metric against sequence length, for models trained at each length and for models tested on longer ones."""
 
 import re
 from collections import defaultdict
@@ -21,9 +21,9 @@ from leaderboard_app.widgets.tables import table
 from leaderboard_app.widgets.text import plain
 
 LONGER = re.compile(r"test-(\d+)x")
-LEGEND_COLUMNS, LEGEND_ROW = 3, 30  # as many as a telephone has room for; pixels
-SAME = ["wrapper", "tier", "training"]  # along a line
-TRAINED, TESTED = "trained at this length", "trained shorter, tested here"
+LEGEND_COLUMNS, LEGEND_ROW = 3, 30  # as many as fit on a phone; pixels
+SAME = ["wrapper", "tier", "training"]  # the same along a line of the chart
+TRAINED, TESTED = "trained at this length", "trained at a shorter length, tested here"
 
 
 class Point(NamedTuple):
@@ -33,21 +33,21 @@ class Point(NamedTuple):
     wrapper: str
     tier: str
     training: str
-    """How long, in words."""
+    """The length of training, such as "3000 steps"."""
     trained_at: int
     length: int
     value: float
-    """Of the seeds that finished."""
+    """Mean over the seeds that finished."""
     seeds: int
     failures: int
 
 
 def points(runs: Sequence[Run], lengths: Mapping[str, int]) -> list[Point]:
-    """Means over the seeds of each configuration that finished.
+    """Return the means over the finished seeds of each configuration, at each length.
 
     Args:
-        runs: of the variants of one family.
-        lengths: variant → the steps of its sequences.
+        runs: the runs of the variants of one family.
+        lengths: variant → number of steps of its sequences.
     """
     by_id = {run.run_id: run for run in runs}
     found = []

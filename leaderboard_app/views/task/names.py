@@ -1,4 +1,4 @@
-"""Which tasks can be asked for: those of this copy of the code, and those that the database holds."""
+"""The tasks that the page can show: those in this copy of the code and those in the database."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NOT_HERE = "not in this copy of the code"
 
 @lru_cache(maxsize=1)
 def registered() -> dict[str, dict[str, Any]]:
-    """Name → what `bench tasks` says of it."""
+    """Return task name → its row of `bench tasks`."""
     rows, _ = describe_tasks()
     return {row["name"]: row for row in rows}
 
@@ -30,7 +30,7 @@ def known(runs: Sequence[Run]) -> list[str]:
 
 
 def show(runs: Sequence[Run]) -> None:
-    """Every task, those with results first."""
+    """Draw the table of all tasks, those with results first."""
     counts = Counter(run.task for run in runs)
     names = sorted(known(runs), key=lambda name: counts[name] == 0)
     rows = [_row(name, counts[name]) for name in names]

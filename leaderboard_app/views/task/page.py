@@ -1,4 +1,4 @@
-"""One task: what it asks, what every architecture reached on it, and its facts. The address is `task?name=…`."""
+"""One task: its definition, the results of every architecture, and its facts. The address is `task?name=…`."""
 
 from collections.abc import Sequence
 
@@ -47,12 +47,12 @@ def render(store: Store) -> None:
 
 
 def _counted(store: Store, tasks: Sequence[str], standing: Standing) -> list[Run]:
-    """The runs of some tasks, with all their columns, without those that no longer count."""
+    """Return the runs of some tasks, with all their columns, without those that no longer count."""
     return comparable(standing.counted(run for task in tasks for run in store.runs(task=task)))
 
 
 def _results(name: str, runs: Sequence[Run]) -> tuple[Sequence[Run], Suite | None]:
-    """Filters, dots and table; the runs that are shown, and the suite as in which they were trained."""
+    """Draw filters, dots and table. Return the runs that are shown, and the suite whose training they had."""
     st.subheader("Results", anchor=False)
     if not runs:
         st.info("**No runs of this task yet.** The first one:")
@@ -62,7 +62,7 @@ def _results(name: str, runs: Sequence[Run]) -> tuple[Sequence[Run], Suite | Non
     if chosen:
         results.show(chosen, _anchors(chosen))
     else:
-        st.info("No run of this task was trained so in this tier. Choose another tier or training.")
+        st.info("No run of this task has this training in this tier. Choose another tier or training.")
     return chosen, suite
 
 

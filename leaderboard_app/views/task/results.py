@@ -18,14 +18,14 @@ from leaderboard_app.widgets.row_labels import differing, labels
 from leaderboard_app.widgets.trained_for import settings_text
 
 Chart = alt.LayerChart | alt.FacetChart
-ROW_HEIGHT, AXES = 26, 90  # pixels; the axis below and the words above are part of a chart's height
+ROW_HEIGHT, AXES = 26, 90  # pixels; AXES is for the axis below and the labels above, which are part of a chart's height
 MOST_ROWS = 40
-ROOM = 1.2  # a logarithmic axis goes on by this factor
+ROOM = 1.2  # factor by which a logarithmic axis extends beyond the values
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """What a score is measured between."""
+    """The metric's values at a score of 0 (`chance`) and of 100 (`solved`)."""
 
     metric: str
     chance: float
@@ -37,10 +37,10 @@ class Anchors:
 
 
 def show(runs: Sequence[Run], anchors: Anchors) -> None:
-    """Dots and table, best first."""
+    """Draw dots and table, best first."""
     rows = leaderboard(runs)
     if not rows:
-        st.info("Every run here is still open: it was interrupted, and waits to be resumed.")
+        st.info("Every run here was interrupted, and has no result until it is resumed.")
         return
     named = labels(rows)
     frame = seeds(rows[:MOST_ROWS], named, {run.run_id: run for run in runs})
@@ -48,14 +48,14 @@ def show(runs: Sequence[Run], anchors: Anchors) -> None:
         described = f"{anchors.metric} of every seed on the test split, for {counted(len(rows), 'configuration')}"
         st.altair_chart(dots(frame, anchors), width="stretch", alt=described)
     if failures := sum(row.failures for row in rows):
-        st.caption(f"{counted(failures, 'run')} did not finish well: no dot, and a score of 0.")
+        st.caption(f"{counted(failures, 'run')} did not finish successfully: no dot, and a score of 0.")
     if len(rows) > MOST_ROWS:
         st.caption(f"The best {MOST_ROWS} of {len(rows)} configurations are drawn; the table has them all.")
     _table(rows, named)
 
 
 def seeds(rows: Sequence[Row], named: Sequence[str], runs: Mapping[str, Run]) -> pd.DataFrame:
-    """A row for each run that has a value."""
+    """Return a row for each run that has a value."""
     return pd.DataFrame([
         {"entry": label, "model": row.model, "seed": run.seed, "value": run.metric_value,
          "value_text": metric_text(run.metric_name, run.metric_value)}
@@ -86,7 +86,7 @@ def dots(frame: pd.DataFrame, anchors: Anchors) -> Chart:
 
 
 def _scale(anchors: Anchors, values: Sequence[float]) -> alt.Scale:
-    """Better is to the right: errors run backwards, on a logarithmic scale as in their scores."""
+    """Put better values to the right: the axis of errors is reversed, and logarithmic like their scores."""
     low, high = min(values), max(values)
     if anchors.is_error:
         return alt.Scale(type="log", nice=False, reverse=True, domain=[low / ROOM, high * ROOM])
