@@ -1,1 +1,1 @@
-"""Loops over time for one kind of hardware, and the choice between them; no architecture."""
+"""Loops over time, each for one kind of hardware, and the choice between them. No architecture is defined here."""

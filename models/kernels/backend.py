@@ -1,4 +1,4 @@
-"""What carries out a loop over time: a kernel for CPUs (numba), one for GPUs (Triton), or torch's own operations."""
+"""The choice of what runs a loop over time: a kernel for CPUs (numba), one for GPUs (Triton), or torch's operations."""
 
 import warnings
 from functools import cache
@@ -10,12 +10,15 @@ from torch import Tensor
 
 Backend = Literal["numba", "triton", "torch"]
 
-SINGLE = (torch.float32, torch.complex64)  # what the kernels take
-FEW_INPUTS = 8  # values a step, up to which their projection is made faster than memory brings it
+SINGLE = (torch.float32, torch.complex64)  # the types that the kernels take
+FEW_INPUTS = 8  # for as many values a step or fewer, computing their projection again is faster than reading it
 
 
 def loop_backend(tensor: Tensor) -> Backend:
-    """What carries out a loop over time that has kernels for CPUs and for GPUs."""
+    """Return what runs a loop over this tensor's time, where the loop has kernels for CPUs and for GPUs.
+
+    The kernels take float32 and complex64. Other types, and GPUs on which Triton does not work, get "torch".
+    """
     if tensor.dtype not in SINGLE:
         return "torch"
     if tensor.device.type == "cpu":
@@ -23,9 +26,9 @@ def loop_backend(tensor: Tensor) -> Backend:
     return "triton" if tensor.is_cuda and triton_works() else "torch"
 
 
-@torch.compiler.assume_constant_result  # which torch.compile would otherwise trace, a cache or not
+@torch.compiler.assume_constant_result  # torch.compile would trace it otherwise, cached or not
 def triton_works() -> bool:
-    """Whether Triton is installed and can start kernels on the GPU in use, for which it builds a library first."""
+    """Whether Triton is installed and can start kernels on the GPU in use. It builds a library to start the first."""
     return _triton_starts()
 
 
@@ -48,10 +51,10 @@ def _triton_starts() -> bool:
 
 
 def runs_compiled(*tensors: Tensor) -> bool:
-    """Whether a CPU kernel can take them."""
+    """Whether a CPU kernel can take these tensors: float32, on the CPU."""
     return all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
 
 
 def made_again(x_BTD: Tensor, weight: Tensor) -> bool:
-    """Whether a CPU kernel that wants the last output only had better make the drive again than keep it."""
+    """Whether a CPU kernel that returns only the last output should compute x's projection again, not store it."""
     return runs_compiled(x_BTD, weight) and x_BTD.shape[-1] <= FEW_INPUTS

@@ -1,4 +1,4 @@
-"""Recurrences whose gates see the input only, so that a scan computes every step at once.
+"""Recurrences whose gates depend on the input only, so that a scan computes every step at once.
 
     h_t = a(x_t) ⊙ h_{t−1} + b(x_t)
 
@@ -17,11 +17,12 @@ from models.shared.linear import Linear
 
 
 class GatedLinearRecurrence(SequenceModel):
-    """The shared recurrence. A subclass gives the number of linear maps of the input and what a and b make of them."""
+    """The shared recurrence. A subclass defines `projections`, `cell` and `coefficients`."""
 
     projections: int
+    """The number of linear maps from the input to the H units."""
     cell: str
-    """The name of `coefficients` in the kernels for CPUs, _diagonal_cpu_cells."""
+    """The name of the same `coefficients` in models/kernels/cpu/diagonal_cells.py."""
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
@@ -30,7 +31,7 @@ class GatedLinearRecurrence(SequenceModel):
 
     @abstractmethod
     def coefficients(self, z_Q: Tensor) -> tuple[Tensor, Tensor]:
-        """a and b (…, H) of what is projected, (…, Q)."""
+        """Return a and b, (…, H), of the projected input, (…, Q)."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         z_BTQ = self.project(x_BTD).to(self.project.weight.dtype)  # gates in bfloat16 would forget far too soon

@@ -1,10 +1,12 @@
 """First-order linear recurrences along time, h_t = a_t h_{t−1} + b_t, real or complex, without a Python loop over them.
 
 Neighbouring steps are merged into one, h_{t+1} = (a_{t+1} a_t) h_{t−1} + (a_{t+1} b_t + b_{t+1}), which leaves a
-recurrence of half the length; its solution fills in the steps between (odd-even reduction; Blelloch 1990, Martin &
-Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included. In
-single precision one compiled pass over time takes its place: on a CPU, which has few units that could share the work,
-channel beside channel; on a GPU, where the odd-even levels would read and write memory again and again, tile by tile.
+recurrence of half the length. Its solution fills in the steps between (odd-even reduction; Blelloch 1990, Martin &
+Cundy 2018). Work O(T), depth O(log T). No quotient or logarithm is taken, so that any a is legal, zero included.
+
+In single precision, one compiled pass over time replaces this. On a CPU, which has few units to share the work, the
+pass takes the channels of a step side by side. On a GPU, where the odd-even levels would read and write memory again
+and again, it goes tile by tile.
 
 Shapes: B batch, T time, N channels (any trailing dimensions).
 """
@@ -17,16 +19,16 @@ from torch import Tensor
 
 from models.kernels.backend import loop_backend
 
-SHORT = 4  # as many steps or fewer are cheaper one by one
+SHORT = 4  # this many steps or fewer are cheaper one by one
 
 
 def linear_scan(a: Tensor, b_BTN: Tensor, h0_BN: Tensor | None = None) -> Tensor:
-    """h_t for every step, (B, T, N), with h_t = a_t h_{t−1} + b_t.
+    """Return h_t for every step, (B, T, N), with h_t = a_t h_{t−1} + b_t.
 
     Args:
-        a: (B, T, N), or anything that broadcasts to it; a time dimension of 1 is cheaper than a repeated one.
-        b_BTN: the input of each step.
-        h0_BN: the state before the first step; zero unless given.
+        a: (B, T, N), or anything that broadcasts to it. A time dimension of 1 is cheaper than a repeated one.
+        b_BTN: the input of each step. Real or complex; the result has the type that a and b promote to.
+        h0_BN: the state before the first step. None means zero.
     """
     while a.dim() < b_BTN.dim():
         a = a.unsqueeze(0)
@@ -48,7 +50,7 @@ def compiled_scan(a: Tensor, b_BTN: Tensor) -> Tensor:
 
 
 class LinearScan(torch.autograd.Function):
-    """The scan; its backward pass is the same recurrence run from the end, so that only a and h are kept."""
+    """The scan. Its backward pass is the same recurrence from the end, so that only a and h are kept."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, a: Tensor, b_BTN: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class LinearScan(torch.autograd.Function):
 
 
 def solver(tensor: Tensor) -> Callable[[Tensor, Tensor, bool], Tensor]:
-    """What takes a, b and the direction and gives h, where no gradient is asked for."""
+    """Return the function that computes h from a, b and the direction, without a gradient."""
     if loop_backend(tensor) == "triton":
         from models.kernels.gpu.scan import solve
 
@@ -79,7 +81,7 @@ def solver(tensor: Tensor) -> Callable[[Tensor, Tensor, bool], Tensor]:
 
 
 def odd_even(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
-    """h for a of T steps or of one; in reverse, h_t = a_t h_{t+1} + b_t. The very first step's a is not used."""
+    """Return h for a of T steps or of one. In reverse, h_t = a_t h_{t+1} + b_t. The very first step's a is not used."""
     steps = b_BTN.shape[1]
     if steps <= SHORT:
         return one_by_one(a, b_BTN, reverse)
@@ -97,7 +99,7 @@ def odd_even(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
 
 
 def in_pairs(steps: int, reverse: bool) -> tuple[slice, slice, slice]:
-    """The steps that come first in a pair, those that come second, and the first ones without the very first."""
+    """Return the steps that come first in a pair, those that come second, and the first ones but the very first."""
     if not reverse:
         return slice(0, steps - 1, 2), slice(1, steps, 2), slice(2, steps, 2)
     odd = steps % 2

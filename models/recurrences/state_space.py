@@ -1,6 +1,6 @@
 """What the diagonal state-space models share: initial values, discretisation, and the layer with a common state.
 
-Complex parameters are held as pairs of reals, so that they are counted, cast, optimised and saved like any other.
+Complex parameters are stored as pairs of reals, so that they are counted, cast, optimised and saved like any other.
 
 Shapes: B batch, T time, D input, H channels, N complex state numbers.
 """
@@ -26,12 +26,13 @@ class StateSpaceConfig(ModelConfig):
     """The sizes, and the range in which the step sizes Δ start.
 
     128 channels, 64 state numbers and Δ from 1e-3 to 1e-1 are the defaults of S4's authors (state-spaces/s4, example.py
-    and models/s4/s4d.py). The state stays at 64 at every width, our choice, so that a small budget goes into channels.
+    and models/s4/s4d.py). The state stays at 64 at every width. This is our choice, so that a small budget goes into
+    channels.
     """
 
     hidden_size: int = 128
     state_size: int = 64
-    """Both of each conjugate pair counted."""
+    """N, counting both numbers of each conjugate pair."""
     dt_min: float = 1e-3
     dt_max: float = 1e-1
 
@@ -46,17 +47,17 @@ class StateSpaceConfig(ModelConfig):
 
 
 def complex_parameter(values: Tensor) -> nn.Parameter:
-    """(…,) complex to a parameter of shape (…, 2)."""
+    """Return complex values (…,) as a parameter of shape (…, 2)."""
     return nn.Parameter(torch.view_as_real(values.resolve_conj()).clone())
 
 
 def log_uniform(size: int, low: float, high: float) -> Tensor:
-    """Logarithms of numbers between low and high, uniform in the logarithm."""
+    """Return the logarithms (size,) of numbers between low and high, uniform in the logarithm."""
     return torch.empty(size).uniform_(math.log(low), math.log(high))
 
 
 def hippo_legs(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """HiPPO-LegS (Gu et al. 2020, Theorem 2): A (N, N), lower triangular with positive diagonal, and B (N,)."""
+    """Return HiPPO-LegS (Gu et al. 2020, Theorem 2): A (N, N), lower triangular with positive diagonal, and B (N,)."""
     n = np.arange(order)
     scale = np.sqrt(2 * n + 1)
     return np.tril(scale[:, None] * scale, -1) + np.diag(n + 1.0), scale
@@ -64,9 +65,9 @@ def hippo_legs(order: int) -> tuple[np.ndarray, np.ndarray]:
 
 @cache  # fitting a width to a budget builds the same one again and again
 def hippo_normal_eigen(order: int) -> tuple[np.ndarray, np.ndarray]:
-    """The eigenvalues with positive imaginary part (N/2,) of HiPPO-LegS's normal part, and their eigenvectors (N, N/2).
+    """Return the eigenvalues (N/2,) with positive imaginary part of HiPPO-LegS's normal part, and their eigenvectors.
 
-    The normal part is −A + ½ B Bᵀ, which is −½ I plus a skew-symmetric matrix.
+    The eigenvectors are (N, N/2). The normal part is −A + ½ B Bᵀ, which is −½ I plus a skew-symmetric matrix.
     """
     a, b = hippo_legs(order)
     normal = np.outer(b, b) / 2 - a
@@ -76,21 +77,23 @@ def hippo_normal_eigen(order: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def zero_order_hold(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Ā = exp(Δ A) and the factor (Ā − 1)/A of B, for diagonal A and an input that is constant between steps."""
+    """Return Ā = exp(Δ A) and B's factor (Ā − 1)/A, for diagonal A and an input that is constant between steps."""
     a_bar = torch.exp(a * dt)
     return a_bar, (a_bar - 1) / a
 
 
 def fft_convolve(u_BTH: Tensor, kernel_TH: Tensor) -> Tensor:
-    """Σ_s kernel_{t−s} u_s for every t, causal; widths broadcast."""
+    """Return Σ_{s≤t} kernel_{t−s} u_s for every t, (B, T, H). The widths H broadcast."""
     steps = u_BTH.shape[1]
     spectrum = torch.fft.rfft(u_BTH, n=2 * steps, dim=1) * torch.fft.rfft(kernel_TH, n=2 * steps, dim=0)
     return torch.fft.irfft(spectrum, n=2 * steps, dim=1)[:, :steps]
 
 
 def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
-    """Σ_t weight_t x_t, (B, D, H): what the last step needs of a linear layer that was to encode x first and then weigh
-    it, without the layer's output at every step."""
+    """Return Σ_t weight_t x_t, (B, D, H).
+
+    Where a linear layer encodes x, the weighted sum of its outputs follows from this, without its output at every step.
+    """
     with torch.autocast(x_BTD.device.type, enabled=False):
         return x_BTD.to(weight_TH.dtype).mT @ weight_TH
 
@@ -100,7 +103,11 @@ class SharedStateSpace(SequenceModel):
 
         x_t = Λ̄ x_{t−1} + B̄ u_t,    y_t = GELU(Re(C x_t) + D ⊙ u_t)
 
-    A subclass gives Λ̄, B̄ and C. The GELU is the first half of the papers' blocks; their gate is the wrapper's.
+    A subclass defines Λ̄, B̄ and C. The GELU is the first half of the papers' blocks. The wrapper adds their gate.
+
+    Args:
+        hidden_size: H.
+        state_size: N, the complex numbers of the state.
     """
 
     def __init__(self, config: object, *, input_size: int, seq_len: int, hidden_size: int, state_size: int) -> None:
@@ -111,15 +118,15 @@ class SharedStateSpace(SequenceModel):
 
     @abstractmethod
     def transition(self) -> Tensor:
-        """Λ̄, (N,) complex."""
+        """Return Λ̄, (N,) complex."""
 
     @abstractmethod
     def input_matrix(self) -> Tensor:
-        """B̄, (N, H) complex."""
+        """Return B̄, (N, H) complex."""
 
     @abstractmethod
     def output_matrix(self) -> Tensor:
-        """C, (H, N) complex."""
+        """Return C, (H, N) complex."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         u_BTH, states_BTN = self.states(x_BTD)
@@ -132,7 +139,7 @@ class SharedStateSpace(SequenceModel):
         return self.read_out(self.last_state(x_BTD), self.encode(x_BTD[:, -1]))
 
     def last_state(self, x_BTD: Tensor) -> Tensor:
-        """Σ_t Λ̄^{T−1−t} ⊙ B̄ u_t, (B, N), from the sums of x with the powers: no state of an earlier step is made."""
+        """Return Σ_t Λ̄^{T−1−t} ⊙ B̄ u_t, (B, N), from the sums of x with the powers, without any earlier state."""
         impulse_1TN = self.initial_state(1).unsqueeze(1).repeat(1, x_BTD.shape[1], 1)
         impulse_1TN[:, 0] = 1
         powers_TN = linear_scan(self.transition(), impulse_1TN)[0].flip(0)
@@ -161,13 +168,13 @@ class SharedStateSpace(SequenceModel):
         return self.encoder(x_D).to(self.D.dtype)  # complex numbers have no half precision
 
     def drive(self, u_H: Tensor) -> Tensor:
-        """B̄ u as one product of reals, (…, H) to (…, N) complex."""
+        """Return B̄ u, (…, H) to (…, N) complex, computed as one product of reals."""
         b_N2H = torch.view_as_real(self.input_matrix()).transpose(1, 2)
         with torch.autocast(u_H.device.type, enabled=False):
             return torch.view_as_complex(linear(u_H, b_N2H.flatten(0, 1)).unflatten(-1, (-1, 2)))
 
     def read_out(self, state_N: Tensor, u_H: Tensor) -> Tensor:
-        """Re(C x) is a product of reals too: Re C Re x − Im C Im x."""
+        """Return GELU(Re(C x) + D ⊙ u), (…, H). Re(C x) is a product of reals too: Re C Re x − Im C Im x."""
         c_HN2 = torch.view_as_real(self.output_matrix().conj().resolve_conj())
         y_H = linear(torch.view_as_real(state_N).flatten(-2), c_HN2.flatten(1))
         return F.gelu(y_H + self.D * u_H)

@@ -5,7 +5,8 @@
     u_t[j] = d_j u_{t−1}[j] + g_t[j] φ_t           k summaries of the statistics, u_{−1} = 0
     y_t = σ(W_y u_t + b_y)                         output, H
 
-with σ = ReLU. What differs is the fixed decay d and the gain g_t. This file is the reference: one loop over time.
+with σ = ReLU. The two units differ in the fixed decay d and the gain g_t. This file is the reference: one loop over
+time.
 
 Shapes: B batch, T time, D input, k summaries, S statistics, R recurrent features, H output.
 State: k·S numbers a sequence (and the time). Time O(T k S (R + H)).
@@ -23,8 +24,8 @@ from models.kernels.lengths import check_lengths
 from models.shared.contract import ModelConfig, SequenceModel
 
 INIT_STD = 0.1
-"""What the FRU's authors set for every weight and phase of it, truncated at two standard deviations. Their SRU has
-TensorFlow's own initial values (Glorot's); ours starts as the FRU does."""
+"""The standard deviation that the FRU's authors use for all of its weights and phases, truncated at two standard
+deviations. Their SRU has TensorFlow's default initial values (Glorot's). Ours starts as the FRU does."""
 
 State = tuple[Tensor, Tensor]  # u_BkS, t_B
 
@@ -40,7 +41,7 @@ class StatisticalConfig(ModelConfig):
 
 
 class StatisticalRecurrence(SequenceModel):
-    """The shared recurrence. A subclass gives the number of summaries, their decays and their gains.
+    """The shared recurrence. A subclass defines the number of summaries, their decays and their gains.
 
     Args:
         num_summaries: k.
@@ -63,14 +64,18 @@ class StatisticalRecurrence(SequenceModel):
 
     @abstractmethod
     def decay(self) -> Tensor:
-        """d, (k,)."""
+        """Return d, (k,)."""
 
     @abstractmethod
     def gain(self, t: Tensor) -> Tensor:
-        """g_t at the given times: (…,) to (…, k)."""
+        """Return g_t at the given times, (…,) to (…, k)."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None, state: State | None = None) -> Tensor:
-        """The output at every step, from a state that `step` returned or from the beginning."""
+        """Return the output at every step, from a state that `step` returned or, if None, from the beginning.
+
+        Raises:
+            ValueError: see `check`.
+        """
         self.check(x_BTD, lengths_B)
         u_BTkS = torch.stack(list(self.summaries(x_BTD, state)), dim=1)
         return self.read_out(u_BTkS)
@@ -83,7 +88,8 @@ class StatisticalRecurrence(SequenceModel):
         return self.read_out(u_BkS)
 
     def check(self, x_BTD: Tensor, lengths_B: Tensor | None) -> None:
-        """
+        """Refuse an input or lengths that do not fit.
+
         Raises:
             ValueError: the input is no (B, T, D) of the weights' type, or the lengths are not B integers in [1, T].
         """
@@ -105,7 +111,7 @@ class StatisticalRecurrence(SequenceModel):
         return self.read_out(u_BkS), (u_BkS, t_B + 1)
 
     def summaries(self, x_BTD: Tensor, state: State | None) -> Iterator[Tensor]:
-        """u_t for each step, (B, k, S)."""
+        """Yield u_t of each step, (B, k, S)."""
         u_BkS, t_B = state or self.initial_state(len(x_BTD))
         decay_k = self.decay()
         time_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
@@ -120,14 +126,14 @@ class StatisticalRecurrence(SequenceModel):
         return decay_k[:, None] * u_BkS + gain_k[..., None] * phi_BS[:, None]
 
     def read_out(self, u_kS: Tensor) -> Tensor:
-        """y for summaries (…, k, S)."""
+        """Return y, (…, H), for summaries (…, k, S)."""
         return self.output(u_kS.flatten(-2)).relu()
 
     def load_authors_weights(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take the weights of the FRU authors' own cell (github.com/limbo018/FRU).
+        """Copy the weights of the FRU authors' own cell (github.com/limbo018/FRU) into this layer.
 
         Args:
-            arrays: the entries `param/rnn/<Cell>/…` of a file as in tests/golden; others are ignored.
+            arrays: the entries `param/rnn/<Cell>/…` of a file like those in tests/golden. Others are ignored.
 
         Raises:
             ValueError: an entry is missing or has another shape than this configuration's.

@@ -1,7 +1,7 @@
 """Recurrences that are nonlinear in the state and so go through time one step after the other.
 
-What depends on the input alone is computed for all steps at once (the drive), what depends on the weights alone once a
-sequence; a step does the rest.
+What depends on the input alone, the drive, is computed for all steps at once. What depends on the weights alone is
+computed once for all steps. A step computes the rest.
 
 Shapes: B batch, T time, D input, H output, K width of the drive.
 """
@@ -17,19 +17,19 @@ from models.shared.contract import SequenceModel
 
 State = tuple[Tensor, ...]  # the output first
 
-COMPILED_STEPS = 8  # of torch's loop in a graph of torch.compile
-KERNEL_WEIGHTS = 1_000_000  # numbers in the matrices of a step, up to which the kernels win on one core
+COMPILED_STEPS = 8  # steps of torch's loop in a graph of torch.compile
+KERNEL_WEIGHTS = 1_000_000  # up to this many numbers in a step's matrices, the kernels are faster on one core
 
 
 class StepwiseRecurrence(SequenceModel):
-    """The loop. A subclass gives the drive, its weights in the form that a step uses, the initial state and a step."""
+    """The loop. A subclass defines the drive, the weights as a step uses them, the initial state, and a step."""
 
     @abstractmethod
     def drive(self, x_D: Tensor) -> Tensor:
-        """What the input contributes to a step, (…, D) to (…, K)."""
+        """Return what the input contributes to a step, (…, D) to (…, K)."""
 
     def weights(self) -> tuple[Tensor, ...]:
-        """What every step needs of the parameters."""
+        """Return the weights that every step uses, in the form in which it uses them."""
         return ()
 
     @abstractmethod
@@ -37,7 +37,7 @@ class StepwiseRecurrence(SequenceModel):
 
     @abstractmethod
     def advance(self, drive_BK: Tensor, state: State, *weights: Tensor) -> State:
-        """The next state."""
+        """Return the next state, whose first tensor is the output, (B, H)."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         state = self.initial_state(len(x_BTD))
@@ -54,7 +54,7 @@ class StepwiseRecurrence(SequenceModel):
 
     @torch.compiler.disable(recursive=False)  # torch.compile would unroll the whole sequence, a second a step
     def loop(self, drive_BTK: Tensor, state: State, *weights: Tensor) -> Tensor:
-        """The output of every step from a state on, (B, T, H)."""
+        """Return the output of every step from a state on, (B, T, H)."""
         outputs = []
         for drive_BSK in drive_BTK.split(COMPILED_STEPS, dim=1):
             state, *some = self.unrolled(drive_BSK, state, *weights)
@@ -62,7 +62,7 @@ class StepwiseRecurrence(SequenceModel):
         return torch.stack(outputs, dim=1)
 
     def unrolled(self, drive_BSK: Tensor, state: State, *weights: Tensor) -> tuple[Any, ...]:
-        """A few steps, which torch.compile makes one graph of: the last state and each output, (B, H)."""
+        """Run a few steps, as one graph of torch.compile. Return the last state and each output, (B, H)."""
         outputs = []
         for drive_BK in drive_BSK.unbind(1):
             state = self.advance(drive_BK, state, *weights)
@@ -70,21 +70,21 @@ class StepwiseRecurrence(SequenceModel):
         return state, *outputs
 
     def compiled(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        """The same from the initial state, by a kernel for CPUs. Optional."""
+        """Return what `loop` returns from the initial state, by a kernel for CPUs. Optional."""
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel")
 
     def on_gpu(self, drive_BTK: Tensor, *weights: Tensor) -> Tensor:
-        """The same by a kernel for GPUs, where `fits_registers`."""
+        """Return the same by a kernel for GPUs. It is called only where `fits_registers` is true."""
         raise NotImplementedError(f"{type(self).__qualname__} has no kernel for GPUs")
 
     def fits_registers(self) -> bool:
-        """Whether there is a kernel for GPUs, and its matrices are small enough to stay in a program's registers."""
+        """Whether there is a kernel for GPUs and its matrices are small enough to stay in a program's registers."""
         return False
 
     def backend(self, tensor: Tensor, weights: tuple[Tensor, ...]) -> Backend:
-        """What carries out the loop: a kernel where there is one, and where it is the faster way.
+        """Return what runs the loop: a kernel where there is one and it is faster.
 
-        Beyond a cache's size, a matrix product of BLAS is.
+        Where a step's matrices exceed the processor's cache, BLAS is faster.
         """
         if self.fits_registers() and loop_backend(tensor) == "triton":
             return "triton"
@@ -106,5 +106,5 @@ class StepwiseRecurrence(SequenceModel):
 
 
 def full_precision(like: Tensor) -> torch.autocast:
-    """Rounding to bfloat16 at every step would be what a long recurrence remembers: no autocast inside the loop."""
+    """Turn autocast off, for a loop over time: a long recurrence would add up the rounding to bfloat16 of each step."""
     return torch.autocast(like.device.type, enabled=False)

@@ -11,7 +11,7 @@ from models.shared.contract import HiddenSizeConfig, SequenceModel
 
 
 class TorchRecurrent(SequenceModel):
-    """A single layer of `torch.nn`; its state is (B, H), or a pair of them for the LSTM."""
+    """A single recurrent layer of `torch.nn`. Its state is (B, H), or a pair of them for the LSTM."""
 
     layer: ClassVar[Callable[..., nn.RNNBase]]
     states: ClassVar[int] = 1
@@ -25,7 +25,7 @@ class TorchRecurrent(SequenceModel):
 
     @staticmethod
     def layer_options(config: Any) -> dict[str, Any]:
-        """Further arguments of torch's layer."""
+        """Return further arguments for torch's layer."""
         return {}
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
@@ -33,7 +33,10 @@ class TorchRecurrent(SequenceModel):
         return y_BTH
 
     def _run(self, x_BTD: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """On a CPU in the weights' precision, whatever autocast says: not every processor has an LSTM in bfloat16."""
+        """Run torch's layer. On a CPU it uses the weights' precision and ignores autocast.
+
+        Not every processor has an LSTM in bfloat16.
+        """
         if x_BTD.device.type != "cpu":
             return self.rnn(x_BTD, state)
         with full_precision(x_BTD):

@@ -1,1 +1,1 @@
-"""What every architecture meets: the contract, the wrappers, training settings and the Lightning module."""
+"""What every architecture shares: the contract, the wrappers, training settings and the Lightning module."""

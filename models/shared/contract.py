@@ -12,22 +12,28 @@ if TYPE_CHECKING:
 
 
 class Paper(NamedTuple):
+    """The paper that proposed an architecture."""
+
     title: str
     year: int
     url: str
 
 
 LATER = {"later": True}
-"""Of a setting that was added when results had been recorded: at its default it is no part of what a run is."""
+"""Marks a setting that was added after results had been recorded. At its default it is left out of a run's identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The settings of an architecture. Subclasses add fields whose defaults work, and refuse conflicts when built."""
+    """The settings of an architecture. Subclasses add fields whose defaults work.
+
+    Raises:
+        ValueError: a value is out of range or settings conflict. Subclasses check this when an instance is built.
+    """
 
     @classmethod
     def at_width(cls, width: int) -> Self:
-        """The configuration whose sizes all follow from one number, non-decreasing in it."""
+        """Return the configuration whose sizes all follow from one number. No size may shrink as the number grows."""
         raise NotImplementedError(f"{cls.__qualname__} must define at_width")
 
     def require_positive(self, *names: str) -> None:
@@ -43,7 +49,7 @@ class ModelConfig:
 @dataclass(frozen=True, kw_only=True)
 class HiddenSizeConfig(ModelConfig):
     hidden_size: int = 200
-    """As many as the FRU paper's networks put out (Zhang et al. 2018, §5)."""
+    """H. The default is the output size of the FRU paper's networks (Zhang et al. 2018, §5)."""
 
     def __post_init__(self) -> None:
         self.require_positive("hidden_size")
@@ -54,7 +60,7 @@ class HiddenSizeConfig(ModelConfig):
 
 
 class GainBounds(NamedTuple):
-    """Bounds on the singular values of ∂u_T/∂u_0, the state after T steps by the initial one. None: there is none."""
+    """Bounds on the singular values of ∂u_T/∂u_0, the state after T steps by the initial one. None means no bound."""
 
     sigma: float
     lower: float | None
@@ -63,14 +69,14 @@ class GainBounds(NamedTuple):
 
 
 class SequenceModel(nn.Module):
-    """A sequence mixer: (B, T, D) to (B, T, H), causal unless it says otherwise.
+    """A sequence mixer: (B, T, D) to (B, T, H). It is causal unless `causal` is False.
 
     Embedding, normalisation, depth, pooling, readout, loss, metrics, optimiser and schedule belong to the harness.
 
     Args:
         config: the architecture's settings.
         input_size: D.
-        seq_len: the length T that it is trained at; longer and shorter inputs are legal.
+        seq_len: the length T that the mixer is trained at. Longer and shorter inputs are legal.
     """
 
     paper: ClassVar[Paper]
@@ -78,10 +84,11 @@ class SequenceModel(nn.Module):
     wrapper: ClassVar[str]
     """The name of the wrapper that the paper uses: "plain" or "residual" (see `models.shared.wrappers`)."""
     depth: ClassVar[int | None] = None
-    """Layers that the paper stacks in that wrapper, where one of its own would not be what the paper proposes."""
+    """Layers that the paper stacks in that wrapper, set where the wrapper's default is not what the paper proposes."""
     causal: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ()
-    """Packages beyond the project's own, as pip names them. Import them where they are used, not at the file's top."""
+    """Packages that the project itself does not install, by their pip names. Import them where they are used, not at
+    the file's top."""
     Config: ClassVar[type[ModelConfig]]
     output_size: int
     """H, set by the constructor."""
@@ -91,19 +98,24 @@ class SequenceModel(nn.Module):
         self.input_size = input_size
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """The output at every step, (B, T, H). What stands at or after a sequence's length has no meaning."""
+        """Return the output at every step, (B, T, H). Outputs at or after a sequence's length have no meaning.
+
+        Args:
+            x_BTD: the input, in the type of the weights. The padding after a sequence may be anything.
+            lengths_B: each sequence's number of steps, integers in [1, T]. None means T.
+        """
         raise NotImplementedError(f"{type(self).__qualname__} must define forward")
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """The output at each sequence's final step, (B, H). Override where that is cheaper than all steps."""
+        """Return the output at each sequence's final step, (B, H). Override where that is cheaper than all steps."""
         return final_step(self(x_BTD, lengths_B), lengths_B)
 
     def initial_state(self, batch_size: int) -> Any:
-        """The state before the first step: a tensor or a tuple of tensors, each (B, …). Recurrent models define it."""
+        """Return the state before the first step: a tensor or a tuple of tensors, each (B, …). For recurrent models."""
         raise NotImplementedError(f"{type(self).__qualname__} is not recurrent")
 
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step: the output (B, H) and the next state, in agreement with `forward`. Recurrent models define it."""
+        """Return a step's output (B, H) and the next state, in agreement with `forward`. For recurrent models."""
         raise NotImplementedError(f"{type(self).__qualname__} is not recurrent")
 
     @classmethod
@@ -111,36 +123,39 @@ class SequenceModel(nn.Module):
         return cls.step is not SequenceModel.step
 
     def gain_bounds(self, steps: int) -> GainBounds | None:
-        """How much so many steps can stretch and shrink a change of the state, where a theorem says so."""
+        """Return how much `steps` steps can stretch and shrink a change of the state. None without a theorem."""
         return None
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        """Settings of `Config` that tuning may choose besides the width, drawn from an Optuna trial."""
+        """Draw the settings of `Config` that tuning may choose, other than the width, from an Optuna trial."""
         return {}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups with options of their own, such as {"params": […], "lr": …, "weight_decay": 0}."""
+        """Return parameter groups with their own options, such as {"params": […], "lr": …, "weight_decay": 0}."""
         return []
 
     def facts(self) -> Mapping[str, str]:
-        """What a reader of the record should know about how this model was computed, such as its backend."""
+        """Return what a reader of the record should know about how this model is computed, such as its backend."""
         return {}
 
 
 def resize(input_size: int, size: int) -> nn.Module:
-    """A linear map to the width that a layer works at; nothing where the input has it already."""
+    """Return a linear map to the width that a layer works at, or the identity where the input has that width."""
     return nn.Identity() if input_size == size else nn.Linear(input_size, size)
 
 
 def computed(shape: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:
-    """A constant in the default precision; its shape only where a model is built on the meta device, to be counted."""
+    """Return a constant in the default precision.
+
+    Where a model is built on the meta device, to count its parameters, nothing is computed: only the shape matters.
+    """
     empty = torch.empty(shape)
     return empty if empty.is_meta else compute().to(empty)
 
 
 def final_step(y_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
-    """The output at each sequence's final step, (B, H)."""
+    """Return the output at each sequence's final step, (B, H)."""
     if lengths_B is None:
         return y_BTH[:, -1]
     return y_BTH[torch.arange(len(y_BTH), device=y_BTH.device), lengths_B - 1]

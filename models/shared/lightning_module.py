@@ -18,18 +18,23 @@ from models.shared.wrappers import Wrapper
 class SequenceModule(LightningModule):
     """Loss, metric, optimiser and schedule around a network.
 
-    Each validation logs `train/loss` (the mean since the last one), `validation/loss` and `validation/<metric>`; a test
-    logs `test/loss` and `test/<metric>`.
+    Each validation logs `train/loss` (the mean since the last validation), `validation/loss` and `validation/<metric>`.
+    A test logs `test/loss` and `test/<metric>`.
+
+    Args:
+        network: what is trained.
+        spec: the task, whose output decides the loss and the metric.
+        training: the settings of the optimiser and the schedule.
     """
 
     def __init__(self, network: Wrapper, spec: TaskSpec, training: Training) -> None:
         super().__init__()
         self.network, self.spec, self.training_config = network, spec, training
         self.metric: Metric = build_metric(spec)
-        # NaN stays NaN, and nobody waits for the device to be looked through for it.
+        # NaN stays NaN. Searching for it would make the CPU wait for the device.
         self.mean_loss = MeanMetric(nan_strategy="disable")
         self.predictions: list[Tensor] = []
-        """Of the last test, batch by batch."""
+        """What `predicted` returned in the last test, batch by batch."""
         self.register_buffer("train_loss_sum", torch.zeros(()), persistent=False)
         self.train_loss_sum: Tensor
         self.train_batches = 0
@@ -69,7 +74,7 @@ class SequenceModule(LightningModule):
         return outputs
 
     def mean_train_loss(self) -> Tensor:
-        """Over the batches since the last call."""
+        """Return the mean training loss over the batches since the last call."""
         mean = self.train_loss_sum / self.train_batches
         self.train_loss_sum.zero_()
         self.train_batches = 0
@@ -96,14 +101,17 @@ class SequenceModule(LightningModule):
 
 
 def scored(spec: TaskSpec, y: Tensor) -> Tensor:
-    """The targets with those that the metric leaves out masked."""
+    """Return the targets, with `IGNORED` in place of those that the metric leaves out."""
     if isinstance(spec.output, TokenPerStep) and spec.output.unscored is not None:
         return y.masked_fill(y == spec.output.unscored, IGNORED)
     return y
 
 
 def predicted(spec: TaskSpec, outputs: Tensor, y: Tensor) -> Tensor:
-    """What a network says: classes (B,), values (B, width), or tokens (B, T) with `IGNORED` where no metric looks."""
+    """Return a network's predictions: classes (B,), values (B, width), or tokens (B, T).
+
+    Tokens that the metric leaves out are `IGNORED`.
+    """
     match spec.output:
         case Label():
             return outputs.argmax(-1).int()

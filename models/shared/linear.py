@@ -1,8 +1,8 @@
-"""A linear layer for many rows on a CPU, which is where MKL's products are slow in two ways.
+"""A linear layer for many rows on a CPU, where MKL's products are slow in two ways.
 
-A product of tens of thousands of rows is at half its speed where a row of the output is no multiple of 32 bytes long,
-as at most widths that a parameter budget leaves; for a few hundred rows, a block, it is not. And the gradient of the
-weights of few inputs takes up to six times as long as its transpose does.
+A product of tens of thousands of rows runs at half its speed where a row of the output is no multiple of 32 bytes long,
+which is so at most widths that fit a parameter budget. A product of a block of a few hundred rows does not slow down.
+And the gradient of the weights of few inputs takes up to six times as long as its transpose.
 
 Shapes: M rows, K inputs, N outputs.
 """
@@ -17,20 +17,20 @@ from torch.nn import functional as F
 ROWS = 512
 """Rows of a block."""
 LEAST = 8
-"""Blocks, and inputs, from which it pays."""
+"""The number of blocks, and the number of inputs, from which blocks are faster."""
 NARROW = range(2, 12)
-"""Few inputs, whose weights' gradient MKL is slow to give."""
+"""The numbers of inputs for which MKL is slow to compute the weights' gradient."""
 
 
 class Linear(nn.Linear):
-    """torch.nn.Linear, by `linear`."""
+    """A torch.nn.Linear that is computed by `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
         return linear(input, self.weight, self.bias)
 
 
 def linear(x_K: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b, (…, K) to (…, N): torch's own function."""
+    """Return x Wᵀ + b, (…, K) to (…, N), as torch's own function does, in blocks of rows where that is faster."""
     if not in_blocks(x_K, weight_NK):
         return F.linear(x_K, weight_NK, bias_N)
     bias_N = weight_NK.new_zeros(len(weight_NK)) if bias_N is None else bias_N
@@ -39,7 +39,7 @@ def linear(x_K: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tens
 
 
 def in_blocks(x_K: Tensor, weight_NK: Tensor) -> bool:
-    """Whether blocks are the faster way. Autocast and the compiler have ways of their own."""
+    """Whether blocks of rows are faster. Autocast and torch.compile are left to torch's own function."""
     outputs, inputs = weight_NK.shape
     uneven = inputs >= LEAST and (outputs % 8 != 0 or inputs % 8 != 0)  # in float32, forward or backward
     widening = inputs in NARROW and outputs >= 4 * inputs
@@ -49,7 +49,7 @@ def in_blocks(x_K: Tensor, weight_NK: Tensor) -> bool:
 
 
 class LinearInBlocks(torch.autograd.Function):
-    """x Wᵀ + b, (M, N), of x (M, K), W (N, K) and b (N)."""
+    """Maps x (M, K), W (N, K) and b (N) to x Wᵀ + b, (M, N)."""
 
     @staticmethod
     def forward(ctx: Any, x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor) -> Tensor:
@@ -73,5 +73,5 @@ class LinearInBlocks(torch.autograd.Function):
 
 
 def weight_gradient(grad_MN: Tensor, x_MK: Tensor) -> Tensor:
-    """Σ_m grad_m x_mᵀ, (N, K)."""
+    """Return Σ_m grad_m x_mᵀ, (N, K), as the transpose of the other product where there are fewer inputs."""
     return (x_MK.T @ grad_MN).T.contiguous() if x_MK.shape[1] < grad_MN.shape[1] else grad_MN.T @ x_MK

@@ -19,7 +19,11 @@ DECAY_STEPS = 1_000  # the FRU paper multiplies the learning rate by `lr_decay` 
 
 @dataclass(frozen=True, kw_only=True)
 class Training(ModelConfig):
-    """How a network is trained."""
+    """How a network is trained.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
 
     lr: float = 3e-3
     lr_schedule: Literal["cosine", "constant", "staircase"] = "cosine"
@@ -32,7 +36,7 @@ class Training(ModelConfig):
     max_steps: int | None = None
     """Optimiser steps after which training ends, in place of `epochs`."""
     patience: int | None = 20
-    """Evaluations without a better validation metric after which training stops; none: never."""
+    """Evaluations without a better validation metric after which training stops. None means never."""
     precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
 
     def __post_init__(self) -> None:
@@ -45,11 +49,11 @@ class Training(ModelConfig):
 
     @property
     def length(self) -> str:
-        """How long training is, in words."""
+        """The length of training as text, such as "60 epochs"."""
         return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs} epochs"
 
     def steps_per_epoch(self, train_count: int) -> int:
-        """Optimiser steps in a pass over so many samples."""
+        """Return the optimiser steps in a pass over `train_count` samples."""
         return -(-train_count // self.batch_size)
 
     def total_steps(self, train_count: int) -> int:
@@ -57,7 +61,7 @@ class Training(ModelConfig):
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        """What tuning may choose for every model; a model's own `search_space` adds to it."""
+        """Draw what tuning may choose for every model. A model's own `search_space` adds to it."""
         return {
             "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),
             "lr_schedule": trial.suggest_categorical("lr_schedule", ["cosine", "constant"]),
@@ -69,11 +73,10 @@ class Training(ModelConfig):
 def build_optimizer(
     network: nn.Module, groups: list[dict[str, Any]], training: Training, total_steps: int
 ) -> tuple[Optimizer, LambdaLR]:
-    """AdamW (Adam where the weight decay is 0) and its schedule, stepped after every batch.
+    """Return AdamW (Adam where the weight decay is 0) and its schedule, which is stepped after every batch.
 
     Args:
-        groups: parameter groups with settings of their own; `lr_scale` multiplies the learning rate, `lr_max` limits
-            it.
+        groups: parameter groups with their own settings. `lr_scale` multiplies the learning rate, `lr_max` limits it.
         total_steps: the number of optimiser steps in the whole training.
     """
     taken = {id(parameter) for group in groups for parameter in group["params"]}
@@ -84,12 +87,12 @@ def build_optimizer(
 
 
 def _group_lr(lr: float, group: dict[str, Any]) -> float:
-    """The learning rate of a group, whose options of ours it takes out."""
+    """Return a group's learning rate. Remove `lr_scale` and `lr_max`, which torch does not know, from the group."""
     return min(lr * group.pop("lr_scale", 1.0), group.pop("lr_max", inf))
 
 
 def lr_factor(training: Training, total_steps: int) -> Callable[[int], float]:
-    """What the learning rate is multiplied by at a step."""
+    """Return a function from the number of a step to the factor of the learning rate at it."""
     match training.lr_schedule:
         case "constant":
             return lambda step: 1.0

@@ -1,8 +1,8 @@
-"""What stands around a sequence mixer: embedding, depth, normalisation, pooling and readout, alike for every model.
+"""The network around a sequence mixer: embedding, depth, normalisation, pooling and readout, the same for every model.
 
-Two wrappers exist. `Plain` stacks the layers as they are, feeds continuous input raw and reads the last step: what the
-recurrent-network papers do, and what the FRU paper's parameter counts mean. `Residual` is the state-space papers':
-linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling.
+There are two wrappers. `Plain` stacks the layers as they are, feeds continuous input raw and reads the last step. The
+recurrent-network papers do this, and the FRU paper's parameter counts mean this. `Residual` is that of the state-space
+papers: a linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling.
 
 Shapes: B batch, T time, D input, H output of a mixer, W width of the residual stream, V output vocabulary.
 """
@@ -18,13 +18,20 @@ from models.kernels.backend import runs_compiled
 from models.shared.contract import LATER, ModelConfig, SequenceModel, final_step
 from models.shared.linear import Linear
 
-MAX_EMBED_SIZE = 128  # what the FRU paper uses for 10,000 words; a small vocabulary needs no more than a number a token
+MAX_EMBED_SIZE = 128  # the FRU paper's, for 10,000 words. A small vocabulary needs no more than one number a token
 
 
 class Wrapper(nn.Module):
-    """A network for a task. `embedding`, `core` and `readout` are its parts, which are counted apart.
+    """A network for a task. The parameters of its parts `embedding`, `core` and `readout` are counted separately.
 
-    Called with x (B, T, D) or tokens (B, T), it returns one vector per sequence (B, …), or per position (B, T, V).
+    Called with x (B, T, D) or tokens (B, T), and the sequences' lengths (B,) or None, it returns one vector per
+    sequence (B, …), or per position (B, T, V).
+
+    Args:
+        model: the class of the mixers.
+        model_config: their settings.
+        spec: the task.
+        config: the wrapper's settings, an instance of its `Config`.
     """
 
     name: ClassVar[str]
@@ -43,7 +50,7 @@ class Wrapper(nn.Module):
 
 
 class Plain(Wrapper):
-    """Layers stacked as they are; raw continuous input; the last step is read."""
+    """Layers stacked as they are. Continuous input enters raw, and the last step is read."""
 
     name = "plain"
     core: nn.ModuleList
@@ -53,7 +60,7 @@ class Plain(Wrapper):
         depth: int = 1
         embed_size: int | None = None
         dropout: float = field(default=0.0, metadata=LATER)
-        """Of what enters each layer and the readout, as in the FRU paper's IMDB."""
+        """Dropout rate on the input of each layer and of the readout, as in the FRU paper's IMDB experiment."""
 
         def __post_init__(self) -> None:
             self.require_positive("depth")
@@ -78,7 +85,7 @@ class Plain(Wrapper):
         self.readout = build_readout(spec, size, self.embedding)
 
     def embed(self, spec: TaskSpec, embed_size: int | None) -> int:
-        """Set `embedding`; return the width of what enters the first layer."""
+        """Set `embedding`. Return the width of the first layer's input."""
         if isinstance(spec.input, Tokens):
             size = embed_size or min(MAX_EMBED_SIZE, spec.input.vocabulary)
             self.embedding = build_embedding(spec.input, size)
@@ -144,7 +151,7 @@ class Residual(Wrapper):
 
 
 class ResidualBlock(nn.Module):
-    """h + GLU(mixer(norm(h)))."""
+    """The block h + GLU(W mixer(norm(h)) + b), with dropout, (B, T, W) to (B, T, W)."""
 
     def __init__(
         self, model: type[SequenceModel], model_config: ModelConfig, seq_len: int, config: Residual.Config
@@ -159,7 +166,7 @@ class ResidualBlock(nn.Module):
 
 
 class GLU(nn.GLU):
-    """torch.nn.GLU over the last dimension; a kernel on a CPU takes a third of its time at most widths."""
+    """torch.nn.GLU over the last dimension. On a CPU, a kernel takes a third of torch's time at most widths."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
         if not runs_compiled(input):
@@ -176,7 +183,7 @@ def require_share(name: str, value: float) -> None:
 
 
 class TiedReadout(nn.Module):
-    """Logits from the input embedding's own table, after a projection to its width."""
+    """A readout whose weight is the input embedding's table, after a projection to the table's width."""
 
     def __init__(self, size: int, embedding: nn.Embedding) -> None:
         super().__init__()
@@ -190,14 +197,17 @@ class TiedReadout(nn.Module):
 
 
 def build_embedding(tokens: Tokens, size: int) -> nn.Embedding:
-    """A table whose rows have norm 1 on average, so that a readout tied to it starts with moderate logits."""
+    """Return a table whose rows have norm 1 on average, so that a readout tied to it starts with moderate logits."""
     embedding = nn.Embedding(tokens.vocabulary, size)
     nn.init.normal_(embedding.weight, std=size**-0.5)
     return embedding
 
 
 def build_readout(spec: TaskSpec, size: int, embedding: nn.Embedding | None) -> nn.Module:
-    """From features (…, size) to one number a class, a value or a token. Token outputs tie it to the embedding."""
+    """Return a map from features (…, size) to one number for each class, value or token.
+
+    Token outputs use the embedding's table where it has the same vocabulary.
+    """
     match spec.output:
         case Label(classes):
             return nn.Linear(size, classes)

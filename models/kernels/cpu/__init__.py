@@ -1,1 +1,1 @@
-"""Kernels for CPUs, compiled by numba, a file each."""
+"""Kernels for CPUs, compiled by numba, one in each file."""

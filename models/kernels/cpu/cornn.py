@@ -16,7 +16,7 @@ from models.kernels.cpu.toolkit.vector import LANES
 
 
 class CoRNNLoop(torch.autograd.Function):
-    """y (B, T, H) of the drive (B, T, H), W above 𝒲 (2H, H) and (Δt, γ, ε), from states at zero."""
+    """Maps the drive (B, T, H), W above 𝒲 (2H, H) and (Δt, γ, ε) to y (B, T, H), from states at zero."""
 
     @staticmethod
     @in_float32
@@ -42,6 +42,7 @@ class CoRNNLoop(torch.autograd.Function):
 def cornn_forward(first: int, last: int, drive: Any, weight: Any, constants: Any, force: Any, both: Any) -> None:
     count, (steps, size), (dt, gamma, epsilon) = last - first, force.shape[1:], constants
     product, zeros = np.zeros((count, len(weight) * LANES), FLOAT), np.zeros(2 * size, FLOAT)
+    # The share's sequences go through time together, so that one product serves them all and its matrix stays cached.
     for t in range(steps):
         if t:
             products(product, both[first, t - 1], 2 * steps * size, weight, count, 2 * size, product.shape[1])
@@ -60,6 +61,7 @@ def cornn_backward(first: int, last: int, force: Any, weight: Any, constants: An
     count, (steps, size), (dt, gamma, epsilon) = last - first, force.shape[1:], constants
     product, to_both = np.zeros((count, len(weight) * LANES), FLOAT), np.zeros((count, 2 * size), FLOAT)
     for t in range(steps - 1, -1, -1):
+        # Here `product` is what the later step's force passes back to y and z. The new y contains Δt z, so z gets dt y.
         for i in range(first, last):
             to_y, to_z, from_force = to_both[i - first, :size], to_both[i - first, size:], product[i - first]
             for j in range(size):

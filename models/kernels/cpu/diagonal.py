@@ -2,8 +2,8 @@
 
     h_t = f(z_t, h_{t−1}),    z_t = W x_t + b                     one number of z a unit, or more
 
-`every_state` takes z and gives h of every step. `last_state` takes x and gives the last h, and keeps neither z nor h:
-where the input is a number or a few, they are made again faster than memory brings them.
+`every_state` takes z and returns h of every step. `last_state` takes x and returns the last h. It stores neither z nor
+h: where the input is one number a step or a few, computing them again is faster than reading them from memory.
 
 Shapes: B batch, T time, D input, H units, P numbers of z a unit, Q = P H side by side; C units of a block, N blocks,
 R = P C. float32 only.
@@ -20,11 +20,17 @@ from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kerne
 from models.kernels.lengths import check_lengths
 
 BLOCK = 128
-"""Units whose states at all steps of a sequence exist at once."""
+"""Units of a block. The states of one block at all steps of one sequence exist at once."""
 
 
 def every_state(cell: str, z_BTQ: Tensor, u_H: Tensor) -> Tensor:
-    """h (B, T, H), from zeros."""
+    """Return h, (B, T, H), from h = 0.
+
+    Args:
+        cell: one of `CELLS`.
+        z_BTQ: what is given to the cell, float32; its P parts of H numbers lie side by side.
+        u_H: the weight of h_{t−1}. Only "indrnn" has one.
+    """
     h_BTH: Tensor = EveryState.apply(z_BTQ, u_H, torch.tensor(CELLS.index(cell)))
     return h_BTH
 
@@ -32,14 +38,19 @@ def every_state(cell: str, z_BTQ: Tensor, u_H: Tensor) -> Tensor:
 def last_state(
     cell: str, x_BTD: Tensor, lengths_B: Tensor | None, weight_QD: Tensor, bias_Q: Tensor, u_H: Tensor
 ) -> Tensor:
-    """h (B, H) at each sequence's last step, from zeros.
+    """Return h, (B, H), at each sequence's last step, from h = 0, where z = W x + b.
+
+    Args:
+        cell: one of `CELLS`.
+        lengths_B: each sequence's number of steps. None means T.
+        u_H: the weight of h_{t−1}. Only "indrnn" has one.
 
     Raises:
         ValueError: the lengths are not B integers in [1, T].
     """
     units, steps = len(u_H), x_BTD.shape[1]
     lengths_B = torch.full((len(x_BTD),), steps) if lengths_B is None else lengths_B
-    check_lengths(lengths_B, x_BTD)  # the kernel reads memory by them
+    check_lengths(lengths_B, x_BTD)  # the kernel reads memory as far as they say
     both_DQ = torch.cat([weight_QD.T, bias_Q.unsqueeze(0)])
     weight_NDPC = in_blocks(both_DQ.unflatten(1, (-1, units)))
     h_BH: Tensor = LastState.apply(
@@ -49,7 +60,7 @@ def last_state(
 
 
 def in_blocks(values_H: Tensor) -> Tensor:
-    """(…, H) to (N, …, C), with zeros for the units beyond H."""
+    """Rearrange (…, H) to (N, …, C), with zeros for the units beyond H."""
     units = values_H.shape[-1]
     blocks = -(-units // BLOCK)
     padded = torch.nn.functional.pad(values_H, (0, blocks * BLOCK - units))
@@ -57,7 +68,7 @@ def in_blocks(values_H: Tensor) -> Tensor:
 
 
 class EveryState(torch.autograd.Function):
-    """h (B, T, H) of z (B, T, Q), u (H) and the cell's number."""
+    """Maps z (B, T, Q), u (H) and the cell's number to h (B, T, H)."""
 
     @staticmethod
     @in_float32
@@ -78,7 +89,7 @@ class EveryState(torch.autograd.Function):
 
 
 class LastState(torch.autograd.Function):
-    """h (B, NC) of x (B, T, D), lengths (B), W above b (N, D + 1, R), u (N, C) and the cell's number."""
+    """Maps x (B, T, D), lengths (B), W above b (N, D + 1, R), u (N, C) and the cell's number to h (B, NC)."""
 
     @staticmethod
     @in_float32
@@ -124,6 +135,7 @@ def every_backward(
 
 @kernel
 def last_forward(first: int, last: int, x: Any, lengths: Any, weight: Any, u: Any, cell: Any, h: Any) -> None:
+    # A block's weights and states stay in the cache while all sequences pass. Two rows hold h_{t−1} and h_t in turn.
     z, states = np.empty(weight.shape[2], FLOAT), np.empty((2, u.shape[1]), FLOAT)
     for n in range(len(u)):
         for i in range(first, last):
@@ -152,6 +164,7 @@ def last_backward(
     h = np.zeros((x.shape[1] + 1, u.shape[1]), FLOAT)
     for n in range(len(u)):
         for i in range(first, last):
+            # Compute the states again and keep them for this sequence and block. z is computed once more going back.
             for t in range(lengths[i]):
                 project(x[i, t], weight[n], z)
                 advance(cell.item(), z, u[n], h[t], h[t + 1])

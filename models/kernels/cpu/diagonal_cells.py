@@ -19,16 +19,16 @@ SUM, INDRNN, MINGRU, MINLSTM = range(4)
 
 @helper
 def share(f: Any, i: Any) -> Any:
-    """σ(f) / (σ(f) + σ(i)), which is 1 / (1 + e^m r) with m and r in range for any f and i."""
+    """Return σ(f) / (σ(f) + σ(i)). It is computed as 1 / (1 + e^m r), with m and r in range for any f and i."""
     m = min(i, FLOAT(0)) - min(f, FLOAT(0))
     r = (FLOAT(1) + exp_of_negative(-abs(f))) / (FLOAT(1) + exp_of_negative(-abs(i)))
     e = exp_of_negative(-abs(m))
-    return (e / (e + r) if m > 0 else FLOAT(1) / (FLOAT(1) + e * r)) + FLOAT(0) * (f + i)
+    return (e / (e + r) if m > 0 else FLOAT(1) / (FLOAT(1) + e * r)) + FLOAT(0) * (f + i)  # NaN stays NaN
 
 
 @part
 def advance(cell: Any, z: Any, u: Any, before: Any, now: Any) -> None:
-    """h_t from h_{t−1}."""
+    """Compute h_t, `now`, from h_{t−1}, `before`."""
     size = len(now)
     if cell == SUM:
         for j in range(size):
@@ -47,7 +47,7 @@ def advance(cell: Any, z: Any, u: Any, before: Any, now: Any) -> None:
 
 @part
 def retreat(cell: Any, z: Any, u: Any, before: Any, now: Any, to_h: Any, to_z: Any, to_u: Any) -> None:
-    """The adjoint: to_h, the gradient of h_t, becomes that of h_{t−1}; to_z is written, to_u added to."""
+    """Run the adjoint: to_h, the gradient of h_t, becomes that of h_{t−1}. to_z is written, to_u is added to."""
     size = len(now)
     if cell == SUM:
         for j in range(size):
@@ -75,7 +75,7 @@ def retreat(cell: Any, z: Any, u: Any, before: Any, now: Any, to_h: Any, to_z: A
 
 @part
 def project(x: Any, weight: Any, z: Any) -> None:
-    """z = W x + b of one step, b being the last row of the weights."""
+    """Compute z = W x + b of one step. The last row of the weights is b."""
     size, bias = len(x), weight[len(x)]
     for j in range(len(z)):
         z[j] = bias[j] + x[0] * weight[0, j]

@@ -1,4 +1,4 @@
-"""The gated linear unit on a CPU, compiled: a ⊙ σ(b) of halves side by side, whose rows torch's own takes one by one.
+"""The gated linear unit on a CPU, compiled: a ⊙ σ(b), where a and b lie side by side. torch's own takes row by row.
 
 Shapes: M rows, W width. float32 only.
 """
@@ -16,7 +16,7 @@ ROWS = 1024
 
 
 class GatedUnit(torch.autograd.Function):
-    """y (M, W) of a and b side by side (M, 2W)."""
+    """Maps a and b side by side, (M, 2W), to y, (M, W)."""
 
     @staticmethod
     @in_float32

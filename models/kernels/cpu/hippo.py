@@ -1,6 +1,6 @@
 """HiPPO-LegS's loop over time on a CPU, compiled, forward and backward. The equations are those of models/hippo.py.
 
-The memory's triangular system is solved row by row, the sum of what stands left of the diagonal carried along: O(N).
+The memory's triangular system is solved row by row, with the sum left of the diagonal carried along, in O(N).
 
 Shapes: B batch, T time, H hidden, N order. float32 only.
 """
@@ -18,7 +18,7 @@ from models.kernels.cpu.toolkit.vector import LANES
 
 
 class HiPPOLoop(torch.autograd.Function):
-    """h (B, T, H) of the drive (B, T, 2H), W_g and W_h (H + N, 2H), L_f (H), b_f (1) and B (N), from states at zero."""
+    """Maps the drive (B, T, 2H), W_g and W_h (H + N, 2H), L_f (H), b_f (1) and B (N) to h (B, T, H), from zeros."""
 
     @staticmethod
     @in_float32
@@ -44,6 +44,7 @@ class HiPPOLoop(torch.autograd.Function):
 def hippo_forward(first: int, last: int, gates: Any, weight: Any, to_f: Any, bias_f: Any, b: Any, both: Any) -> None:
     count, (steps, width), size = last - first, both.shape[1:], len(to_f)
     product, now = np.zeros((count, len(weight) * LANES), FLOAT), np.zeros((count, width), FLOAT)
+    # The share's sequences go through time together, so that one product serves them all. `now` holds h and c.
     for t in range(steps):
         products(product, now, width, weight, count, width, product.shape[1])
         for i in range(first, last):
@@ -72,6 +73,7 @@ def hippo_backward(
             k, g, to_state = gates[i, t], grad[i, t], to_both[i - first]
             for j in range(width):
                 to_state[j] += product[i - first, j]
+            # In reverse order: the memory c first, since it was updated last, then f, then h and its gates.
             grad_f[i, t] = remember_backward(to_state[size:], FLOAT(0.5) / FLOAT(t + 1), b)
             for j in range(size):
                 to_state[j] += grad_h[i, t, j] + grad_f[i, t] * to_f[j]
@@ -82,7 +84,7 @@ def hippo_backward(
 
 @helper
 def remember(c: Any, f: Any, alpha: Any, b: Any) -> None:
-    """c becomes 2 y − c, where (I + αA) y = c + α B f and row n of A is B_n (B_0, …, B_{n−1}) and n + 1."""
+    """Set c to 2 y − c, where (I + αA) y = c + α B f and row n of A is B_n (B_0, …, B_{n−1}) and n + 1."""
     total = FLOAT(0)
     for n in range(len(c)):
         y = (c[n] + alpha * b[n] * (f - total)) / (FLOAT(1) + alpha * FLOAT(n + 1))
@@ -92,7 +94,7 @@ def remember(c: Any, f: Any, alpha: Any, b: Any) -> None:
 
 @helper
 def remember_backward(to_c: Any, alpha: Any, b: Any) -> Any:
-    """The adjoint: the gradient of the new c becomes that of the old one; that of f is returned."""
+    """Run the adjoint: the gradient of the new c becomes that of the old one. Return that of f."""
     to_f, to_total = FLOAT(0), FLOAT(0)
     for n in range(len(to_c) - 1, -1, -1):
         to_target = (FLOAT(2) * to_c[n] + to_total * b[n]) / (FLOAT(1) + alpha * FLOAT(n + 1))

@@ -1,6 +1,6 @@
 """LEM's loop over time on a CPU, compiled, forward and backward. The equations are those of models/lem.py.
 
-A step keeps what the reverse pass needs: Δt, Δ̄t and the two tanh, side by side as in the drive.
+A step stores what the reverse pass needs, Δt, Δ̄t and the two tanh, side by side as in the drive.
 
 Shapes: B batch, T time, H hidden. float32 only.
 """
@@ -18,7 +18,7 @@ from models.kernels.cpu.toolkit.vector import LANES
 
 
 class LEMLoop(torch.autograd.Function):
-    """y (B, T, H) of the drive (B, T, 4H), W₁, W₂ and W_z (H, 3H), W_y (H, H) and Δt, from states at zero."""
+    """Maps the drive (B, T, 4H), W₁, W₂ and W_z (H, 3H), W_y (H, H) and Δt to y (B, T, H), from states at zero."""
 
     @staticmethod
     @in_float32
@@ -47,6 +47,8 @@ def lem_forward(first: int, last: int, kept: Any, hidden: Any, cross: Any, dt: A
     count, (steps, size), step = last - first, y.shape[1:], FLOAT(dt.item())
     from_y, from_z = np.zeros((count, len(hidden) * LANES), FLOAT), np.zeros((count, len(cross) * LANES), FLOAT)
     zeros = np.zeros(size, FLOAT)
+    # The share's sequences go through time together, so that a product serves them all. A step has two, since y needs
+    # the new z.
     for t in range(steps):
         if t:
             products(from_y, y[first, t - 1], steps * size, hidden, count, size, from_y.shape[1])
@@ -75,6 +77,7 @@ def lem_backward(
     to_y, to_z = np.zeros((count, size), FLOAT), np.zeros((count, size), FLOAT)
     from_y, from_z = np.zeros((count, len(hidden) * LANES), FLOAT), np.zeros((count, len(cross) * LANES), FLOAT)
     zeros = np.zeros(size, FLOAT)
+    # In reverse order: y first, then z, from which y was computed.
     for t in range(steps - 1, -1, -1):
         for i in range(first, last):
             k, g, g_y = kept[i, t], grad[i, t], to_y[i - first]

@@ -2,7 +2,7 @@
 
     z_t = b + Σ_{j<K} w_j x_{t−K+1+j},    y_t = z_t σ(z_t)
 
-The reverse pass makes z again, a few steps at a time, rather than keep it.
+The reverse pass computes z again, step by step, instead of storing it.
 
 Shapes: B batch, T time, E channels, K width. float32 only.
 """
@@ -18,7 +18,7 @@ from models.kernels.cpu.toolkit.functions import sigmoid
 
 
 class ConvSiLU(torch.autograd.Function):
-    """y (B, T, E) of x (B, T, E), weights (E, K) and bias (E)."""
+    """Maps x (B, T, E), weights (E, K) and bias (E) to y (B, T, E)."""
 
     @staticmethod
     @in_float32
@@ -41,8 +41,9 @@ class ConvSiLU(torch.autograd.Function):
 
 @helper
 def weighted(x: Any, t: Any, weight: Any, bias: Any, z: Any) -> None:
-    """z of one step."""
+    """Compute z of one step."""
     z[:] = bias
+    # Channels innermost, so that the loop vectorises. Inputs before the first step are zero and left out.
     for j in range(max(0, len(weight) - 1 - t), len(weight)):
         for e in range(len(z)):
             z[e] += weight[j, e] * x[t - len(weight) + 1 + j, e]
@@ -67,6 +68,7 @@ def conv_backward(
     for i in range(first, last):
         for t in range(x.shape[1]):
             weighted(x[i], t, weight, bias, z)
+            # z becomes its own gradient, through SiLU.
             for e in range(channels):
                 share = sigmoid(z[e])
                 z[e] = grad_y[i, t, e] * share * (FLOAT(1) + z[e] * (FLOAT(1) - share))

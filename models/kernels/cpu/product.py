@@ -2,8 +2,8 @@
 
     s_t = f(drive_t + s_{t−1} M)
 
-f acts on the first units, as tanh (the LMU) or as modReLU (expRNN); the others stay linear. Its slope follows from s_t
-alone, so the reverse pass needs nothing else kept.
+f acts on the first units, as tanh (the LMU) or as modReLU (expRNN). The others stay linear. Its slope follows from s_t
+alone, so nothing else is stored for the reverse pass.
 
 Shapes: B batch, T time, K state. float32 only.
 """
@@ -21,7 +21,7 @@ from models.kernels.cpu.toolkit.vector import LANES
 
 
 class ProductLoop(torch.autograd.Function):
-    """s (B, T, K) of the drive (B, T, K), M (K, K), a bias for each unit under f, and which f it is, from zeros."""
+    """Maps the drive (B, T, K), M (K, K), a bias for each unit under f, and f's name to s (B, T, K), from zeros."""
 
     @staticmethod
     @in_float32
@@ -46,6 +46,7 @@ class ProductLoop(torch.autograd.Function):
 def product_forward(first: int, last: int, drive: Any, panels: Any, bias: Any, is_tanh: Any, s: Any) -> None:
     steps, size = s.shape[1:]
     product = np.zeros((last - first, len(panels) * LANES), FLOAT)
+    # The share's sequences go through time together, so that one product serves them all and M stays in the cache.
     for t in range(steps):
         if t:
             products(product, s[first, t - 1], steps * size, panels, last - first, size, product.shape[1])

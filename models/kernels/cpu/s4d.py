@@ -1,9 +1,9 @@
-"""S4D's states on a CPU, compiled: faster than the convolution by transforms, since the states stay in registers.
+"""S4D's states on a CPU, compiled: faster than the convolution by transforms, because the states stay in registers.
 
     x_t = Ā ⊙ x_{t−1} + u_t,    y_t = Re Σ_n c_n x_{t,n} + D u_t           for each channel, with N complex states
 
-One state of a vector of channels goes through a chunk of time after the other. What it was before each chunk is kept;
-the reverse pass makes the states of a chunk again and runs the adjoint recurrence over them.
+The states of a vector of channels go through a chunk of time one after another. Their values before each chunk are
+kept. The reverse pass computes the states within a chunk again and runs the adjoint recurrence over them.
 
 Shapes: B batch, T time, H channels, G vectors of channels, N state, K chunks; WIDTH numbers a vector. float32 only.
 """
@@ -18,18 +18,24 @@ from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kerne
 from models.kernels.cpu.toolkit.lanes import in_vectors, put, take
 from models.kernels.cpu.toolkit.vector import WIDTH, ZERO, Code, tile
 
-CHUNK = 128
+CHUNK = 128  # steps between two kept states
 
 
 def channelwise_states(u_BTH: Tensor, a_HN: Tensor, c_HN: Tensor, d_H: Tensor) -> Tensor:
-    """y (B, T, H) of u, complex Ā and c, and D."""
+    """Return y, (B, T, H), from states at zero.
+
+    Args:
+        u_BTH: the input, float32.
+        a_HN, c_HN: Ā and c, complex.
+        d_H: D.
+    """
     values_4NH = torch.stack([a_HN.real, a_HN.imag, c_HN.real, c_HN.imag]).mT
     y_BTH: Tensor = ChannelwiseStates.apply(u_BTH, in_vectors(values_4NH).transpose(1, 2), in_vectors(d_H))
     return y_BTH
 
 
 class ChannelwiseStates(torch.autograd.Function):
-    """y (B, T, H) of u (B, T, H), the parts of Ā and c (G, N, 4, WIDTH) and D (G, WIDTH)."""
+    """Maps u (B, T, H), the real and imaginary parts of Ā and c (G, N, 4, WIDTH) and D (G, WIDTH) to y (B, T, H)."""
 
     @staticmethod
     @in_float32
@@ -54,7 +60,8 @@ class ChannelwiseStates(torch.autograd.Function):
 
 @tile
 def advance(code: Code, values: Any, u: Any, state: Any, y: Any, steps: Any) -> None:
-    """y_t += Re(c x_t) over a chunk, from and to `state`."""
+    """y_t += Re(c x_t) over a chunk. `state` is x before the chunk and becomes x after it."""
+    # Both parts of one state of each channel stay in registers for the whole chunk, and so do its Ā and c.
     a_re, a_im, c_re, c_im = code.load_each(values, 4)
 
     def step(t: Any, x: list[Any]) -> list[Any]:
@@ -68,7 +75,7 @@ def advance(code: Code, values: Any, u: Any, state: Any, y: Any, steps: Any) -> 
 
 @tile
 def remake(code: Code, values: Any, u: Any, states: Any, steps: Any) -> None:
-    """The states (steps + 1, 2, WIDTH) of a chunk, of which the first is given."""
+    """Compute the states of a chunk, (steps + 1, 2, WIDTH), from the first one, which is given."""
     a_re, a_im, _, _ = code.load_each(values, 4)
 
     def step(t: Any, x: list[Any]) -> list[Any]:
@@ -81,13 +88,19 @@ def remake(code: Code, values: Any, u: Any, states: Any, steps: Any) -> None:
 
 @tile
 def retreat(code: Code, values: Any, states: Any, to_y: Any, to_x: Any, to_u: Any, to_values: Any, steps: Any) -> None:
-    """The adjoint over a chunk: to_x becomes the gradient of the state before it; to_u and to_values are added to."""
+    """Run the adjoint over a chunk.
+
+    to_x becomes the gradient of the state before it. to_u and to_values are added to.
+    """
+    # The gradients of the state, Ā and c stay in registers for the whole chunk. Each is a pair, with respect to the
+    # real and to the imaginary part, so that Ā and x enter conjugated.
     a_re, a_im, c_re, c_im = code.load_each(values, 4)
 
     def step(done: Any, carried: list[Any]) -> list[Any]:
-        t = code.minus(steps, done)  # the state's place: that before the chunk has 0
+        t = code.minus(steps, done)  # the state's place: the one before the chunk has place 0
         from_y = code.load(code.at(to_y, (t, WIDTH), -WIDTH))
         to_re, to_im, *to_a_and_c = carried
+        # The gradient of x_t: what reaches it through y_t = Re(c x_t), and through x_{t+1}.
         re = code.fma(c_re, from_y, to_re)
         im = code.fma(code.negative(c_im), from_y, to_im)
         here = code.at(to_u, (t, WIDTH), -WIDTH)
@@ -114,6 +127,7 @@ def states_forward(first: int, last: int, u: Any, values: Any, d: Any, y: Any, k
                 here = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, steps))
                 count = here.stop - here.start
                 kept[i, group, chunk] = x
+                # The vector's channels in rows of WIDTH, which all N states read. `total` starts with D u.
                 take(u[i, here], group, now)
                 for t in range(count):
                     for j in range(WIDTH):
@@ -138,13 +152,14 @@ def states_backward(
 ) -> None:
     steps, (groups, order) = u.shape[1], values.shape[:2]
     now, to_y, to_u = np.empty((CHUNK, WIDTH), FLOAT), np.empty((CHUNK, WIDTH), FLOAT), np.empty((CHUNK, WIDTH), FLOAT)
-    states = np.empty((CHUNK + 1, 2, WIDTH), FLOAT)
+    states = np.empty((CHUNK + 1, 2, WIDTH), FLOAT)  # for one n at a time, so that they stay in the cache
     for i in range(first, last):
         for group in range(groups):
             to_x = np.zeros((order, 2, WIDTH), FLOAT)
             for chunk in range(kept.shape[2] - 1, -1, -1):
                 here = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, steps))
                 count = here.stop - here.start
+                # Through D u first; every state then adds its part to u's gradient.
                 take(u[i, here], group, now)
                 take(grad_y[i, here], group, to_y)
                 for t in range(count):

@@ -1,4 +1,4 @@
-"""The linear recurrence on a CPU, compiled: one pass over time, real or complex; it computes what `linear_scan` does.
+"""The linear recurrence on a CPU, compiled: one pass over time, real or complex. It computes what `linear_scan` does.
 
 Shapes: B batch, T time, N channels. float32 or complex64.
 """
@@ -13,7 +13,7 @@ from models.kernels.cpu.toolkit.compile import adjoint, in_float32, kernel, run
 
 
 class CompiledScan(torch.autograd.Function):
-    """h (B, T, N) of a (B or 1, T or 1, N) and b (B, T, N)."""
+    """Maps a (B or 1, T or 1, N) and b (B, T, N) to h (B, T, N)."""
 
     @staticmethod
     @in_float32
@@ -38,6 +38,7 @@ def scan_forward(first: int, last: int, b: Any, a: Any, h: Any) -> None:
     for i in range(first, last):
         h[i, 0] = b[i, 0]
         for t in range(1, b.shape[1]):
+            # The remainders let one sequence's or one step's a serve all.
             decay, before, now = a[i % len(a), t % a.shape[1]], h[i, t - 1], h[i, t]
             for n in range(len(now)):
                 now[n] = decay[n] * before[n] + b[i, t, n]

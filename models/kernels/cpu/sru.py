@@ -16,7 +16,7 @@ from models.kernels.cpu.toolkit.vector import LANES
 
 
 class SRULoop(torch.autograd.Function):
-    """μ (B, T, Q) of W_x x + b_φ (B, T, S), W_r (R, Q), b_r (R), W_h (S, R) and the decays (k), from zeros."""
+    """Maps W_x x + b_φ (B, T, S), W_r (R, Q), b_r (R), W_h (S, R) and the decays (k) to μ (B, T, Q), from zeros."""
 
     @staticmethod
     @in_float32
@@ -50,6 +50,7 @@ def sru_forward(
     summaries = mu.shape[2]
     from_mu, from_r = np.zeros((count, len(to_r) * LANES), FLOAT), np.zeros((count, len(to_phi) * LANES), FLOAT)
     zeros = np.zeros(summaries, FLOAT)
+    # The share's sequences go through time together, so that a product serves them all. r waits for μ, and φ for r.
     for t in range(steps):
         if t:
             products(from_mu, mu[first, t - 1], steps * summaries, to_r, count, summaries, from_mu.shape[1])
@@ -88,6 +89,7 @@ def sru_backward(
             state, g = to_mu[i - first], grad_phi[i, t]
             for j in range(len(state)):
                 state[j] += grad_mu[i, t, j] + from_r[i - first, j]
+            # Through μ = φ + α (μ_{t−1} − φ): φ gets (1 − α) of every decay's gradient, and μ_{t−1} keeps α of it.
             g[:] = FLOAT(0)
             for f in range(len(decay)):
                 for j in range(size):

@@ -1,1 +1,1 @@
-"""Kernels for GPUs, written in Triton, a file each."""
+"""Kernels for GPUs, written in Triton, one in each file."""

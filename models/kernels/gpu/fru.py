@@ -2,18 +2,18 @@
 
     φ_t = σ(z_t + W r_t),   z_t = W_x x_t + b_φ      s_{t+1} = s_t + A_tᵀ φ_t      r_{t+1} = σ(s_{t+1} + Dᵀ φ_t + b_r)
 
-A program takes one sequence through all steps. W, D and A_t are tiles of R rows and S columns over its threads, and a
-sum over rows or columns leaves φ and r where the next product wants them. s and r never leave the registers. What does
-not wait for r, z and A_t, is on its way to the multiprocessor STAGES − 1 steps ahead.
+A program takes one sequence through all steps. W, D and A_t are tiles of R rows and S columns over its threads. A sum
+over rows leaves φ, and one over columns leaves r, where the next product needs it. s and r never leave the registers.
+z and A_t, which do not wait for r, are loaded STAGES − 1 steps ahead.
 Backward, given g_t, the gradient of φ_t through the outputs,
 
     dz_t = σ'(φ_t) (g_t + A_t ds_{t+1} + D dr_{t+1}),   dr_t = σ'(r_t) Wᵀ dz_t,   ds_t = ds_{t+1} + dr_t
 
-Products over the whole batch (A from the gains, dA_t = φ_t ds_{t+1}ᵀ, dW, dD) are left to matrix products outside,
-whose order of summation is fixed. All arithmetic is in float32.
+The products over the whole batch (A from the gains, dA_t = φ_t ds_{t+1}ᵀ, dW, dD) are matrix products outside these
+kernels, whose order of summation is fixed. All arithmetic is in float32.
 
 Shapes: B batch, T time, S statistics, R recurrent features, H outputs, C states kept. S, R and H are powers of two,
-since Triton's tiles are: the caller pads with zeros, which stay zero. Everything is contiguous, in its suffix's order.
+as Triton's tiles are. The caller pads with zeros, which stay zero. Everything is contiguous, in its suffix's order.
 """
 
 import triton
@@ -24,7 +24,7 @@ from models.kernels.gpu.launch import relu
 
 @triton.jit
 def masked_by(x, dy):
-    """dy where σ was open, which x, its output, tells."""
+    """Return dy where σ was open, that is where its output x is positive (or NaN), else 0."""
     return tl.where(x <= 0, 0.0, dy)
 
 
@@ -33,7 +33,8 @@ def statistics_forward(
     z_TBS, a_TRS, d_RS, weight_RS, bias_R, lengths_B, phi_TBS, kept_CBR, T, B,
     HAS_LENGTHS: tl.constexpr, SEGMENT: tl.constexpr, S: tl.constexpr, R: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """φ up to the sequence's end, and every SEGMENT steps the state that the step before began with."""
+    """Compute φ up to the sequence's end and, every SEGMENT steps, store the state that the step before began with."""
+    # W, D and b stay in registers for the whole sequence. Places in φ need 64 bits: T · B · S can exceed 2³¹.
     b = tl.program_id(0)
     i, j = tl.arange(0, S), tl.arange(0, R)
     tile_RS = j[:, None] * S + i[None, :]
@@ -44,9 +45,11 @@ def statistics_forward(
     s = tl.full([R], 0.0, tl.float32)
     r = relu(s + bias)
     for t in tl.range(T, num_stages=STAGES):
+        # The loads come first: they depend on no earlier step, so that the compiler can issue them steps ahead.
         z, a = tl.load(z_TBS + t * step_BS + own_S), tl.load(a_TRS + tl.cast(t, tl.int64) * R * S + tile_RS)
         phi = relu(z + tl.sum(weight * r[:, None], 0))
         tl.store(phi_TBS + t * step_BS + own_S, phi)
+        # s before this step's φ is added: `running_forward` begins with the step before a segment, whose φ r needs.
         if (t + 1) % SEGMENT == 0:
             tl.store(kept_CBR + (tl.cast((t + 1) // SEGMENT, tl.int64) * B + b) * R + j, s)
         s += tl.sum(a * phi[None, :], 1)
@@ -58,10 +61,11 @@ def running_forward(
     phi_TBS, a_THS, d_HS, bias_H, start_CBH, out, T, B, H, before, steps,
     HAS_START: tl.constexpr, S: tl.constexpr, WIDTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """σ(Σ_{τ≤t} A_τᵀ φ_τ + Dᵀ φ_t + b) for t = before … before + steps − 1 of each segment, a program each.
+    """Compute σ(Σ_{τ≤t} A_τᵀ φ_τ + Dᵀ φ_t + b) for t = before … before + steps − 1 of each segment, a program each.
 
-    With `before` = −1 and a start, out[t] is r_t, in the same order of operations as `statistics_forward` has it.
+    With `before` = −1 and a start, out[t] is r_t, by the same operations in the same order as in `statistics_forward`.
     """
+    # φ is known, so nothing waits for r: segments and blocks of WIDTH outputs are programs of their own.
     b, c = tl.program_id(0), tl.program_id(2)
     i, h = tl.arange(0, S), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     tile_HS = h[:, None] * S + i[None, :]
@@ -71,6 +75,7 @@ def running_forward(
     if HAS_START:
         s = tl.load(start_CBH + c * step_BH + b * H + h)
     for n in tl.range(c * steps, tl.minimum((c + 1) * steps, T), num_stages=STAGES):
+        # No φ is before the first step: what is loaded there is replaced by zero.
         t = tl.maximum(n + before, 0).to(tl.int64)
         phi = tl.load(phi_TBS + t * step_BS + b * S + i)
         phi = tl.where(n + before < 0, 0.0, phi)
@@ -83,7 +88,8 @@ def statistics_backward(
     g_TBS, phi_TBS, r_TBR, a_TRS, d_RS, weight_RS, dz_TBS, ds_TBR, dr_TBR, carry_2BR, T, B,
     S: tl.constexpr, R: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """dz_t, and ds_{t+1} and dr_{t+1} at t, for a chunk of T steps; `carry_2BR` holds ds and dr between chunks."""
+    """Compute dz_t, and ds_{t+1} and dr_{t+1} at t, for a chunk of T steps. `carry_2BR` is ds and dr between chunks."""
+    # The same tiles as forward: products with A and D are now sums over rows, that with W a sum over columns.
     b = tl.program_id(0)
     i, j = tl.arange(0, S), tl.arange(0, R)
     tile_RS = j[:, None] * S + i[None, :]
@@ -95,6 +101,7 @@ def statistics_backward(
         t = tl.cast(T - 1 - n, tl.int64)
         g, phi = tl.load(g_TBS + t * step_BS + own_S), tl.load(phi_TBS + t * step_BS + own_S)
         r, a = tl.load(r_TBR + t * step_BR + own_R), tl.load(a_TRS + t * R * S + tile_RS)
+        # The matrix products outside make dA and dD of these, so they are stored before this step changes them.
         tl.store(ds_TBR + t * step_BR + own_R, ds)
         tl.store(dr_TBR + t * step_BR + own_R, dr)
         dz = masked_by(phi, g + tl.sum(a * ds[:, None] + present * dr[:, None], 0))
@@ -107,7 +114,8 @@ def statistics_backward(
 
 @triton.jit
 def running_backward(dy_TBH, y_TBH, da_TBH, sum_TBH, carry_BH, T, N, BLOCK: tl.constexpr, STAGES: tl.constexpr):
-    """dy where σ was open, and its sum over this step and the later ones; N = B·H numbers a step."""
+    """Compute dy where σ was open, and its sum over this step and the later ones. A step has N = B·H numbers."""
+    # A thread takes its numbers from the last step to the first, with their sums in registers.
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
     total = tl.load(carry_BH + n, mask=inside, other=0.0)

@@ -1,12 +1,12 @@
 """HiPPO-LegS's loop over time on a GPU, by Triton kernels. The equations are those of models/hippo.py.
 
-A program takes one sequence through all steps, with the gates' matrices in registers. The memory's triangular system is
-solved row by row in models/kernels/cpu/hippo.py; here, what stands left of the diagonal is a scan over the order: with
+A program takes one sequence through all steps, with the gates' matrices in registers. models/kernels/cpu/hippo.py
+solves the memory's triangular system row by row. Here the sum left of the diagonal is a scan over the order: with
 α = 1/2t, v = c + α B f and p_n = 1 + α (n + 1),
 
     y_n = (v_n − α B_n S_n) / p_n,    S_{n+1} = S_n + B_n y_n = (1 − α n) / p_n S_n + B_n v_n / p_n,    c ← 2 y − c
 
-and going back, from the last row, the same with τ in place of S:
+Going back, from the last row, it is the same with τ in place of S:
 
     w_n = (2 g_n + B_n τ_n) / p_n,    τ_{n−1} = τ_n − α B_n w_n,    g ← w − g
 
@@ -29,7 +29,9 @@ def loop_forward(
     x_BT2H, w_K2H, to_f_H, bias_f, b_N, gates_BT2H, h_BTH, c_BTN, T, H, N,
     UNITS: tl.constexpr, ORDER: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """h and c of every step, from zeros, and the gates' values."""
+    """Compute h and c of every step, from zeros, and the gates' values."""
+    # W_g and W_h are cut into four tiles, from h and from c to either gate, so that a sum over rows leaves each gate's
+    # product without moving h and c into one vector.
     row, k, n = tl.program_id(0).to(tl.int64) * T, tl.arange(0, UNITS), tl.arange(0, ORDER)
     in_H, in_N = k < H, n < N
     h_to_g, h_to_new = matrix(w_K2H, 2 * H, 1, H, H, k, k), matrix(w_K2H + H, 2 * H, 1, H, H, k, k)
@@ -44,6 +46,8 @@ def loop_forward(
         from_h, from_c = tl.sum(h_to_new * h[:, None], 0), tl.sum(c_to_new * c[:, None], 0)
         new = tanh(tl.load(x_BT2H + two + H, in_H, 0.0) + from_h + from_c)
         h += g * (new - h)
+        # The memory: `merge` composes S ← a S + b over the rows in log₂ N rounds. The scan ends at S_{n+1}, and row n
+        # needs S_n: its left neighbour's.
         f = f_0 + tl.sum(to_f * h, 0)
         alpha = 0.5 / tl.cast(t + 1, tl.float32)
         pivot, v = 1 + alpha * (n + 1), c + alpha * b * f
@@ -61,7 +65,8 @@ def loop_backward(
     grad_BTH, gates_BT2H, h_BTH, w_K2H, to_f_H, b_N, dx_BT2H, df_BT, T, H, N,
     UNITS: tl.constexpr, ORDER: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of the drive and of f. The order is turned round, so that the scan goes the usual way."""
+    """Compute the gradients of the drive and of f. The order is reversed, so that the scan goes the usual way."""
+    # The same four tiles, transposed, with the memory's rows reversed: n counts down where `place` counts up.
     row, k, place = tl.program_id(0).to(tl.int64) * T, tl.arange(0, UNITS), tl.arange(0, ORDER)
     n = ORDER - 1 - place
     in_H = k < H
@@ -75,6 +80,7 @@ def loop_backward(
         two, here = (row + t) * 2 * H + k, (row + t) * H + k
         g, new = tl.load(gates_BT2H + two, in_H, 0.0), tl.load(gates_BT2H + two + H, in_H, 0.0)
         h = tl.load(h_BTH + here - H, in_H & (t * H + k >= H), 0.0)
+        # In reverse order: through the memory's system, through f to h, then through h's relaxation to the gates.
         alpha = 0.5 / tl.cast(t + 1, tl.float32)
         pivot = 1 + alpha * (n + 1)
         _, sums = tl.associative_scan(((1 - alpha * n) / pivot, -2 * alpha * b * gc / pivot), 0, merge)
@@ -94,7 +100,13 @@ def loop_backward(
 def hippo_loop(
     x_BT2H: Tensor, w_K2H: Tensor, to_f_H: Tensor, bias_f: Tensor, b_N: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """h (B, T, H), c (B, T, N) and the gates' values (B, T, 2H) for W_g and W_h (H + N, 2H), L_f (H) and b_f (1)."""
+    """Return h (B, T, H), c (B, T, N) and the gates' values (B, T, 2H), from states at zero.
+
+    Args:
+        x_BT2H: the drive of both gates.
+        w_K2H: W_g and W_h side by side, their H rows for h above their N rows for c.
+        to_f_H, bias_f, b_N: L_f, b_f (1) and B.
+    """
     B, T, H, N = *x_BT2H.shape[:2], len(to_f_H), len(b_N)
     h_BTH, c_BTN, gates_BT2H = x_BT2H.new_empty(B, T, H), x_BT2H.new_empty(B, T, N), x_BT2H.new_empty(B, T, 2 * H)
     given = (x.contiguous() for x in (x_BT2H, w_K2H, to_f_H, bias_f, b_N))
@@ -106,7 +118,7 @@ def hippo_loop(
 def backward(
     grad_BTH: Tensor, h_BTH: Tensor, c_BTN: Tensor, gates_BT2H: Tensor, w_K2H: Tensor, to_f_H: Tensor, b_N: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of the drive, W_g and W_h, L_f and b_f."""
+    """Return the gradients of the drive, W_g and W_h, L_f and b_f."""
     (B, T, H), N = h_BTH.shape, len(b_N)
     dx_BT2H, df_BT = torch.empty_like(gates_BT2H), h_BTH.new_empty(B, T)
     given = (x.contiguous() for x in (grad_BTH, gates_BT2H, h_BTH, w_K2H, to_f_H, b_N))
@@ -117,13 +129,13 @@ def backward(
 
 
 def resources(H: int, N: int) -> dict[str, Any]:
-    """What is fixed when the kernels are compiled for so many units and coefficients."""
+    """Return what is fixed when the kernels are compiled for H units and N coefficients."""
     units, order = triton.next_power_of_2(H), triton.next_power_of_2(N)
     warps = min(16, max(4, 2 * units * (units + order) // 1024))
     return {"UNITS": units, "ORDER": order, "STAGES": 3, "num_warps": warps, **FUSED}
 
 
-# What follows tells torch the shapes and the gradients.
+# Register the operators' shapes and gradients with torch.
 
 
 @hippo_loop.register_fake

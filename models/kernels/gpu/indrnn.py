@@ -1,4 +1,4 @@
-"""IndRNN's loop over time on a GPU, by Triton kernels: a thread for each unit.
+"""IndRNN's loop over time on a GPU, by Triton kernels, with a thread for each unit.
 
     h_t = ReLU(z_t + u ⊙ h_{t−1}),    dz_t = [h_t > 0] (dh_t + u ⊙ dz_{t+1}),    du = Σ_t dz_t ⊙ h_{t−1}
 
@@ -15,10 +15,10 @@ from torch import Tensor
 from models.kernels.gpu.launch import FUSED, launch, relu
 
 WIDTH = 32
-"""Units of a program: one warp's, since a GPU has more multiprocessors than most batches keep busy."""
+"""Units of a program: one warp's, because a GPU has more multiprocessors than most batches keep busy."""
 RESOURCES = {"num_warps": 1, **FUSED}
 STAGES = tl.constexpr(4)
-"""Steps that are in a loop at once, so that memory is asked three steps ahead."""
+"""Steps that are in a loop at once, so that values are loaded three steps ahead."""
 
 
 @triton.jit
@@ -27,6 +27,7 @@ def loop_forward(z_BTH, u_H, h_BTH, T, H, WIDTH: tl.constexpr):
     inside = unit < H
     start = tl.program_id(0).to(tl.int64) * T * H + unit
     u, h = tl.load(u_H + unit, inside, 0.0), tl.full([WIDTH], 0.0, tl.float32)
+    # h stays in its thread's register. A step waits for one multiply-add, and z is loaded ahead.
     for t in tl.range(T, num_stages=STAGES):
         h = relu(tl.load(z_BTH + start + t * H, inside, 0.0) + u * h)
         tl.store(h_BTH + start + t * H, h, inside)
@@ -42,6 +43,7 @@ def loop_backward(dh_BTH, h_BTH, u_H, dz_BTH, du_BH, T, H, WIDTH: tl.constexpr):
     dz, du = tl.full([WIDTH], 0.0, tl.float32), tl.full([WIDTH], 0.0, tl.float32)
     for passed in tl.range(T, num_stages=STAGES):
         here = start + (T - 1 - passed) * H
+        # ReLU's slope follows from h, so z is not read. At the first step `before` is h itself and is left out of du.
         dh, h = tl.load(dh_BTH + here, inside, 0.0), tl.load(h_BTH + here, inside, 0.0)
         before = tl.load(h_BTH + tl.maximum(here - H, start), inside, 0.0)
         dz = tl.where(h <= 0, 0.0, dh + u * dz)
@@ -52,7 +54,7 @@ def loop_backward(dh_BTH, h_BTH, u_H, dz_BTH, du_BH, T, H, WIDTH: tl.constexpr):
 
 @torch.library.custom_op("indrnn::every_state", mutates_args=())
 def every_state(z_BTH: Tensor, u_H: Tensor) -> Tensor:
-    """h, (B, T, H), from zeros."""
+    """Return h, (B, T, H), from h = 0, for z (B, T, H) and u (H)."""
     B, T, H = z_BTH.shape
     h_BTH = z_BTH.new_empty(B, T, H)
     grid = (B, triton.cdiv(H, WIDTH))
@@ -62,7 +64,7 @@ def every_state(z_BTH: Tensor, u_H: Tensor) -> Tensor:
 
 @torch.library.custom_op("indrnn::every_state_backward", mutates_args=())
 def backward(dh_BTH: Tensor, h_BTH: Tensor, u_H: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of z and u."""
+    """Return the gradients of z and u."""
     B, T, H = h_BTH.shape
     dz_BTH, du_BH = h_BTH.new_empty(B, T, H), h_BTH.new_empty(B, H)
     grid, given = (B, triton.cdiv(H, WIDTH)), (dh_BTH.contiguous(), h_BTH, u_H.contiguous())
@@ -70,7 +72,7 @@ def backward(dh_BTH: Tensor, h_BTH: Tensor, u_H: Tensor) -> tuple[Tensor, Tensor
     return dz_BTH, du_BH.sum(0)
 
 
-# What follows tells torch the shapes and the gradients.
+# Register the operators' shapes and gradients with torch.
 
 
 @every_state.register_fake

@@ -1,4 +1,4 @@
-"""What the GPU kernels share: how they are launched, how a matrix is loaded, and functions in which NaN stays NaN."""
+"""What the GPU kernels share: launching, loading a matrix, and functions in which NaN stays NaN."""
 
 from typing import Any
 
@@ -11,21 +11,27 @@ FUSED = {"enable_fp_fusion": True}
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *given: Any, **fixed: Any) -> None:
-    """Run a kernel on the GPU of its first tensor, which need not be torch's current one; an empty grid is no work."""
+    """Run a kernel on the GPU of its first tensor, which need not be torch's current one. An empty grid runs nothing.
+
+    Args:
+        grid: the number of programs in each dimension.
+        given: the kernel's tensors and numbers.
+        fixed: its constants of compilation, such as tile sizes, and Triton's own, such as num_warps.
+    """
     if all(grid):
         with torch.cuda.device_of(given[0]):
             kernel[grid](*given, **fixed)
 
 
 def in_registers(units: int, matrices: int) -> dict[str, Any]:
-    """What is fixed when a loop is compiled that keeps so many square matrices of its units in registers."""
+    """Return what is fixed when a loop is compiled that keeps this many units × units matrices in registers."""
     size = triton.next_power_of_2(units)
     return {"SIZE": size, "STAGES": 3, "num_warps": max(4, matrices * size // 16), **FUSED}
 
 
 @triton.jit
 def matrix(w, row_stride, column_stride, rows, columns, i, j):
-    """The tile of a matrix whose rows are i and columns j, zero outside."""
+    """Load the tile of a matrix whose rows are i and columns j, with zeros outside."""
     tile = i[:, None] * row_stride + j[None, :] * column_stride
     return tl.load(w + tile, (i < rows)[:, None] & (j < columns)[None, :], 0.0)
 
@@ -37,6 +43,7 @@ def relu(x):
 
 @triton.jit
 def tanh(x):
+    # exp of a negative number: nothing overflows, and NaN stays NaN
     decay = tl.exp(-2 * tl.abs(x))
     size = (1 - decay) / (1 + decay)
     return tl.where(x < 0, -size, size)

@@ -1,6 +1,6 @@
 """LEM's loop over time on a GPU, by Triton kernels. The equations are those of models/lem.py.
 
-A program takes one sequence through all steps, with its four matrices in registers. A step keeps Δt, Δ̄t and the two
+A program takes one sequence through all steps, with its four matrices in registers. A step stores Δt, Δ̄t and the two
 tanh, side by side as in the drive.
 
 Shapes: B batch, T time, H units. float32 only.
@@ -20,7 +20,7 @@ from models.kernels.gpu.launch import in_registers, launch, matrix, tanh
 def loop_forward(
     x_BT4H, hidden_H3H, cross_HH, kept_BT4H, y_BTH, z_BTH, dt, T, H, SIZE: tl.constexpr, STAGES: tl.constexpr
 ):  # fmt: skip
-    """y and z of every step, from zeros, and what the way back needs."""
+    """Compute y and z of every step, from zeros, and store what the backward pass needs."""
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
     to_dz, to_dy = matrix(hidden_H3H, 3 * H, 1, H, H, k, k), matrix(hidden_H3H + H, 3 * H, 1, H, H, k, k)
@@ -28,6 +28,7 @@ def loop_forward(
     y, z = tl.full([SIZE], 0.0, tl.float32), tl.full([SIZE], 0.0, tl.float32)
     for t in tl.range(T, num_stages=STAGES):
         here, four = (row + t) * H + k, (row + t) * 4 * H + k
+        # Three products wait for the old y alone. The fourth waits for the new z, so a step is two products deep.
         dz = dt * tl.sigmoid(tl.load(x_BT4H + four, inside, 0.0) + tl.sum(to_dz * y[:, None], 0))
         dy = dt * tl.sigmoid(tl.load(x_BT4H + four + H, inside, 0.0) + tl.sum(to_dy * y[:, None], 0))
         new_z = tanh(tl.load(x_BT4H + four + 2 * H, inside, 0.0) + tl.sum(to_z * y[:, None], 0))
@@ -44,7 +45,10 @@ def loop_forward(
 
 @triton.jit
 def relaxed(gradient, rate, new, before, dt):
-    """The gradients of a + rate (new − a), a before, with respect to what rate = dt σ(·) and new = tanh(·) act on."""
+    """Return the gradients with respect to what rate = dt σ(·) and new = tanh(·) act on.
+
+    `gradient` is that of a + rate (new − a), where a is `before`.
+    """
     return gradient * (new - before) * rate * (1 - rate / dt), gradient * rate * (1 - new * new)
 
 
@@ -53,7 +57,8 @@ def loop_backward(
     grad_BTH, kept_BT4H, y_BTH, z_BTH, hidden_H3H, cross_HH, dx_BT4H, dt, T, H,
     SIZE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the drive."""
+    """Compute the gradient of the drive. Those of the matrices follow from it, by products outside."""
+    # The first three tiles are loaded transposed, and W_y as it is: its product is a sum over columns instead of rows.
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside = k < H
     from_dz, from_dy = matrix(hidden_H3H, 1, 3 * H, H, H, k, k), matrix(hidden_H3H + H, 1, 3 * H, H, H, k, k)
@@ -65,6 +70,7 @@ def loop_backward(
         dz, dy = tl.load(kept_BT4H + four, inside, 0.0), tl.load(kept_BT4H + four + H, inside, 0.0)
         new_z, new_y = tl.load(kept_BT4H + four + 2 * H, inside, 0.0), tl.load(kept_BT4H + four + 3 * H, inside, 0.0)
         y, z = tl.load(y_BTH + here - H, later, 0.0), tl.load(z_BTH + here - H, later, 0.0)
+        # In reverse order: through y, whose target takes the new z, then through z.
         gy += tl.load(grad_BTH + here, inside, 0.0)
         to_dy, to_new_y = relaxed(gy, dy, new_y, y, dt)
         gz += tl.sum(from_y * to_new_y[None, :], 1)
@@ -81,7 +87,14 @@ def loop_backward(
 def lem_loop(
     x_BT4H: Tensor, hidden_H3H: Tensor, cross_HH: Tensor, dt: float
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """y and z, each (B, T, H), and what the way back needs, (B, T, 4H)."""
+    """Return y and z, each (B, T, H), from zeros, and what the backward pass needs, (B, T, 4H).
+
+    Args:
+        x_BT4H: the drive: that of Δt, Δ̄t, z and y.
+        hidden_H3H: W₁, W₂ and W_z, side by side.
+        cross_HH: W_y, from z to y.
+        dt: the largest step Δt.
+    """
     B, T, H = *x_BT4H.shape[:2], len(cross_HH)
     y_BTH, z_BTH, kept_BT4H = x_BT4H.new_empty(B, T, H), x_BT4H.new_empty(B, T, H), x_BT4H.new_empty(B, T, 4 * H)
     given = (x_BT4H.contiguous(), hidden_H3H.contiguous(), cross_HH.contiguous())
@@ -93,7 +106,7 @@ def lem_loop(
 def backward(
     grad_BTH: Tensor, y_BTH: Tensor, z_BTH: Tensor, kept_BT4H: Tensor, hidden_H3H: Tensor, cross_HH: Tensor, dt: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of the drive and of both matrices."""
+    """Return the gradients of the drive and of both matrices."""
     (B, T, H), dx_BT4H = y_BTH.shape, torch.empty_like(kept_BT4H)
     given = (grad_BTH.contiguous(), kept_BT4H, y_BTH, z_BTH, hidden_H3H.contiguous(), cross_HH.contiguous())
     launch(loop_backward, (B,), *given, dx_BT4H, dt, T, H, **in_registers(H, 4))
@@ -102,7 +115,7 @@ def backward(
     return dx_BT4H, dhidden_H3H, z_BTH.flatten(0, 1).T @ from_z_BTH.flatten(0, 1)
 
 
-# What follows tells torch the shapes and the gradients.
+# Register the operators' shapes and gradients with torch.
 
 
 @lem_loop.register_fake

@@ -2,8 +2,9 @@
 
     s_t = f(x_t + s_{t−1} M),    ds_t = f'(s_t) ⊙ (g_t + ds_{t+1} Mᵀ)
 
-f acts on the first units, as tanh (the LMU) or as modReLU (expRNN); the others stay linear. Its slope follows from s_t
-alone, so the way back is a loop of the same form. A program takes one sequence through all steps, with M in registers.
+f acts on the first units, as tanh (the LMU) or as modReLU (expRNN). The others stay linear. Its slope follows from s_t
+alone, so the backward pass is a loop of the same form. A program takes one sequence through all steps, with M in
+registers.
 
 Shapes: B batch, T time, K state. float32 only.
 """
@@ -23,7 +24,8 @@ def loop(
     x_BTK, m_KK, bias_K, s_BTK, out_BTK, T, K, ACTED,
     FUNCTION: tl.constexpr, BACKWARD: tl.constexpr, SIZE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """s from x or, backward, the gradient of x from that of s."""
+    """Compute s from x or, backward, the gradient of x from that of s."""
+    # M is loaded once. The state stays in registers, and x (and s, backward) are loaded ahead.
     row, k = tl.program_id(0).to(tl.int64) * T, tl.arange(0, SIZE)
     inside, acted = k < K, k < ACTED
     m = matrix(m_KK, K, 1, K, K, k, k)
@@ -32,6 +34,7 @@ def loop(
     for passed in tl.range(T, num_stages=STAGES):
         here = (row + (T - 1 - passed if BACKWARD else passed)) * K + k
         z = tl.load(x_BTK + here, inside, 0.0) + tl.sum(m * state[:, None], 0)
+        # Backward, z is the gradient of s_t, which f's slope turns into that of what f acts on.
         if BACKWARD:
             s = tl.load(s_BTK + here, inside, 0.0)
             slope = 1 - s * s if FUNCTION == "tanh" else tl.where(s == 0, 0.0, 1.0)
@@ -48,7 +51,12 @@ def loop(
 
 @torch.library.custom_op("product::loop", mutates_args=())
 def product_loop(x_BTK: Tensor, m_KK: Tensor, bias_K: Tensor, function: str) -> Tensor:
-    """s, (B, T, K), from zeros; f acts on as many units as there are biases."""
+    """Return s, (B, T, K), from zeros, for x (B, T, K) and M (K, K). float32, on a GPU.
+
+    Args:
+        bias_K: modReLU's biases. f acts on as many units as there are, also where it is tanh.
+        function: "tanh" or "modrelu".
+    """
     return _run(x_BTK, m_KK, bias_K, None, function)
 
 
@@ -56,7 +64,7 @@ def product_loop(x_BTK: Tensor, m_KK: Tensor, bias_K: Tensor, function: str) -> 
 def backward(
     ds_BTK: Tensor, s_BTK: Tensor, m_KK: Tensor, bias_K: Tensor, function: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, M and the biases."""
+    """Return the gradients of x, M and the biases."""
     dx_BTK = _run(ds_BTK, m_KK.T, bias_K, s_BTK, function)
     dm_KK = s_BTK[:, :-1].flatten(0, 1).T @ dx_BTK[:, 1:].flatten(0, 1)
     acted = len(bias_K)
@@ -73,7 +81,7 @@ def _run(x_BTK: Tensor, m_KK: Tensor, bias_K: Tensor, s_BTK: Tensor | None, func
     return out_BTK
 
 
-# What follows tells torch the shapes and the gradients.
+# Register the operators' shapes and gradients with torch.
 
 
 @product_loop.register_fake

@@ -1,8 +1,9 @@
-"""The linear recurrence on a GPU, by a Triton kernel, real or complex. The same function as `odd_even` of _scan.py.
+"""The linear recurrence on a GPU, by a Triton kernel, real or complex.
 
-A program takes one sequence and WIDTH channels from tile to tile of STEPS steps. Inside a tile neighbouring steps merge
-into one, as (a, b) and then (c, d) are (c a, c b + d), and the state before the tile is added at the end. So a and b
-are read once and h is written once, whatever the length.
+It computes what `odd_even` of models/recurrences/scan.py does. A program takes one sequence and WIDTH channels from
+tile to tile of STEPS steps. Inside a tile, neighbouring steps merge into one: (a, b) and then (c, d) are
+(c a, c b + d). The state before the tile is added at the end. So a and b are read once and h is written once, whatever
+the length.
 
 Shapes: B batch, T time, N channels. float32, or complex64 as pairs of it.
 """
@@ -16,7 +17,7 @@ from models.kernels.gpu.launch import FUSED, launch
 
 STEPS = 64
 WIDTH = 32
-"""The size of a tile: as many channels as a memory transaction brings, and numbers enough for four warps' registers."""
+"""The size of a tile: as many channels as a memory transaction loads, and enough numbers for four warps' registers."""
 RESOURCES = {"num_warps": 4, **FUSED}
 
 
@@ -40,19 +41,22 @@ def scan(
     decay, b_BTN, h_BTN, T, N, decay_B, decay_T, decay_N,
     REVERSE: tl.constexpr, COMPLEX: tl.constexpr, STEPS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """h of every step, from decays with these strides. No state is before the first step."""
+    """Compute h of every step, from decays with these strides. There is no state before the first step."""
     sequence, n = tl.program_id(0).to(tl.int64), tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
     re, im = tl.full([WIDTH], 0.0, tl.float32), tl.full([WIDTH], 0.0, tl.float32)
     for start in tl.range(0, T, STEPS, num_stages=2):
         step = start + tl.arange(0, STEPS)
         t = (T - 1 - step if REVERSE else step).to(tl.int64)
         inside = (step < T)[:, None] & (n < N)[None, :]
+        # The first step's decay is loaded as zero, since no state is before it. A stride of 0 repeats one decay.
         later = inside & (step > 0)[:, None]
         a = sequence * decay_B + t[:, None] * decay_T + n[None, :] * decay_N
         b = (sequence * T + t[:, None]) * N + n[None, :]
         if COMPLEX:
             ar, ai = tl.load(decay + 2 * a, later, 0.0), tl.load(decay + 2 * a + 1, later, 0.0)
             br, bi = tl.load(b_BTN + 2 * b, inside, 0.0), tl.load(b_BTN + 2 * b + 1, inside, 0.0)
+            # The scan makes b the h of a tile before which the state is zero, and a the product of the decays so far,
+            # by which the state before the tile is multiplied.
             ar, ai, br, bi = tl.associative_scan((ar, ai, br, bi), 0, merge_complex)
             br, bi = br + ar * re[None, :] - ai * im[None, :], bi + ar * im[None, :] + ai * re[None, :]
             tl.store(h_BTN + 2 * b, br, inside)
@@ -68,9 +72,11 @@ def scan(
 
 @torch.library.custom_op("linear::scan", mutates_args=())
 def solve(a: Tensor, b_BTN: Tensor, reverse: bool) -> Tensor:
-    """h for a of as many sequences, steps and channels as b or of one; in reverse, h_t = a_t h_{t+1} + b_t.
+    """Return h, (B, T, N), without a gradient. In reverse, h_t = a_t h_{t+1} + b_t. float32 or complex64, on a GPU.
 
-    The very first step's a is not used.
+    Args:
+        a: broadcasts to b: each of its dimensions is b's or 1. The very first step's a is not used.
+        b_BTN: the input. N may be any number of dimensions.
     """
     B, T, *channels = b_BTN.shape
     b_BTN = b_BTN.resolve_conj().contiguous()

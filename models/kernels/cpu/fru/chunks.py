@@ -1,11 +1,11 @@
-"""The Fourier recurrence in the low-rank form (docs/fru-kernel.md), chunk after chunk, on the CPU's kernel.
+"""The Fourier recurrence in the low-rank form (docs/fru-kernel.md), computed chunk by chunk with the CPU kernel.
 
     φ_t = σ(W [x_t; r_t] + b_φ)
     s_{t+1} = s_t + A_tᵀ φ_t,               A_t = Σ_f m_f g_t[f] W_r^{(f)}
     r_{t+1} = σ(s_{t+1} + Dᵀ φ_t + b_r),    D = Σ_f (1 − m_f) g[f] W_r^{(f)}
 
-Between two chunks stand the matrix products that make A from the gains g, and the gradients of g and W_r from that of
-A. So beside the input only φ and a state in every SEGMENT steps are as long as the sequence.
+Between two chunks, matrix products make A from the gains g or, going back, the gradients of g and W_r from that of A.
+So only φ and a state in every SEGMENT steps, in addition to the input, are as long as the sequence.
 
 Shapes: B batch, T time, D input, k frequencies, S statistics, R recurrent features, Z = D + R; c steps of a chunk.
 N blocks of L lanes hold the batch, P = N·L ≥ B of them, innermost. C states kept; W threads; V lanes of a vector;
@@ -29,7 +29,7 @@ CHUNK = 16 * SEGMENT
 
 
 def saved_tensors(x_BTD: Tensor, S: int, R: int) -> tuple[Tensor, Tensor]:
-    """φ and the states kept, to be filled."""
+    """Allocate φ, (T, S, P), and the kept states, P·R numbers for each SEGMENT steps. Both are uninitialised."""
     B, T, _ = x_BTD.shape
     P = (B + LANES - 1) // LANES * LANES
     return x_BTD.new_empty(T, S, P), x_BTD.new_empty((T + SEGMENT - 1) // SEGMENT * P * R)
@@ -39,6 +39,8 @@ Pull = Callable[[slice], tuple[Tensor, Tensor]]
 
 
 class Gradients(NamedTuple):
+    """The gradients of `Recurrence`'s operands, in their shapes. x_BTD is empty where it was not asked for."""
+
     x_BTD: Tensor
     gain_Tk: Tensor
     weight_kSR: Tensor
@@ -49,9 +51,21 @@ class Gradients(NamedTuple):
 
 @dataclass
 class Recurrence:
-    """The operands. A frequency f with keep[f] = 0 shows the present step only; its gain must not depend on time.
+    """The recurrence over given operands, forward and backward.
 
-    Sequences end at `lengths_B`: from there on φ is zero, so that the state rests and no gradient passes.
+    A frequency f with keep[f] = 0 shows the present step only. Its gain must not depend on time. From a sequence's end
+    on, φ is zero, so that the state stays as it is and no gradient passes.
+
+    Args:
+        x_BTD: the input. float32, as everything else but the lengths.
+        gain_Tk: g.
+        keep_k: m, 1 or 0.
+        weight_kSR, bias_R: W_r by frequency, b_r.
+        weight_SZ, bias_S: W, whose first D columns belong to x, and b_φ.
+        lengths_B: each sequence's number of steps. None means T.
+
+    Raises:
+        ValueError: a length is not in [1, T].
     """
 
     x_BTD: Tensor
@@ -82,23 +96,23 @@ class Recurrence:
             self.lengths_P[: self.B] = self.lengths_B
 
     def present(self, weight_kSR: Tensor) -> Tensor:
-        """Σ_f (1 − m_f) g[f] W^{(f)}, or no rows where every frequency accumulates."""
+        """Return D of a weight, Σ_f (1 − m_f) g[f] W^{(f)}, (S, R), or no rows where every frequency accumulates."""
         if not self.masked:
             return weight_kSR.new_zeros(0, weight_kSR.shape[2])
         return torch.einsum("k,ksr->sr", self.gain_Tk[0, self.masked], weight_kSR[self.masked])
 
     def at(self, chunk: slice, weight_kSR: Tensor) -> Tensor:
-        """A for the steps of a chunk, (c, S, R)."""
+        """Return A of a weight at the steps of a chunk, (c, S, R)."""
         return (self.kept_gain_Tk[chunk] @ weight_kSR.flatten(1)).unflatten(1, weight_kSR.shape[1:])
 
     def last_step(self, phi_TSP: Tensor) -> Tensor:
-        """φ at each sequence's last step, (S, P)."""
+        """Return φ at each sequence's last step, (S, P)."""
         if self.lengths_B is None:
             return phi_TSP[-1]
         return phi_TSP.gather(0, (self.lengths_P - 1).expand(1, self.S, -1))[0]
 
     def input(self, chunk: slice) -> Tensor:
-        """x, (c, D, P). What stands at or after a sequence's end becomes zero: it may be anything."""
+        """Return x of a chunk, (c, D, P). It is zero from a sequence's end on, since the padding may be anything."""
         x_cDP = self.x_BTD.new_zeros(chunk.stop - chunk.start, self.D, self.P)
         x_cDP[..., : self.B] = self.x_BTD[:, chunk].permute(1, 2, 0)
         if self.lengths_B is not None:
@@ -107,16 +121,17 @@ class Recurrence:
         return x_cDP
 
     def kept(self, chunk: slice) -> slice:
-        """Where its states are among those kept."""
+        """Return the part of the kept states that belongs to a chunk."""
         size = self.N * self.R * LANES
         return slice(chunk.start // SEGMENT * size, -(-chunk.stop // SEGMENT) * size)
 
     def storage(self) -> tuple[Tensor, Tensor]:
-        """Room for φ (T, S, P) and for the states kept, C·N·R·L numbers."""
+        """Allocate φ, (T, S, P), and the kept states, C·N·R·L numbers."""
         return saved_tensors(self.x_BTD, self.S, self.R)
 
     def forward(self, phi_TSP: Tensor, kept: Tensor, u_kSP: Tensor) -> Iterator[slice]:
-        """Fill φ and the states kept, and add Σ_t m g_t φ_t to u unless it is empty. Yields each chunk when done."""
+        """Fill φ and the kept states, and add Σ_t m g_t φ_t to u unless u is empty. Yield each chunk when done."""
+        # Before the first step s = 0, so r = σ(b_r). The kernel updates both in place; each chunk goes on from there.
         s_NRL = self.weight_SZ.new_zeros(self.N, self.R, LANES)
         r_NRL = self.bias_R.relu()[None, :, None].repeat(self.N, 1, LANES)
         weight_ZS = self.weight_SZ.T.contiguous()
@@ -136,13 +151,13 @@ class Recurrence:
     def backward(
         self, phi_TSP: Tensor, kept: Tensor, pull: Pull | None, du_kSP: Tensor, dlast_SP: Tensor, with_input: bool
     ) -> Gradients:
-        """The gradients of the operands.
+        """Return the gradients of the operands.
 
         Args:
-            pull: for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs. Called
-                from the last chunk to the first. None: they follow from the next two.
+            pull: returns, for a chunk, the gradients of φ (c, S, P) and of the kept gains (c, k) through the outputs.
+                It is called from the last chunk to the first. None means that they follow from du and dlast.
             du_kSP, dlast_SP: the gradients of u and of φ at the last step, or empty.
-            with_input: whether x's gradient is wanted; without, it is empty.
+            with_input: whether to compute x's gradient. Otherwise it is empty.
         """
         sums = Sums(self, len(du_kSP))
         dgain_Tk, dweight_kSR = torch.zeros_like(self.gain_Tk), torch.zeros_like(self.weight_kSR)
@@ -154,6 +169,7 @@ class Recurrence:
             a_cSR = self.at(chunk, self.weight_kSR)
             dgain_WcK, da_WcSR = sums.of_chunk(len(a_cSR))
             dx_cDP = phi_TSP.new_empty(len(a_cSR) if with_input else 0, self.D, self.P)
+            # A is passed in both layouts: recomputing r reads it with R innermost, the adjoint with S innermost.
             before_SP = phi_TSP[chunk.start - 1] if chunk.start else torch.zeros_like(phi_TSP[0])
             tensors = (
                 self.input(chunk), self.lengths_P - 1, phi_TSP[chunk], before_SP, kept[self.kept(chunk)], g_cSP,
@@ -162,6 +178,8 @@ class Recurrence:
                 sums.dw_WSZV, sums.db_WSL, sums.scratch,
             )  # fmt: skip
             self.run(cpu.kernels().backward, chunk, len(du_kSP), with_input, tensors)
+            # The shares' parts of dA are added in a fixed order. A = Σ_f m_f g_t[f] W^{(f)} is linear in W_r and in g,
+            # so one product for each takes dA to their gradients, for all of the chunk's steps at once.
             da_cQ = da_WcSR.sum(0)[..., : self.R].flatten(1)
             dweight_kSR.flatten(1).addmm_(self.kept_gain_Tk[chunk].T, da_cQ)
             dgain_ck = dgain_WcK.sum(0)[:, : self.k] if dgain_ck is None else dgain_ck
@@ -175,17 +193,17 @@ class Recurrence:
         )  # fmt: skip
 
     def pull_present(self, dd_SR: Tensor, weight_kSR: Tensor, dweight_kSR: Tensor, dgain_Tk: Tensor) -> None:
-        """Add the gradients of W and g through D. The gain is the same at every step: the first gets its gradient."""
+        """Add the gradients of W and g through D. Its gain is the same at every step: the first gets the gradient."""
         if self.masked:
             dweight_kSR[self.masked] += torch.einsum("k,sr->ksr", self.gain_Tk[0, self.masked], dd_SR)
             dgain_Tk[0, self.masked] += torch.einsum("ksr,sr->k", weight_kSR[self.masked], dd_SR)
 
 
 class Sums:
-    """What the backward kernel adds to, a part for each share of the batch, and its room to work in.
+    """The sums that the backward kernel adds to, a part for each share of the batch, and its scratch memory.
 
     Args:
-        k: frequencies whose summaries' gradients the kernel takes.
+        k: frequencies whose summaries' gradients the kernel is given. 0 where it is given φ's gradient instead.
     """
 
     def __init__(self, recurrence: Recurrence, k: int) -> None:
@@ -198,6 +216,6 @@ class Sums:
         self.dgain, self.da = torch.empty(W * steps * self.K), torch.empty(W * steps * S * self.RP)
 
     def of_chunk(self, c: int) -> tuple[Tensor, Tensor]:
-        """Room for a chunk's dgain (W, c, K) and dA (W, c, S, RP), the same for every chunk."""
+        """Return room for a chunk's dgain (W, c, K) and dA (W, c, S, RP). Every chunk reuses the same memory."""
         dgain, da = self.dgain[: self.W * c * self.K], self.da[: self.W * c * self.S * self.RP]
         return dgain.view(self.W, c, self.K), da.view(self.W, c, self.S, self.RP)

@@ -1,4 +1,4 @@
-"""Compiling the FRU's CPU kernel once, and running it on torch's number of threads."""
+"""Compile the FRU's CPU kernel once, and run it on as many threads as torch uses."""
 
 import sys
 import threading
@@ -17,14 +17,14 @@ from models.kernels.cpu.toolkit.threads import ENTRY, call_in_parallel
 
 
 class Kernels(NamedTuple):
-    """Functions of C that are given the address of a table (see thread_work)."""
+    """Addresses of C functions whose only argument is the address of a table (see thread_work.py)."""
 
     forward: int
     backward: int
 
 
 def kernels() -> Kernels:
-    """The compiled kernels, from the disk where they are there."""
+    """Return the compiled kernels, loaded from the disk where an earlier process has compiled them."""
     with _compile_lock:
         return _kernels()
 
@@ -43,13 +43,13 @@ def _compile(function: Callable[..., None]) -> Any:
         try:
             with kept_on_disk() as keep:
                 return numba.cfunc(signature, cache=keep)(function)
-        except Exception as error:  # a file that is damaged
+        except Exception as error:  # the file on the disk is damaged
             not_kept(error)
             return numba.cfunc(signature)(function)
 
 
 class _Notice(event.Listener):
-    """Says that numba compiles; what it loads from the disk makes no event."""
+    """Prints a notice when numba compiles the kernel. Loading it from the disk triggers no event."""
 
     def on_start(self, event: Any) -> None:
         if event.data["dispatcher"].py_func is recurrence.forward:
@@ -60,12 +60,19 @@ class _Notice(event.Listener):
 
 
 def share_count(blocks: int) -> int:
-    """As many shares as torch has threads and there is work for."""
+    """Return the number of shares of the batch: one for each of torch's threads, at most one for each block."""
     return min(torch.get_num_threads(), blocks)
 
 
 def run(kernel: int, shares: int, sizes: Sequence[int], tensors: Sequence[Tensor]) -> None:
-    """Run the kernel's shares at the same time. The tensors must be contiguous and live until the end of the call."""
+    """Run the kernel's shares at the same time, and wait for all of them.
+
+    Args:
+        kernel: the function's address.
+        shares: the number of shares, and of threads.
+        sizes: in the order of `thread_work.SIZES`.
+        tensors: in the kernel's order. They must be contiguous and live until the end of the call.
+    """
     assert all(tensor.is_contiguous() for tensor in tensors)
     table = torch.tensor([0, shares, *sizes, *(tensor.data_ptr() for tensor in tensors)])
     call_in_parallel(ENTRY(kernel), table.data_ptr(), shares)

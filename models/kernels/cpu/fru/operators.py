@@ -1,7 +1,7 @@
 """The Fourier recurrence as torch operators with gradients: the summaries at the end, or the output at every step.
 
-torch.compile, torch.export and autograd see two operators and nothing inside them. Each returns, beside its result,
-what its backward pass needs: φ and a few states (see _fru_chunks).
+torch.compile, torch.export and autograd see two operators and nothing inside them. Each returns its result and what its
+backward pass needs: φ and a few states (see chunks.py).
 
 Shapes: B batch, T time, D input, k frequencies, S statistics, R recurrent features, Z = D + R, H output, P ≥ B whole
 blocks of the kernel, c steps of a chunk, n of a part of it. Gains are (1/T) cos(2π f t/T + 2π θ_f); keep is 0 where a
@@ -19,18 +19,18 @@ READ_OUT = 32
 """Steps whose outputs are computed at once."""
 
 in_float32 = torch.autocast("cpu", enabled=False)
-"""The kernel reads float32 from memory: within an operator, autocast must not make the matrix products bfloat16."""
+"""Autocast must not make an operator's matrix products bfloat16, because the kernel reads float32 from memory."""
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # of x, gain, weight_kSR, bias_R, weight_SZ, bias_S
 
 
 def last_summaries(x_BTD: Tensor, *operands: Tensor | None) -> Tensor:
-    """u at each sequence's last step, (B, k, S); the operands are those of `summaries`."""
+    """Return u at each sequence's last step, (B, k, S). The operands are those of `summaries`."""
     return summaries(x_BTD, *operands)[0][..., : len(x_BTD)].permute(2, 0, 1)
 
 
 def every_output(x_BTD: Tensor, *operands: Tensor | None) -> Tensor:
-    """y at every step, (B, T, H); the operands are those of `outputs`."""
+    """Return y at every step, (B, T, H). The operands are those of `outputs`."""
     return outputs(x_BTD, *operands)[0]
 
 
@@ -40,13 +40,13 @@ def summaries(
     x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor, weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor,
     bias_S: Tensor, lengths_B: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """u at each sequence's last step, (k, S, P); φ; the states kept."""
+    """Return u at each sequence's last step, (k, S, P), φ, and the kept states. `Recurrence` explains the operands."""
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
     phi_TSP, kept = recurrence.storage()
     u_kSP = phi_TSP.new_zeros(recurrence.k, recurrence.S, recurrence.P)
     for _ in recurrence.forward(phi_TSP, kept, u_kSP):
         pass
-    if recurrence.masked:
+    if recurrence.masked:  # the kernel's sum leaves out frequencies that show the last step only
         last_SP = recurrence.last_step(phi_TSP)
         u_kSP[recurrence.masked] = torch.einsum("k,sp->ksp", gain_Tk[0, recurrence.masked], last_SP)
     return u_kSP, phi_TSP, kept
@@ -58,8 +58,11 @@ def summaries_backward(
     du_kSP: Tensor, phi_TSP: Tensor, kept: Tensor, x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor,
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, lengths_B: Tensor | None, with_input: bool,
 ) -> Gradients:  # fmt: skip
+    """Return the gradients of the operands, x's empty unless `with_input`."""
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
     masked = recurrence.masked
+    # A masked frequency's u is g φ of the last step, so its gradient enters φ there. The kernel spreads the others'
+    # over all steps.
     dlast_SP = torch.einsum("k,ksp->sp", gain_Tk[0, masked], du_kSP[masked])
     gradients = recurrence.backward(phi_TSP, kept, None, du_kSP, dlast_SP, with_input)
     if masked:
@@ -74,13 +77,18 @@ def outputs(
     x_BTD: Tensor, gain_Tk: Tensor, keep_k: Tensor, weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor,
     bias_S: Tensor, weight_kSH: Tensor, bias_H: Tensor, lengths_B: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """y at every step, (B, T, H), which is σ(b + Dᵀ φ_t + Σ_{τ≤t} A_τᵀ φ_τ) with A and D of W_y; φ; the states kept."""
+    """Return y at every step, (B, T, H), φ, and the kept states. `Recurrence` explains the first operands.
+
+    y_t = σ(b + Dᵀ φ_t + Σ_{τ≤t} A_τᵀ φ_τ), where A and D are those of W_y (weight_kSH).
+    """
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
     phi_TSP, kept = recurrence.storage()
     y_BTH = x_BTD.new_empty(*x_BTD.shape[:2], len(bias_H))
     d_SH = recurrence.present(weight_kSH)
     sum_BH = x_BTD.new_zeros(len(x_BTD), len(bias_H))
     for chunk in recurrence.forward(phi_TSP, kept, phi_TSP.new_empty(0)):
+        # Read out a few steps at a time, so that A of W_y and the sums exist for these only. The running sum over time
+        # goes on from the last part's.
         for part in parts(chunk):
             phi_nBS = phi_TSP[part, :, : len(x_BTD)].mT
             sum_nBH = phi_nBS @ recurrence.at(part, weight_kSH)
@@ -100,7 +108,7 @@ def outputs_backward(
     weight_kSR: Tensor, bias_R: Tensor, weight_SZ: Tensor, bias_S: Tensor, weight_kSH: Tensor, lengths_B: Tensor | None,
     with_input: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Those of `summaries_backward`, then the gradients of weight_kSH and bias_H."""
+    """Return what `summaries_backward` returns, then the gradients of weight_kSH and bias_H."""
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
     dweight_kSH, dbias_H = torch.zeros_like(weight_kSH), weight_kSH.new_zeros(weight_kSH.shape[2])
     d_SH = recurrence.present(weight_kSH)
@@ -114,11 +122,14 @@ def outputs_backward(
         for part in reversed(parts(chunk)):
             here = slice(part.start - chunk.start, part.stop - chunk.start)
             phi_nSB, g_nSB = (tensor[..., : len(dy_BTH)] for tensor in (phi_TSP[part], g_cSP[here]))
+            # Through σ, whose slope y itself shows, and through D, which sees the present step only.
             dy_nBH = torch.where(y_BTH[:, part] <= 0, 0, dy_BTH[:, part]).transpose(0, 1).contiguous()
             dbias_H.add_(dy_nBH.sum((0, 1)))
             if len(d_SH):
                 dd_SH.add_((phi_nSB @ dy_nBH).sum(0))
                 g_nSB += d_SH @ dy_nBH.mT
+            # φ_t enters every output from t on: sum the gradients of this step and the later ones, carried from part to
+            # part. The sum gives dA, from which W_y and the gains get their gradients, and A's share of φ's gradient.
             dy_nBH[-1] += sum_BH
             sum_nBH = dy_nBH.flip(0).cumsum(0).flip(0)
             sum_BH = sum_nBH[0].clone()
@@ -138,7 +149,7 @@ def parts(chunk: slice) -> list[slice]:
     return [slice(t, min(t + READ_OUT, chunk.stop)) for t in range(chunk.start, chunk.stop, READ_OUT)]
 
 
-# What follows tells torch the shapes and the gradients.
+# Register the operators' shapes and gradients with torch.
 
 
 def gradient_shapes(x_BTD: Tensor, *parameters: Tensor, with_input: bool) -> list[Tensor]:

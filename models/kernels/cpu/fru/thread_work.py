@@ -1,7 +1,7 @@
-"""What a thread of the FRU's CPU kernel does: take shares of the batch until none is left, with denormals flushed.
+"""The work of a thread of the FRU's CPU kernel: take shares of the batch until none is left, with denormals flushed.
 
-A call is described by a table of 64-bit numbers: the next share, the number of shares, the SIZES, and the addresses of
-the arrays. All of a call's threads are given the same one.
+A table of 64-bit numbers describes a call: the next share, the number of shares, the SIZES, and the addresses of the
+arrays. All threads of a call get the same table.
 """
 
 import platform
@@ -18,7 +18,8 @@ from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, WIDTH
 
 SEGMENT, GROUP = recurrence.SEGMENT, recurrence.GROUP
 SIZES = ("T", "B", "D", "S", "R", "k", "masked", "start", "option")
-"""Steps, padded batch, input, statistics, recurrent, frequencies; rows of D; first step; see the entries."""
+"""Steps, padded batch, input, statistics, recurrent features, frequencies, rows of D, and the first step. `forward` and
+`backward` explain the option."""
 HEAD = 2 + len(SIZES)
 FORWARD_ARRAYS, BACKWARD_ARRAYS = 13, 24
 
@@ -26,12 +27,12 @@ TABLE = types.CPointer(types.int64)
 
 
 def padded(columns: int) -> int:
-    """Columns in whole gradient tiles."""
+    """Return a number of columns rounded up to whole gradient tiles."""
     return (columns + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
 def scratch_size(D: int, S: int, R: int) -> int:
-    """Numbers of a share's room to work in, whole vectors."""
+    """Return how many numbers of scratch memory a share needs, in whole vectors."""
     RP, ZP = _padded(R), _padded(D + R)
     return (SEGMENT * (ZP + 2 * S) + (GROUP + 1) * (SEGMENT + 1) * RP + R) * LANES
 
@@ -42,7 +43,7 @@ _scratch_size: Any = numba.njit(scratch_size)
 
 @intrinsic
 def take_share(typing_context: Any, table: Any) -> Any:
-    """The next share's number; no other thread gets the same."""
+    """Return the next share's number. No other thread gets the same one."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.atomic_rmw("add", arguments[0], ir.Constant(ir.IntType(64), 1), "monotonic")
@@ -63,8 +64,8 @@ def _pointer_to(kind: Any) -> Any:
 
 floats_at, integers_at = _pointer_to(types.float32), _pointer_to(types.int64)
 
-# A fading gradient is full of denormal numbers, which cost a hundredfold. Whether they count as zero is a register's
-# bit, of each thread: FZ and DAZ of x86, FZ of ARM.
+# A fading gradient is full of denormal numbers, which take a hundred times as long. Each thread has a control register
+# whose bits make them count as zero: FZ and DAZ on x86, FZ on ARM.
 CONTROL = {
     "x86_64": ("llvm.x86.sse.stmxcsr", "llvm.x86.sse.ldmxcsr", 0x8040),
     "AMD64": ("llvm.x86.sse.stmxcsr", "llvm.x86.sse.ldmxcsr", 0x8040),
@@ -75,7 +76,7 @@ CONTROL = {
 
 @intrinsic
 def float_control(typing_context: Any = None) -> Any:
-    """The register's contents."""
+    """Return the control register's contents, or 0 on a machine that `CONTROL` does not list."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide = ir.IntType(64)
@@ -125,7 +126,12 @@ _backward = numba.njit(nogil=True)(recurrence.backward)
 
 
 def forward(pointer):  # type: ignore[no-untyped-def]
-    """`option`: whether there are lengths. Arrays: those of the kernel, in its order."""
+    """Take shares of `recurrence.forward` until none is left.
+
+    Args:
+        pointer: to the table. Its `option` says whether there are lengths. Its arrays are those of
+            `recurrence.forward`, in that order.
+    """
     control: Any = float_control()
     set_float_control(control | FLUSHED)
     shares, T, B, D, S, R, k, masked, start, with_lengths = carray(pointer, HEAD)[1:]
@@ -137,6 +143,7 @@ def forward(pointer):  # type: ignore[no-untyped-def]
     s, r = floats(at[7], (N, R, LANES)), floats(at[8], (N, R, LANES))
     phi, kept = floats(at[9], (T, S, B)), floats(at[10], (C, N, R, LANES))
     gain, u = floats(at[11], (T, k)), floats(at[12], (k, S, B))
+    # The number of shares, not the thread that takes one, decides which blocks are summed together: results repeat.
     share = take_share(pointer)
     while share < shares:
         first, last = N * share // shares, N * (share + 1) // shares
@@ -146,7 +153,12 @@ def forward(pointer):  # type: ignore[no-untyped-def]
 
 
 def backward(pointer):  # type: ignore[no-untyped-def]
-    """`option`: whether x's gradient is wanted. Arrays: the kernel's, those from da on one for each share; room."""
+    """Take shares of `recurrence.backward` until none is left.
+
+    Args:
+        pointer: to the table. Its `option` says whether to compute x's gradient. Its arrays are those of
+            `recurrence.backward`, in that order, and scratch memory. From dgain on each has a part for every share.
+    """
     control: Any = float_control()
     set_float_control(control | FLUSHED)
     shares, T, B, D, S, R, k, masked, start, with_input = carray(pointer, HEAD)[1:]
@@ -164,11 +176,13 @@ def backward(pointer):  # type: ignore[no-untyped-def]
     while share < shares:
         first, last = N * share // shares, N * (share + 1) // shares
         group = min(GROUP, last - first)
+        # This share's own parts: no thread writes to another's, and the caller adds them up in a fixed order.
         dgain = floats(at[18] + 4 * share * T * K, (T, K))
         da = floats(at[19] + 4 * share * T * S * RP, (T, S, RP))
         dd = floats(at[20] + 4 * share * S * RP * WIDTH, (S, RP, WIDTH))
         dw = floats(at[21] + 4 * share * S * ZP * WIDTH, (S, ZP, WIDTH))
         db = floats(at[22] + 4 * share * S * LANES, (S, LANES))
+        # Cut the share's scratch memory into its arrays, one after the other, as `scratch_size` counts them.
         g_at = at[23] + 4 * share * _scratch_size(D, S, R)
         z_at = g_at + 4 * SEGMENT * S * LANES
         dphi_at = z_at + 4 * SEGMENT * ZP * LANES

@@ -1,1 +1,1 @@
-"""What the CPU kernels are written with: compilation, threads, vectors, elementary functions."""
+"""Tools that the CPU kernels are written with: compilation, threads, vectors, elementary functions."""

@@ -1,7 +1,7 @@
-"""A product of a few sequences' states with one matrix, which a recurrence takes at every step.
+"""The product of a few sequences' states with one matrix, which a recurrence computes at every step.
 
-BLAS would be called, and would pack the matrix, at every step; here it is laid out once, in panels of LANES columns,
-and a tile of sums stays in the registers.
+BLAS would pack the matrix again at every step. Here it is laid out once, in panels of LANES columns, and a tile of sums
+stays in the registers.
 
 Shapes: G sequences, J inner, K columns, P panels.
 """
@@ -14,11 +14,11 @@ from torch import Tensor
 from models.kernels.cpu.toolkit.vector import LANES, WIDTH, ZERO, Code, tile
 
 TILE = 8 if WIDTH == 16 else 4
-"""Sequences of a tile: as many as the registers hold sums for."""
+"""Sequences of a tile, as many as the registers hold sums for."""
 
 
 def in_panels(m_JK: Tensor) -> Tensor:
-    """The matrix as `products` wants it, (P, J, LANES), with zeros in the columns beyond K."""
+    """Lay out a matrix for `products`, (P, J, LANES), with zeros in the columns beyond K."""
     panels = -(-m_JK.shape[1] // LANES)
     padded_JK = torch.nn.functional.pad(m_JK, (0, panels * LANES - m_JK.shape[1]))
     return padded_JK.unflatten(1, (panels, LANES)).transpose(0, 1).contiguous()
@@ -28,8 +28,9 @@ def in_panels(m_JK: Tensor) -> Tensor:
 def products(
     code: Code, out: Any, vectors: Any, apart: Any, panels: Any, sequences: Any, inner: Any, width: Any
 ) -> None:
-    """out (G, width) = V · M, where the rows of V lie `apart`; the width is that of all panels."""
+    """out (G, width) = V · M, where the rows of V lie `apart` numbers apart. The width is that of all panels."""
 
+    # One panel after another, so that a panel stays in the cache while all sequences use it.
     def columns(first: Any) -> None:
         def rows(g: Any, n: int) -> None:
             weights = code.at(vectors, (g, apart)), 1
@@ -43,9 +44,10 @@ def products(
 
 
 def carried(state_BTJ: Tensor, grad_BTK: Tensor) -> Tensor:
-    """Σ_t state_{t−1}ᵀ grad_t over all sequences, (J, K): the gradient of the matrix that carries the state on.
+    """Return Σ_t state_{t−1}ᵀ grad_t over all sequences, (J, K): the gradient of the matrix that carries the state on.
 
-    The steps are multiplied as they lie in memory, and the pairs that reach into the next sequence taken off again.
+    One product pairs the steps as they lie in memory, without a copy. It includes the pairs of a sequence's last step
+    with the next sequence's first, which are then subtracted.
     """
     if state_BTJ.shape[1] == 1:
         return state_BTJ.new_zeros(state_BTJ.shape[2], grad_BTK.shape[2])

@@ -1,8 +1,8 @@
-"""The threads that CPU kernels run on, on which denormal numbers count as zero.
+"""The threads that CPU kernels run on. Denormal numbers count as zero on them.
 
-The threads are those of the OpenMP library that torch itself has loaded: after a matrix product they keep spinning for
-some milliseconds, and others would have to share the cores with them. Where torch came with another library, or the
-process was forked since, they are Python's.
+They are the threads of the OpenMP library that torch itself has loaded. These keep spinning for some milliseconds after
+a matrix product, and other threads would have to share the cores with them. Where torch came with another library, or
+the process was forked since, Python's own threads are used.
 """
 
 import ctypes
@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-SMALLEST = sys.float_info.min  # that is no denormal number
+SMALLEST = sys.float_info.min  # the smallest number that is not denormal
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def in_parallel(work: Callable[[], None], threads: int) -> None:
-    """Call `work` once on each of so many threads, at the same time.
+    """Call `work` once on each of `threads` threads, at the same time, and wait for all of them.
 
     Raises:
         Exception: the first that `work` raised.
@@ -33,7 +33,7 @@ def in_parallel(work: Callable[[], None], threads: int) -> None:
         try:
             with denormals_flushed():
                 work()
-        except BaseException as error:  # a function that C calls has nobody to raise it to
+        except BaseException as error:  # C called this function, and can't pass an exception on
             raised.append(error)
 
     call_in_parallel(ENTRY(guarded), 0, threads)
@@ -43,7 +43,10 @@ def in_parallel(work: Callable[[], None], threads: int) -> None:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Fading gradients are full of denormal numbers, which cost a hundredfold."""
+    """Make denormal numbers count as zero in this thread, because they cost a hundredfold.
+
+    Fading gradients are full of them.
+    """
     before = SMALLEST / 2 == 0
     torch.set_flush_denormal(True)
     try:
@@ -53,7 +56,7 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def call_in_parallel(function: Any, argument: int, threads: int) -> None:
-    """Call a function of C, of the kind ENTRY, with an address, once on each of so many threads."""
+    """Call a C function of type ENTRY with an address, once on each of `threads` threads, and wait for all of them."""
     openmp = None if _forked else _openmp()
     if threads <= 1:
         function(argument)
@@ -66,7 +69,7 @@ def call_in_parallel(function: Any, argument: int, threads: int) -> None:
 
 @cache
 def _openmp() -> ctypes.CDLL | None:
-    """GNU's OpenMP library, if torch has loaded it."""
+    """Return GNU's OpenMP library if torch has loaded it, else None."""
     folder = Path(torch.__file__).parent
     for path in (*folder.glob("lib/libgomp*"), *folder.glob("../torch.libs/libgomp*"), "libgomp.so.1"):
         try:

@@ -1,8 +1,8 @@
 """Vector code for numba: a builder of small tiles in LLVM's own language, for this machine's vector width.
 
-`LANES` numbers lie to a row, so that a weight, read once and spread over a vector, feeds `VECTORS` multiply-adds, and
-nothing is added up across a vector before the end. LLVM's vectors are portable: where the machine's are narrower, the
-compiler takes them apart.
+A row holds `LANES` numbers. So a weight, read once and spread over a vector, feeds `VECTORS` multiply-adds, and nothing
+is added up across a vector before the end. LLVM's vectors are portable: where the machine's are narrower, the compiler
+splits them.
 """
 
 import inspect
@@ -19,7 +19,7 @@ FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
 
 
 def host_features() -> set[str]:
-    """The extensions that numba compiles for: its own setting, where there is one, comes before the machine's."""
+    """Return the instruction sets that numba compiles for: its own setting if there is one, else the machine's."""
     text = config.CPU_FEATURES  # type: ignore[attr-defined]
     if text is None:
         text = binding.get_host_cpu_features().flatten()
@@ -27,7 +27,9 @@ def host_features() -> set[str]:
 
 
 def fitting(features: set[str]) -> tuple[int, int, int]:
-    """What the registers hold: numbers a vector, outputs of a product tile, rows of a gradient tile."""
+    """Return what the registers hold: numbers of a vector, outputs of a product tile, rows of a gradient tile."""
+    # AVX-512 has 32 vector registers and so has ARM; AVX2 has 16. A product tile takes 2 of them for each output's
+    # sums, a gradient tile 4 for each row's, and the operands need the rest.
     if "avx512f" in features:
         return 16, 10, 4
     return (8, 5, 2) if "avx2" in features else (4, 10, 4)
@@ -36,17 +38,17 @@ def fitting(features: set[str]) -> tuple[int, int, int]:
 WIDTH, OUTPUTS, ROWS = fitting(host_features())
 VECTORS = 2
 LANES = VECTORS * WIDTH
-COLUMNS = 4  # of a gradient tile
-STEPS = min(OUTPUTS, 8)  # of a product tile whose outputs are the steps of a segment, 16
+COLUMNS = 4  # columns of a gradient tile
+STEPS = min(OUTPUTS, 8)  # outputs of a product tile where they are steps: a segment has 16, a multiple of 8
 
 VECTOR, BITS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(ir.IntType(32), WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
 
 LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.693359375
 EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
-LOWEST = -87.0  # exp of less is no normal number
-MANTISSA = 23  # bits of it
-ROUNDING = 1.5 * 2.0**MANTISSA  # added to a number, it leaves the nearest whole one in the last bits
+LOWEST = -87.0  # exp of anything lower is no normal number
+MANTISSA = 23  # bits of a float's mantissa
+ROUNDING = 1.5 * 2.0**MANTISSA  # added to a number, it leaves the nearest whole number in the last bits
 
 
 def constant(value: float) -> Any:
@@ -54,7 +56,11 @@ def constant(value: float) -> Any:
 
 
 def tile(body: Callable[..., None]) -> Any:
-    """Make `body(code, *values)` callable from numba. An array arrives as a pointer to its first number."""
+    """Make `body(code, *values)` callable from numba. An array arrives as a pointer to its first number.
+
+    The body runs in Python while numba compiles a kernel, and emits the tile's instructions into it. So a Python loop
+    in a body is unrolled. Loops at run time are those of `Code`.
+    """
 
     def typed(typing_context: Any, *kinds: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -73,13 +79,13 @@ def tile(body: Callable[..., None]) -> Any:
 
 
 class Code:
-    """The few operations that the tiles are made of."""
+    """Emits the few operations that tiles are made of."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
 
     def at(self, pointer: Any, *terms: Any) -> Any:
-        """A pointer moved on by whole numbers or products (count, stride)."""
+        """Return a pointer moved on by whole numbers or products (count, stride)."""
         for term in terms:
             term = self.builder.mul(*map(index, term)) if isinstance(term, tuple) else index(term)
             pointer = self.builder.gep(pointer, [term])
@@ -95,13 +101,14 @@ class Code:
         return self.builder.mul(a, INDEX(b))
 
     def load(self, pointer: Any, kind: Any = VECTOR) -> Any:
+        # align=4: a row may begin at any number, not only at a whole vector
         return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=4)
 
     def store(self, value: Any, pointer: Any) -> None:
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=4)
 
     def load_each(self, pointer: Any, count: int) -> list[Any]:
-        """Vectors that lie side by side."""
+        """Load vectors that lie side by side."""
         return [self.load(self.at(pointer, i * WIDTH)) for i in range(count)]
 
     def store_each(self, vectors: list[Any], pointer: Any) -> None:
@@ -109,18 +116,18 @@ class Code:
             self.store(vector, self.at(pointer, i * WIDTH))
 
     def add_each(self, vectors: list[Any], pointer: Any) -> None:
-        """Add them to those that lie there."""
+        """Add vectors to those stored at a pointer."""
         self.store_each(self.add(vectors, self.load_each(pointer, len(vectors))), pointer)
 
     def add_products(self, a: list[Any], b: list[Any], pointer: Any) -> None:
-        """Add Σ_i a_i b_i to the vector that lies there."""
+        """Add Σ_i a_i b_i to the vector stored at a pointer."""
         total = self.load(pointer)
         for x, y in zip(a, b, strict=True):
             total = self.fma(x, y, total)
         self.store(total, pointer)
 
     def load_rows(self, pointer: Any, stride: Any, count: int) -> list[Any]:
-        """The lanes of `count` rows."""
+        """Load the vectors of `count` rows, row by row."""
         return [self.load(self.at(pointer, (i, stride), v * WIDTH)) for i in range(count) for v in range(VECTORS)]
 
     def store_rows(self, values: list[Any], pointer: Any, stride: Any) -> None:
@@ -129,16 +136,16 @@ class Code:
             self.store(value, self.at(pointer, (i, stride), v * WIDTH))
 
     def spread(self, pointer: Any) -> Any:
-        """One number in every place of a vector."""
+        """Load a number into every place of a vector."""
         one = self.builder.insert_element(ir.Constant(VECTOR, ir.Undefined), self.builder.load(pointer), INDEX(0))
         return self.shuffle(one, one, [0] * WIDTH)
 
     def spread_each(self, pointer: Any, count: int) -> list[Any]:
-        """Numbers that lie side by side, each in every place of a vector."""
+        """Load numbers that lie side by side, each into every place of a vector."""
         return [self.spread(self.at(pointer, i)) for i in range(count)]
 
     def spread_rows(self, pointer: Any, count: int, apart: Any = 1) -> list[Any]:
-        """`count` numbers, each in every lane of a row."""
+        """Load `count` numbers, each into every lane of a row."""
         return [vector for i in range(count) for vector in [self.spread(self.at(pointer, (i, apart)))] * VECTORS]
 
     def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
@@ -156,19 +163,22 @@ class Code:
         return self.builder.fmul(a, b)
 
     def exp_of_negative(self, v: Any) -> Any:
-        """exp for v ≤ 0, as in _compiled_math: 2^k, added to the exponent's bits, times a polynomial of the rest."""
+        """Return exp(v) for v ≤ 0, as in functions.py: 2^k times a polynomial of the rest. NaN does not survive."""
         v = self.builder.select(self.builder.fcmp_ordered(">", v, constant(LOWEST)), v, constant(LOWEST))
-        shifted = self.fma(v, constant(LOG2_E), constant(ROUNDING))  # whose last bits are k
+        # k, the whole number nearest to v / ln 2, is in the last bits of `shifted`: no conversion to integers.
+        shifted = self.fma(v, constant(LOG2_E), constant(ROUNDING))
         k = self.builder.fsub(shifted, constant(ROUNDING))
+        # v − k ln 2, with ln 2 in two parts so that no digits are lost.
         rest = self.fma(k, constant(-LN_2_LOW), self.fma(k, constant(-LN_2_HIGH), v))
         value = constant(EXP[0])
         for coefficient in EXP[1:]:
             value = self.fma(value, rest, constant(coefficient))
+        # Adding k to the exponent's bits multiplies by 2^k.
         power = self.builder.shl(self.builder.bitcast(shifted, BITS), ir.Constant(BITS, [MANTISSA] * WIDTH))
         return self.builder.bitcast(self.builder.add(self.builder.bitcast(value, BITS), power), VECTOR)
 
     def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
-        """a b + c, each as its real and its imaginary part."""
+        """Return a b + c, each as its real and its imaginary part."""
         re = self.fma(a[0], b[0], self.fma(self.negative(a[1]), b[1], c[0]))
         return [re, self.fma(a[0], b[1], self.fma(a[1], b[0], c[1]))]
 
@@ -176,12 +186,13 @@ class Code:
         return [self.builder.fadd(x, y) for x, y in zip(a, b, strict=True)]
 
     def where_positive(self, tests: list[Any], values: list[Any]) -> list[Any]:
-        """The values where the tests are above zero, or NaN, as torch's ReLU has it; else 0."""
+        """Return the values where the tests are above zero or NaN, as torch's ReLU does, else 0."""
         positive = [self.builder.fcmp_unordered(">", test, ZERO) for test in tests]
         return [self.builder.select(p, value, ZERO) for p, value in zip(positive, values, strict=True)]
 
     def loop(self, count: Any, sums: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-        """The sums after `body(i, sums)` for i = 0 … count − 1."""
+        """Run `sums = body(i, sums)` for i = 0 … count − 1 and return the last sums."""
+        # LLVM turns these cells of the stack into registers.
         cells = [cgutils.alloca_once_value(self.builder, value) for value in sums]
         with cgutils.for_range(self.builder, index(count), intp=INDEX) as step:
             for cell, value in zip(cells, body(step.index, [self.builder.load(cell) for cell in cells]), strict=True):
@@ -189,12 +200,15 @@ class Code:
         return [self.builder.load(cell) for cell in cells]
 
     def every(self, count: Any, size: int, body: Callable[[Any], None]) -> None:
-        """`body(first)` for runs of `size`, of which there is a whole number."""
+        """Run `body(first)` for every run of `size` numbers. `count` is a multiple of `size`."""
         with cgutils.for_range(self.builder, self.builder.udiv(count, INDEX(size)), intp=INDEX) as step:
             body(self.times(step.index, size))
 
     def in_tiles(self, count: Any, size: int, body: Callable[[Any, int], None]) -> None:
-        """`body(first, n)` for runs of n = `size` that cover `count`; half of it, and so on down to 1, for the rest."""
+        """Run `body(first, n)` for runs of n = `size`, and for the rest of `count` with half of n, and so on down to 1.
+
+        `count` is known at run time only, and the body is compiled for each n. Halving n needs few of them.
+        """
         done: Any = INDEX(0)
         while size:
             runs = self.builder.udiv(self.builder.sub(count, done), INDEX(size))
@@ -206,9 +220,13 @@ class Code:
     def product(
         self, sums: list[Any], weights: tuple[Any, Any], rows: tuple[Any, Any], count: Any, apart: Any = 1
     ) -> list[Any]:
-        """sums[j] + Σ_i weights[i, j] rows[i], where both operands are (pointer, stride of i); that of j is `apart`."""
+        """Return sums[j] + Σ_i weights[i, j] rows[i].
+
+        Both operands are (pointer, stride of i). The weights' stride of j is `apart`.
+        """
         outputs = len(sums) // VECTORS
 
+        # All sums stay in registers. A row is read once for all outputs, and a weight is spread once for all vectors.
         def step(i: Any, sums: list[Any]) -> list[Any]:
             row = self.load_rows(self.at(rows[0], (i, rows[1])), 0, 1)
             weight = self.spread_rows(self.at(weights[0], (i, weights[1])), outputs, apart)
@@ -218,9 +236,14 @@ class Code:
         return self.loop(count, sums, step)
 
     def outer(self, sums: list[Any], a: tuple[Any, Any, Any], b: tuple[Any, Any, Any], count: Any) -> list[Any]:
-        """sums[i, j] + Σ_n a[n, i] b[n, j], lane by lane; the operands are (pointer, stride of n, stride of i or j)."""
+        """Return sums[i, j] + Σ_n a[n, i] b[n, j], lane by lane.
+
+        The operands are (pointer, stride of n, stride of i or j).
+        """
         rows = len(sums) // COLUMNS
 
+        # The vectors of a row go into the same sums, one after the other: a tile of sums fits into the registers, and
+        # each vector that is read feeds a whole row or column of them.
         def step(n: Any, sums: list[Any]) -> list[Any]:
             left = self.load_rows(self.at(a[0], (n, a[1])), a[2], rows)
             right = self.load_rows(self.at(b[0], (n, b[1])), b[2], COLUMNS)
@@ -232,14 +255,15 @@ class Code:
         return self.loop(count, sums, step)
 
     def across(self, vectors: list[Any]) -> list[Any]:
-        """The sum over the lanes of each vector, WIDTH sums to a vector."""
+        """Return the sum over the lanes of each vector, WIDTH sums to a vector."""
         padded = [*vectors, *[ZERO] * (-len(vectors) % WIDTH)]
         return [self.fold(padded[i : i + WIDTH]) for i in range(0, len(padded), WIDTH)]
 
     def fold(self, vectors: list[Any]) -> Any:
-        """The sums over the lanes of WIDTH vectors, as one vector.
+        """Return the sums over the lanes of WIDTH vectors, as one vector.
 
-        Each round pairs vectors and folds both in half, so that they share the work; a vector's sum ends in its place.
+        Each round pairs vectors and folds both of a pair in half, into one vector, so that they share the instructions.
+        The sum of vector i ends up in lane i.
         """
         half = WIDTH // 2
         while half:
