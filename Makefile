@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Files are not reordered: by their numbers of tests, those with few and long ones would come last, on one process.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
 .PHONY: help demo test slow lint app results clean
 
@@ -13,13 +15,12 @@ demo: $(VENV)/.app  ## Install, train the FRU on real digits, show the board.
 	$(BIN)/python -m bench run --model fru
 	$(BIN)/python -m bench leaderboard
 
-# Files are not reordered: by their numbers of tests, those with few and long ones would come last, on one process.
-test: $(VENV)/.dev  ## Run the linters, the type checker and the suite (all but the tests marked slow) in two processes.
+test: $(VENV)/.dev  ## Run the linters, the type checker and the suite without the tests marked slow, in two processes.
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
-slow: $(VENV)/.dev  ## Run the tests marked slow.
-	$(BIN)/python -m pytest -m slow
+slow: $(VENV)/.dev  ## Run the tests marked slow, in two processes.
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.dev  ## Check style and types.
 	$(BIN)/ruff check .
