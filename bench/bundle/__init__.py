@@ -1,1 +1,1 @@
-"""The file format of a submission: its members, their limits and how they are read; no torch and no store."""
+"""The file format of a submission: its members, their limits and how they are read, without torch or a store."""

@@ -1,7 +1,7 @@
 """A strict zip, read in memory: members stored as they are, one after the other, and nothing else in the file.
 
-`zipfile` reads the directory. What it would forgive (bytes that no member owns, entries beyond the stated number,
-names that end at a NUL) is refused, and the sizes that it allocates for are bounded before it sees the file.
+`zipfile` reads the directory. What `zipfile` would forgive is refused here: bytes that no member owns, entries beyond
+the stated number, and names that end at a NUL. The sizes that it allocates for are bounded before it sees the file.
 """
 
 import hashlib
@@ -17,20 +17,20 @@ END = struct.Struct("<4s4H2LH")  # the end record: signature, two disks, two cou
 LOCAL_HEADER, ENTRY = 30, 46  # bytes before the name, in front of a member and in the directory
 ZIP64_LOCATOR = b"PK\x06\x07"
 LONGEST_NAME = 64
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every member: equal content is an equal file
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every member, so that equal content is an equal file
 
 SizeLimit = Callable[[str], int | None]
 
 
 def read_members(data: bytes, *, most: int, size_limit: SizeLimit) -> dict[str, bytes]:
-    """The members of a zip.
+    """Return the members of a zip: name → content.
 
     Args:
-        most: members that it may have.
-        size_limit: name → the bytes that a member of that name may have; None where there is no such member.
+        most: the most members that it may have.
+        size_limit: name → the most bytes of a member of that name; None where no such member is legal.
 
     Raises:
-        BundleError: it is not a zip, is damaged, or has what a bundle does not need.
+        BundleError: it is not a zip, is damaged, or uses a feature that a bundle does not need.
     """
     directory_start = _check_end(data, most)
     try:
@@ -45,12 +45,12 @@ def read_members(data: bytes, *, most: int, size_limit: SizeLimit) -> dict[str, 
 
 
 def _check_end(data: bytes, most: int) -> int:
-    """Where the directory starts, if the file ends with a plain end record whose numbers are within bounds."""
+    """Return where the directory starts. Check that a plain end record with legal numbers ends the file."""
     if data[-END.size : -END.size + 4] != b"PK\x05\x06":
-        raise BundleError("not a zip: its last 22 bytes are no end record; it was cut off, or something follows it")
+        raise BundleError("not a zip: its last 22 bytes are not an end record; it was cut off, or something follows it")
     _, disk, first_disk, here, count, size, start, comment = END.unpack(data[-END.size :])
     if data[-END.size - 20 :].startswith(ZIP64_LOCATOR):
-        raise BundleError("a zip64 archive; a bundle needs none")
+        raise BundleError("a zip64 archive; a bundle must be a plain zip")
     if disk or first_disk or comment:
         raise BundleError("the zip has several parts or a comment")
     if here != count or not 0 < count <= most:
@@ -76,14 +76,14 @@ def _check_member(info: zipfile.ZipInfo, size_limit: SizeLimit) -> None:
 
 
 def _check_layout(data: bytes, infos: list[zipfile.ZipInfo], directory_start: int) -> None:
-    """Members follow one another from the first byte to the directory, each under a name of its own."""
+    """Check that members follow one another from the first byte to the directory, each under its own name."""
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
         raise BundleError(f"two members are named {next(name for name in names if names.count(name) > 1)}")
     end = 0
     for info in sorted(infos, key=lambda each: each.header_offset):
         if info.header_offset != end:
-            raise BundleError(f"member {info.filename} overlaps another, or bytes before it belong to none")
+            raise BundleError(f"member {info.filename} overlaps another, or bytes before it belong to no member")
         name, extra = struct.unpack_from("<2H", data, end + LOCAL_HEADER - 4)
         end += LOCAL_HEADER + name + extra + info.file_size
     if end != directory_start:
@@ -91,7 +91,7 @@ def _check_layout(data: bytes, infos: list[zipfile.ZipInfo], directory_start: in
 
 
 def write_members(members: Mapping[str, bytes]) -> bytes:
-    """A zip that `read_members` accepts; equal members give equal bytes."""
+    """Return a zip that `read_members` accepts. Equal members make equal bytes."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
@@ -102,5 +102,5 @@ def write_members(members: Mapping[str, bytes]) -> bytes:
 
 
 def identity(members: Iterable[bytes]) -> str:
-    """SHA-256 of the members' sorted SHA-256 (hexadecimal, one after the other)."""
+    """Return the SHA-256 of the members' sorted SHA-256 (hexadecimal, one after the other)."""
     return hashlib.sha256("".join(sorted(hashlib.sha256(each).hexdigest() for each in members)).encode()).hexdigest()

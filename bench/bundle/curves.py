@@ -25,10 +25,17 @@ def write_curves(points: Iterable[Point]) -> bytes:
 
 
 def read_curves(content: bytes, where: str) -> list[Point]:
-    """Raises BundleError: a line of another form, two values at one step, or too many of them."""
+    """Return the points of a `curves.csv`.
+
+    Args:
+        where: what messages call the file.
+
+    Raises:
+        BundleError: a line of another form, two values of a curve at one step, or too many lines.
+    """
     lines = content.decode("ascii", "replace").split("\n")
     if lines[0] != HEADING or lines[-1] or len(lines) - 2 > MOST_POINTS:
-        raise BundleError(f"{where} is {HEADING!r}, at most {MOST_POINTS:,} lines, and an end of line")
+        raise BundleError(f"{where} must be {HEADING!r}, at most {MOST_POINTS:,} lines, and an end of line")
     points = [_point(line, number, where) for number, line in enumerate(lines[1:-1], start=2)]
     if len({(point.name, point.step) for point in points}) < len(points):
         raise BundleError(f"{where}: a curve has two values at one step")

@@ -1,4 +1,4 @@
-"""JSON of strangers."""
+"""Reading untrusted JSON."""
 
 import json
 from typing import Any, NoReturn, TypeVar
@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 def parse(content: bytes, kind: type[T], where: str) -> T:
-    """A JSON document as a value of a strict type.
+    """Return a JSON document as a value of a strict type.
+
+    Args:
+        where: what messages call the document.
 
     Raises:
         BundleError: the first thing that is wrong, and where.
@@ -20,10 +23,10 @@ def parse(content: bytes, kind: type[T], where: str) -> T:
 
 
 def load(content: bytes, where: str) -> Any:
-    """What JSON says; a name given twice, NaN and Infinity are refused.
+    """Return the value of a JSON document. A name given twice, NaN and Infinity are refused.
 
     Raises:
-        BundleError: it is not JSON, or nested or written so that Python's parser gives up.
+        BundleError: it is not JSON in UTF-8, or Python's parser gives up on its depth or on a number's length.
     """
     try:
         return json.loads(content.decode(), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
@@ -34,7 +37,11 @@ def load(content: bytes, where: str) -> Any:
 
 
 def validate(document: Any, kind: type[T], where: str) -> T:
-    """Raises BundleError: a document is not of a strict type."""
+    """Return a document as a value of a strict type.
+
+    Raises:
+        BundleError: the document is not of that type.
+    """
     try:
         return TypeAdapter(kind).validate_python(document)
     except ValidationError as error:

@@ -1,10 +1,10 @@
-"""`predictions.npz`: what the network said on each test split, one array each, in the order of the split.
+"""`predictions.npz`: what the network predicted on each test split, one array each, in the order of the split.
 
     one label        (N,)        class
     one token a step (M,)        token at each position that the metric looks at, sample after sample
     one value        (N, width)  float32
 
-Classes and tokens have the smallest type that holds them. An array is a view of the file's bytes: its header is one of
+Classes and tokens have the smallest type that holds them. An array is a view of the file's bytes. Its header must have
 a fixed form, and nothing is allocated or evaluated for it.
 """
 
@@ -33,12 +33,23 @@ LARGEST = 64 << 20  # bytes
 
 
 def write_predictions(predictions: Mapping[str, Array]) -> bytes:
-    """Args: predictions: test split → its array."""
+    """Return the content of a `predictions.npz`.
+
+    Args:
+        predictions: test split → its array.
+    """
     return write_members({f"{split}.npy": _npy(array) for split, array in predictions.items()})
 
 
 def read_predictions(content: bytes, where: str) -> dict[str, Array]:
-    """Raises BundleError: not such a file, or a number in it that is not finite."""
+    """Return test split → its array.
+
+    Args:
+        where: what messages call the file.
+
+    Raises:
+        BundleError: not such a file, or a number in it is not finite.
+    """
     try:
         members = read_members(content, most=MOST_SPLITS, size_limit=lambda n: LARGEST if NAME.fullmatch(n) else None)
     except BundleError as error:
@@ -47,12 +58,12 @@ def read_predictions(content: bytes, where: str) -> dict[str, Array]:
 
 
 def fingerprint(array: Array) -> str:
-    """SHA-256 of what was predicted."""
+    """Return the SHA-256 of an array of predictions, as the file holds it."""
     return hashlib.sha256(_npy(array)).hexdigest()
 
 
 def compact(array: Array) -> Array:
-    """Classes or tokens in the smallest type that holds them; float32 for values."""
+    """Return classes or tokens in the smallest type that holds them, and values as float32."""
     if array.dtype.kind == "f":
         return array.astype("<f4")
     kinds = (("|u1", 1 << 8), ("<u2", 1 << 16), ("<i4", 1 << 31))

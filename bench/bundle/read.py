@@ -1,7 +1,7 @@
-"""Checking the structure of a bundle: what the app does with an upload, and the first thing that `bench verify` does.
+"""Check the structure of a bundle: the app does this with an upload, and `bench verify` does it first.
 
-A bundle is a zip of a run's members, or of several runs', each in a folder named by its run_id. Everything is read in
-memory, by a fixed list of names; nothing is unpacked, unpickled, imported or executed, and torch is not needed.
+A bundle is a zip of the members of one run, or of several runs, each in a folder named by its run_id. Everything is
+read in memory, by a fixed list of names. Nothing is unpacked, unpickled, imported or executed, and torch is not needed.
 """
 
 import re
@@ -29,43 +29,46 @@ LIMITS = {
     "predictions.npz": 64 << 20,
     "weights.safetensors": 128 << 20,
 }
-"""Member → the bytes that it may have."""
+"""Member → the most bytes that it may have."""
 OF_FINISHED = {"predictions.npz", "weights.safetensors"}
-"""What a run that did not finish does not have."""
+"""Members that only a finished run has."""
 FOLDER = re.compile(r"(?:[0-9a-f]{16}/)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A run as a bundle has it: well-formed, and not yet believed."""
+    """A run as a bundle states it: well-formed, but not yet verified."""
 
     identity: str
-    """Of the run's own members, the same in whichever bundle they come."""
+    """Hash of the run's own members, the same in every bundle that holds them."""
     record: Record
     config: Config
     environment: dict[str, Any]
     curves: list[Point]
     predictions: dict[str, Array]
-    """Test split → what was predicted; empty for a run that did not finish, as `tensors`."""
+    """Test split → its predictions; empty, as `tensors`, for a run that did not finish."""
     weights: bytes
     tensors: dict[str, TensorInfo]
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Test split → the hash of what was predicted."""
+        """Test split → the hash of its predictions."""
         return {split: fingerprint(array) for split, array in self.predictions.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
+    """The runs of a file that was submitted."""
+
     identity: str
+    """Hash of all members."""
     size: int
     """Bytes."""
     claims: list[Claim]
 
 
 def read_bundle(data: bytes) -> Bundle:
-    """The runs of a bundle.
+    """Return the runs of a bundle.
 
     Raises:
         BundleError: what is wrong with it, in one line.
@@ -78,7 +81,7 @@ def read_bundle(data: bytes) -> Bundle:
         folder, _, name = path.rpartition("/")
         folders[folder][name] = content
     if "" in folders and len(folders) > 1:
-        raise BundleError("a bundle of several runs has each in a folder; members outside of one are of no run")
+        raise BundleError("a bundle of several runs has each in a folder; members outside a folder belong to no run")
     claims = [_read_claim(folder, content) for folder, content in sorted(folders.items())]
     return Bundle(identity=identity(members.values()), size=len(data), claims=claims)
 
@@ -96,7 +99,7 @@ def _read_claim(folder: str, members: Mapping[str, bytes]) -> Claim:
     record: Record = parse(members["bundle.json"], Record, f"{prefix}bundle.json")
     if set(missing) != (set() if record.finished else OF_FINISHED):
         wanted = [name for name in LIMITS if record.finished or name not in OF_FINISHED]
-        raise BundleError(f"{prefix or 'the bundle'}: a run that is {record.status} has {', '.join(wanted)}")
+        raise BundleError(f"{prefix or 'the bundle'}: a run that is {record.status} must have {', '.join(wanted)}")
     if folder not in ("", record.run_id):
         raise BundleError(f"the folder {folder} holds run {record.run_id}; a folder is named by its run")
     _check_names(record, prefix)
@@ -115,7 +118,7 @@ def _read_claim(folder: str, members: Mapping[str, bytes]) -> Claim:
 
 
 def _check_names(record: Record, prefix: str) -> None:
-    """A name is compared with those of the files that are here; no path is made of it."""
+    """Compare names with those of the files of this project. No path is made of a name."""
     if record.model not in stems("models"):
         raise BundleError(f"{prefix}bundle.json: there is no model {record.model!r} here; a model is a registered name")
     if not families_of(record.task):
@@ -123,7 +126,7 @@ def _check_names(record: Record, prefix: str) -> None:
 
 
 def _read_environment(content: bytes, where: str) -> dict[str, Any]:
-    """A line for each fact, as `name: JSON`."""
+    """Read a line for each fact, as `name: JSON`."""
     lines = [line.partition(b": ") for line in content.split(b"\n") if line]
     facts = {name.decode("ascii", "replace"): load(value, where) for name, _, value in lines}
     if len(facts) < len(lines):
@@ -132,7 +135,7 @@ def _read_environment(content: bytes, where: str) -> dict[str, Any]:
 
 
 def _check_agreement(claim: Claim, prefix: str) -> None:
-    """What the members say of one another."""
+    """Check that the members agree with one another."""
     record = claim.record
     unknown = record.config_source.keys() - claim.config.flat().keys()
     if unknown:
@@ -144,4 +147,4 @@ def _check_agreement(claim: Claim, prefix: str) -> None:
         raise BundleError(f"{prefix}weights.safetensors has {held:,} numbers, bundle.json says {record.params.total:,}")
     tests = record.metrics.keys() - {"train", "validation"}
     if claim.predictions.keys() != tests:
-        raise BundleError(f"{prefix}predictions.npz is for {', '.join(sorted(claim.predictions))}, the metrics are not")
+        raise BundleError(f"{prefix}predictions.npz is for {', '.join(sorted(claim.predictions))}; the metrics are not")

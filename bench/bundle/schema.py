@@ -1,6 +1,6 @@
-"""What a bundle says of a run: strict types, every number, text and collection bounded. Version 1.
+"""What a bundle states about a run, in strict types: every number, text and collection is bounded. Version 1.
 
-Nothing here is believed: these types say what is well-formed, `bench verify` what is true.
+Nothing here is believed. These types say what is well-formed; `bench verify` checks what is true.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydantic.types import StringConstraints
 
 SCHEMA = 1
 MOST_PARAMS = 16_000_000
-LARGEST_SIZE = 100_000  # of any whole number among a model's settings
+LARGEST_SIZE = 100_000  # bounds every whole number among the settings of a model or a wrapper
 MOST_LAYERS = 100
 LONGEST_TEXT = 500  # characters
 LONGEST_LIST = 1_000
@@ -105,7 +105,7 @@ class Params(Strict):
 
 
 class RunFacts(BaseModel):
-    """Hashes of the splits, notes of the task and the model, and whatever else was noted, such as measurements."""
+    """Hashes of the splits, notes of the task and the model, and other notes, such as measurements."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     __pydantic_extra__: dict[Key, Circumstance]
@@ -123,7 +123,7 @@ class RunFacts(BaseModel):
 
 
 class Record(Strict):
-    """`bundle.json`: a run, without its settings and environment, which are members of their own."""
+    """`bundle.json`: a run, without its settings and environment, which are separate members."""
 
     version: Literal[1] = Field(alias="schema")
     run_id: RunId
@@ -182,7 +182,7 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _is_of_a_size(self) -> Self:
-        """Bounds on what is built from it, before anything is."""
+        """Bound what is built from the settings, before anything is built."""
         for part in (self.model, self.wrapper):
             for name, value in part.items():
                 _check_size(name, value)

@@ -43,7 +43,7 @@ class TensorInfo(Strict):
 
 
 class Header(BaseModel):
-    """Names of tensors that share memory, which nobody here reads, and the tensors."""
+    """The header of a file: tensor name → its entry. `metadata` names tensors that share memory; nothing reads it."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[TensorName, TensorInfo]
@@ -51,7 +51,10 @@ class Header(BaseModel):
 
 
 def read_tensors(content: bytes, where: str) -> dict[str, TensorInfo]:
-    """The header.
+    """Check a `weights.safetensors` and return its header: tensor name → its entry.
+
+    Args:
+        where: what messages call the file.
 
     Raises:
         BundleError: not such a file, tensors that overlap or leave gaps, too many of them, or numbers that are not
@@ -75,7 +78,7 @@ def _check_places(tensors: Mapping[str, TensorInfo], size: int, where: str) -> N
     for name, tensor in sorted(tensors.items(), key=lambda each: each[1].data_offsets):
         start, stop = tensor.data_offsets
         if start != end or stop - start != tensor.size:
-            raise BundleError(f"{where}: {name} overlaps, leaves a gap, or has not the bytes of its shape")
+            raise BundleError(f"{where}: {name} overlaps, leaves a gap, or does not have the bytes of its shape")
         end = stop
     if end != size:
         raise BundleError(f"{where}: the tensors have {end:,} bytes, the file {size:,}")

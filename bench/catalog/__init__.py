@@ -1,1 +1,1 @@
-"""What there is to run: models, tasks, suites, tiers, and where a setting comes from; not what a run is."""
+"""What can be run: models, tasks, suites and tiers, and where a setting comes from; `bench.runs` defines a run."""

@@ -1,4 +1,4 @@
-"""Where the modules went that a contributor's file of 0.1 may import."""
+"""The new places of modules that a contributor's file for version 0.1 may import."""
 
 MOVED = {
     "models._base": "models.shared.contract (check_lengths is in models.kernels.lengths)",
@@ -18,6 +18,6 @@ MOVED = {
 
 
 def advice(error: BaseException) -> str:
-    """What to import in place of a module that has moved; nothing for other errors."""
+    """Return the end of a message: what to import instead of a module that has moved; empty for other errors."""
     new = MOVED.get(error.name or "") if isinstance(error, ModuleNotFoundError) else None
     return f". It is now {new}" if new else ""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from bench.common.root import ROOT
 
-DIGITS = 9  # of the longest number that is compared as one
+DIGITS = 9  # numbers of up to this many digits are sorted by value
 
 
 def stems(folder: str) -> dict[str, Path]:
-    """Name → file."""
+    """Return name → file for the files of a folder of the project, without those that begin with an underscore."""
     return {dashed(path.stem): path for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_")}
 
 
@@ -18,10 +18,10 @@ def dashed(name: str) -> str:
 
 
 def numerically(name: str) -> str:
-    """A key that sorts adding-25 before adding-200, and takes any text that a database may hold."""
+    """Return a key that sorts adding-25 before adding-200. It takes any text that a database may hold."""
     return re.sub("[0-9]+", lambda digits: digits[0].zfill(DIGITS), name)
 
 
 def families_of(task: str) -> list[str]:
-    """The families that may have a variant of that name, the longest name first."""
+    """Return the families that may have a variant of that name, the longest name first."""
     return sorted((name for name in stems("datamodules") if task == name or task.startswith(f"{name}-")), key=len)[::-1]

@@ -1,4 +1,4 @@
-"""Preparing and checking the data of tasks, for machines without a network."""
+"""Prepare and check the data of tasks, for machines without a network."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,11 +9,14 @@ from datamodules._files import DataError
 
 
 def fetch(names: Iterable[str], data_dir: str | None) -> Iterator[dict[str, Any]]:
-    """Download, verify and generate what tasks need; a row for each, with the hashes of its splits.
+    """Download, verify and generate what tasks need. Yield a row for each task, with the hashes of its splits.
+
+    Args:
+        data_dir: the first folder in which data are looked for.
 
     Raises:
         RequestError: there is no such task.
-        DataError: data can't be had.
+        DataError: data are damaged or can't be downloaded.
     """
     for found in [find_task(name) for name in names]:
         started = time.perf_counter()
@@ -24,9 +27,12 @@ def fetch(names: Iterable[str], data_dir: str | None) -> Iterator[dict[str, Any]
 
 
 def check(names: Iterable[str], data_dir: str | None) -> Iterator[dict[str, Any]]:
-    """Compare what is on this machine with its hashes; a row for each task, of every task where none is named.
+    """Compare the data on this machine with their hashes. Yield a row for each task; for every task if none is named.
 
-    A row's `status` is `ok`, `damaged` (with the reason as `problem`) or `absent`: nothing to check.
+    A row's `status` is `ok`, `damaged` (with the reason as `problem`) or `absent`: there is nothing to check.
+
+    Args:
+        data_dir: the first folder in which data are looked for.
 
     Raises:
         RequestError: there is no such task.

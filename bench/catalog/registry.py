@@ -1,6 +1,6 @@
-"""Finding architectures and tasks: every file without a leading underscore in `models/` or `datamodules/` is one.
+"""Find architectures and tasks: every file without a leading underscore in `models/` or `datamodules/` is one.
 
-A name is a file's stem with `_` read as `-`. Only the file asked for is imported, and a broken one hides no other.
+A name is a file's stem with `_` read as `-`. Only the requested file is imported, so a broken file hides no other.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FoundModel:
-    """An architecture, its name on the board, its file, and what that file said when it was found."""
+    """An architecture: its name on the board, its class, its file, and the content of the file when it was found."""
 
     name: str
     cls: type[SequenceModel]
@@ -42,7 +42,7 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class FoundTask:
-    """A task family and one of its variants, whose name is what is stored."""
+    """A task family and one of its variants. Results are stored under the variant's name."""
 
     cls: type[SequenceDataModule]
     variant: str
@@ -65,10 +65,10 @@ def family_names() -> list[str]:
 
 
 def find_model(name: str) -> FoundModel:
-    """The architecture of that name.
+    """Return the architecture of that name.
 
     Raises:
-        RequestError: there is none, or its file is broken.
+        RequestError: there is none, its file is broken, or a package that it needs is missing.
     """
     files = stems("models")
     if dashed(name) not in files:
@@ -79,9 +79,13 @@ def find_model(name: str) -> FoundModel:
 
 
 def find_model_or_file(text: str) -> FoundModel:
-    """As `find_model`, and a path to a `.py` file besides. For the command line only: a file is code that runs here.
+    """Return the architecture of that name, or the one that a path to a `.py` file defines.
 
-    Its name on the board carries the hash of the file, so an edited file is another model.
+    For the command line only: the file's code runs in this process. The name on the board carries the hash of the
+    file, so an edited file is another model.
+
+    Raises:
+        RequestError: there is none, its file is broken, or a package that it needs is missing.
     """
     if not text.endswith(".py"):
         return find_model(text)
@@ -94,7 +98,8 @@ def find_model_or_file(text: str) -> FoundModel:
 
 
 def find_wrapper(name: str) -> type[Wrapper]:
-    """
+    """Return the wrapper of that name.
+
     Raises:
         RequestError: there is no such wrapper.
     """
@@ -104,7 +109,7 @@ def find_wrapper(name: str) -> type[Wrapper]:
 
 
 def find_task(name: str) -> FoundTask:
-    """The task of that name: a variant, or a family, which stands for its first variant.
+    """Return the task of that name: a variant, or a family, which means its first variant.
 
     Raises:
         RequestError: there is none, or its file is broken.
@@ -120,12 +125,18 @@ def find_task(name: str) -> FoundTask:
 
 
 def find_family(name: str) -> type[SequenceDataModule]:
+    """Return the family of that name.
+
+    Raises:
+        KeyError: there is none.
+        RequestError: its file is broken.
+    """
     path = stems("datamodules")[name]
     return _only_class(_import(f"datamodules.{path.stem}", path), SequenceDataModule, path)  # type: ignore[type-abstract]
 
 
 def task_names() -> list[str]:
-    """Every variant of every family whose file is not broken."""
+    """Return every variant of every family whose file is not broken."""
     names: list[str] = []
     for family in family_names():
         try:
@@ -171,7 +182,7 @@ def _model_class(module: ModuleType, path: Path) -> type[SequenceModel]:
 
 
 def _is_installed(requirement: str) -> bool:
-    """Whether the package is there, in whichever version."""
+    """Whether the package is installed, in any version."""
     try:
         distribution(re.split(r"[^\w.-]", requirement)[0])
     except PackageNotFoundError:

@@ -1,25 +1,33 @@
-"""Where a setting of a run came from: "flag", "budget", or "preset" with what was spent on finding it, in words."""
+"""Where a setting of a run came from: "flag", "budget", or "preset", followed by what tuning spent on finding it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 FLAG, BUDGET, PRESET = "flag", "budget", "preset"
 FIXED_BY_SUITES = ("max_steps", "epochs", "batch_size", "patience", "precision")
-"""What a suite says itself, or may: neither tuning nor anybody's hand chooses it there."""
+"""Settings that a suite fixes or may fix. In a suite, neither tuning nor a person chooses them."""
 
 
 def spent(trials: int, length: str) -> str:
-    """A tuning budget in words: trials, each as long as a run."""
+    """Write a tuning budget as text: trials, each as long as a run.
+
+    Args:
+        length: as `training_length` writes it.
+    """
     return f"{trials} trials of {length}"
 
 
 def from_preset(words: str | None) -> str:
-    """The source of what a preset holds; None where nobody tuned it, as with the settings of a paper."""
+    """Return the source of a preset's settings.
+
+    Args:
+        words: what tuning spent, as `spent` writes it; None where nobody tuned, as with the settings of a paper.
+    """
     return PRESET if words is None else f"{PRESET}: {words}"
 
 
 def spent_on(sources: Iterable[str]) -> str | None:
-    """What was spent on a preset, of the sources of its settings, where they say so."""
+    """Return what was spent on a preset, from the sources of a run's settings; None where they do not say."""
     return next((source.partition(": ")[2] or None for source in sources if is_preset(source)), None)
 
 
@@ -28,9 +36,12 @@ def is_preset(source: str) -> bool:
 
 
 def is_within(source: str, trials: int, length: str) -> bool:
-    """Whether a setting cost at most so many trials, each as long as its run.
+    """Return whether a setting cost at most `trials` trials, each as long as its run.
 
-    Older records do not say what was spent: it was the suite's budget.
+    Older records do not say what was spent. They count as within the budget, because it was the suite's.
+
+    Args:
+        length: the training of the run, as `training_length` writes it.
     """
     words = source.partition(": ")[2]
     count, _, trained = words.partition(" trials of ")
@@ -38,7 +49,7 @@ def is_within(source: str, trials: int, length: str) -> bool:
 
 
 def same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether settings came from the same sources, as far as both say."""
+    """Return whether settings came from the same sources, as far as both say."""
     return one.keys() == other.keys() and all(_agree(one[name], other[name]) for name in one)
 
 
@@ -48,5 +59,5 @@ def _agree(one: str, other: str) -> bool:
 
 
 def training_length(training: Mapping[str, Any]) -> str:
-    """How long training was, in the words of `Training.length`, from its recorded settings."""
+    """Return how long training was, from its recorded settings, as `Training.length` writes it."""
     return f"{training['max_steps']} steps" if training.get("max_steps") else f"{training.get('epochs')} epochs"

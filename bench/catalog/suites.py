@@ -1,7 +1,7 @@
 """Suites: named lists of tasks, with the training that every model gets on them.
 
-A suite's name ends in its version and its content is frozen: results stand side by side only if they were trained
-alike, so a changed suite is a new one, `quick-v2`. A test holds the hash of each.
+A suite's name ends in its version and its content is frozen. Results are compared only if they were trained alike, so
+a changed suite is a new one, `quick-v2`. A test holds the hash of each suite.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What is compared, and what each entry may spend on it."""
+    """A list of tasks on which entries are compared, their training, and what each entry may spend on tuning."""
 
     name: str
     summary: str
     tasks: Mapping[str, Settings]
-    """Task → the settings of training that differ from the defaults there, for every model."""
+    """Task → the training settings that differ from the defaults on it, for every model."""
     tiers: tuple[str, ...]
     """Parameter tiers that are ranked."""
     trials: int
     """Tuning trials that an entry may spend on a task, each as long as a run."""
     seeds: int = 5
-    """Runs of a cell that a ranked entry has at least, with seeds from 0 on."""
+    """The least number of runs in each cell of a ranked entry, with seeds from 0 on."""
     versions: Mapping[str, int] = field(default_factory=dict)
     """Task → its version, where that is not the first."""
 
@@ -41,14 +41,14 @@ class Suite:
         return self.versions.get(task, 1)
 
     def includes(self, run: "Run", sources: Mapping[str, str] | None = None) -> bool:
-        """Whether a recorded run was trained as the suite says, on the suite's version of the task and by today's
-        protocol, with settings on which no more trials were spent than it allows, so that it can be compared.
+        """Return whether a recorded run can be compared with others in this suite.
 
-        What the suite leaves open is for defaults and tuning to say; a learning rate, say, that somebody gave by hand
-        makes it a run that does not count.
+        The run must be trained as the suite says, on the suite's version of the task and by today's protocol. No more
+        trials may have been spent on its settings than the suite allows. Defaults or tuning must choose the training
+        settings that the suite leaves open: a run whose learning rate was given by flag does not count, for example.
 
         Args:
-            sources: where its settings came from; as it was recorded, unless given.
+            sources: setting → where it came from; as the run was recorded, unless given.
         """
         sources = run.config_source if sources is None else sources
         wanted = self.tasks.get(run.task)
@@ -61,12 +61,12 @@ class Suite:
         return self.trains(run, run.task) and affordable and not by_hand
 
     def trains(self, run: "Run", task: str) -> bool:
-        """Whether a run of any task had the training that the suite gives to this one."""
+        """Return whether a run of any task had the training that the suite sets for `task`."""
         return self.tasks[task].items() <= run.config["training"].items()
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all of it; of a suite of first versions, without `versions`, as when there were no others."""
+        """SHA-256 of the whole suite. An empty `versions` is left out, as when tasks had no later versions."""
         content = asdict(self)
         if not self.versions:
             del content["versions"]
@@ -74,19 +74,29 @@ class Suite:
 
 
 def find_suite(name: str) -> Suite:
-    """Raises RequestError: there is no suite of that name."""
+    """Return the suite of that name.
+
+    Raises:
+        RequestError: there is none.
+    """
     if name not in SUITES:
         raise unknown("suite", name, SUITES, "`bench suites`")
     return SUITES[name]
 
 
 def steps(count: int, batch_size: int = 64) -> Settings:
-    """Training for a number of steps, to the end."""
+    """Return the settings of training for a number of steps, without early stopping."""
     return {"max_steps": count, "batch_size": batch_size, "patience": None}
 
 
 def as_published(epochs: int, batch_size: int, lr: float, lr_decay: float) -> Settings:
-    """Training as in the configurations that the FRU authors published: a staircase of a thousand steps a stair."""
+    """Return the settings of training as in the configurations that the FRU authors published.
+
+    The learning rate follows a staircase of a thousand steps a stair. There is no early stopping.
+
+    Args:
+        lr_decay: the factor of each stair.
+    """
     return {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "lr_schedule": "staircase", "lr_decay": lr_decay,
         "patience": None,
@@ -151,7 +161,7 @@ LRA_V1 = Suite(
     trials=20,
 )
 
-# As many steps as seven models with five seeds each may take if one GPU is to make them in half an hour.
+# The steps are chosen so that one GPU trains seven models with five seeds each in half an hour.
 GPU_V1 = Suite(
     name="gpu-v1",
     summary="three tasks of 784 to 2,000 steps, for half an hour of one GPU",

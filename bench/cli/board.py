@@ -30,7 +30,7 @@ SUITE_COLUMNS: Cells = {
     "tuning": field("tuning"),
     "settings": field("settings"),
 }
-"""Of a `bench.ranking.SuiteRow`."""
+"""Heading → a cell of a `bench.ranking.rows.SuiteRow`."""
 RUNS_EPILOG = """Examples:
 
   python -m bench runs --model fru --task digits
@@ -137,7 +137,7 @@ def _rank(
     suite = find_suite(name)
     budget = budget or suite.tiers[0]
     if budget not in suite.tiers or task is not None:
-        raise RequestError(f"--suite {name} wants --budget {' or '.join(suite.tiers)}, and no --task.")
+        raise RequestError(f"--suite {name} needs --budget {' or '.join(suite.tiers)}, and no --task.")
     board = suite_board(open_to_show(db), suite, budget)
     if as_csv:
         print(board_csv(board.rows, list(suite.tasks)), end="")
@@ -166,10 +166,10 @@ def show(
 
 
 def one_run(prefix: str, store: "Store") -> "Run":
-    """The run whose id begins so.
+    """Return the run whose id begins with a prefix.
 
     Raises:
-        RequestError: there is none, or there are several.
+        RequestError: there is no such run, or there are several.
     """
     from bench.common.errors import RequestError
 
@@ -186,7 +186,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     db: Db = None,
 ) -> None:
-    """Serve the leaderboard in the browser; a database that can't be written, as it is."""
+    """Serve the leaderboard in the browser. A database that can't be written is shown as it is."""
     from db.errors import ReadOnlyError
     from db.store import Store
     from leaderboard_app.server import serve as serve_app
@@ -222,9 +222,13 @@ def _add(tree: Any, name: str, value: Any) -> None:
 
 
 def _task_name(task: str | None) -> str | None:
-    """The stored name of a task, checked only where the database may hold none of that name."""
+    """Return the stored name of a task.
+
+    Raises:
+        RequestError: there is no such task.
+    """
     if task is None:
-        return None  # before torch is imported
+        return None  # without the import of torch
 
     from bench.catalog.registry import find_task
 
@@ -232,7 +236,7 @@ def _task_name(task: str | None) -> str | None:
 
 
 def _model_name(model: str | None, store: "Store") -> str | None:
-    """The stored name of a model.
+    """Return the stored name of a model.
 
     Raises:
         RequestError: there is neither an architecture of that name nor a run of one.
@@ -242,7 +246,7 @@ def _model_name(model: str | None, store: "Store") -> str | None:
 
     if model is None:
         return None
-    if model.endswith(".py"):  # torch is imported
+    if model.endswith(".py"):  # this imports torch
         from bench.catalog.registry import find_model_or_file
 
         return find_model_or_file(model).name
@@ -255,7 +259,7 @@ def _model_name(model: str | None, store: "Store") -> str | None:
 
 
 def _empty(store: "Store", **wanted: str | None) -> str:
-    """What to say where there is no such run."""
+    """Return the message for a list without runs."""
     given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
     return f"No run with {' '.join(given)} is recorded yet." if given and store.version().attempts else EMPTY
 

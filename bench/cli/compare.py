@@ -31,7 +31,7 @@ RANKED: Cells = {
     "95%": lambda row: "–" if row["score_low"] is None else f"{row['score_low']:.1f}–{row['score_high']:.1f}",
     **{heading: SUITE_COLUMNS[heading] for heading in ("params", "done", "seeds", "failed")},
 }
-"""Of a `bench.ranking.SuiteRow` and what its entry is called."""
+"""Heading → a cell of a `bench.ranking.rows.SuiteRow` and its entry's label."""
 EPILOG = """Example:
 
   python -m bench compare my_rnn.py --suite quick-v1 --budget 10k
@@ -52,9 +52,9 @@ def compare(
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Tune a model with a suite's budget, run its seeds, and show it beside the recorded entries.
+    """Tune a model with a suite's budget, run its seeds, and show it next to the recorded entries.
 
-    Nothing is kept unless --record is given; with it, the same command goes on where it was stopped.
+    Nothing is kept unless --record is given. With --record, the same command resumes where it was stopped.
     """
     require("optuna", "tune")
     from bench.catalog.registry import find_model_or_file
@@ -72,7 +72,7 @@ def compare(
         trials=trials or suite.trials, seeds=seeds or suite.seeds,
     )  # fmt: skip
     board = open_store(db)
-    suite_rows(comparison, [], [], board.runs(), board.standing())  # refused now, not when all is trained
+    suite_rows(comparison, [], [], board.runs(), board.standing())  # refuse now, not after all the training
     _say_plan(comparison, recorded=record)
     with ExitStack() as stack:
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
@@ -101,7 +101,7 @@ def _say_plan(comparison: "Comparison", *, recorded: bool) -> None:
     count = len(comparison.suite.tasks)
     stderr.print(f"{comparison.trials} trials × {count} tasks, then {comparison.seeds} seeds × {count}, task by task.")
     if not recorded:
-        stderr.print("Nothing of it will be kept: --record keeps it, and lets the same command go on if it is stopped.")
+        stderr.print("Nothing will be kept: --record keeps it, and lets the same command resume if it is stopped.")
 
 
 def _announce_task(task: str, number: int, count: int) -> None:

@@ -38,15 +38,15 @@ def new_model(name: Annotated[str, typer.Argument(help="The model's name, such a
 def check(
     model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
     sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Run a stranger's file behind walls (bubblewrap).")
+        bool, typer.Option("--sandbox", help="Run a stranger's file in a sandbox (bubblewrap).")
     ] = False,
     time_limit: Annotated[str, typer.Option(help="With --sandbox: kill it after this long: 90s, 30m.")] = "10m",
     as_json: Json = False,
 ) -> int:
-    """Check a model against the contract, and say how to mend what fails. Exit code 1 if anything does.
+    """Check a model against the contract, and say how to mend what fails. Exit code 1 if anything fails.
 
-    With --sandbox the file has no network, no files and no test labels. It also trains for a moment, and what it
-    predicts is graded outside.
+    With --sandbox the file has no network, no files and no test labels. It also trains for a moment, and its
+    predictions are graded outside.
     """
     if sandbox:
         return _check_stranger(model, time_limit, as_json=as_json)
@@ -72,7 +72,7 @@ def _check_stranger(model: str, time_limit: str, *, as_json: bool) -> int:
     for name, finding in report.findings.items():
         _tell(name, finding)
     if report.problem:
-        stderr.print(f"  {report.problem}. The last that it printed:\n{report.log}", markup=False)
+        stderr.print(f"  {report.problem}. The end of its output:\n{report.log}", markup=False)
     if as_json:
         failed = [asdict(finding) for finding in report.findings.values() if finding]
         print_json({"model": model, "passed": report.passed, "findings": failed, "problem": report.problem,

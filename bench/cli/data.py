@@ -26,7 +26,7 @@ AnyNames = Annotated[list[str] | None, typer.Argument(help="Tasks that `bench ta
 
 @app.command(epilog=FETCH_EPILOG)
 def fetch(names: Names, data_dir: DataDir = None, as_json: Json = False, as_csv: Csv = False) -> None:
-    """Download, verify and generate the data of tasks ahead, for machines without a network."""
+    """Download, verify and generate the data of tasks in advance, for machines without a network."""
     from bench.catalog import prefetch
 
     rows = []

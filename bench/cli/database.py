@@ -31,7 +31,7 @@ EXPORT_EPILOG = """Examples:
 
 
 def open_store(db: str | None) -> "Store":
-    """The database for a command that writes: up to date, with the published results in it. Damaged files are named."""
+    """Open the database for a command that writes: bring it up to date, add published results, name damaged files."""
     from bench.publishing import published
 
     store, outcomes = published.open_store(db)
@@ -44,7 +44,7 @@ def open_store(db: str | None) -> "Store":
 
 
 def open_to_show(db: str | None) -> "Store":
-    """The database for a command that shows it, as it is; the project's own is made where there is none yet."""
+    """Open the database read-only, as it is. The project's own is made if it does not exist yet."""
     from db import engine
     from db.store import Store
 
@@ -66,7 +66,7 @@ def import_(
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Add the results of text files; those that are there already are left alone. Exit code 2 if a file is damaged."""
+    """Add the results of text files; existing results are left alone. Exit code 2 if a file is damaged."""
     from bench.publishing.published import import_files
 
     outcomes = []
@@ -84,7 +84,7 @@ def import_(
 
 @app.command(epilog=EXPORT_EPILOG)
 def export(
-    folder: Annotated[Path | None, typer.Argument(help="Where to.", show_default="db/published")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder to write to.", show_default="db/published")] = None,
     model: ModelFilter = None,
     db: Db = None,
     as_json: Json = False,

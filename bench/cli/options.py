@@ -28,10 +28,10 @@ Budget = Annotated[str | None, typer.Option(help="Fit the model to 10k, 100k or 
 
 
 def seconds(text: str | None) -> float:
-    """A length of time such as 90s, 30m or 2h; without one, for ever.
+    """Return a length of time such as 90s, 30m or 2h in seconds; infinity for None.
 
     Raises:
-        RequestError: it has another form, is negative or has no end.
+        RequestError: it has another form, is negative or is infinite.
     """
     if text is None:
         return math.inf

@@ -31,11 +31,11 @@ def print_rows(
     rows: Sequence[dict[str, Any]], columns: Cells, *, as_json: bool, as_csv: bool, empty: str,
     kept: Collection[str] = (),
 ) -> None:  # fmt: skip
-    """Rows in the form asked for.
+    """Print rows as a table, as JSON or as CSV.
 
     Args:
-        columns: heading → how a row's cell reads in the table.
-        empty: what to say, on stderr, where there are no rows.
+        columns: heading → the text of a row's cell, in a table and in CSV. JSON has the whole rows.
+        empty: the message, on stderr, in place of a table without rows.
         kept: as `print_table` takes it.
     """
     if as_json:
@@ -54,10 +54,10 @@ def print_latex(rows: Sequence[dict[str, Any]], columns: Cells) -> None:
 
 
 def print_table(rows: Sequence[dict[str, Any]], columns: Cells, kept: Collection[str] = ()) -> None:
-    """A table that is cut to the terminal's width: the last column first, then whole columns. Pipes get all of it.
+    """Print a table, cut to the terminal's width: the last column first, then whole columns. Pipes get all of it.
 
     Args:
-        kept: headings of columns that are neither left out nor cut: where the last of them does not fit, it is folded.
+        kept: headings of columns that are neither left out nor cut. If the last of them does not fit, it is folded.
     """
     console = Console(highlight=False)
     width = console.width if console.is_terminal else WIDEST
@@ -76,9 +76,9 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Cells, kept: Collection
 
 
 def _fitting(widths: Mapping[str, int], available: int, kept: Collection[str]) -> dict[str, int]:
-    """The headings that fit, from the first but those to be kept before, and their widths; the last may get less.
+    """Return the headings that fit and their widths. The kept ones come first; the last that fits may get less.
 
-    A last one of those to be kept gets NARROWEST characters at least, even beyond what is available.
+    A kept heading gets at least NARROWEST characters if it needs them, even beyond what is available.
     """
     shown: dict[str, int] = {}
     for heading, width in sorted(widths.items(), key=lambda each: each[0] not in kept):
@@ -96,7 +96,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def field(name: str) -> Callable[[Any], str]:
-    """A cell that shows a value as it is; nothing for None."""
+    """Return a cell that shows a value as it is, and nothing for None."""
     return lambda row: "" if row[name] is None else str(row[name])
 
 

@@ -36,7 +36,7 @@ def probe(
         ),
     ] = None,
     lengths: Annotated[
-        str | None, typer.Option(help="Of gradient flow, with commas.", show_default="128,256,…,8192")
+        str | None, typer.Option(help="For gradient flow, with commas.", show_default="128,256,…,8192")
     ] = None,
     suite: SuiteName = "quick-v1",
     budget: SuiteBudget = None,
@@ -54,8 +54,8 @@ def probe(
     """Look into an architecture: how gradients flow, how long a dependency it learns, how it does on longer sequences,
     how much training it needs.
 
-    It trains as the suite does, uses runs that are recorded, and keeps what it finds with them: asked for again, it is
-    shown, not measured again. No probe reads a test split.
+    Probes train as the suite does, and reuse recorded runs. What a probe finds is recorded with its run: asked for
+    again, it is shown, not measured again. No probe reads a test split.
     """
     from bench.probe.probing import LeftOutError, Prober
     from bench.runs.request import Execution

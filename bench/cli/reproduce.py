@@ -33,7 +33,7 @@ def reproduce(
     models: Annotated[str | None, typer.Option(help="fru, sru, lstm, rnn.", show_default="all")] = None,
     protocol: Annotated[
         Literal["ours", "authors", "both"],
-        typer.Option(help="The board's, the authors' (no validation, last epoch, split of their own), or both."),
+        typer.Option(help="The board's, the authors' (no validation, last epoch, their own split), or both."),
     ] = "both",
     seeds: Annotated[
         int | None,
@@ -45,9 +45,9 @@ def reproduce(
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Run a paper's protocol, and print published beside measured.
+    """Run a paper's protocol, and print published next to measured values.
 
-    Runs that are recorded are shown, not repeated, and a stopped one is resumed.
+    Recorded runs are shown, not repeated, and a stopped run is resumed.
     """
     from bench.reproduce.fru_paper import PROTOCOLS, available, chosen, requests
     from bench.reproduce.report import Entry, document

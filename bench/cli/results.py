@@ -30,7 +30,7 @@ def results(
     ] = False,
     db: Db = None,
 ) -> int:
-    """Write the tables of the documentation again, from the database: what stands between its markers."""
+    """Write the tables of the documentation again, from the database: everything between its markers."""
     from bench.common.root import ROOT
     from bench.publishing.doc_tables import FIGURE, render
     from bench.publishing.markers import documents, filled

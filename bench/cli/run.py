@@ -40,13 +40,13 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting; may be given many times. Without =VALUE you are told all their names.",
+            help="A setting; may be given many times. Without =VALUE, all their names are listed.",
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
     preset: Annotated[bool, typer.Option("--preset", help="Start from what `bench tune --save-preset` found.")] = False,
     precision: Annotated[str | None, typer.Option(help="32, bf16-mixed, 16-mixed or 64.", show_default="32")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last epoch of a stopped attempt.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped attempt from its last epoch.")] = False,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
     devices: Annotated[str, typer.Option(help="Lightning's: a number, or auto for all. They share the batch.")] = "1",
     logger: Annotated[
@@ -143,7 +143,7 @@ def _show_result(run: "Run", request: "RunRequest", store: "Store") -> None:
 
 
 def _with_seed(request: "RunRequest") -> str:
-    """The command for the next seed. The recorded one may be older than the preset, or name other sources."""
+    """Return the command for the next seed. The recorded one may be older than the preset or name other sources."""
     from bench.runs.commands import run_command
 
     return run_command(request).replace(f"--seed {request.seed}", f"--seed {request.seed + 1}")

@@ -60,7 +60,7 @@ def bundle(
 ) -> int:
     """Pack runs with all that is needed to check them: record, curves, predictions, weights, settings, environment.
 
-    With --check and without -o, RUN is a bundle that was written before.
+    With --check and without -o, RUN is an existing bundle.
     """
     from db.store import Store
 
@@ -87,7 +87,7 @@ def verify(
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Say line by line whether a bundle is true, and record nothing of it. Exit code 1 if it is rejected.
+    """Say line by line whether a bundle is true, and record nothing. Exit code 1 if it is rejected.
 
     Metrics are recomputed from its predictions and from its weights, on the public test split and, where the task is
     generated, on one drawn from this host's secret. Nothing that came with the bundle is run, unpickled or unpacked.
@@ -108,7 +108,7 @@ def import_(
     reproduce: Again = False,
     fresh: FreshSeeds = 3,
     correction: Annotated[
-        str | None, typer.Option(metavar="REASON", help="The runs take the place of earlier ones, for this reason.")
+        str | None, typer.Option(metavar="REASON", help="The runs replace earlier ones, for this reason.")
     ] = None,
     time_limit: TimeLimit = "1h",
     accelerator: Accelerator = "auto",
@@ -116,7 +116,7 @@ def import_(
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Verify a bundle and, where it is accepted, record its runs with how far they are verified.
+    """Verify a bundle and, if it is accepted, record its runs and how far they are verified.
 
     Importing it again changes nothing.
     """
@@ -176,7 +176,7 @@ def _write(prefixes: list[str], output: Path, store: "Store") -> None:
 
 
 def _left_out(runs: list["Run"], store: "Store") -> list["Run"]:
-    """The other recorded seeds of the same cells that count: a submission has all of them, so that none is chosen."""
+    """Return the other counted seeds of the same cells. A submission has all of them, so that none is picked."""
     from bench.reports.board import task_rows
 
     chosen = {run.run_id for run in runs}

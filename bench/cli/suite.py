@@ -46,10 +46,10 @@ def suite(
     db: Db = None,
     as_json: Json = False,
 ) -> int:
-    """Make every run of a suite that is missing, cheapest first, each recorded as it ends.
+    """Train every missing run of a suite, cheapest first. Each is recorded as it ends.
 
-    Runs that are recorded are not repeated, and a stopped one is resumed, so the same command goes on where it ended.
-    Where a task's data can't be had, the other tasks are run; exit code 2 then.
+    Recorded runs are not repeated, and a stopped run is resumed, so the same command goes on where it ended. A task
+    whose data are missing is skipped: the other tasks run, and the exit code is 2.
     """
     from bench.catalog.suites import find_suite
     from bench.reports.run_document import summary

@@ -1,4 +1,4 @@
-"""How the rows of a task are shown: in a terminal, no two of one model alike."""
+"""How the rows of a task are shown. In a terminal, no two rows of one model look the same."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,13 +22,13 @@ COLUMNS: Cells = {
     "verified": field("verification"),
     "settings": lambda row: " ".join(assignments(row["settings"])),
 }
-"""Of a `bench.ranking.Row`."""
+"""Heading → a cell of a `bench.ranking.by_task.Row`."""
 KEPT = ("task", "model", "score", "budget", "steps", "tuning", "settings")
-"""What tells two rows of one model apart, and what they are listed for: no terminal is too narrow for these."""
+"""Columns that distinguish two rows of one model, and the score. However narrow the terminal, they are shown."""
 
 
 def in_terminal(rows: Sequence[dict[str, Any]]) -> Cells:
-    """The columns, of all settings only those that tell a row from others that the columns before do not."""
+    """Return the columns. "settings" shows only what distinguishes a row from others that look the same without it."""
     words: dict[tuple[Any, ...], list[list[str]]] = {}
     for row in rows:
         words.setdefault(_told(row), []).append(_words(row))

@@ -39,7 +39,7 @@ STUDIES_EPILOG = """Example:
 def tune(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, or a path to a .py file.")] = None,
     task: Annotated[str | None, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Tune on every task of a suite, as it says.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Tune on every task of a suite, with its training.")] = None,
     models: Annotated[str | None, typer.Option(help="With --suite: names with commas, or all.")] = None,
     budget: Budget = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
@@ -56,7 +56,7 @@ def tune(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that tuning leaves alone.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study to the number of trials.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the study, up to the number of trials.")] = False,
     timeout: Annotated[str | None, typer.Option(help="Begin no trial after this long: 90s, 30m, 2h.")] = None,
     save_preset: Annotated[
         bool, typer.Option("--save-preset", help="Write the best to models/presets, for `run --preset`.")
@@ -67,7 +67,7 @@ def tune(
         typer.Option(min=0, max=1, help="A worker's share of a GPU: 1, 0.5, 0.", show_default="1 where there are GPUs"),
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, or host:port.")
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster: auto, or host:port.")
     ] = None,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
     data_dir: DataDir = None,
@@ -76,7 +76,7 @@ def tune(
 ) -> int:
     """Search for good settings on train and validation; the test split is not touched, and no run is recorded.
 
-    The study is kept beside the database. Every model has the same search space for training, and its own besides.
+    The study is stored next to the database. All models share the search space for training; each adds its own.
     """
     require("optuna", "tune")
     from bench.runs.request import Execution
@@ -109,7 +109,7 @@ def tune(
     for name, reason in (unavailable or {}).items():
         left_out(f"{name}: {reason}")
     if interrupted:
-        stderr.print("Interrupted; what had ended is kept. Go on with --resume.")
+        stderr.print("Interrupted; trials that had ended are kept. Go on with --resume.")
         return EXIT_INTERRUPTED
     if unavailable:
         return RequestError.exit_code
@@ -156,7 +156,11 @@ def _plan_suite(
 
 
 def _check_presets(tunings: list["Tuning"], held: list[str]) -> None:
-    """Presets hold what tuning found; only what a suite fixes too can be held meanwhile."""
+    """Check that the best settings can be saved as presets, which hold only what tuning found.
+
+    Raises:
+        RequestError: a model or a study can't have a preset, or --set fixed a setting that suites leave to tuning.
+    """
     from bench.runs.presets import path_of
 
     if by_hand := [word for word in held if word.partition("=")[0].strip().replace("-", "_") not in FIXED_BY_SUITES]:
@@ -182,7 +186,7 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
 
 
 def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> list[dict[str, Any]]:
-    """What was found by each study that was begun. Presets are saved first: the commands then follow from them."""
+    """Return the report of each study that was begun. Presets are saved first: the commands follow from them."""
     from bench.tuning.best import best_trials, report, settled
 
     documents = []
@@ -224,7 +228,7 @@ def _show(document: dict[str, Any]) -> None:
 
 
 def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
-    """List the tuning studies that are kept beside the database."""
+    """List the tuning studies that are stored next to the database."""
     require("optuna", "tune")
     from bench.tuning.best import overview
     from bench.tuning.storage import Studies

@@ -1,4 +1,4 @@
-"""Tuning while it goes on: a live table on a terminal, a line now and then elsewhere."""
+"""Showing tuning in progress: a live table on a terminal, a line now and then elsewhere."""
 
 import time
 from collections import deque
@@ -67,7 +67,7 @@ class Watch:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Somebody to show tuning to."""
+    """Yield what shows tuning on stderr: a live table if that is a terminal, lines otherwise."""
     if not stderr.is_terminal:
         yield Watch(None)
         return
@@ -103,7 +103,7 @@ def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
 
 
 def _summary(session: "Session") -> str:
-    """How far all of it is."""
+    """Say how far the whole session is."""
     words = [f"{session.done} of {session.count} trials have ended"]
     if len(session.owners) == 1:
         (owner,) = session.owners
@@ -136,7 +136,7 @@ def _name(owner: "Owner") -> str:
 
 
 def _last(trial: "FrozenTrial") -> float | None:
-    """The value that the trial got, or the last one that it reported."""
+    """Return the trial's value or, if it has none, the last one that it reported."""
     reported = trial.intermediate_values
     return trial.values[0] if trial.values else reported[max(reported)] if reported else None
 

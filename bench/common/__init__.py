@@ -1,1 +1,1 @@
-"""What every package uses and what knows none of them: errors, exit codes, files, text, the protocol version."""
+"""Errors, exit codes, files, text and the protocol version: used by every package, and importing none of them."""

@@ -1,4 +1,4 @@
-"""Tables for other programs: CSV and LaTeX, safe whatever the names in them are."""
+"""Tables for other programs: CSV and LaTeX, safe for any names in them."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ LATEX = {
 
 
 def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV in which no text is taken for a formula by a spreadsheet."""
+    """Return CSV in which a spreadsheet takes no text for a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in (headings, *rows))
@@ -22,8 +22,11 @@ def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text on one line, with an apostrophe in front where it begins as a formula does (OWASP, "CSV Injection")."""
-    if _is_number(text):
+    """Return the text on one line, with an apostrophe in front if it begins like a formula (OWASP, "CSV Injection").
+
+    Text that is a number, with no space around it, is returned as it is.
+    """
+    if text == text.strip() and _is_number(text):
         return text
     line = text.replace("\r", " ").replace("\n", " ")
     return f"'{line}" if text.startswith(FORMULA) else line
@@ -42,7 +45,7 @@ def latex_escaped(text: str) -> str:
 
 
 def latex_table(headings: Sequence[str], rows: Iterable[Sequence[str]], alignment: str) -> str:
-    r"""A `tabular` in the style of booktabs.
+    r"""Return a `tabular` in the style of booktabs, with every cell escaped.
 
     Args:
         alignment: a letter for each column, `l` or `r`.

@@ -1,4 +1,4 @@
-"""What the command line tells a user whose request was wrong."""
+"""Errors that the command line shows to a user whose request was wrong."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,19 +6,21 @@ from importlib.util import find_spec
 
 
 class RequestError(Exception):
-    """The request can't be carried out. The message says what was given, what is legal and what to do."""
+    """The request can't be met. The message says what was given, what is legal and what to do."""
 
     exit_code = 2
 
 
 class BusyError(RequestError):
-    """Another process is at it."""
+    """Another process is working on the same thing."""
 
 
 def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = None) -> RequestError:
-    """An error for a name that does not exist, with the nearest one that does.
+    """Return an error for a name that does not exist; it suggests the nearest legal name.
 
     Args:
+        what: the kind of thing that is named, in the singular, such as "model".
+        legal: the names that exist.
         listing: the command that shows all of them.
     """
     names = sorted(legal)
@@ -30,11 +32,18 @@ def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = N
 
 
 def nearest(given: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant."""
+    """Return the name that was probably meant; None where no name is close."""
     return next(iter(get_close_matches(given, sorted(names), n=1, cutoff=0.5)), None)
 
 
 def require(package: str, extra: str) -> None:
-    """Say what to install where a command's package is missing."""
+    """Check that a command's package is installed.
+
+    Args:
+        extra: the project's extra that installs it.
+
+    Raises:
+        RequestError: the package is missing; the message says what to install.
+    """
     if find_spec(package) is None:
         raise RequestError(f"this command needs {package}: pip install -e '.[{extra}]'")

@@ -1,4 +1,4 @@
-"""How our processes end: errors become messages and exit codes here."""
+"""Turn errors into messages and exit codes where a process ends."""
 
 import os
 import sys
@@ -10,7 +10,10 @@ EXIT_INTERRUPTED = 130
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Exit by what an error stands for: 2 a wrong request, 130 interrupted, 1 a reader that went away."""
+    """Exit with the code of an error: 130 for an interrupt, 1 for a reader that went away, else its `exit_code`.
+
+    A wrong request has the `exit_code` 2. An error without one is raised again.
+    """
     try:
         yield
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ NONE = "–"
 
 
 def one_line(text: object, longest: int = LONGEST) -> str:
-    """A stranger's text with everything that is not a printable character written as its escape, cut to a length.
+    """Return untrusted text with each unprintable character written as its escape, cut to `longest` characters.
 
     >>> print(one_line("a\\nb\\x1b[31m"))
     a\\nb\\x1b[31m
@@ -19,17 +19,17 @@ def one_line(text: object, longest: int = LONGEST) -> str:
 
 
 def metric_text(name: str, value: float | None) -> str:
-    """Accuracies have four decimals; errors, which span decades, three digits."""
+    """Write a metric: accuracies with four decimals, errors with three digits, as they span decades."""
     if value is None:
         return NONE
     return f"{value:.4f}" if name == "accuracy" else f"{value:.3g}"
 
 
 def word(value: Any) -> str:
-    """A setting's value as `--set` takes it."""
+    """Write a setting's value as `--set` takes it."""
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def assignments(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as `--set` takes them."""
+    """Write settings as `name=value` words, as `--set` takes them."""
     return [f"{name}={word(value)}" for name, value in settings.items()]

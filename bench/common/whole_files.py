@@ -1,13 +1,13 @@
-"""Writing files so that a process that is killed at any moment leaves whole ones."""
+"""Write files so that a process that is killed at any moment leaves only whole ones."""
 
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file beside its place and move it there: what is read is the old one or the new one, whole.
+    """Write a file next to its place and move it there, so that a reader gets the whole old file or the whole new one.
 
     Raises:
-        OSError: it can't be written; what was there before is as it was.
+        OSError: it can't be written; the old file is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")

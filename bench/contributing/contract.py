@@ -23,7 +23,7 @@ from models.shared.wrappers import WRAPPERS, Wrapper
 if TYPE_CHECKING:
     from optuna import Trial
 
-BATCH, STEPS, INPUT, WIDTH = 4, 12, 3, 8  # small, and a batch and a width that broadcasting can't mistake
+BATCH, STEPS, INPUT, WIDTH = 4, 12, 3, 8  # small, and all different, so that broadcasting hides no mistake
 WIDTHS = (1, 2, 3, 5, 8, 13, 40)
 LEARN_STEPS, LEARN_SAMPLES, LEARN_DROP = 60, 32, 0.9
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -49,7 +49,7 @@ class Rule:
     body: Callable[[type[SequenceModel]], None]
 
     def run(self, model: type[SequenceModel]) -> BrokenRule | None:
-        """What is wrong; None where nothing is."""
+        """Check a model. Return what is wrong, or None if nothing is."""
         try:
             self.body(model)
         except Violation as violation:
@@ -63,13 +63,17 @@ RULES: dict[str, Rule] = {}
 
 
 def check_model(model: type[SequenceModel]) -> Iterator[tuple[str, BrokenRule | None]]:
-    """Every check's name and its finding, as they are done."""
+    """Run all checks on a model. Yield each one's name and finding (None if it passed) when it is done."""
     for name, check in RULES.items():
         yield name, check.run(model)
 
 
 def rule(mend: str) -> Callable[[Callable[[type[SequenceModel]], None]], Callable[[type[SequenceModel]], None]]:
-    """Add a check to the contract under its function's name."""
+    """Add a check to the contract under its function's name.
+
+    Args:
+        mend: what to do if the check fails.
+    """
 
     def add(body: Callable[[type[SequenceModel]], None]) -> Callable[[type[SequenceModel]], None]:
         name = body.__name__.replace("_", "-")
@@ -144,7 +148,7 @@ def causal(model: type[SequenceModel]) -> None:
         )
 
 
-@rule("Use lengths_B: what stands at or after a sequence's length must change neither its outputs nor last.")
+@rule("Use lengths_B: inputs at or after a sequence's length must change neither its outputs nor last.")
 def lengths(model: type[SequenceModel]) -> None:
     mixer, x_BTD = small(model), sample()
     lengths_B = torch.tensor([1, STEPS // 2, STEPS - 1, STEPS])
@@ -162,7 +166,7 @@ def last(model: type[SequenceModel]) -> None:
     same("last", mixer.last(x_BTD), mixer(x_BTD)[:, -1])
 
 
-@rule("Let step, from initial_state on, give forward's outputs one by one; or define neither.")
+@rule("Let step, from initial_state on, return forward's outputs one by one; or define neither.")
 def step(model: type[SequenceModel]) -> None:
     if not model.is_recurrent():
         return
@@ -217,7 +221,7 @@ def float64(model: type[SequenceModel]) -> None:
 
 @rule("Hold tensors as parameters or buffers, and create others with new_zeros and the like or on the input's device.")
 def devices(model: type[SequenceModel]) -> None:
-    # In float64, since the kernels for float32 are for CPUs. What names no device comes to be on "meta".
+    # In float64, since the kernels for float32 are for CPUs. A tensor that names no device is created on "meta".
     mixer, x_BTD = small(model).double(), sample().double()
     moved = {id(tensor) for tensor in (*mixer.parameters(), *mixer.buffers())}
     for name, value in [each for part in mixer.modules() for each in vars(part).items()]:

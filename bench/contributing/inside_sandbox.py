@@ -2,8 +2,8 @@
 
     python -m bench.contributing.inside_sandbox MODEL.py
 
-Beside it lie data.npz (training and validation samples, test inputs) and two files to fill: report.jsonl, a line for
-each check, and predictions.npy. The code under test runs in this process: what it says is the code's own word.
+The folder /check holds data.npz (training and validation samples, test inputs) and two files to fill: report.jsonl, a
+line for each check, and predictions.npy. The code under test runs in this process, so it could have written the report.
 """
 
 import json
@@ -28,7 +28,7 @@ FOLDER = Path("/check")
 DATA, REPORT, PREDICTIONS = FOLDER / "data.npz", FOLDER / "report.jsonl", FOLDER / "predictions.npy"
 TASK, BUDGET, STEPS = "digits", "10k", 300
 TRAINING = "training"
-"""What the report calls the training, beside the checks of the contract."""
+"""The training's name in the report, next to the names of the contract's checks."""
 BATCH = 60
 
 
@@ -56,7 +56,7 @@ def _say(report: TextIO, name: str, finding: BrokenRule | None) -> None:
 
 
 def _predict(model: FoundModel, arrays: Mapping[str, np.ndarray]) -> Tensor:
-    """The classes that a briefly trained network sees in the test inputs."""
+    """Train a network briefly, and return the classes that it predicts for the test inputs."""
     task = find_task(TASK)
     given = FoundTask(_given(task.cls, arrays), task.variant)
     flags = SettingFlags(assignments=[f"max_steps={STEPS}", "patience=none"], budget=BUDGET)
@@ -71,7 +71,7 @@ def _predict(model: FoundModel, arrays: Mapping[str, np.ndarray]) -> Tensor:
 
 def _given(task: type[SequenceDataModule], arrays: Mapping[str, np.ndarray]) -> type[SequenceDataModule]:
     class Given(task):  # type: ignore[valid-type,misc]
-        """The task with the samples that were handed in."""
+        """The task with the samples of `arrays`."""
 
         def make(self, split: str) -> Samples:
             return Samples(*(torch.from_numpy(arrays[f"{split}_{part}"]) for part in "xy"))

@@ -1,7 +1,7 @@
 """Running a program that nobody trusts: bubblewrap gives it no network, nothing to write to and little to read.
 
-What it can see is what it is given, the Python that runs it, and the system's programs and libraries. It can't see home
-folders, /etc, other processes, or the environment. It is killed, with all its children, when it passes a limit.
+The program sees only what it is given, the Python that runs it, and the system's programs and libraries. It can't see
+home folders, /etc, other processes, or the environment. It is killed, with all its children, when it exceeds a limit.
 """
 
 import os
@@ -21,13 +21,13 @@ import psutil
 from bench.common.errors import RequestError
 
 SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib64", "/bin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
-LOG_SHOWN = 2_000  # of the last characters that the program printed
+LOG_SHOWN = 2_000  # last characters that the program printed
 NOBODY = "65534"
 AS_USER = ["--unshare-user", "--disable-userns", "--uid", NOBODY, "--gid", NOBODY]
 AS_ROOT = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
 BECOME_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 BECOME_NOBODY += ["bwrap", *AS_USER, "--cap-drop", "ALL", "--dev-bind", "/", "/"]
-"""For root, who in a user namespace would stay the user on whom the kernel puts no limit of processes."""
+"""The command for root. In a user namespace root would stay the user whose processes the kernel does not limit."""
 LOOKS_PER_SECOND = 20
 LEAST_FREE = 2**29  # bytes of the machine's memory
 
@@ -46,16 +46,16 @@ class Limits:
     """What a program may use."""
 
     seconds: float = 600
-    """Of wall time; each process may use as many of CPU time."""
+    """Of wall time. Each process may also use this much CPU time."""
     memory: int = 4 * 2**30
     """Bytes, of all processes together."""
     processes: int = 16
     threads: int = 256
-    """Of all processes. The kernel refuses more, should a look at the processes come too late."""
+    """Of all processes together. The kernel refuses more, in case a look at the processes comes too late."""
     scratch: int = 64 * 2**20
     """Bytes of temporary files."""
     file: int = 16 * 2**20
-    """Bytes of one file, also of one that it may write outside."""
+    """Bytes of one file, including one outside that the program may write."""
     open_files: int = 128
 
 
@@ -64,13 +64,17 @@ class Outcome:
     """How a confined program ended."""
 
     problem: str | None
-    """None where it ended well by itself."""
+    """None if it ended by itself with exit code 0."""
     log: str
     """The end of what it printed, without control characters."""
 
 
 def check_available() -> None:
-    """Raises RequestError: programs can't be confined here; with what to install or allow."""
+    """Check that programs can be confined here.
+
+    Raises:
+        RequestError: they can't. The message says what to install or allow.
+    """
     if shutil.which("bwrap") is None:
         raise RequestError(INSTALL)
     tried = subprocess.run([*_walls(Limits()), *_user(), "true"], capture_output=True, text=True)  # noqa: S603
@@ -87,12 +91,13 @@ def confine(
     environment: Mapping[str, str],
     limits: Limits,
 ) -> Outcome:
-    """Run a command behind walls until it ends or passes a limit.
+    """Run a command in the sandbox until it ends or exceeds a limit.
 
     Args:
         readable: path inside → file or folder outside.
         writable: path inside → file outside, which must exist.
-        hidden: folders of what is visible that are empty inside.
+        hidden: visible folders that are made empty inside.
+        environment: variables that are set inside, in addition to PATH, HOME and USER.
     """
     walls = [*_walls(limits), *_folders([*_prefixes(), *readable, *writable]), *_python()]
     walls += [word for place, path in readable.items() for word in ("--ro-bind", str(path), place)]
@@ -115,12 +120,12 @@ def confine(
 
 
 def printable(text: str) -> str:
-    """Without characters that could steer a terminal."""
+    """Replace characters that could control a terminal by �."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in text)
 
 
 def _walls(limits: Limits) -> list[str]:
-    """bubblewrap's command line up to what is given to the program."""
+    """bubblewrap's command line, except for what is given to the program."""
     words = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]
     words += AS_ROOT if os.geteuid() == 0 else AS_USER
@@ -132,13 +137,13 @@ def _walls(limits: Limits) -> list[str]:
 
 
 def _folders(places: Iterable[str]) -> list[str]:
-    """What makes the folders above some places, so that everybody may enter them."""
+    """Options that make the folders above some places, so that everybody may enter them."""
     folders = {str(folder) for place in places for folder in Path(place).parents} - {"/"}
     return [word for folder in sorted(folders) for word in ("--perms", "0755", "--dir", folder)]
 
 
 def _prefixes() -> list[str]:
-    """Where the interpreter that runs us is, and its packages."""
+    """The folders of the running interpreter and of its packages."""
     return sorted({sys.base_prefix, sys.prefix} - {"/usr"})
 
 
@@ -147,26 +152,26 @@ def _python() -> list[str]:
 
 
 def _user() -> list[str]:
-    """The command line that makes root somebody else; others are that already."""
+    """The command by which root becomes nobody. bubblewrap itself does that for other users."""
     return BECOME_NOBODY if os.geteuid() == 0 else []
 
 
 def _rlimits(limits: Limits) -> list[str]:
-    """What the kernel sees to. It counts a user's threads in the namespace or, before Linux 5.14, all of them."""
+    """The limits that the kernel enforces. It counts a user's threads in the namespace; before Linux 5.14, all."""
     threads = min(limits.threads + _own_threads(), resource.getrlimit(resource.RLIMIT_NPROC)[1] % 2**63)
     return ["prlimit", f"--cpu={int(limits.seconds) + 1}", f"--data={limits.memory}", f"--fsize={limits.file}",
             f"--nofile={limits.open_files}", f"--nproc={threads}", "--core=0", "nice"]  # fmt: skip
 
 
 def _own_threads() -> int:
-    """Threads on the machine of the user that the program runs as."""
+    """Count the threads that the user the program runs as has on this machine."""
     user = os.getuid() or int(NOBODY)
     infos = (process.info for process in psutil.process_iter(["uids", "num_threads"]))
     return sum(info["num_threads"] or 0 for info in infos if info["uids"] and info["uids"].real == user)
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
-    """Wait for the end; what is wrong with it."""
+    """Wait until the process ends or exceeds a limit. Return what went wrong, or None."""
     deadline = time.monotonic() + limits.seconds
     while process.poll() is None:
         if time.monotonic() > deadline:
@@ -178,20 +183,20 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> str | None:
 
 
 def _excess(root: int, limits: Limits) -> str | None:
-    """What the processes under one have too much of. They may be doubling meanwhile: what is quick to see is first."""
+    """Return which limit the processes under one exceed. They may be multiplying, so the quick checks come first."""
     with suppress(psutil.NoSuchProcess):
         children = psutil.Process(root).children(recursive=True)
         if len(children) > limits.processes:
             return f"it started more than {limits.processes} processes"
         if _held(children) > limits.memory:
             return f"it took more than {limits.memory / 2**30:.1f} GiB of memory"
-    if psutil.virtual_memory().available < LEAST_FREE:  # shared memory that no process holds is counted nowhere
+    if psutil.virtual_memory().available < LEAST_FREE:  # shared memory that no process holds is in no count
         return f"less than {LEAST_FREE / 2**30:.1f} GiB of the machine's memory was left"
     return None
 
 
 def _held(processes: Sequence[psutil.Process]) -> int:
-    """Bytes that processes hold, shared ones counted once. It takes some milliseconds for each."""
+    """Count the bytes that processes hold, shared ones once. This takes some milliseconds for each process."""
     held = 0
     for process in processes:
         with suppress(psutil.Error):
@@ -200,12 +205,12 @@ def _held(processes: Sequence[psutil.Process]) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill it, and with it the first process of the namespace, whose end is that of all others there."""
-    if process.poll() is not None:  # the others died with it, and its number may be another's by now
+    """Kill bubblewrap and the first process of its namespace, with which all others in the namespace end."""
+    if process.poll() is not None:  # the others died with it, and its id may be another process's by now
         return
     bwrap = psutil.Process(process.pid)
     bwrap.suspend()
-    _wait_for(bwrap, psutil.STATUS_STOPPED)  # until then it may start another
+    _wait_for(bwrap, psutil.STATUS_STOPPED)  # until then it may start another process
     first = bwrap.children()
     for each in (bwrap, *first):
         with suppress(psutil.NoSuchProcess):
@@ -216,7 +221,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_for(process: psutil.Process, *states: str) -> None:
-    """Wait until a process is in a state, or dead; a dead one may stay listed where nobody asks for its exit code."""
+    """Wait until a process is in one of the states, or dead. A dead one whose exit code is not read stays listed."""
     with suppress(psutil.NoSuchProcess):
         while process.status() not in (*states, psutil.STATUS_ZOMBIE):
             time.sleep(0.001)

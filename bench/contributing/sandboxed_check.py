@@ -27,27 +27,27 @@ from datamodules._base import SequenceDataModule
 from datamodules._spec import TUNING_SPLITS
 
 LARGEST_FILE = 2**20  # bytes of a model's file
-LARGEST_ANSWER = 2**18  # bytes that are read of the report and of the predictions
+LARGEST_ANSWER = 2**18  # bytes that are read of the report, and of the predictions
 PACKAGES = ("bench", "models", "datamodules", "db")
 HIDDEN = (Path(sklearn.__file__).parent / "datasets" / "data",)
-"""Where the answers of the task lie in installed packages."""
+"""Folders of installed packages that contain the task's answers."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": "/tmp/numba",  # noqa: S108
                "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/project"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What came of a stranger's file."""
+    """The result of checking a stranger's file."""
 
     findings: dict[str, BrokenRule | None]
-    """Of each check, as the code under test reports it: its own word, in printable characters."""
+    """The finding of each check, as the code under test itself reports it, in printable characters."""
     problem: str | None
-    """Why it can't be trusted or graded: a limit that was passed, a crash, checks left out, no predictions."""
+    """Why the file can't be trusted or graded: a limit exceeded, a crash, checks left out, no predictions."""
     log: str
     """The end of what it printed."""
     metric: str
     value: float | None
-    """On the test split, computed here."""
+    """The metric on the test split, computed here."""
 
     @property
     def passed(self) -> bool:
@@ -55,10 +55,13 @@ class CheckReport:
 
 
 def check_stranger(path: Path, seconds: float) -> CheckReport:
-    """Check a file behind walls, for so long at most.
+    """Check a model file in the sandbox.
+
+    Args:
+        seconds: after which the check is ended.
 
     Raises:
-        RequestError: it is no file of Python of a reasonable size, or nothing can be confined on this machine.
+        RequestError: there is no .py file of at most LARGEST_FILE bytes, or programs can't be confined here.
     """
     if path.suffix != ".py" or not path.is_file() or path.stat().st_size > LARGEST_FILE:
         raise RequestError(f"{str(path)!r} is not a .py file of at most {LARGEST_FILE // 2**20} MiB.")
@@ -78,7 +81,7 @@ def check_stranger(path: Path, seconds: float) -> CheckReport:
 
 
 def _run(path: Path, task: SequenceDataModule, folder: Path, limits: Limits) -> tuple[Outcome, bytes, bytes]:
-    """What happened, the report and the predictions."""
+    """Run the file in the sandbox. Return how that ended, the report and the predictions."""
     project, model, data = folder / "project", folder / path.name, folder / inside_sandbox.DATA.name
     report, predictions = folder / inside_sandbox.REPORT.name, folder / inside_sandbox.PREDICTIONS.name
     for package in PACKAGES:
@@ -112,7 +115,7 @@ def _head(path: Path) -> bytes:
 
 
 def read_report(report: bytes) -> dict[str, BrokenRule | None]:
-    """The findings of each check; lines that are none are passed over."""
+    """Read the finding of each check. Skip lines that are no findings."""
     findings: dict[str, BrokenRule | None] = {}
     for line in report.splitlines():
         try:
@@ -127,10 +130,13 @@ def read_report(report: bytes) -> dict[str, BrokenRule | None]:
 
 
 def grade(predictions: bytes, answers: Tensor) -> float:
-    """The accuracy of predicted classes in NumPy's format, which must be whole numbers, one for each answer.
+    """Compute the accuracy of predicted classes.
+
+    Args:
+        predictions: a file in NumPy's format, of the shape and the integer type of `answers`.
 
     Raises:
-        ValueError: they are not.
+        ValueError: `predictions` is no such file.
     """
     expected = io.BytesIO()
     np.save(expected, answers.numpy())

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from models.shared.contract import ModelConfig, Paper, SequenceModel
 from models.recurrences.scan import linear_scan
+from models.shared.contract import ModelConfig, Paper, SequenceModel
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -59,11 +59,11 @@ class @CLASS@(SequenceModel):
         self.alpha = nn.Parameter(time_scale_H.log())  # σ(log τ) = τ / (1 + τ)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """The output at every step. A causal model needs lengths_B for nothing: padding comes after."""
+        """Return the output at every step. A causal model does not need lengths_B: padding comes after."""
         return linear_scan(*self.coefficients(x_BTD))
 
     def coefficients(self, x_D: Tensor) -> tuple[Tensor, Tensor]:
-        """a, and √(1 − a²) ⊙ (W x + b), whose factor keeps the size of the state the same at every time scale."""
+        """a, and √(1 − a²) ⊙ (W x + b). The factor keeps the size of the state the same at every time scale."""
         a_H = self.alpha.sigmoid()
         return a_H, (1 - a_H**2).sqrt() * self.input(x_D)
 
@@ -77,7 +77,7 @@ class @CLASS@(SequenceModel):
         h_BH = a_H * state + input_BH
         return h_BH, h_BH
 
-    # Optional: parameters that want a learning rate of their own, and what tuning may choose besides the width.
+    # Optional: parameters that need their own learning rate, and what tuning may choose in addition to the width.
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.alpha], "lr_scale": 0.3, "weight_decay": 0.0}]
@@ -89,10 +89,10 @@ class @CLASS@(SequenceModel):
 
 
 def model_source(name: str) -> str:
-    """The text of the file of a new architecture.
+    """Return the text of a new architecture's file.
 
     Raises:
-        RequestError: the name can't be one on the command line.
+        RequestError: the name is not small letters, digits and single dashes.
     """
     if not LEGAL_NAME.fullmatch(name):
         raise RequestError(f"{name!r} is no legal name: small letters, digits and single dashes, such as 'my-rnn'.")
@@ -102,6 +102,9 @@ def model_source(name: str) -> str:
 
 def write_model(name: str, folder: Path = ROOT / "models") -> Path:
     """Write the draft into a folder, never over another file.
+
+    Returns:
+        The file's path.
 
     Raises:
         RequestError: an illegal name, or the file exists.

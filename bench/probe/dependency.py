@@ -10,19 +10,19 @@ from db.schema import Run
 
 
 def ladder(task: FoundTask) -> list[FoundTask]:
-    """The family's variants, shortest first."""
+    """Return the variants of a task's family, shortest first."""
     variants = [FoundTask(task.cls, name) for name in task.cls.variants]
     return sorted(variants, key=lambda variant: variant.build().spec.seq_len)
 
 
 def rung(requests: Sequence[RunRequest], runs: Sequence[Run]) -> dict[str, Any]:
-    """One variant, and what was reached there."""
+    """Describe one variant and what its runs have reached."""
     spec = requests[0].spec
     return {"task": spec.name, "length": spec.seq_len, **reached(runs)}
 
 
 def ends(rungs: Sequence[dict[str, Any]]) -> dict[str, int | None]:
-    """Where the search ended: the rungs are solved up to the last one at most."""
+    """Say where the search ended: the last rung alone may be unsolved. Lengths are in steps."""
     solved = [each["length"] for each in rungs if each["solved"]]
     unsolved = [each["length"] for each in rungs if not each["solved"]]
     return {"longest_solved": max(solved, default=None), "first_unsolved": min(unsolved, default=None)}

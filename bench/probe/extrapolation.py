@@ -18,7 +18,14 @@ BATCH = 50
 
 
 def extrapolate(network: Wrapper, task: GeneratedTask, count: int) -> list[dict[str, Any]]:
-    """The task's metric and utility at each length; null where the network's answers are not finite."""
+    """Evaluate a trained network on fresh sequences of each length.
+
+    Args:
+        count: how many sequences of each length.
+
+    Returns:
+        The task's metric and utility at each length; the metric is None where it is not finite.
+    """
     rows = []
     for factor in FACTORS:
         spec, samples = task.fresh(count, factor * task.spec.seq_len)

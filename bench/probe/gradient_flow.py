@@ -1,8 +1,8 @@
 """Gradient flow: ‖∂loss/∂x_t‖ and ‖∂loss/∂u_0‖, and how much the steps between stretch a change of the state.
 
-Input gradients come from an ordinary backward pass, so that every architecture has them. The state is reached by
-`step`: from the end on, the gradient of a state is pulled back through one step at a time, so that one state a step is
-all that is kept.
+Input gradients come from an ordinary backward pass, so that every architecture has them. Gradients of the state need
+`step`. From the end of the sequence on, the gradient of a state is pulled back through one step at a time, so that only
+one state per step is kept.
 
 Shapes: N samples, T time, D input and H output of a mixer, V random directions, M = (1 + V) N.
 """
@@ -32,10 +32,13 @@ DIRECTION_SEED = 1803
 
 
 def measure(network: Wrapper, spec: TaskSpec, samples: Samples) -> dict[str, Any]:
-    """What `bench.probe` says of one network at one length, without `when`.
+    """Measure one network at one length.
 
     Args:
-        samples: as a model sees them; the network may be built for another length than theirs.
+        samples: as a model sees them. The network may be built for another length than theirs.
+
+    Returns:
+        An item of `measured` as `bench.probe.events` describes it, without `when`.
     """
     network.eval()
     with tapped(network) as taps:
@@ -67,7 +70,7 @@ def _of_state(network: Wrapper, taps: "Sequence[Tap]", length: int) -> dict[str,
 
 
 def _number(value: Tensor, digits: int = 17) -> float | None:
-    """None where it exploded: JSON has no infinity."""
+    """Round to significant digits. None if it is not finite: JSON has no infinity."""
     return float(f"{value.item():.{digits}g}") if torch.isfinite(value) else None
 
 
@@ -80,7 +83,7 @@ def steps_back(length: int) -> list[int]:
 
 
 def merged(bounds: Sequence[GainBounds]) -> GainBounds | None:
-    """What holds in every layer."""
+    """Return bounds that hold in every layer, or None if there are none."""
     if not bounds:
         return None
     lowers = [bound.lower for bound in bounds]
@@ -95,7 +98,7 @@ def merged(bounds: Sequence[GainBounds]) -> GainBounds | None:
 
 @dataclass
 class Tap:
-    """What went into a mixer and came out of it at every step; the output has a gradient after the backward pass."""
+    """A mixer's input and output at every step. The output has a gradient after the backward pass."""
 
     mixer: SequenceModel
     x_NTD: Tensor
@@ -104,7 +107,7 @@ class Tap:
 
 @contextmanager
 def tapped(network: Wrapper) -> Iterator[list[Tap]]:
-    """Listen to the network's mixers. All of them give every step meanwhile, so that the last step is not apart."""
+    """Record what the network's mixers do. Meanwhile `last` calls `forward`, so that every step is recorded."""
     taps: list[Tap] = []
 
     def listen(mixer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -128,7 +131,7 @@ def tapped(network: Wrapper) -> Iterator[list[Tap]]:
 
 
 def input_gradients(network: Wrapper, spec: TaskSpec, samples: Samples) -> Tensor:
-    """∂loss/∂x_t of each sample's own loss, (N, T, D); of the embedded token where the input is tokens."""
+    """Return ∂loss/∂x_t of each sample's own loss, (N, T, D). If the input is tokens, x_t is the embedded token."""
     module = SequenceModule(network, spec, Training())
     entered: list[Tensor] = []
 
@@ -145,7 +148,7 @@ def input_gradients(network: Wrapper, spec: TaskSpec, samples: Samples) -> Tenso
         handle.remove()
     loss = module.loss(outputs, scored(spec, samples.y)) * len(
         samples.y
-    )  # a mean over the batch, of which each sample has its share
+    )  # the loss is a mean over the batch; times N, each sample has the gradient of its own loss
     loss.backward()
     gradient = entered[0].grad
     assert gradient is not None
@@ -154,16 +157,16 @@ def input_gradients(network: Wrapper, spec: TaskSpec, samples: Samples) -> Tenso
 
 @dataclass
 class PulledBack:
-    """At the initial state: the norm of the loss's gradient, and how much random ones at the end were stretched."""
+    """At the initial state: the norm of the loss's gradient, and how much random gradients at the end have grown."""
 
     loss_N: Tensor
     gain_VN: Tensor
 
 
 def pull_back(tap: Tap) -> PulledBack:
-    """Take gradients at every step's output, and random ones at the final state, back to the initial state.
+    """Pull gradients at every step's output, and random ones at the final state, back to the initial state.
 
-    The 1 + V gradients of a sample travel side by side, as further samples of a batch.
+    The 1 + V gradients of a sample are pulled back together, as further samples of a batch.
     """
     count, copies = len(tap.x_NTD), 1 + DIRECTIONS
     assert tap.y_NTH.grad is not None
@@ -189,7 +192,7 @@ def _states(mixer: SequenceModel, inputs_MD: Sequence[Tensor]) -> list[Any]:
 
 
 def _pull(mixer: SequenceModel, x_MD: Tensor, state: Any, at_next: list[Tensor], at_output_MH: Tensor) -> list[Tensor]:
-    """The gradient at a state from that at the next one and that at the output in between."""
+    """Return the gradient at a state, from the gradients at the next state and at the output in between."""
     state = tree_map(lambda leaf: leaf.detach().requires_grad_() if _is_real(leaf) else leaf, state)
     y_MH, following = mixer.step(x_MD, state)
     ends = [*zip(_leaves(following), at_next, strict=True), (y_MH, at_output_MH)]
@@ -210,13 +213,13 @@ def _leaves(state: Any) -> list[Tensor]:
 
 
 def _directions(leaf: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Nothing for the loss, which reaches the final state through outputs only; random for the others."""
+    """Gradients at the final state: random, but zero for the loss, which depends on that state through outputs only."""
     drawn = torch.randn(leaf.shape, dtype=leaf.dtype, generator=generator).to(leaf.device)
     drawn[:count] = 0
     return drawn
 
 
 def _norms(leaves: Sequence[Tensor]) -> Tensor:
-    """Of each sample, over all parts of the state, in double precision: squares of small numbers vanish early."""
+    """The norm for each sample, over all parts of the state. In single precision, squares of small numbers vanish."""
     flat = [torch.view_as_real(leaf) if leaf.is_complex() else leaf for leaf in leaves]
     return torch.cat([leaf.flatten(1).double() for leaf in flat], dim=1).norm(dim=1)

@@ -1,4 +1,4 @@
-"""The networks of a recorded run: as it began and, from the weights that it left or trained again, as it ended."""
+"""The networks of a recorded run: as it began, and as it ended (from weights that it left, or trained again)."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,13 +20,13 @@ AGAIN = "again.safetensors"
 
 
 def untrained_network(request: RunRequest, spec: TaskSpec) -> Wrapper:
-    """As the run's network began, but built for the length of `spec`."""
+    """Build the run's network as it began, but for the length of `spec`."""
     torch.manual_seed(request.seed)
     return build(request.model.cls, request.wrapper, request.settings, spec)
 
 
 def trained_network(request: RunRequest, store: Store) -> Wrapper:
-    """With weights that are on this machine."""
+    """Load the run's trained network. Its weights must be on this machine (see `weights_of`)."""
     path = weights_of(request.run_id, store)
     assert path is not None
     network = build(request.model.cls, request.wrapper, request.settings, request.spec)
@@ -35,19 +35,20 @@ def trained_network(request: RunRequest, store: Store) -> Wrapper:
 
 
 def weights_of(run_id: str, store: Store) -> Path | None:
-    """The file of a run's weights, its own or those of training again, if there is one on this machine."""
+    """Return the file of a run's weights, its own or those of training again; None if this machine has neither."""
     folder = store.artifacts / run_id
     return next((path for name in (WEIGHTS, AGAIN) if (path := folder / name).exists()), None)
 
 
 def train_again(request: RunRequest, store: Store, execution: Execution) -> None:
-    """Make the weights of a run that was recorded elsewhere: the same seed, without its test split.
+    """Make the weights of a run that was recorded elsewhere: train its seed again, without the test split.
 
-    Nothing of it is recorded: the run keeps the result that it has.
+    Nothing is recorded: the run keeps its result.
 
     Raises:
-        RequestError: training ended otherwise than the recorded run's.
-        KeyboardInterrupt: it was interrupted.
+        RequestError: training did not finish, unlike the recorded run's.
+        BusyError: another process is training the run.
+        KeyboardInterrupt: training was interrupted.
     """
     folder = store.artifacts / request.run_id
     with alone(folder, f"run {request.run_id}"), TemporaryDirectory(prefix="bench-") as scratch:

@@ -1,4 +1,4 @@
-"""Carrying out probes: the runs they need, made where there are none, and the events that keep what was found."""
+"""Making probes: train the runs that they need and that are missing, and record the findings as events."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ Teller = Callable[[str], None]
 
 
 class LeftOutError(Exception):
-    """A probe that does not apply to this model and task, or can't be made here. The message says why."""
+    """A probe does not apply to this model and task, or can't be made here. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +52,14 @@ class Probing:
     use_preset: bool
     seeds: int
     lengths: tuple[int, ...] | None
-    """Of gradient flow; LENGTHS unless given, or the task's own where it has one length only."""
+    """Lengths for gradient flow. None means LENGTHS or, if the task has one length only, that length."""
 
     @property
     def run(self) -> RunRequest:
         return self.request(self.task)
 
     def request(self, task: FoundTask) -> RunRequest:
-        """The run of seed 0 on a variant; with a preset, which is the probed task's on the others too.
+        """Build the run of seed 0 on a variant. With a preset, all variants have the preset of the probed task.
 
         Raises:
             RequestError: the settings are not legal, the model does not fit, or has no preset.
@@ -74,17 +74,20 @@ class Probing:
 
 
 def as_in(suite: Suite, task: FoundTask, flags: SettingFlags) -> SettingFlags:
-    """The flags over the training that a suite gives to a task of the family, where it has one."""
+    """Return the flags on top of the training that a suite sets for a task of the same family, if it has one."""
     trained = [training for name, training in suite.tasks.items() if find_task(name).cls is task.cls]
     words = [each for training in trained[:1] for each in assignments(training)]
     return replace(flags, assignments=[*words, *flags.assignments])
 
 
 class Prober:
-    """Makes probes, one method each, which returns the event's data.
+    """Makes probes. Each has a method that returns the event's data.
+
+    A probe that was recorded already is not measured again. Runs that it needs are trained if they are missing.
 
     Args:
-        tell: hears what is being measured.
+        on_run: as `listener` in `run_missing`.
+        tell: called with a sentence on what is being measured.
     """
 
     def __init__(self, probing: Probing, store: Store, execution: Execution, on_run: RunListener, tell: Teller) -> None:
@@ -92,9 +95,10 @@ class Prober:
         self.on_run, self.tell = on_run, tell
 
     def make(self, probe: str) -> dict[str, Any]:
-        """
+        """Make a probe, given its name, and return its event's data.
+
         Raises:
-            LeftOutError: it does not apply.
+            LeftOutError: the probe does not apply.
             RequestError: the request is wrong.
             KeyboardInterrupt: a run was interrupted.
         """
@@ -107,12 +111,12 @@ class Prober:
         return find()
 
     def recorded(self, requests: Sequence[RunRequest]) -> list[Run]:
-        """The runs, made where there are none."""
+        """Return the results of runs. Train those that are missing."""
         if run_missing(list(requests), self.store, self.execution, time_limit=float("inf"), listener=self.on_run):
             raise KeyboardInterrupt
         runs = [self.store.result(request.run_id) for request in requests]
         if None in runs:
-            raise LeftOutError("a run is being carried out by another process; wait for it to end")
+            raise LeftOutError("a run is in progress in another process; wait for it to end")
         return [run for run in runs if run is not None]
 
     def gradient_flow(self) -> dict[str, Any]:
@@ -189,7 +193,11 @@ class Prober:
         return self._known(run, question) or self._keep(run, question | training.ends(rungs))
 
     def _lengths(self, task: SequenceDataModule) -> list[int]:
-        """Raises RequestError: the task can't be drawn at a length that was asked for."""
+        """Return the lengths for gradient flow.
+
+        Raises:
+            RequestError: the task can't be drawn at a length that was asked for.
+        """
         given = self.probing.lengths
         if not _is_resizable(task):
             if given not in (None, (task.spec.seq_len,)):
@@ -213,7 +221,7 @@ class Prober:
         return {"trained_again": path is not None and path.name == AGAIN}
 
     def _known(self, run: Run, question: dict[str, Any]) -> dict[str, Any] | None:
-        """The latest answer to the same question about the run."""
+        """Return the latest recorded answer to the same question about the run, or None."""
         answers = [event.data for event in self.store.events(run.run_id) if event.kind == "probe"]
         return next((data for data in reversed(answers) if question.items() <= data.items()), None)
 
@@ -226,7 +234,11 @@ def _is_resizable(task: SequenceDataModule) -> bool:
 
 
 def _resizable(task: SequenceDataModule) -> GeneratedTask:
-    """Raises LeftOutError: the task's length can't be chosen."""
+    """Return the task as one whose length can be chosen.
+
+    Raises:
+        LeftOutError: it can't.
+    """
     if not _is_resizable(task):
         raise LeftOutError(f"{task.spec.name} has sequences of {task.spec.seq_len} steps only")
     assert isinstance(task, GeneratedTask)
@@ -234,7 +246,7 @@ def _resizable(task: SequenceDataModule) -> GeneratedTask:
 
 
 def _drawn(task: SequenceDataModule, count: int, length: int) -> tuple[TaskSpec, Samples]:
-    """Fresh samples, or the first to validate on where a task can't be drawn at will."""
+    """Draw fresh samples. For a task whose length can't be chosen, return its first validation samples."""
     if _is_resizable(task):
         return _resizable(task).fresh(count, length)
     return task.spec, task.decode(task.split("validation").gather(torch.arange(count)))

@@ -14,17 +14,17 @@ FACTORS = (1, 2, 4, 8)
 
 
 def longer(flags: SettingFlags, training: Training, factor: int) -> SettingFlags:
-    """The flags with so many times the training, counted in steps or in epochs as before."""
+    """Return the flags with `factor` times the training, counted in steps or in epochs as before."""
     name = "max_steps" if training.max_steps else "epochs"
     return replace(flags, assignments=[*flags.assignments, f"{name}={factor * getattr(training, name)}"])
 
 
 def rung(factor: int, training: Training, runs: Sequence[Run]) -> dict[str, Any]:
-    """One length: the means over its seeds."""
+    """Describe one length of training by means over its seeds."""
     seconds = fmean(run.train_seconds for run in runs)
     return {"factor": factor, "training": training.length, "seconds": seconds, **reached(runs)}
 
 
 def ends(rungs: Sequence[dict[str, Any]]) -> dict[str, int | None]:
-    """The first factor at which the task is solved."""
+    """Say at which factor the task is first solved."""
     return {"solved_at": next((each["factor"] for each in rungs if each["solved"]), None)}

@@ -25,16 +25,16 @@ Point = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """How a figure follows from the store, given what its marker says."""
+    """How a figure follows from the store, given the arguments in its marker."""
 
     points: Callable[..., list[Point]]
     chart: Callable[[list[Point]], "alt.TopLevelMixin"]
     command: Callable[..., str]
-    """What makes the data that it shows."""
+    """The command that makes the data for the figure."""
 
 
 def link(store: Store, words: Sequence[str]) -> str:
-    """Markdown that shows a figure, which `bench results --figures` draws; without data, the command that makes some.
+    """Return Markdown that shows a figure, which `bench results --figures` draws; without data, how to make some.
 
     Args:
         words: the figure's name and its arguments.
@@ -49,7 +49,11 @@ def link(store: Store, words: Sequence[str]) -> str:
 
 
 def draw(store: Store, words: Sequence[str], folder: Path) -> None:
-    """Write a figure under its `file_name`, if there is something to show."""
+    """Draw a figure into a folder, as its `file_name`, if there is something to show.
+
+    Raises:
+        RequestError: there is no such figure, it takes other arguments, or Altair is not installed.
+    """
     require("altair", "app")
     figure, arguments = looked_up("figure", words, FIGURES)
     if points := figure.points(store, *arguments):
@@ -118,4 +122,4 @@ FIGURES = {
     GRADIENT_FLOW: (Figure(_gradient_points, _gradient_chart, probe_command), ("TASK",)),
     "training-time": (Figure(_time_points, _time_chart, suite_command), ("SUITE", "TIER")),
 }
-"""Name → the figure and what it takes."""
+"""Name → the figure and its arguments."""

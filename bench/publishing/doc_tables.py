@@ -37,10 +37,10 @@ Row = Mapping[str, str]
 
 
 def render(store: Store, words: Sequence[str]) -> str:
-    """The table, or the figure, of a marker's words: its name and its arguments.
+    """Return the table or the figure that a marker's words name (followed by its arguments), as Markdown.
 
     Raises:
-        RequestError: there is no such one, or it takes other arguments.
+        RequestError: there is no such table or figure, or it takes other arguments.
     """
     if words[0] == FIGURE:
         return link(store, words[1:])
@@ -88,7 +88,7 @@ def _ranked(entries: Iterable[SuiteRow]) -> list[Row]:
 
 
 def against(store: Store, suite: str, tier: str, model: str) -> str:
-    """By how much the others score higher than an architecture's best entry, and whether they are told apart."""
+    """By how much the others score higher than an architecture's best entry, with the interval and the p-value."""
     found = rivals(store, suite, tier, model)
     rows = [
         {
@@ -103,7 +103,7 @@ def against(store: Store, suite: str, tier: str, model: str) -> str:
 
 
 def scores(store: Store, suite: str, tier: str) -> str:
-    """Mean score and standard deviation over seeds, an entry a row, a task a column."""
+    """Mean score and standard deviation over seeds. Rows are entries, columns are tasks."""
     rows = [
         {"architecture": entry_label(row)} | {each.task: _score(each) for each in row.tasks}
         for row in board_rows(store, suite, tier)
@@ -112,7 +112,7 @@ def scores(store: Store, suite: str, tier: str) -> str:
 
 
 def times(store: Store, suite: str, tier: str) -> str:
-    """Seconds of training, the mean over seeds, of the runs that finished, whatever machines made them."""
+    """Seconds of training, the mean over the seeds that finished, on whatever machines made the runs."""
     found = find_suite(suite)
     seconds: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in counted(store):
@@ -126,7 +126,7 @@ def times(store: Store, suite: str, tier: str) -> str:
 
 
 def training_time(store: Store, suite: str, tier: str) -> str:
-    """The score on validation after so many seconds of training a task."""
+    """The score on validation after 5 to 300 seconds of training a task."""
     rows = [
         {"architecture": entry_label(each.row)} | {f"{seconds} s": f"{each.after(seconds):.1f}" for seconds in SECONDS}
         for each in progress(store, suite, tier)
@@ -135,7 +135,7 @@ def training_time(store: Store, suite: str, tier: str) -> str:
 
 
 def fru_paper(store: Store) -> str:
-    """Published beside measured, of the experiments that were run at the paper's length."""
+    """Published next to measured values, for the experiments that were run at the paper's length."""
     rows = []
     for experiment in experiments():
         by_protocol = {protocol: _of_cell(store, experiment, protocol) for protocol in experiment.protocols}
@@ -178,7 +178,7 @@ def _flow_row(run: Run, measured: Mapping[str, Any]) -> Row:
 
 
 def dependency_length(store: Store, family: str) -> str:
-    """The longest variant that is solved, the first that is not, and what was reached there."""
+    """The longest variant that is solved, the first that is not, and the utility on the latter."""
     rows = [
         {
             "architecture": name_of(run),
@@ -206,7 +206,7 @@ def length_extrapolation(store: Store, task: str) -> str:
 
 
 def training_length(store: Store, task: str) -> str:
-    """Utility after once to eight times the suite's training, until the task is solved; seconds of the last of them."""
+    """Utility after one to eight times the suite's training, until the task is solved; seconds of the longest."""
     rows = []
     for run, data in probes(store, TRAINING_LENGTH):
         if data["task"] == task:
@@ -234,7 +234,7 @@ TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
     LENGTH_EXTRAPOLATION: (length_extrapolation, ("TASK",)),
     TRAINING_LENGTH: (training_length, ("TASK",)),
 }
-"""Name → the table and what it takes."""
+"""Name → the table and its arguments."""
 
 
 def _score(each: Any) -> str:
@@ -248,7 +248,7 @@ def _of_cell(store: Store, experiment: Experiment, protocol: str) -> list[Run]:
 
 
 def _spread(runs: Sequence[Run]) -> str:
-    """Mean, standard deviation and count of the runs that finished; how many did not."""
+    """Mean, standard deviation and count of the runs that finished, and how many did not."""
     values = [run.metric_value for run in runs if run.metric_value is not None]
     failed = f", {len(runs) - len(values)} failed" if len(values) < len(runs) else ""
     if not values:
@@ -262,7 +262,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _table(rows: Iterable[Row], command: str) -> str:
-    """Markdown; without rows, the command that makes some."""
+    """Return a Markdown table or, without rows, the command that makes some."""
     rows = list(rows)
     if not rows:
         return no_runs(command)

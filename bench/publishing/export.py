@@ -27,17 +27,20 @@ DECIMALS = 6  # of the numbers of a ranking
 
 
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
-    """Write every entry of every suite to its file, beside the runs that the file holds already; then the rankings.
+    """Write every entry of every suite to its file, along with the runs that the file already has; then the rankings.
 
-    A paper's experiments that `bench reproduce` ran at their length have files, too, and so have the other runs that
-    probes made. Left out are runs that have not ended, all others that belong to no suite or tier, and those of a
-    model file by its path.
+    Experiments that `bench reproduce` ran at the paper's length have files, too, and so have the other runs that probes
+    made. Left out are runs that have not ended, all other runs that belong to no suite or tier, and runs of a model
+    that was given by its file's path.
+
+    Args:
+        model: write only the runs of this architecture.
 
     Returns:
-        The files.
+        The written files, without the rankings.
 
     Raises:
-        DamagedError: a file that is there can't be read.
+        DamagedError: an existing file can't be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [*_entries(store, model), *_cells(store, model)]
@@ -57,7 +60,7 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
 
 
 def _write_rankings(folder: Path, found: Mapping[str, Any]) -> None:
-    """Write the rankings, and remove those of suites and tiers of ours that nothing follows any more."""
+    """Write the rankings, and remove those of our suites and tiers that have none any more."""
     for suite in SUITES.values():
         for tier in suite.tiers:
             place = f"{suite.name}/{tier}"
@@ -70,7 +73,7 @@ def _write_rankings(folder: Path, found: Mapping[str, Any]) -> None:
 
 
 def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
-    """The file of each entry of a suite, and its runs; those of several entries are in the first one's."""
+    """Yield the file of each entry of a suite, and its runs. A run of several entries is in the first one's file."""
     standing = store.standing()
     ended = [run for run in store.runs(model=model) if run.status != OPEN and "@" not in run.model]
     for suite in SUITES.values():
@@ -83,7 +86,7 @@ def _entries(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]
 
 
 def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
-    """The file of each experiment of the FRU paper, by each protocol, and its runs."""
+    """Yield the file of each experiment of the FRU paper, by each protocol, and its runs."""
     for experiment in fru_paper.experiments():
         for protocol in experiment.protocols:
             runs = fru_paper.recorded(experiment, protocol, store)
@@ -92,7 +95,7 @@ def _cells(store: Store, model: str | None) -> Iterator[tuple[Path, list[Run]]]:
 
 
 def _rungs(store: Store, model: str | None, published: Iterable[Run]) -> Iterator[tuple[Path, list[Run]]]:
-    """The files of the probes that make runs, and those of their runs that are in no other file."""
+    """Yield the file of each probe that makes runs, and those of its runs that are in no other file."""
     elsewhere = {run.run_id for run in published}
     groups: defaultdict[Path, list[Run]] = defaultdict(list)
     for event in store.events():
@@ -113,13 +116,16 @@ def _file_stem(entry: EntryKey) -> str:
 
 
 def _record(store: Store, run: Run) -> Record:
-    """Without what was said of a result that it corrects, but for who asked for it: it is the same run."""
+    """A run's record, without the events about a result that it corrects.
+
+    Events that say who asked for the run stay, since it is the same run.
+    """
     told = [event for event in store.events(run.run_id) if event.run_row == run.id or event.kind == "asked"]
     return Record(run, _thinned(store.curves(run)), [event for event in told if not _is_mark(event)])
 
 
 def _newest(record: Record, there: Record | None) -> Record:
-    """What a file says of a run from now on: a result that is in it stays, but for corrections and further events."""
+    """Return a run's record from now on. A result that is in the file stays, except for corrections and new events."""
     if there is None or (record.run.corrects and record.run.attempt > there.run.attempt):
         return record
     if record.run.finished_at != there.run.finished_at:
@@ -129,7 +135,7 @@ def _newest(record: Record, there: Record | None) -> Record:
 
 
 def _is_mark(event: Event) -> bool:
-    """Whether it says only that this database read a file: no news for others."""
+    """Whether an event says only that this database read a file, which is no news for others."""
     return event.kind == "imported" and "file" in event.data
 
 
@@ -141,7 +147,7 @@ def _thinned(points: Sequence[CurvePoint]) -> list[CurvePoint]:
 
 
 def _spread(count: int) -> list[int]:
-    """Indices of at most MOST_POINTS of so many, evenly, with both ends."""
+    """Indices of at most MOST_POINTS out of `count` points, evenly spaced, with both ends."""
     most = min(count, MOST_POINTS)
     return [round(part * (count - 1) / max(1, most - 1)) for part in range(most)]
 
@@ -152,7 +158,7 @@ def _rounded(point: CurvePoint) -> CurvePoint:
 
 
 def _rounded_off(value: Any) -> Any:
-    """Without the last digits, in which machines differ."""
+    """Round all numbers, since machines differ in the last digits."""
     if isinstance(value, dict):
         return {name: _rounded_off(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -161,7 +167,7 @@ def _rounded_off(value: Any) -> Any:
 
 
 def rankings(folder: Path) -> dict[str, dict[str, Any]]:
-    """`<suite>/<tier>` → the board that follows from a folder's files.
+    """Rank a folder's files: `<suite>/<tier>` → the board that follows from them.
 
     Raises:
         DamagedError: a file can't be read.

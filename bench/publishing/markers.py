@@ -15,10 +15,11 @@ T = TypeVar("T")
 
 
 def filled(path: Path, render: Render) -> str:
-    """The file's text with what `render` makes of each marker's words between it and its end.
+    """Return the file's text, with `render` of each marker's words between the marker and its end.
 
     Raises:
-        RequestError: a marker has no end before the next one, or `render` does not know its words, with file and line.
+        RequestError: a marker has no end before the next one, or `render` does not know its words. The message names
+            the file and the line.
     """
     text, parts, done = path.read_text(), [], 0
     for marker in OPENING.finditer(text):
@@ -39,13 +40,14 @@ def filled(path: Path, render: Render) -> str:
 def looked_up(
     kind: str, words: Sequence[str], known: Mapping[str, tuple[T, tuple[str, ...]]]
 ) -> tuple[T, Sequence[str]]:
-    """What the first of a marker's words names, and the others.
+    """Look up the first of a marker's words. Return what it names, and the other words.
 
     Args:
+        kind: what `known` contains, for the error message.
         known: name → what it names and the arguments that this takes.
 
     Raises:
-        RequestError: it names nothing, or takes other arguments.
+        RequestError: the word names nothing, or takes other arguments.
     """
     name, *arguments = words or [""]
     if name not in known:
@@ -57,7 +59,7 @@ def looked_up(
 
 
 def documents(root: Path) -> list[Path]:
-    """The README and the pages of docs/ that have a marker."""
+    """Return the README and the pages of docs/, if they have a marker."""
     return [
         path for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if OPENING.search(path.read_text())
     ]

@@ -1,6 +1,6 @@
 """Published results: a folder of text files, a file for each entry of a suite, and getting them into a database.
 
-`<suite>/<tier>/<entry>.json` holds runs as `db.record` writes them; `ranking.json` beside them is the board's rows.
+`<suite>/<tier>/<entry>.json` holds runs as `db.record` writes them; `ranking.json` next to them is the board's rows.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ RANKING = "ranking.json"
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What came of a file."""
+    """The result of importing a file."""
 
     path: Path
     added: int = 0
@@ -28,21 +28,28 @@ class FileOutcome:
 
 
 def published_folder() -> Path | None:
-    """Where published results are: in the project, or where BENCH_PUBLISHED says; None where it is set to nothing."""
+    """Where published results are: in the project, or where BENCH_PUBLISHED says; None if it is set to nothing."""
     given = os.environ.get("BENCH_PUBLISHED")
     return PUBLISHED if given is None else Path(given) if given else None
 
 
 def open_store(db: str | None) -> tuple[Store, list[FileOutcome]]:
-    """The database for a command that writes: up to date, with the published results in it; and what came of each."""
+    """Open the database for a command that writes: bring it up to date, and add the published results.
+
+    Args:
+        db: as `Store` takes it.
+
+    Returns:
+        The database, and the result of importing each published file.
+    """
     store, folder = Store(db), published_folder()
     return store, list(import_files(store, [folder])) if folder and folder.is_dir() else []
 
 
 def import_files(store: Store, places: Iterable[Path]) -> Iterator[FileOutcome]:
-    """Add the runs of files, and of all files of folders, that are not in the database; each file whole or not at all.
+    """Add the runs of files, and of all files in folders, that are not in the database; each file whole or not at all.
 
-    A damaged file hinders no other.
+    A damaged file does not keep the others from being added.
 
     Raises:
         RequestError: there is no such file or folder.

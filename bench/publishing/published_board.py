@@ -1,4 +1,4 @@
-"""What the tables and figures of the documentation are made of."""
+"""What the documentation's tables and figures are made from."""
 
 from typing import Any
 
@@ -15,7 +15,11 @@ def counted(store: Store) -> list[Run]:
 
 
 def board_rows(store: Store, suite: str, tier: str) -> tuple[SuiteRow, ...]:
-    """Raises RequestError: there is no such suite, or it has no such tier."""
+    """Return the board of a suite's tier.
+
+    Raises:
+        RequestError: there is no such suite, or it has no such tier.
+    """
     found = find_suite(suite)
     if tier not in found.tiers:
         raise unknown("tier", tier, found.tiers)
@@ -23,7 +27,7 @@ def board_rows(store: Store, suite: str, tier: str) -> tuple[SuiteRow, ...]:
 
 
 def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
-    """The latest of each run, by architecture and then size."""
+    """Return each run with its latest answer to a probe, in the order of architecture and then size."""
     runs = {run.run_id: run for run in counted(store)}
     latest = {
         event.run_id: event.data
@@ -48,10 +52,10 @@ def suite_command(suite: str, tier: str) -> str:
 
 
 def probe_command(task: str) -> str:
-    """For a task, or a family of them."""
+    """Return the command that probes a task or a family of tasks."""
     return f"python -m bench probe --model fru --task {task}"
 
 
 def no_runs(command: str) -> str:
-    """What stands in the place of results that are not there yet."""
+    """Return the text in place of results that do not exist yet."""
     return f"*No runs yet:* `{command}`"

@@ -1,4 +1,4 @@
-"""An architecture's best entry of a suite's tier beside the other ranked ones."""
+"""An architecture's best entry of a suite's tier compared with the other ranked entries."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from db.store import Store
 
 class Beside(NamedTuple):
     row: SuiteRow
-    """Of the other entry."""
+    """The other entry's row on the board."""
     rival: Rival
 
 
 def rivals(store: Store, suite: str, tier: str, model: str) -> list[Beside]:
-    """In the board's order; none where the architecture is not ranked.
+    """Return the other ranked entries in the board's order, or none if the architecture is not ranked.
 
     Raises:
         RequestError: there is no such suite, or it has no such tier.

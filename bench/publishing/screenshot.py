@@ -48,7 +48,7 @@ def take(store: Store, path: Path) -> None:
 
 @contextmanager
 def serving(store: Store) -> Iterator[str]:
-    """The address of the app, in a process of its own, while the block lasts."""
+    """Run the app in its own process while the block lasts. Yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,7 +1,7 @@
-"""What the ranked entries of a tier have reached on validation after so many seconds of training.
+"""What the ranked entries of a tier have reached on validation after a given number of seconds of training.
 
-No training was made for a time: each went on for the suite's steps, and is looked at on its way. Where its evaluations
-lie in its time follows from their steps.
+No run was trained for a given time: each took the suite's steps, and its evaluations on the way are read. The time of
+an evaluation follows from its step.
 """
 
 from collections import defaultdict
@@ -26,18 +26,18 @@ class Evaluated(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The evaluations of an entry: of each task, of each of its runs."""
+    """The evaluations of an entry, by task and then by run."""
 
     row: SuiteRow
     tasks: Mapping[str, Sequence[Sequence[Evaluated]]]
 
     def after(self, seconds: float) -> float:
-        """The mean over tasks and seeds of the best score so far, 0 before the first evaluation."""
+        """Return the mean over tasks and seeds of the best score so far, 0 before the first evaluation."""
         return fmean(fmean(_best(run, seconds) for run in runs) for runs in self.tasks.values())
 
 
 def progress(store: Store, suite: str, tier: str) -> list[Progress]:
-    """Of the ranked entries, in their order.
+    """Return the progress of each ranked entry, in the board's order.
 
     Raises:
         RequestError: there is no such suite, or it has no such tier.
@@ -52,7 +52,7 @@ def progress(store: Store, suite: str, tier: str) -> list[Progress]:
 
 
 def _evaluated(store: Store, run: Run) -> list[Evaluated]:
-    """None of one that did not finish well: it scores 0, as on the board."""
+    """Return a run's evaluations. A run that did not finish well has none: it scores 0, as on the board."""
     if run.status != "finished":
         return []
     return [

@@ -8,10 +8,13 @@ SMALLEST, LARGEST = 1e4, 1e7
 
 
 def budget_auc(points: Sequence[tuple[float, float]]) -> float:
-    """The mean over ln p in [10⁴, 10⁷] of the best score reached with at most p parameters, from (parameters, score).
+    """Return the mean over ln p in [10⁴, 10⁷] of the best score reached with at most p parameters.
 
-    Where nothing is as small as p, the score is 0. It needs no exchange rate between the two axes and depends on no
-    other architecture.
+    Where nothing is as small as p, the score is 0. The mean needs no exchange rate between the two axes and depends on
+    no other architecture.
+
+    Args:
+        points: (parameters, score) of one architecture.
     """
     inside = sorted((max(params, SMALLEST), score) for params, score in points if params < LARGEST)
     area, best = 0.0, 0.0

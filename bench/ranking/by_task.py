@@ -1,4 +1,4 @@
-"""The rows of one task: a configuration of an architecture, with all of its seeds."""
+"""The rows of one task. Each is a configuration of an architecture, with all of its seeds."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,15 +22,15 @@ class Row:
     wrapper: str
     budget: str | None
     settings: dict[str, Any]
-    """The settings that are not defaults, and not the budget's doing."""
+    """The settings that are neither defaults nor set by the budget."""
     length: str
-    """How long training was, at most: "3000 steps" or "60 epochs"."""
+    """The most that training could take: "3000 steps" or "60 epochs"."""
     tuning: str
-    """Who chose the settings that suites leave open: "tuned", "by hand", also where only some are, or "defaults"."""
+    """How the settings that suites leave open were chosen: "tuned", "by hand" (even if only some), or "defaults"."""
     score: float
     """Mean over seeds, failures counted as 0."""
     score_std: float | None
-    """Sample standard deviation over seeds; None where there is one."""
+    """Sample standard deviation over seeds; None for a single seed."""
     metric_name: str
     metric_value: float | None
     """Mean over the seeds that finished."""
@@ -45,9 +45,10 @@ class Row:
 
 
 def leaderboard(runs: Iterable[Run], verification: Mapping[str, str] | None = None) -> list[Row]:
-    """A row for each task, architecture, wrapper, budget and configuration, best first within a task.
+    """Return a row for each task, architecture, wrapper, budget and configuration, best first within a task.
 
-    Interrupted runs have no result yet and are left out; so are runs by a paper's protocol, which can't be compared.
+    Interrupted runs are left out because they have no result yet. Runs by a paper's protocol are left out because they
+    can't be compared.
 
     Args:
         verification: run_id → its rung, where that is higher than "self-reported".
@@ -94,7 +95,7 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
 
 
 def chosen_settings(run: Run) -> dict[str, Any]:
-    """The settings that somebody chose, by flag or preset."""
+    """Return the settings that somebody chose, by flag or preset."""
     config = run.flat_config
     return {name: config[name] for name, source in run.config_source.items() if source != "budget"}
 

@@ -24,7 +24,7 @@ BoolArray = NDArray[np.bool_]
 
 
 class EntryKey(NamedTuple):
-    """What competes. A model or wrapper that somebody set by hand is an entry of its own."""
+    """What competes for a rank. A model or wrapper with settings given by flag is a separate entry."""
 
     model: str
     wrapper: str
@@ -36,7 +36,7 @@ class EntryKey(NamedTuple):
 
 
 class Result(NamedTuple):
-    """All that ranking needs of a run; equal tables of results are ranked once."""
+    """All that ranking needs of a run. Results are hashable, so that equal tables of them are ranked once."""
 
     entry: EntryKey
     task: str
@@ -44,16 +44,16 @@ class Result(NamedTuple):
     score: float
     failed: bool
     rung: int
-    """On the verification ladder."""
+    """Index on the verification ladder."""
     params: int
-    """What the tier limits: learned numbers outside token embedding tables."""
+    """What the tier limits: learned numbers, not counting token embedding tables."""
     core: int
     embedding: int
     readout: int
     state_bytes: int | None
     hardware: str
     seconds: float
-    """Of training."""
+    """Training time."""
     speed: float | None
     """Samples per second of training."""
 
@@ -62,12 +62,12 @@ EntriesOf = Callable[[Run], Iterable[EntryKey]]
 
 
 def as_recorded(run: Run) -> list[EntryKey]:
-    """The entry that a run was recorded for; none, where it is in no parameter tier."""
+    """Return the entry that a run was recorded for; none if the run is in no parameter tier."""
     return [] if run.budget is None else [entry_key(run, run.config_source)]
 
 
 def entry_key(run: Run, sources: Mapping[str, str]) -> EntryKey:
-    """The entry that a run in a parameter tier belongs to, if its settings came from these sources."""
+    """Return the entry that a run in a parameter tier belongs to if its settings came from these sources."""
     assert run.budget is not None
     tuning = "tuned" if any(map(is_preset, sources.values())) else "defaults"
     return EntryKey(run.model, run.wrapper, run.budget, tuning, _by_hand(run.config, sources))
@@ -76,7 +76,12 @@ def entry_key(run: Run, sources: Mapping[str, str]) -> EntryKey:
 def results(
     runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str], entries_of: EntriesOf = as_recorded
 ) -> tuple[Result, ...]:
-    """The results that count: ended runs of the suite's tasks in a parameter tier, once for each entry."""
+    """Return the results that count: ended runs of the suite's tasks in a parameter tier, once for each entry.
+
+    Args:
+        verification: run_id → its rung, where that is higher than "self-reported".
+        entries_of: run → the entries that it counts in.
+    """
     wanted = set(tasks)
     return tuple(
         _result(entry, run, LADDER.index(verification.get(run.run_id, LADDER[0])))
@@ -119,9 +124,9 @@ class Cells:
 
     entries: list[EntryKey]
     results: list[list[Result]]
-    """Of each entry."""
+    """The results of each entry."""
     values: FloatArray
-    """E × T × N: a cell's scores in ascending order, so that seeds' names mean nothing; NaN beyond its last."""
+    """E × T × N: a cell's scores in ascending order, so that the seeds' numbers mean nothing; NaN after its last."""
     whole: BoolArray
     """Whether a cell's seeds are 0, 1, 2, … with none left out."""
 
@@ -148,7 +153,7 @@ class Cells:
             return np.where(self.count > 1, squares_ET / (self.count - 1), np.nan)
 
     def where(self, chosen_E: BoolArray) -> "Cells":
-        """Some of the entries."""
+        """Return the cells of the chosen entries."""
         indices = np.flatnonzero(chosen_E).tolist()
         return Cells(
             entries=[self.entries[index] for index in indices],
@@ -162,7 +167,7 @@ def cells(table: Iterable[Result], tasks: Sequence[str]) -> Cells:
     """Group results by entry and task.
 
     Raises:
-        ValueError: a seed has two results in a cell, so that protocols, versions or training settings are mixed.
+        ValueError: a seed has two results in a cell: protocols, versions or training settings are mixed.
     """
     groups: defaultdict[EntryKey, defaultdict[str, dict[int, Result]]] = defaultdict(lambda: defaultdict(dict))
     for result in table:

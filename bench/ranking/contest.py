@@ -9,12 +9,17 @@ from bench.ranking.cells import EntryKey, Result
 
 
 class Contest(Protocol):
+    """A rule for who competes. It is hashable, because rankings are cached by contest.
+
+    `admits` says whether an entry competes, from its results and the number of tasks in the suite.
+    """
+
     def __hash__(self) -> int: ...
     def admits(self, entry: EntryKey, table: Sequence[Result], tasks: int) -> bool: ...
 
 
 class InTier(NamedTuple):
-    """Everything at a parameter tier."""
+    """Every entry at a parameter tier."""
 
     tier: str
 
@@ -23,10 +28,10 @@ class InTier(NamedTuple):
 
 
 class InTime(NamedTuple):
-    """What one kind of hardware trained within a time, at any parameter tier.
+    """Entries that one kind of hardware trained within a time, at any parameter tier.
 
-    The time is that of one seed of the whole suite. Trainings are not cut off at it: those that take longer are left
-    out, and a quick architecture is not given more of it.
+    The time is that of one seed of the whole suite. Training is not cut off at that time. Entries that take longer are
+    left out, and a quick architecture does not get more training.
     """
 
     hardware: str
@@ -38,16 +43,23 @@ class InTime(NamedTuple):
 
 
 def training_seconds(table: Sequence[Result], tasks: int) -> float | None:
-    """Seconds of training of one seed of the suite: the sum over tasks of the mean over seeds that finished.
+    """Return the seconds of training one seed of the suite: the sum over tasks of the mean over seeds that finished.
 
-    None where the runs are of several kinds of hardware, or a task has no run that finished.
+    None where the runs used several kinds of hardware, or a task has no run that finished.
+
+    Args:
+        table: the results of one entry.
+        tasks: the number of tasks in the suite.
     """
     by_task = _by_task((result.task, result.seconds) for result in table if not result.failed)
     return sum(map(fmean, by_task.values())) if len(by_task) == tasks and len(hardware_of(table)) == 1 else None
 
 
 def samples_per_second(table: Sequence[Result]) -> list[float] | None:
-    """Training throughput on each task, the mean over seeds; None as for `training_seconds`, of the tasks begun."""
+    """Return the training throughput on each task that was begun, as the mean over seeds.
+
+    None where the runs used several kinds of hardware, or no run has a throughput.
+    """
     by_task = _by_task((result.task, result.speed) for result in table if result.speed is not None)
     return [*map(fmean, by_task.values())] if by_task and len(hardware_of(table)) == 1 else None
 

@@ -19,24 +19,26 @@ class Difference:
 
     score: float
     low: float | None
-    """None where nothing is known of the spread: a cell has a single seed, or all seeds of all cells are alike."""
+    """None where the spread is unknown: a cell has a single seed, or all seeds of all cells are alike."""
     high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Differences:
+    """The differences between two entries, on single tasks and overall."""
+
     by_task: dict[str, Difference]
-    """Of the tasks on which both have results."""
+    """Task → difference, for the tasks on which both have results."""
     overall: Difference | None
-    """Of the mean over those tasks; None where there is none."""
+    """Difference of the means over those tasks; None where there is no such task."""
 
 
 def differences(table: Cells, tasks: tuple[str, ...], first: int, second: int) -> Differences:
-    """By how much one entry scores higher than another: on each task that both have, and on their mean.
+    """Return by how much one entry scores higher than another: on each task that both have, and on the tasks' mean.
 
     Args:
         table: scores, by entry and by task in the order of `tasks`.
-        first, second: indices of the entries.
+        first, second: indices of the entries. A difference is the first's score minus the second's.
     """
     pair = [first, second]
     mean_2T, variance_2T, count_2T = table.mean[pair], table.variance[pair], table.count[pair]

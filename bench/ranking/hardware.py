@@ -1,4 +1,4 @@
-"""What a run was trained on, in a few words."""
+"""A short name for what a run was trained on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,10 @@ UNKNOWN = "unknown"
 
 
 def hardware(environment: Mapping[str, Any]) -> str:
-    """The GPUs, or the processor and its threads: times can be compared where these words are equal.
+    """Return the name of the GPUs, or of the processor and its threads. Times can be compared where names are equal.
 
     Args:
-        environment: as a run records it.
+        environment: the environment that a run records.
     """
     execution = environment.get("execution", {})
     beside = execution.get("beside", 0)

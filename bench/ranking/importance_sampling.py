@@ -1,4 +1,4 @@
-"""Drawing dealings of which few are extreme: those are drawn more often and weighted back (importance sampling).
+"""Draw dealings by importance sampling: the few extreme ones are drawn more often and weighted back.
 
 With d = Σ_t d_t and v = Σ_t v_t over tasks, a dealing is as extreme as the one that was seen (d₀, v₀) where
 |d| / √v ≥ d₀ / √v₀. Its chance is tilted by exp(θ G), with
@@ -6,9 +6,10 @@ With d = Σ_t d_t and v = Σ_t v_t over tasks, a dealing is as extreme as the on
     G = ±d − κ v,    κ = d₀ / 2v₀.
 
 √v lies under its tangent at v₀, so that G ≥ d₀/2 is enough for a dealing to be extreme; θ is such that this is the mean
-of G. A third of the draws is tilted to either sign, and a third is not, lest a part of the extreme dealings be missed.
-They are weighted by the ratio of the plain to the mixed density, which is known: tasks are dealt independently, so that
-the mean of exp(θ G) is the product of theirs. The standard error is some per cent of p, however small p is.
+of G. One third of the draws is tilted to the one sign and one third to the other. The last third is not tilted, so that
+no part of the extreme dealings is missed. Draws are weighted by the ratio of the plain to the mixed density. This ratio
+is known: tasks are dealt independently, so the mean of exp(θ G) is the product of the tasks' means. The standard error
+is a few per cent of p, however small p is.
 
 Shapes: P pairs, T tasks, L dealings of a task, D draws.
 """
@@ -27,16 +28,16 @@ TINY = 1e-300  # in place of 0 where everything is alike
 
 
 class Task(NamedTuple):
-    """All dealings of a task, for each pair; the first one is what was seen."""
+    """All dealings of a task, for each pair. The first dealing is the one that was seen."""
 
     difference_PL: FloatArray
-    """Of the means, d_t."""
+    """d_t, the difference of the means."""
     variance_PL: FloatArray
     """v_t, the square of that difference's standard error."""
 
 
 class Dealt(NamedTuple):
-    """Some dealings of all tasks, and each one's weight in a mean over them."""
+    """Some dealings of all tasks, with the weight of each in a mean over them."""
 
     difference_PD: FloatArray
     variance_PD: FloatArray
@@ -44,7 +45,11 @@ class Dealt(NamedTuple):
 
 
 def total(tasks: Sequence[Task], which_TD: Sequence[IntArray]) -> Dealt:
-    """Dealings of all tasks, made of the same ones of each task for every pair."""
+    """Combine dealings of single tasks into dealings of all tasks, the same ones for every pair, with weight 1.
+
+    Args:
+        which_TD: for each task, the indices of its dealings.
+    """
     chosen = list(zip(tasks, which_TD, strict=True))
     difference_PD = np.sum([task.difference_PL[:, which_D] for task, which_D in chosen], axis=0)
     variance_PD = np.sum([task.variance_PL[:, which_D] for task, which_D in chosen], axis=0)
@@ -52,12 +57,16 @@ def total(tasks: Sequence[Task], which_TD: Sequence[IntArray]) -> Dealt:
 
 
 def seen(tasks: Sequence[Task]) -> Dealt:
-    """The one dealing that was seen."""
+    """Return the one dealing that was seen (D = 1)."""
     return total(tasks, [np.zeros(1, dtype=np.int64)] * len(tasks))
 
 
 def drawn(tasks: Sequence[Task], draws: int) -> Dealt:
-    """So many dealings, the extreme ones more often than they are."""
+    """Draw dealings, the extreme ones more often than by chance, with the weights that make up for it.
+
+    Args:
+        draws: how many, rounded down to a multiple of 3.
+    """
     rng = np.random.default_rng(0)
     seen_P1, variance_P1, _ = seen(tasks)
     least_P1 = 1e-4 * sum(task.variance_PL.mean(1, keepdims=True) for task in tasks) + TINY
@@ -78,7 +87,7 @@ class _Tilt(NamedTuple):
     kappa_P1: FloatArray
     theta_P1: FloatArray
     log_mean_P1: FloatArray
-    """Of exp(θ G)."""
+    """ln of the mean of exp(θ G)."""
 
     @classmethod
     def towards(cls, target_P1: FloatArray, tasks: Sequence[Task], sign: int, kappa_P1: FloatArray) -> "_Tilt":
@@ -91,7 +100,7 @@ class _Tilt(NamedTuple):
         return self.theta_P1 * _g(self.sign, self.kappa_P1, difference, variance)
 
     def log_ratio(self, difference_PD: FloatArray, variance_PD: FloatArray) -> FloatArray:
-        """ln of how much more often than plainly a dealing is drawn."""
+        """ln of the ratio of a dealing's tilted chance to its plain one."""
         return self.exponent(difference_PD, variance_PD) - self.log_mean_P1
 
     def draw(self, tasks: Sequence[Task], draws: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -108,7 +117,7 @@ def _g(sign: int, kappa_P1: FloatArray, difference: FloatArray, variance: FloatA
 
 
 def _theta(g_TPL: Sequence[FloatArray], target_P1: FloatArray) -> FloatArray:
-    """θ ≥ 0 with which the mean of G is the target, as far as it can be reached: Newton's steps, kept in a bracket."""
+    """θ ≥ 0 with which the mean of G is the target, as far as that can be reached, by Newton's steps in a bracket."""
     low_P1, theta_P1 = np.zeros((2, *target_P1.shape))
     high_P1 = STEEPEST / (sum(np.ptp(g_PL, axis=1, keepdims=True) for g_PL in g_TPL) + TINY)
     for _ in range(ROOT_STEPS):
@@ -126,7 +135,7 @@ def _theta(g_TPL: Sequence[FloatArray], target_P1: FloatArray) -> FloatArray:
 
 
 def _systematic(chance_PL: FloatArray, draws: int, rng: np.random.Generator) -> IntArray:
-    """Draws of each row's dealings, each as often as its chance says but for one, in random order (P × D)."""
+    """Draw each row's dealings in random order (P × D), each as often as its chance says, give or take one."""
     pairs, count = chance_PL.shape
     upto_PL = np.floor(np.cumsum(chance_PL, axis=1) * draws + rng.random()).astype(np.int64)
     upto_PL[:, -1] = draws

@@ -1,7 +1,7 @@
-"""One entry beside each of the others: what a claim about that entry alone is judged by.
+"""Compare one entry with each of the others, to judge a claim about that entry alone.
 
-Ranks have to be right about all pairs of a board, and widen with every entry that joins. A claim about one entry has as
-many comparisons as there are others; Holm's correction runs over those (Demšar 2006: a control and its rivals).
+Ranks have to be right about all pairs of a board, so they widen with every entry that joins. A claim about one entry
+has as many comparisons as there are others. Holm's correction runs over those (Demšar 2006: a control and its rivals).
 """
 
 from typing import NamedTuple
@@ -15,20 +15,21 @@ from bench.ranking.rank_interval import holm
 
 
 class Rival(NamedTuple):
-    """Another entry."""
+    """Another entry, compared with the one."""
 
     entry: EntryKey
     above: Difference
     """By how much it scores higher, over all tasks."""
     p: float
-    """Of the permutation test, adjusted: at most 0.05 where the two are told apart."""
+    """Adjusted p of the permutation test: at most 0.05 where the two are told apart."""
 
 
 def against(table: Cells, tasks: tuple[str, ...], one: EntryKey) -> list[Rival]:
-    """The entry beside each other one of the table, in the table's order.
+    """Compare the entry with each other one of the table, in the table's order.
 
     Args:
         table: complete entries, with the tasks in the order of `tasks`.
+        one: an entry of the table.
     """
     own = table.entries.index(one)
     others = [index for index in range(len(table.entries)) if index != own]

@@ -14,7 +14,7 @@ DRAWS = 1_000
 
 
 def on_front(score_RE: FloatArray, params_E: FloatArray) -> BoolArray:
-    """Whether no other entry is as good with as few parameters, and better or smaller: b dominates a if
+    """Return whether each entry is dominated by no other, for each draw (R × E). Entry b dominates a if
 
     S_b ≥ S_a and P_b ≤ P_a, one of them strictly.
     """
@@ -32,9 +32,13 @@ def on_front(score_RE: FloatArray, params_E: FloatArray) -> BoolArray:
 def front_probability(
     entries: Sequence[EntryKey], score_E: FloatArray, error_E: FloatArray, freedom_E: FloatArray, params_E: FloatArray
 ) -> FloatArray:
-    """How often an entry is on the front when every score is drawn anew as S + SE t_ν, as its interval supposes.
+    """Return how often each entry is on the front when every score is drawn as S + SE t_ν, as its interval supposes.
 
     An entry's draws are seeded by its own name, so that no other entry moves them.
+
+    Args:
+        error_E: SE, the standard errors.
+        freedom_E: ν, the degrees of freedom; NaN where no spread is seen.
     """
     if not entries:
         return np.empty(0)
@@ -43,7 +47,7 @@ def front_probability(
 
 
 def _noise(entry: EntryKey, freedom: float) -> FloatArray:
-    if np.isnan(freedom):  # no spread seen: its score is drawn as it is
+    if np.isnan(freedom):  # no spread is seen: its score stays as it is
         return np.zeros(DRAWS)
     seed = hashlib.sha256(repr(tuple(entry)).encode()).digest()
     return np.random.default_rng(list(seed)).standard_t(freedom, DRAWS)

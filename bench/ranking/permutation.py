@@ -1,16 +1,17 @@
 """Whether two entries differ: a stratified two-sided permutation test of the studentized difference.
 
-If two entries are alike, it is arbitrary which of a task's results belong to which entry. The test compares
+If two entries are alike, it is arbitrary which of a task's results belong to which entry. The test's statistic is
 
     t = ΔS / SE,    ΔS = (1/T) Σ_t (m_a − m_b),    SE² = (1/T²) Σ_t (s_a² / n_a + s_b² / n_b),
 
-with means and sample variances of each task, as it was seen, with what it is in all Π_t C(n_a + n_b, n_a) ways to deal
-out each task's results again: p is the share of them in which |t| is as large (Pitman 1937; stratified: Pesarin &
-Salmaso 2010). ΔS alone would not do: of entries that score alike but have unlike spreads and numbers of seeds it tells
-too many apart, and of entries that win on different tasks too few. Divided by the standard error of the same dealing it
-holds its level for those too, the better the more seeds there are (Neuhaus 1993; Janssen 1997; Chung & Romano 2013).
+with the means m and sample variances s² of each task. The test compares the t that was seen with t in all
+Π_t C(n_a + n_b, n_a) ways to deal out each task's results again: p is the share of these ways in which |t| is as large
+(Pitman 1937; stratified: Pesarin & Salmaso 2010). ΔS alone would not do. It tells apart too many entries that score
+alike but have unlike spreads and numbers of seeds, and too few that win on different tasks. Divided by the standard
+error of the same dealing, ΔS holds its level for those too, the better the more seeds there are (Neuhaus 1993; Janssen
+1997; Chung & Romano 2013).
 
-Few dealings are enumerated, of many some are drawn (`bench.ranking.importance_sampling`).
+If there are few dealings, all are enumerated; if there are many, some are drawn (`bench.ranking.importance_sampling`).
 
 Shapes: P pairs, T tasks, L dealings of a task, D dealings of all tasks, N seeds.
 """
@@ -25,14 +26,19 @@ import numpy as np
 from bench.ranking.cells import BoolArray, FloatArray, IntArray
 from bench.ranking.importance_sampling import Task, drawn, seen, total
 
-DRAWS = 2_000  # the most dealings of all tasks that are enumerated, and how many are drawn of more
+DRAWS = 2_000  # the most dealings of all tasks that are enumerated; where there are more, this many are drawn
 MOST_DEALINGS = 10_000  # of a task
-ROUNDING = 1e-9  # so close together are statistics alike
+ROUNDING = 1e-9  # relative difference up to which statistics are alike
 CHUNK = 2**20  # numbers at a time
 
 
 def p_values(values_ETN: FloatArray, pairs_P2: IntArray) -> FloatArray:
-    """p of each pair of entries, from scores by entry, task and seed (NaN beyond a cell's last, at least two)."""
+    """Return p of each pair of entries.
+
+    Args:
+        values_ETN: scores by entry, task and seed; NaN after a cell's last. A cell has at least two.
+        pairs_P2: the indices of each pair's entries.
+    """
     score_E = np.nanmean(values_ETN, axis=2).mean(1)
     best_first_P2 = np.take_along_axis(pairs_P2, np.argsort(-score_E[pairs_P2], axis=1, kind="stable"), axis=1)
     p_P = np.empty(len(pairs_P2))
@@ -44,7 +50,7 @@ def p_values(values_ETN: FloatArray, pairs_P2: IntArray) -> FloatArray:
 
 
 def _by_seeds(seeds_ET: IntArray, pairs_P2: IntArray) -> Iterator[tuple[list[tuple[int, int]], IntArray]]:
-    """(n_a, n_b) of each task, and the pairs that have so many."""
+    """Yield (n_a, n_b) of each task, and the pairs with these numbers of seeds."""
     if len(pairs_P2):
         shapes, which_P = np.unique(seeds_ET[pairs_P2].transpose(0, 2, 1), axis=0, return_inverse=True)
         for number, shape in enumerate(shapes.tolist()):
@@ -66,9 +72,13 @@ def _task(values_EN: FloatArray, pairs_P2: IntArray, a: int, b: int) -> Task:
 
 @lru_cache(maxsize=64)
 def dealings(first: int, second: int) -> BoolArray:
-    """The ways to deal out a task's results, one a row: whether a result goes to the first. What was seen comes first.
+    """Return the ways to deal out a task's results, one a row: whether a result goes to the first entry.
 
-    All of them up to 10,000; of more, the one that was seen and 9,999 drawn ones, the same ones each time.
+    The first row is the way that was seen. Up to 10,000 ways, these are all. Where there are more, they are the one
+    that was seen and 9,999 drawn ones, the same ones each time.
+
+    Args:
+        first, second: numbers of results of the two entries.
     """
     results = first + second
     if comb(results, first) <= MOST_DEALINGS:

@@ -1,4 +1,4 @@
-"""Which entries of a board differ, and what is then known of their ranks."""
+"""Which entries of a board differ, and what is then known about their ranks."""
 
 import numpy as np
 from scipy.special import binom, stdtrit
@@ -11,7 +11,7 @@ LEVEL = 0.05
 
 
 def holm(p: FloatArray) -> FloatArray:
-    """Adjusted p values: p_(i) → max over j ≤ i of (m − j + 1) p_(j), at most 1 (Holm 1979).
+    """Return adjusted p values: p_(i) → max over j ≤ i of (m − j + 1) p_(j), at most 1 (Holm 1979).
 
     The chance that any of the pairs below the level is alike is at most the level. (scipy has no Holm; statsmodels
     would be a heavy dependency for these lines.)
@@ -28,7 +28,13 @@ def _pairs(entries: int) -> IntArray:
 
 
 def rank_intervals(score_E: FloatArray, values_ETN: FloatArray) -> tuple[IntArray, IntArray]:
-    """[1 + number significantly better, k − number significantly worse] of each entry, by Holm over all pairs."""
+    """Return the lowest and the highest rank of each of the k entries, by Holm over all pairs.
+
+        [1 + number significantly better, k − number significantly worse]
+
+    Args:
+        values_ETN: scores by entry, task and seed, at least two in a cell; NaN after a cell's last.
+    """
     entries = len(score_E)
     pairs_P2 = _pairs(entries)
     differ_P = holm(p_values(values_ETN, pairs_P2)) <= LEVEL
@@ -40,13 +46,13 @@ def rank_intervals(score_E: FloatArray, values_ETN: FloatArray) -> tuple[IntArra
 
 
 def smallest_difference(variance_ET: FloatArray, count_ET: IntArray) -> float | None:
-    """The ΔS from which on a pair of entries would differ, for the pair in the middle; None where no ΔS is enough.
+    """Return the ΔS from which on a pair of entries would differ: the median over pairs; None where no ΔS is enough.
 
         t_ν(1 − level / 2m) √(SE_a² + SE_b²),   m pairs
 
-    with Welch's and Satterthwaite's ν, at the level of the strictest of Holm's steps: what the permutation test needs
-    where differences are shifts. No difference is enough where all the dealings of its seeds are too few: one task
-    and five seeds have 252, so that p is at least 2/252.
+    with Welch's and Satterthwaite's ν, at the level of the strictest of Holm's steps. The permutation test needs this
+    ΔS where differences are shifts. No difference is enough where a pair's seeds have too few dealings: one task and
+    five seeds have 252, so that p is at least 2/252.
     """
     pairs_P2 = _pairs(len(count_ET))
     if len(pairs_P2) == 0:
@@ -62,6 +68,6 @@ def smallest_difference(variance_ET: FloatArray, count_ET: IntArray) -> float | 
 
 
 def _least_p(first_PT: IntArray, second_PT: IntArray) -> FloatArray:
-    """p of the dealing that parts all results; where the counts are equal, its mirror image is as extreme."""
+    """p of the dealing that separates all results; where the counts are equal, its mirror image is as extreme."""
     mirrored_P = (first_PT == second_PT).all(1)
     return (1 + mirrored_P) / binom(first_PT + second_PT, first_PT).prod(1)

@@ -1,4 +1,4 @@
-"""What the ranking of a suite says, row by row."""
+"""The rows of a suite's ranking."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class TaskScore:
     seeds: int
     failures: int
     no_spread: bool
-    """All its seeds, two or more, score alike: what that says of their spread is not known."""
+    """Whether all its seeds, two or more, score alike, so that their spread is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class SuiteRow:
     """An entry in a suite."""
 
     rank_low: int | None
-    """1 + the number of entries that are significantly better; None where the entry is not ranked, as `rank_high`."""
+    """1 + the number of entries that are significantly better. Both ranks are None where the entry is not ranked."""
     rank_high: int | None
     """The number of ranked entries less those that are significantly worse."""
     model: str
@@ -42,7 +42,7 @@ class SuiteRow:
     """95% interval for other tasks; None where there is one task."""
     score_high_tasks: float | None
     params: float
-    """Learned numbers outside token embedding tables: geometric mean over tasks, as the other sizes."""
+    """Learned numbers, not counting token embedding tables. Like the other sizes, a geometric mean over tasks."""
     params_core: float
     params_embedding: float
     """Arithmetic mean: it is 0 where a task has no tokens."""
@@ -50,16 +50,16 @@ class SuiteRow:
     state_bytes: float | None
     """None where the model carries no state."""
     hardware: tuple[str, ...]
-    """What its runs were trained on. Where that is more than one thing, the two below are None."""
+    """What its runs were trained on. If it is several, `train_seconds` and `samples_per_second` are None."""
     train_seconds: float | None
-    """Training of one seed of the suite, of seeds that finished; None while a task has none."""
+    """Time of training one seed of the suite, from seeds that finished; None while a task has no such seed."""
     samples_per_second: float | None
-    """Of training: geometric mean over tasks."""
+    """Training throughput: geometric mean over tasks."""
     tasks_done: int
     """Tasks with at least five seeds, from 0 on and with none left out."""
     tasks_total: int
     seeds: int
-    """Fewest in any cell."""
+    """The fewest seeds in any cell."""
     failures: int
     verification: str
     """The lowest rung of any of its runs."""
@@ -76,6 +76,8 @@ class SuiteRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
+    """The ranking of a suite in one contest."""
+
     rows: tuple[SuiteRow, ...]
     """Ranked entries, best first; then incomplete ones, most complete first."""
     smallest_difference: float | None

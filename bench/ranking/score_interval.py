@@ -15,12 +15,12 @@ RESAMPLES = 9_999
 
 
 def standard_error(variance_ET: FloatArray, count_ET: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Standard error of the stratified mean S = (1/T) Σ_t m_t, and its degrees of freedom.
+    """Return the standard error of the stratified mean S = (1/T) Σ_t m_t, and its degrees of freedom.
 
         a_t = s_t² / n_t,    SE² = (1/T²) Σ a_t,    ν = (Σ a_t)² / Σ a_t² / (n_t − 1)
 
-    Each task has a variance of its own (Welch 1947); ν is Satterthwaite's (1946). A cell whose seeds are all alike adds
-    nothing to either. NaN where a cell has fewer than two seeds; ν is NaN where no cell has spread.
+    Each task has its own variance (Welch 1947); ν is Satterthwaite's (1946). A cell whose seeds are all alike adds
+    nothing to either. Both are NaN where a cell has fewer than two seeds; ν is NaN where no cell has spread.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         part_ET = variance_ET / count_ET
@@ -29,16 +29,16 @@ def standard_error(variance_ET: FloatArray, count_ET: IntArray) -> tuple[FloatAr
 
 
 def t_interval(score_E: FloatArray, error_E: FloatArray, freedom_E: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """S ± t_ν SE, cut to [0, 100]. NaN where nothing is known of the spread."""
+    """Return the ends of S ± t_ν SE, cut to [0, 100]. NaN where the spread is unknown."""
     half_E = stdtrit(freedom_E, (1 + CONFIDENCE) / 2) * error_E
     return np.maximum(score_E - half_E, 0), np.minimum(score_E + half_E, 100)
 
 
 def task_interval(mean_ET: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Percentile interval of S over resampled tasks: how much it depends on which tasks the suite happens to hold.
+    """Return the percentile interval of S over resampled tasks: how much S depends on the suite's choice of tasks.
 
-    Every entry meets the same resamples, so that its interval depends on no other entry; its tasks are taken in order
-    of their means, so that it does not depend on their names either. NaN where there is one task only.
+    Every entry gets the same resamples, so that its interval depends on no other entry. Its tasks are taken in order of
+    their means, so that the interval does not depend on their names either. NaN where there is one task only.
     """
     tasks = mean_ET.shape[1]
     if tasks == 1:

@@ -38,7 +38,7 @@ LEAST_SEEDS = 5
 def rank_suite(
     runs: Iterable[Run], tasks: Sequence[str], tier: str, verification: Mapping[str, str] | None = None
 ) -> Board:
-    """Rank the entries of a tier over the tasks of a suite: `rank` among those of equal parameters."""
+    """Rank the entries of a parameter tier over the tasks of a suite; see `rank`."""
     return rank(runs, tasks, InTier(tier), verification)
 
 
@@ -51,10 +51,10 @@ def rank(
     Equal tables are ranked once: the answer is cached by content.
 
     Args:
-        runs: the suite's, of every tier: the Pareto front and BudgetAUC look across tiers. One protocol, one version of
-            each task, and the suite's training settings.
+        runs: the suite's runs of every tier, because the Pareto front and BudgetAUC look across tiers. They have one
+            protocol, one version of each task, and the suite's training settings.
         verification: run_id → its rung, where that is higher than "self-reported".
-        entries_of: a run may count in several.
+        entries_of: run → the entries that it counts in; there may be several.
 
     Raises:
         ValueError: there is no task, or a seed has two results in a cell.
@@ -78,7 +78,7 @@ def _board(table: tuple[Result, ...], tasks: tuple[str, ...], contest: Contest) 
 
 
 def _done(table: Cells) -> BoolArray:
-    """Which cells have the seeds that a rank needs: five at least, from 0 on, with none left out."""
+    """Which cells have the seeds that a rank needs: at least five, from 0 on, with none left out."""
     return (table.count >= LEAST_SEEDS) & table.whole
 
 
@@ -97,7 +97,12 @@ class _Compared:
 
     @classmethod
     def of(cls, complete: Cells, ranked: Cells) -> "_Compared":
-        """From the complete entries of all tiers, and of the one that is ranked."""
+        """Compare entries.
+
+        Args:
+            complete: the complete entries of all tiers.
+            ranked: those of them that the contest admits.
+        """
         score_E = complete.mean.mean(1)
         params_E = np.array([_geometric_mean(entry, "params") for entry in complete.results])
         error_E, freedom_E = standard_error(complete.variance, complete.count)
@@ -184,7 +189,7 @@ def _task_scores(listed: Cells, e: int, tasks: Sequence[str]) -> tuple[TaskScore
 
 
 def _order(row: SuiteRow) -> tuple[object, ...]:
-    """Ranked rows first; then the best, the smallest, and by name."""
+    """Sort ranked rows first, then by score, size and name; among the others, the most complete first."""
     score = math.inf if row.score is None else -row.score
     name = (row.model, row.wrapper, row.tuning, row.settings)
     return row.rank_low is None, -row.tasks_done if row.rank_low is None else 0, score, row.params, name

@@ -6,10 +6,14 @@ from db.schema import Run
 
 
 def utility(value: float | None, *, chance: float, solved: float) -> float:
-    """Where a test metric lies between the task's trivial predictor (0) and the value that counts as solved (1).
+    """Return where a test metric lies between the task's trivial predictor (0) and the value that counts as solved (1).
 
-    Accuracies on a linear scale, errors on a logarithmic one; clipped to [0, 1]. No value, or one that is not finite,
-    has utility 0.
+    Accuracies lie on a linear scale, errors on a logarithmic one. The result is clipped to [0, 1]. No value, or one
+    that is not finite, has utility 0.
+
+    Args:
+        chance: the metric of the trivial predictor.
+        solved: the metric that counts as solved.
     """
     if value is None or not math.isfinite(value):
         return 0.0
@@ -23,7 +27,7 @@ def utility(value: float | None, *, chance: float, solved: float) -> float:
 
 
 def score(run: Run) -> float:
-    """100 × utility. A run that did not finish well scores 0."""
+    """Return 100 × utility. A run that did not finish scores 0."""
     if run.status != "finished":
         return 0.0
     return 100 * utility(run.metric_value, chance=run.chance, solved=run.solved)

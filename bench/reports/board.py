@@ -1,4 +1,4 @@
-"""The board, from what the store holds: withdrawn runs are not on it."""
+"""The board of the runs in the store, without withdrawn ones."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -17,12 +17,16 @@ from db.store import Store
 
 
 def suite_board(store: Store, suite: Suite, tier: str) -> Board:
-    """The ranked entries of a tier, without withdrawn runs, each with how far it is verified."""
+    """Return the board of a tier, without withdrawn runs. Each row says how far its entry is verified.
+
+    Raises:
+        RequestError: runs of one seed were tuned differently, so that none of them is the result.
+    """
     return ranked_board(store.runs(), store.standing(), suite, InTier(tier))
 
 
 def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest: Contest) -> Board:
-    """As `suite_board`, from what was read before, of any contest.
+    """Return the board of a contest, from runs and a standing that were read before.
 
     Raises:
         RequestError: runs of one seed were tuned differently, so that none of them is the result.
@@ -36,7 +40,10 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
 
 
 def suite_cells(counted: Iterable[Run], standing: Standing, suite: Suite) -> tuple[Cells, tuple[str, ...]]:
-    """The scores of a suite's entries of all tiers, complete or not, and the tasks in the order of the columns.
+    """Return the scores of a suite's entries of all tiers, complete or not, and the tasks in the order of the columns.
+
+    Args:
+        counted: runs that are not withdrawn.
 
     Raises:
         ValueError: a seed has two results in a cell.
@@ -46,6 +53,6 @@ def suite_cells(counted: Iterable[Run], standing: Standing, suite: Suite) -> tup
 
 
 def task_rows(store: Store, task: str | None = None) -> list[Row]:
-    """The rows of a task, or of all, each with how far it is verified."""
+    """Return the rows of a task, or of all tasks, without withdrawn runs. Each says how far its runs are verified."""
     standing = store.standing()
     return leaderboard(standing.counted(store.runs(task=task)), standing.rungs)

@@ -18,7 +18,7 @@ ARXIV = re.compile(r"https?://arxiv\.org/abs/([\d.]+)")
 
 
 def board_csv(rows: Iterable[SuiteRow], tasks: Sequence[str]) -> str:
-    """The fields of a suite's rows as `--json` names them, and each task's score in a column of its own."""
+    """Return CSV of a suite's rows: the fields as `--json` names them, and a column for each task's score."""
     names = [field.name for field in fields(SuiteRow) if field.name != "tasks"]
     return csv_text([*names, *(f"score {task}" for task in tasks)], (_csv_cells(row, names, tasks) for row in rows))
 
@@ -30,7 +30,7 @@ def _csv_cells(row: SuiteRow, names: Sequence[str], tasks: Sequence[str]) -> lis
 
 
 def board_latex(rows: Iterable[SuiteRow]) -> str:
-    """The columns of a suite's rows that a paper shows."""
+    """Return a LaTeX table of a suite's rows, with the columns that a paper shows."""
     return latex_table(LATEX_COLUMNS, map(_latex_cells, rows), "rllrrrrrrl")
 
 
@@ -48,12 +48,12 @@ def rank_text(row: SuiteRow) -> str:
 
 
 def entry_name(row: SuiteRow) -> str:
-    """The architecture, whether it was tuned with the suite's budget, and which settings were given by hand."""
+    """Return the architecture, "tuned" if it was tuned with the suite's budget, and the settings given by flag."""
     return " ".join(filter(None, [row.model, row.tuning if row.tuning == "tuned" else "", row.settings]))
 
 
 def bibtex(papers: Mapping[str, "Paper"]) -> str:
-    """An entry for each paper, with the models that follow it in its note.
+    """Return a BibTeX entry for each paper. Its note names the models that follow the paper.
 
     Args:
         papers: model → its paper. Papers are known by title, year and address, not by author.

@@ -1,4 +1,4 @@
-"""What can be run, described: every architecture and every task, and the files that are broken."""
+"""Describe what can be run: every architecture and every task. Report the files that are broken."""
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -27,7 +27,15 @@ Rows = list[dict[str, Any]]
 
 
 def describe_models(task: str, budget: str | None) -> tuple[Rows, list[str]]:
-    """A row for each architecture, its parameters counted for a task, and the errors of broken files."""
+    """Return a row for each architecture and the errors of broken files.
+
+    Args:
+        task: the task for which parameters are counted.
+        budget: a tier that each architecture is also fitted to.
+
+    Raises:
+        RequestError: there is no such task or tier.
+    """
     spec = find_task(task).build().spec
     if budget is not None:
         tier_size(budget)
@@ -67,7 +75,7 @@ def _fitted(found: FoundModel, spec: TaskSpec, budget: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """What an architecture's file says of it."""
+    """What an architecture's file says about it."""
 
     family: str
     causal: bool
@@ -78,7 +86,7 @@ class ModelFacts:
 
 @lru_cache(maxsize=1)
 def model_facts() -> dict[str, ModelFacts]:
-    """Every architecture whose file is not broken."""
+    """Return name → facts for every architecture whose file is not broken."""
     facts = {}
     for name in model_names():
         try:
@@ -96,7 +104,7 @@ def model_facts() -> dict[str, ModelFacts]:
 
 
 def describe_tasks() -> tuple[Rows, list[str]]:
-    """A row for each variant of each task, and the errors of broken files."""
+    """Return a row for each variant of each task, and the errors of broken files."""
     rows, broken = [], []
     for family in family_names():
         try:
@@ -108,7 +116,7 @@ def describe_tasks() -> tuple[Rows, list[str]]:
 
 
 def task_row(task: SequenceDataModule) -> dict[str, Any]:
-    """The specification, and whether the task can be run on this machine without a download."""
+    """Return a task's specification, and whether it can be run on this machine without a download."""
     spec = asdict(task.spec) | {"input": str(task.spec.input), "output": str(task.spec.output)}
     missing = task.missing()
     return spec | {"available": missing is None, "missing": missing}

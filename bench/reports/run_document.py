@@ -10,10 +10,10 @@ PARTS = ("total", "core", "embedding", "readout", "buffers")
 
 
 def summary(run: Run, withdrawn: str | None = None) -> dict[str, Any]:
-    """What `run` and `runs` print.
+    """Return what `bench run` and `bench runs` print.
 
     Args:
-        withdrawn: "retracted" or "superseded", where it no longer counts.
+        withdrawn: "retracted" or "superseded", where the run no longer counts.
     """
     return {
         "run_id": run.run_id,
@@ -38,7 +38,7 @@ def summary(run: Run, withdrawn: str | None = None) -> dict[str, Any]:
 
 
 def full(run: Run, curves: list[CurvePoint], events: list[Event]) -> dict[str, Any]:
-    """What `show` prints: everything that is stored."""
+    """Return what `bench show` prints: everything that is stored."""
     dropped = {"id", "corrects", "started_at", "finished_at", "metric_name", "metric_value"} | {
         f"params_{part}" for part in PARTS
     }

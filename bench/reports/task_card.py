@@ -12,7 +12,7 @@ DIGITS = 3
 
 
 def describe_task(name: str) -> dict[str, Any]:
-    """The card of a task, with facts and one sample.
+    """Return the card of a task, with facts and one sample, which are read or drawn from its data.
 
     Raises:
         RequestError: there is no such task.
@@ -23,7 +23,7 @@ def describe_task(name: str) -> dict[str, Any]:
 
 
 def task_card(name: str) -> dict[str, Any]:
-    """The row of `bench tasks`, the definition and its worked example, and the family's variants with their lengths.
+    """Return the row of `bench tasks`, the definition with its example, and the family's variants with their lengths.
 
     No data are read or drawn.
 
@@ -42,7 +42,7 @@ def task_card(name: str) -> dict[str, Any]:
 
 
 def _sample(example: Any) -> dict[str, Any]:
-    """The first steps of the input, and the answer; None where the answer is not asked for."""
+    """The first steps of the input, and the answer: None at steps that ask for none."""
     x, y = example.x[0], example.y[0]
     answer = [None if value == IGNORED else value for value in y.tolist()] if y.dim() else y.item()
     return {

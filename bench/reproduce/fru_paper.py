@@ -27,11 +27,11 @@ TITLE = "Zhang, Lin, Song & Dhillon, Learning Long Term Dependencies via Fourier
 URL = "https://arxiv.org/abs/1803.06585"
 CODE = "https://github.com/limbo018/FRU"
 TRIES = "The authors write that where a model did not converge they tried three times and reported the best."
-UNREAD = "not read: the paper's text could not be had where this was written"
+UNREAD = "not read: the paper's text was unavailable where this was written"
 PROTOCOLS = ("ours", "authors")
 STAND_INS = {"fashion": "smnist"}
-"""Task → the one of the paper in whose place it can be run, by our protocol."""
-MOST_SEEDS = 20  # of an experiment that are looked for
+"""Task → the task of the paper that it can replace, by our protocol only."""
+MOST_SEEDS = 20  # seeds of an experiment that are looked for in the store
 FOLDER = Path(__file__).parent
 
 
@@ -40,7 +40,7 @@ class Experiment:
     """One of the paper's configurations."""
 
     row: dict[str, str]
-    """As the file has it."""
+    """Column → text in `fru_paper.csv`."""
 
     @property
     def task(self) -> str:
@@ -52,13 +52,13 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """As the paper writes it: FRU with its frequencies and statistics."""
+        """The name in the paper: FRU with its frequencies and statistics."""
         sizes = f"({self.row['num_freqs']},{self.row['stat_size']})" if self.model == "fru" else ""
         return f"{self.model.upper()}{sizes}"
 
     @property
     def stem(self) -> str:
-        """Its name in that of a file: fru-60-10."""
+        """The name in file names: fru-60-10."""
         return "-".join([self.model, *([self.row["num_freqs"], self.row["stat_size"]] if self.model == "fru" else [])])
 
     @property
@@ -71,7 +71,7 @@ class Experiment:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What differs from the harness's defaults, by its names."""
+        """Settings that differ from the benchmark's defaults, by the benchmark's names."""
         row = self.row
         training = {
             "lr": float(row["learning_rate"]),
@@ -96,7 +96,7 @@ class Experiment:
         return sizes | {"num_freqs": int(row["num_freqs"])} | highest
 
     def published(self) -> dict[str, Any]:
-        """What the paper reports: `value` and `params`, null where nobody has read them, with `source` or `reason`."""
+        """Return what the paper reports: `value` and `params`, null where nobody has read them, `source`, `reason`."""
         with (FOLDER / "fru_paper_published.csv").open(newline="") as file:
             for row in csv.DictReader(file):
                 if (row["task"], row["cell"]) == (self.task, self.name):
@@ -107,9 +107,12 @@ class Experiment:
         return {"value": None, "params": None, "source": None, "reason": reason}
 
     def params_by_authors_code(self, inputs: int, outputs: int, vocabulary: int) -> int:
-        """Trainable numbers as the shapes in their code have them, readout and embedding with it.
+        """Return the number of trainable numbers by the shapes in the authors' code, with readout and embedding.
 
-        Their LSTM and RNN have one bias a gate, torch's have two.
+        The authors' LSTM and RNN have one bias per gate, torch's have two.
+
+        Args:
+            vocabulary: 0 where the task has no tokens.
         """
         row, units = self.row, int(self.row["units"])
         inputs = units if vocabulary else inputs
@@ -126,7 +129,7 @@ class Experiment:
 
 @cache
 def experiments() -> tuple[Experiment, ...]:
-    """The paper's, then the stand-ins'."""
+    """Return the paper's experiments, then those of the stand-ins."""
     with (FOLDER / "fru_paper.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     instead = [
@@ -136,14 +139,18 @@ def experiments() -> tuple[Experiment, ...]:
 
 
 def experiment_of(run: Run) -> Experiment | None:
-    """The experiment whose settings a run has, at the paper's length."""
+    """Return the experiment whose settings a run has, at the paper's length; None where there is none."""
     config, task = run.flat_config, run.task.removesuffix(SUFFIX)
     own = (each for each in experiments() if (each.task, each.model) == (task, run.model))
     return next((each for each in own if each.settings.items() <= config.items()), None)
 
 
 def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]) -> list[Experiment]:
-    """The experiments of some tasks and architectures; of all where none is named, but stand-ins.
+    """Return the experiments of some tasks and architectures that any of the protocols can train.
+
+    Args:
+        tasks: all but stand-ins, if none is named.
+        models: all, if none is named.
 
     Raises:
         RequestError: the paper has no such task or architecture, or a stand-in no such protocol.
@@ -161,25 +168,26 @@ def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]
 
 
 class AuthorsRequest(RunRequest):
-    """A run by the authors' protocol. It has a task and a protocol number of its own, so no board can mix it in."""
+    """A run by the authors' protocol. It has its own task and protocol number, so no board can mix it in."""
 
     protocol = FRU_PAPER_PROTOCOL
 
 
 @run_command.register
 def _(request: AuthorsRequest) -> str:
-    """The command makes the seeds before this run and the model's other experiments, too."""
+    """Return a command that makes this run. It also makes the lower seeds and the model's other experiments."""
     words = f"python -m bench reproduce {NAME} --only {_task(request)} --models {request.model.name} --protocol authors"
     epochs = f" --epochs {request.settings.training.epochs}" if request.sources["epochs"] == "flag" else ""
     return f"{words} --seeds {request.seed + 1}{epochs}"
 
 
 def requests(experiment: Experiment, protocol: str, seeds: int, epochs: int | None) -> list[RunRequest]:
-    """The runs of an experiment.
+    """Return the runs of an experiment.
 
     Args:
-        protocol: one of the experiment's.
-        epochs: in place of the paper's.
+        protocol: one of the experiment's protocols.
+        seeds: the number of seeds, from 0 on.
+        epochs: in place of the paper's, unless None.
     """
     name = experiment.task
     task = find_task(name) if protocol == "ours" else FoundTask(FOUND[name], f"{name}{SUFFIX}")
@@ -190,7 +198,7 @@ def requests(experiment: Experiment, protocol: str, seeds: int, epochs: int | No
 
 
 def recorded(experiment: Experiment, protocol: str, store: Store) -> list[Run]:
-    """The runs of an experiment at the paper's length that have ended, seeds 0, 1, …"""
+    """Return the runs of an experiment at the paper's length that have ended, with seeds 0, 1, …"""
     runs = [store.result(request.run_id) for request in requests(experiment, protocol, MOST_SEEDS, None)]
     return [run for run in runs if run is not None]
 
@@ -198,7 +206,10 @@ def recorded(experiment: Experiment, protocol: str, store: Store) -> list[Run]:
 def available(
     runs: Sequence[RunRequest], store: Store, data_dir: str | None
 ) -> tuple[list[RunRequest], dict[str, str]]:
-    """The runs that are not recorded and whose data can be had; and task → why its data can't be."""
+    """Return the runs that are not recorded and whose data are available, and task → why its data are unavailable.
+
+    The data of the runs are downloaded and prepared.
+    """
     todo = [run for run in runs if store.result(run.run_id) is None]
     reasons: dict[str, str] = {}
     for run in {run.spec.name: run for run in todo}.values():

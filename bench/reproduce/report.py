@@ -1,4 +1,4 @@
-"""Published beside measured, from what the store holds."""
+"""Published values next to measured ones, from the runs in the store."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from db.store import Store
 
 @dataclass(frozen=True)
 class Entry:
-    """An experiment and the runs that were asked for, by protocol: "ours", "authors"."""
+    """An experiment and its requested runs, by protocol: "ours", "authors"."""
 
     experiment: Experiment
     runs: dict[str, list[RunRequest]]
@@ -26,10 +26,10 @@ class Entry:
 
 
 def document(entries: Sequence[Entry], skipped: dict[str, str], store: Store) -> dict[str, Any]:
-    """Everything that `bench reproduce` prints.
+    """Return everything that `bench reproduce` prints.
 
     Args:
-        skipped: task → why its data can't be had here.
+        skipped: task → why its data are unavailable here.
     """
     every = [run for entry in entries for runs in entry.runs.values() for run in runs]
     return {
@@ -66,9 +66,9 @@ def _row(entry: Entry, skipped: str | None, store: Store) -> dict[str, Any]:
 
 
 def measured(requests: Sequence[RunRequest], published: float | None, store: Store) -> dict[str, Any] | None:
-    """The recorded runs of one protocol: the mean of those that finished, and how many did not; None if not asked for.
+    """Summarize the recorded runs of one protocol: the mean of those that finished, and how many did not.
 
-    `difference` is ours less the published value; null without either.
+    `difference` is the mean less the published value, null without either. Return None where no runs are requested.
     """
     if not requests:
         return None
@@ -102,7 +102,7 @@ def _params(experiment: Experiment, request: RunRequest, published: int | None) 
 
 
 def _widths(spec: TaskSpec) -> tuple[int, int, int]:
-    """Numbers that come in and go out, and the vocabulary, 0 for continuous input."""
+    """The widths of the input (0 for tokens) and of the output, and the vocabulary (0 for continuous input)."""
     inputs = spec.input.width if isinstance(spec.input, Continuous) else 0
     vocabulary = spec.input.vocabulary if isinstance(spec.input, Tokens) else 0
     match spec.output:

@@ -1,4 +1,4 @@
-"""Fitting an architecture to a parameter tier through its width."""
+"""Fit an architecture to a parameter tier by its width."""
 
 from typing import Any
 
@@ -11,21 +11,22 @@ from models.shared.contract import SequenceModel
 from models.shared.wrappers import Wrapper
 
 NEIGHBOURS = 8
-"""Widths on either side of the one found. A size can fall by a step, where a width divides otherwise or a projection
-is no longer needed, and halving intervals ends beside one of its falls."""
+"""How many widths are also tried on each side of the one found. The size can fall from one width to the next, where a
+width divides otherwise or a projection is no longer needed. Halving intervals ends next to one of these falls."""
 
 
 def fit(
     model: type[SequenceModel], wrapper: type[Wrapper], spec: TaskSpec, budget: str | int, changes: dict[str, Any]
 ) -> Settings:
-    """The settings of the largest width whose learned numbers, token tables apart, are at most the budget.
+    """Return the settings at the width that uses most of the budget: learned numbers, not counting token tables.
 
     Args:
+        spec: the task, which sets the sizes of the input and the output.
         budget: a tier or a number.
         changes: settings that hold at every width.
 
     Raises:
-        RequestError: no such tier, or not even the smallest width fits.
+        RequestError: no such tier, not even the smallest width fits, or the size does not grow with the width.
     """
     limit = budget if isinstance(budget, int) else tier_size(budget)
 

@@ -19,11 +19,11 @@ FLAGS = {"accelerator": "--accelerator", "devices": "--devices", "logger": "--lo
 
 
 def resume_command(command: str, store: Store, execution: Mapping[str, Any]) -> str:
-    """The command that goes on with a run in the same database and in the same way.
+    """Return the command that resumes a run in the same database and with the same execution.
 
     Args:
-        command: the recorded one, which says neither: it is published.
-        execution: the fields of an `Execution`; what is not there is as by default.
+        command: the recorded command. It is published, so it names neither the database nor the execution.
+        execution: the fields of an `Execution`; a missing field has its default.
     """
     default = asdict(Execution())
     given = {name: value for name, value in execution.items() if value != default.get(name)}
@@ -35,9 +35,9 @@ def resume_command(command: str, store: Store, execution: Mapping[str, Any]) -> 
 
 @singledispatch
 def run_command(request: RunRequest) -> str:
-    """The command that repeats a run. A setting is left out where the command would choose it again by itself.
+    """Return the command that repeats a run. It leaves out settings that it would choose again by itself.
 
-    A paper's own protocol registers its kind of request with the command that makes it.
+    This is a single-dispatch function: a paper's protocol registers its own kind of request and its command.
     """
     name = request.model.name
     words = ["python", "-m", "bench", "run", "--model", str(request.model.path) if "@" in name else name]
@@ -59,7 +59,7 @@ def _assignments(request: RunRequest, names: Iterable[str]) -> list[str]:
 def _follows_from_preset(request: RunRequest, by_flag: Iterable[str]) -> bool:
     """Whether `--preset` and these settings by flag make this very run today, from the same sources.
 
-    They do not where the tuned settings were not saved, or where a preset of more trials was saved since.
+    They do not if the tuned settings were not saved, or if a preset of more trials was saved since.
     """
     if not any(map(is_preset, request.sources.values())):
         return False

@@ -1,4 +1,4 @@
-"""Building a network and counting its learned numbers."""
+"""Build a network and count its learned numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Counts:
     core: int
     readout: int
     buffers: int
-    """Numbers that the state of a checkpoint holds although no gradient reaches them, such as running means."""
+    """Numbers in a checkpoint's state that no gradient reaches, such as running means."""
 
     @property
     def total(self) -> int:
@@ -52,18 +52,21 @@ def count(network: Wrapper) -> Counts:
 
 
 def count_on_meta(model: type[SequenceModel], wrapper: type[Wrapper], settings: Settings, spec: TaskSpec) -> Counts:
-    """The counts of a network that is never allocated."""
+    """Return the counts of a network without allocating it."""
     with torch.device("meta"):
         return count(build(model, wrapper, settings, spec))
 
 
 def has_state(mixers: Sequence[SequenceModel]) -> bool:
-    """Whether a sequence can be fed step by step."""
+    """Return whether a sequence can be fed step by step: every mixer is recurrent."""
     return all(mixer.is_recurrent() for mixer in mixers)
 
 
 def state_bytes(network: Wrapper) -> int | None:
-    """Bytes of recurrent state that one sequence carries from step to step; None where the model has none."""
+    """Return the bytes of recurrent state that one sequence carries from step to step; None where there is no state.
+
+    Only floating-point and complex tensors count.
+    """
     mixers = network.mixers()
     if not has_state(mixers):
         return None

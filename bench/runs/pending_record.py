@@ -1,4 +1,4 @@
-"""A result is kept in a file until the database has it, so that no failure of the database costs a training."""
+"""Keep a result in a file until the database has it, so that no failure of the database loses a training."""
 
 import shlex
 import tempfile
@@ -15,10 +15,10 @@ KEPT = "unrecorded.json"
 
 
 def record(store: Store, result: Record, folder: Path) -> Run:
-    """Record a result, by way of a file in the run's folder that is removed once the database has it.
+    """Record a result. A file in the run's folder keeps it until the database has it.
 
     Raises:
-        StoreError: the database can't take it; the message says where it is kept and what to do.
+        StoreError: the database can't take the result; the message says where it is kept and what to do.
     """
     kept = _keep(result, folder / KEPT)
     try:
@@ -31,7 +31,7 @@ def record(store: Store, result: Record, folder: Path) -> Run:
 
 
 def record_kept(store: Store, folder: Path) -> None:
-    """Record what an attempt before could not."""
+    """Record the result that an earlier attempt could not record, if there is one."""
     kept = folder / KEPT
     if kept.exists():
         (result,) = read_file(kept)
@@ -40,9 +40,9 @@ def record_kept(store: Store, folder: Path) -> None:
 
 
 def _keep(result: Record, place: Path) -> Path | None:
-    """Write it to a place or, where that disk is full, to the system's temporary folder; where it is.
+    """Write the result to `place` or, if that fails, to the system's temporary folder. Return the path, if any.
 
-    An attempt that will be resumed is not worth a file that nobody asks for.
+    An attempt that will be resumed is not worth a file outside the run's folder.
     """
     elsewhere = Path(tempfile.gettempdir()) / f"{place.parent.name}-{place.name}"
     for path in [place] if result.run.status == OPEN else [place, elsewhere]:
@@ -58,8 +58,8 @@ def _advice(result: Record, kept: Path | None, store: Store) -> str:
     run = result.run
     if run.status == OPEN:
         go_on = resume_command(run.command, store, run.environment["execution"])
-        return f"The run had stopped before ({run.reason}). Go on with:\n  {go_on}"
+        return f"The run had stopped before ({run.reason}). Resume it with:\n  {go_on}"
     if kept is None:
-        return f"Nor is there room for a file. Save this and give it to `bench db import` later:\n{to_text([result])}"
+        return f"No file can be written either. Save this and pass it to `bench db import` later:\n{to_text([result])}"
     command = ["python", "-m", "bench", "db", "import", str(kept), "--db", str(store)]
     return f"The result is kept. Record it later with:\n  {shlex.join(command)}"

@@ -4,7 +4,7 @@
     clip_norm = 1.0
     lr = 0.0034
 
-is a wrapper, a task, a parameter tier and what was spent on tuning, and the settings.
+A heading is a wrapper, a task, a parameter tier and what was spent on tuning. The lines under it are the settings.
 """
 
 import json
@@ -27,25 +27,25 @@ Tables = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Settings that tuning found, and for what."""
+    """Settings that tuning found, and what it found them for."""
 
     wrapper: str
     task: str
     budget: str
     tuning: str
-    """What was spent."""
+    """What was spent, as `setting_sources.spent` writes it."""
     settings: dict[str, Any]
 
     def applied_to(self, flags: SettingFlags) -> SettingFlags:
-        """Flags that start from this preset and override it."""
+        """Return flags that start from this preset and override it."""
         return replace(flags, preset=self.settings, spent=self.tuning)
 
 
 def path_of(model: FoundModel) -> Path:
-    """The file of a model's presets, which need not exist.
+    """Return the file of a model's presets. It need not exist.
 
     Raises:
-        RequestError: the model is a file outside the project, which has none.
+        RequestError: the model is a file outside the project, which has no presets.
     """
     if "@" in model.name:
         raise RequestError(f"{model.path} is not in models/, and only models there have presets: move it there.")
@@ -53,7 +53,15 @@ def path_of(model: FoundModel) -> Path:
 
 
 def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
-    """Put a preset in its model's file, in place of one of the same key; return the file."""
+    """Put a preset in its model's file, replacing one of the same key, and return the file.
+
+    Args:
+        base: a run with the preset's model, wrapper, task and tier.
+        tuning: what was spent, as `setting_sources.spent` writes it.
+
+    Raises:
+        RequestError: the file is not TOML, or the model is a file outside the project.
+    """
     path = path_of(base.model)
     tables = _read(path)
     place = tables
@@ -65,13 +73,14 @@ def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
 
 
 def load(base: RunRequest, tuning: str | None = None) -> Preset:
-    """What tuning found for a model, wrapper, task and tier.
+    """Return the settings that tuning found for a model, wrapper, task and tier.
 
     Args:
+        base: a run with that model, wrapper, task and tier.
         tuning: what was spent; the most trials, unless given.
 
     Raises:
-        RequestError: there are none.
+        RequestError: there is no such preset, the file is not TOML, or the model is a file outside the project.
     """
     budget = base.budget or "none"
     found = _read(path_of(base.model)).get(base.wrapper.name, {}).get(base.spec.name, {}).get(budget, {})
@@ -86,7 +95,7 @@ def load(base: RunRequest, tuning: str | None = None) -> Preset:
 
 
 def saved(model: FoundModel) -> list[Preset]:
-    """Every preset of a model in models/, by wrapper, task, tier and what was spent.
+    """Return every preset of a model in models/, sorted by wrapper, task, tier and what was spent.
 
     Raises:
         RequestError: its file is not TOML, or the model is a file outside the project.
@@ -108,7 +117,7 @@ def _read(path: Path) -> Tables:
 
 
 def _written(tables: Tables, keys: tuple[str, ...]) -> list[str]:
-    """Lines of TOML, sorted. Its numbers, strings and lists are JSON's; it has no null, for which "none" stands."""
+    """Write lines of TOML, sorted. Numbers, strings and lists are written as in JSON, None as "none"."""
     lines = [f"{key} = {_value(value)}\n" for key, value in sorted(tables.items()) if not isinstance(value, dict)]
     heading = [f"\n[{'.'.join(map(_key, keys))}]\n"] if lines else []
     inner = [_written(value, (*keys, key)) for key, value in sorted(tables.items()) if isinstance(value, dict)]

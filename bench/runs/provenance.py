@@ -21,19 +21,23 @@ GPU_FACTS = {
     "gpu_ecc": "ecc.mode.current",
     "gpu_mig": "mig.mode.current",
 }
-"""What a record calls it → what `nvidia-smi --query-gpu` calls it."""
+"""Name in a record → name in `nvidia-smi --query-gpu`."""
 CONTEXT_BYTES = 2**30
-"""At most, of GPU memory that CUDA takes for a process beside what torch has reserved."""
+"""The most GPU memory that CUDA takes for a process in addition to what torch has reserved."""
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
 
 
 @cache
 def commit() -> dict[str, Any]:
-    """Of the code that this process runs, as it is when this is first called: later commits are not what it loaded."""
+    """Return the commit of the code that this process runs, and whether the code differs from it.
+
+    The first call decides, because later commits are not what the process loaded. Values are None without git.
+    """
     return {"git_commit": _git("rev-parse", "HEAD"), "git_dirty": _git_dirty()}
 
 
 def environment() -> dict[str, Any]:
+    """Return the packages, the machine and the numerical settings that a run records."""
     return {
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
@@ -58,7 +62,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _git_dirty() -> bool | None:
-    """Whether the code differs from the commit; results and other untracked files do not count."""
+    """Whether the code differs from the commit. Untracked files, such as results, do not count."""
     status = _git("status", "--porcelain", "--untracked-files=no")
     return None if status is None else bool(status)
 
@@ -71,7 +75,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu_model() -> str:
-    """The processor's name; the platform module has it on macOS and Windows, the kernel on Linux."""
+    """The processor's name: from the kernel on Linux, from the platform module on macOS and Windows."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -88,7 +92,7 @@ def _gpu() -> dict[str, Any]:
 
 
 def _nvidia_smi() -> dict[str, str]:
-    """What the driver says of the first GPU that this process sees; nothing where it can't be asked."""
+    """The driver's facts about the first GPU that this process sees; empty where `nvidia-smi` fails."""
     uuid = torch.cuda.get_device_properties(0).uuid
     query = ["nvidia-smi", f"--id=GPU-{uuid}", f"--query-gpu={','.join(GPU_FACTS.values())}", "--format=csv,noheader"]
     try:
@@ -99,10 +103,10 @@ def _nvidia_smi() -> dict[str, str]:
 
 
 def gpu_bytes_of_others() -> int:
-    """Memory of the GPU in use that other processes hold.
+    """Return the bytes that other processes hold on the GPU in use; 0 without a GPU.
 
     Raises:
-        RuntimeError: not even a context of this process has room there.
+        RuntimeError: the GPU has no room even for a context of this process.
     """
     if not torch.cuda.is_available():
         return 0
@@ -111,7 +115,7 @@ def gpu_bytes_of_others() -> int:
 
 
 def gpu_joules(device: torch.device) -> float | None:
-    """Energy that a GPU has used since its driver was loaded, by all processes; None where nothing tells it."""
+    """Return the joules that a GPU has used since its driver was loaded, by all processes; None where unknown."""
     if device.type != "cuda" or find_spec("pynvml") is None:
         return None
     import pynvml

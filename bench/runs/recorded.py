@@ -8,9 +8,9 @@ from db.store import Store
 
 
 def note_asked(request: RunRequest, store: Store) -> Run | None:
-    """The result of a run, if it has one. If the settings come from elsewhere this time, that is noted on it.
+    """Return the result of a run, if it has one. Add an event to it if its settings come from new sources this time.
 
-    One without a parameter tier is in no entry, and nothing is noted.
+    A run without a parameter tier is in no entry, so it gets no event.
     """
     recorded = store.result(request.run_id)
     if recorded and recorded.budget is not None:

@@ -1,4 +1,4 @@
-"""What is asked for: a run's identity and the way it is carried out."""
+"""A request for a run: the run's identity and the way it is executed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,14 +57,14 @@ class RunRequest:
 
 
 class TrialRequest(RunRequest):
-    """What a tuning trial trains: as a run, with a seed of tuning's. It is never recorded as one."""
+    """A tuning trial: like a run, but with a seed that belongs to tuning. It is never recorded as a run."""
 
     seeds = range(TUNING_SEEDS, 2**32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a run is carried out; none of it is part of what the run is. Lightning's own words, where it has them."""
+    """How a run is executed. None of it is part of the run's identity. Values are Lightning's where it has them."""
 
     accelerator: str = "auto"
     devices: str = "1"
@@ -73,12 +73,12 @@ class Execution:
     data_dir: str | None = None
     resume: bool = False
     beside: int = 0
-    """Other runs that the same command trains on this machine meanwhile: they share its time."""
+    """Number of other runs that the same command trains on this machine at the same time. They share its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SettingFlags:
-    """What the command line says of a run's settings."""
+    """The settings of a run that the command line gives."""
 
     assignments: list[str] = field(default_factory=list)
     epochs: int | None = None
@@ -86,9 +86,9 @@ class SettingFlags:
     budget: str | None = None
     wrapper: str | None = None
     preset: Mapping[str, Any] = field(default_factory=dict)
-    """What tuning chose; the rest overrides it."""
+    """Settings that tuning chose; the other fields override them."""
     spent: str | None = None
-    """On the preset, in words."""
+    """What was spent on the preset, as `setting_sources.spent` writes it; None where nobody tuned it."""
 
 
 def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed: int) -> RunRequest:

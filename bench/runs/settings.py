@@ -1,4 +1,4 @@
-"""A run's complete settings: the architecture's, the wrapper's and training's, and where each came from."""
+"""A run's complete settings: the architecture's, the wrapper's and training's."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ PARTS = ("model", "wrapper", "training")
 
 @dataclass(frozen=True)
 class Settings:
-    """The three configurations of a run. Their field names do not overlap, so that one word names a setting."""
+    """The three configurations of a run. Their field names do not overlap, so one word names a setting."""
 
     model: ModelConfig
     wrapper: ModelConfig
@@ -33,24 +33,27 @@ class Settings:
         return config._stacked(model, wrapper)
 
     def _stacked(self, model: type[SequenceModel], wrapper: type[Wrapper]) -> "Settings":
-        """With as many layers as the paper has, where the model says so of this wrapper."""
+        """Use the paper's number of layers, if the model states it and this is the model's own wrapper."""
         is_native = model.depth is not None and wrapper.name == model.wrapper
         return self.updated({"depth": model.depth}) if is_native else self
 
     def to_dict(self) -> dict[str, Any]:
-        """What is recorded, and what a run's identity is taken from, in plain JSON: tuples become lists."""
+        """Return part → settings as they are recorded, in plain JSON: tuples become lists.
+
+        A run's identity is computed from them.
+        """
         return _plain({part: _recorded(getattr(self, part)) for part in PARTS})
 
     def flat(self) -> dict[str, Any]:
-        """Setting → value, of all settings, in plain JSON."""
+        """Return setting → value for all settings, in plain JSON."""
         return _plain({name: value for part in PARTS for name, value in asdict(getattr(self, part)).items()})
 
     def owners(self) -> dict[str, str]:
-        """Setting → the part that it belongs to."""
+        """Return setting → the part that it belongs to."""
         return {field.name: part for part in PARTS for field in fields(getattr(self, part))}
 
     def updated(self, changes: dict[str, Any]) -> "Settings":
-        """A copy with some settings changed, checked for conflicts.
+        """Return a copy with some settings changed, checked for conflicts.
 
         Raises:
             RequestError: no setting of that name, or values that are not finite, out of range or in conflict.
@@ -70,7 +73,7 @@ class Settings:
             raise RequestError(f"{error}.") from error
 
     def parse(self, assignments: list[str]) -> dict[str, Any]:
-        """`key=value` words as a dictionary of values of the right type.
+        """Return `key=value` words as a dictionary of values of the right type.
 
         Raises:
             RequestError: a word of another form, an unknown key, or a value of the wrong type.
@@ -79,7 +82,7 @@ class Settings:
 
 
 def _recorded(config: ModelConfig) -> dict[str, Any]:
-    """All settings but later ones at their defaults: with those, a run is the one that it was before they existed."""
+    """Return all settings except later ones at their defaults: a run keeps the identity it had before they existed."""
     values = asdict(config)
     for each in fields(config):
         if each.metadata.get("later") and values[each.name] == each.default:
@@ -92,7 +95,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_finite(name: str, value: Any, config: type[ModelConfig]) -> None:
-    """Refuse infinity and NaN, which JSON does not have: a result could not be recorded with them."""
+    """Refuse infinity and NaN. JSON does not have them, so a result could not be recorded with them."""
     try:
         json.dumps(value, allow_nan=False)
     except ValueError as error:
@@ -101,7 +104,7 @@ def _check_finite(name: str, value: Any, config: type[ModelConfig]) -> None:
 
 
 def parse_settings(configs: Sequence[ModelConfig], assignments: Sequence[str]) -> dict[str, Any]:
-    """`key=value` words as a dictionary, each value of the type that the first configuration with that key gives it.
+    """Return `key=value` words as a dictionary. A value has the type that the first configuration with that key gives.
 
     Raises:
         RequestError: a word of another form, an unknown key, or a value of the wrong type.
@@ -139,7 +142,7 @@ def _described(hint: Any) -> str:
 
 
 def _json(text: str) -> Any:
-    """Numbers, lists (also bare: `0,0.5,1`) and `none`."""
+    """Read numbers, lists (also bare: `0,0.5,1`) and `none`; other text stays text."""
     if text.lower() == "none":
         return None
     if "," in text and not text.startswith("["):

@@ -1,4 +1,4 @@
-"""How long a recurrent network takes from an input to its output when a sequence arrives step by step."""
+"""Measure how long a recurrent network takes from an input to its output when a sequence arrives step by step."""
 
 import statistics
 import time
@@ -11,15 +11,15 @@ from bench.runs.network import has_state
 from models.shared.contract import SequenceModel
 
 TURNS, STEPS = 5, 20
-WARM_UP = 3  # what is compiled or allocated at a first call is not what a stream pays
+WARM_UP = 3  # a first call compiles and allocates; a stream does not pay for that at each step
 
 
 def step_seconds(mixers: Sequence[SequenceModel], device: torch.device) -> float | None:
-    """Seconds for one step of one sequence, all mixers together: the median of a few turns.
+    """Return the seconds for one step of one sequence: the sum over mixers of the median of a few turns.
 
-    The mixers are moved to the device: Lightning leaves them on the host when it has evaluated them.
+    The mixers are moved to the device, because Lightning leaves them on the host after it has evaluated them.
 
-    None where a mixer keeps no state, or where its `step` fails: that is for `bench check` to report, and no reason to
+    None where a mixer keeps no state, or where its `step` fails. `bench check` reports such a failure; here it must not
     lose what was trained.
     """
     if not has_state(mixers):
@@ -31,7 +31,7 @@ def step_seconds(mixers: Sequence[SequenceModel], device: torch.device) -> float
 
 
 def waiter(device: torch.device) -> Callable[[], None]:
-    """What waits until a device has done its work."""
+    """Return a function that waits until a device has done its work."""
     return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 

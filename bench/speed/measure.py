@@ -1,9 +1,9 @@
-"""Time and memory of architectures side by side, as ratios. Shapes: B batch, T time, D input, H output.
+"""Compare the time and memory of architectures, as ratios. Shapes: B batch, T time, D input, H output.
 
 A train step is that of a classifier of ten classes: the network, cross-entropy, and the gradients of every parameter.
 The network is one layer with a linear readout from its last step or, fitted to a budget, what `bench run` would train
-in the wrapper of the architecture's paper. Times are medians of repeats in which the contenders take turns; memory is
-by how much a step raises the peak of a fresh process; `step` is one step of one sequence, as in a stream. Denormal
+in the wrapper of the architecture's paper. Times are medians of repeats in which the contenders take turns. Memory is
+by how much a step raises the peak of a fresh process. `step` is one step of one sequence, as in a stream. Denormal
 numbers count as zero.
 """
 
@@ -39,7 +39,7 @@ TURN_SECONDS = 0.2
 """A contender whose step is quicker repeats it within its turn, up to TURN_STEPS times."""
 TURN_STEPS = 10
 QUANTITIES = ("forward", "train_step", "per_parameter", "peak_memory")
-"""What is compared; the third is the train step's time over the number of parameters."""
+"""What is compared. `per_parameter` is the train step's time over the number of parameters."""
 
 Listener = Callable[[str, float], None]
 
@@ -49,13 +49,13 @@ class Setup:
     """What is measured.
 
     Args:
-        width: a model's `at_width`.
+        width: the width that models are built at; their default sizes unless given.
         budget: a parameter tier that the networks are fitted to instead.
-        wrapper: of fitted networks; that of each architecture's paper unless given.
-        changes: settings of those models that have them.
+        wrapper: the wrapper of fitted networks; that of each architecture's paper unless given.
+        changes: settings, applied to the models that have them.
 
     Raises:
-        RequestError: a size under 1, a device that is not there, or both a width and a budget.
+        RequestError: a size under 1, an unavailable device, both a width and a budget, or a wrapper without a budget.
     """
 
     seq_len: int = 784
@@ -81,7 +81,7 @@ class Setup:
 
 
 def devices() -> list[str]:
-    """Where a step can be timed."""
+    """Return the devices on which a step can be timed."""
     count = torch.cuda.device_count()
     return ["cpu", *["cuda"][:count], *(f"cuda:{index}" for index in range(count))]
 
@@ -106,7 +106,7 @@ def measure(models: Sequence[str], setup: Setup, listener: Listener = lambda nam
 
     Args:
         models: names as on the command line; a suffix names a backend, as in `fru:eager`.
-        listener: told of each contender and of the seconds of its first train step.
+        listener: called with the name of each contender and the seconds of its first train step.
 
     Returns:
         `ratios`: rival → the `QUANTITIES`, the rival's figure over the first model's; `measured`:
@@ -144,13 +144,14 @@ def measure(models: Sequence[str], setup: Setup, listener: Listener = lambda nam
 
 
 def ratios(rival: dict[str, Any], model: dict[str, Any]) -> dict[str, float]:
+    """Return the `QUANTITIES`: the rival's figures over the model's, from what `measure` measured of each."""
     found = {key: rival[key]["median"] / model[key]["median"] for key in ("forward", "train_step")}
     found["per_parameter"] = found["train_step"] * model["parameters"] / rival["parameters"]
     return {**found, "peak_memory": rival["peak_memory"] / max(model["peak_memory"], 1)}
 
 
 def classifier(setup: Setup) -> TaskSpec:
-    """What the networks are built for."""
+    """Return the task that the networks are built for."""
     return TaskSpec(
         name="speed", summary="Noise of ten classes.", seq_len=setup.seq_len, input=Continuous(setup.input_size),
         output=Label(CLASSES), metric="accuracy", chance=1 / CLASSES, source="", license="", citation="",
@@ -158,7 +159,14 @@ def classifier(setup: Setup) -> TaskSpec:
 
 
 def configure(name: str, setup: Setup) -> tuple[type[Wrapper], Settings]:
-    """The wrapper and the settings of a contender."""
+    """Return the wrapper and the settings of a contender.
+
+    Args:
+        name: a model, with a backend after a colon if it has several.
+
+    Raises:
+        RequestError: no such model, backend, setting or tier, or the model does not fit the tier.
+    """
     stem, _, backend = name.partition(":")
     cls = find_model(stem).cls
     own = {field.name for field in fields(cls.Config)}
@@ -177,7 +185,7 @@ def configure(name: str, setup: Setup) -> tuple[type[Wrapper], Settings]:
 
 
 def parse_changes(names: Sequence[str], assignments: Sequence[str]) -> dict[str, Any]:
-    """`key=value` words as settings; see `parse_settings`."""
+    """Return `key=value` words as settings of the named models; see `parse_settings`."""
     return parse_settings([find_model(name.partition(":")[0]).cls.Config() for name in names], assignments)
 
 
@@ -210,7 +218,7 @@ class Contender:
         F.cross_entropy(self.network(self.x_BTD), self.y_B).backward()
 
     def stream_step(self) -> float | None:
-        """Milliseconds; None where a sequence can't be fed step by step."""
+        """Return the milliseconds of a step in a stream; None where a sequence can't be fed step by step."""
         seconds = step_seconds(self.network.mixers(), self.x_BTD.device)
         return None if seconds is None else 1e3 * seconds
 
@@ -226,7 +234,7 @@ class Contender:
 def take_turns(
     contenders: Mapping[str, Contender], repeats: int, listener: Listener
 ) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each contender's forward and train steps, after one of each to warm up."""
+    """Return the seconds of each contender's forward and train steps, after one of each to warm up."""
     steps = {(name, key): (c, getattr(c, key)) for name, c in contenders.items() for key in ("forward", "train_step")}
     first = {}
     for (name, key), (contender, step) in steps.items():
@@ -242,7 +250,7 @@ def take_turns(
 
 
 def peak_memory(name: str, setup: Setup) -> int:
-    """Bytes by which a train step raises the peak of a fresh process, or of the GPU's allocator."""
+    """Return the bytes by which a train step raises the peak of a fresh process, or of the GPU's allocator."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as process:
         return process.submit(_raised_peak, name, setup, torch.get_num_threads()).result()
@@ -267,7 +275,7 @@ def _raised_peak(name: str, setup: Setup, threads: int) -> int:
 
 @contextmanager
 def watch() -> Iterator[list[str]]:
-    """Collects reasons to distrust what is timed inside: others' work before it, and time stolen by the host."""
+    """Collect reasons to distrust what is timed inside: other processes' work before it, and time the host took."""
     reasons: list[str] = []
     others = psutil.cpu_percent(interval=0.5)
     if others > 15:

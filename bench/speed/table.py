@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def conditions(report: Mapping[str, Any]) -> str:
-    """What was measured, and on what."""
+    """Return a line that says what was measured, and on what."""
     setup = report["setup"]
     sizes = f"T={setup['seq_len']}, B={setup['batch']}, D={setup['input_size']}, {report['dtype']}"
     return f"{sizes}; {report['threads']} threads, {report['device']}, torch {report['versions']['torch']}"
 
 
 def rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One row a contender: its figures, and how many times the model's they are."""
+    """Return a row for each contender: its figures, and their ratios to the first model's figures."""
     return [
         _row(name, figures, report["ratios"].get(name, dict.fromkeys(QUANTITIES, 1.0)))
         for name, figures in report["measured"].items()
@@ -44,16 +44,23 @@ def _row(name: str, figures: Mapping[str, Any], times: Mapping[str, float]) -> d
 
 
 def check_place(path: Path) -> None:
-    """Raises RequestError: a chart can't be written there; said before hours of measuring."""
+    """Check that a chart's folder exists, before hours of measuring.
+
+    Raises:
+        RequestError: it does not exist.
+    """
     if not path.parent.is_dir():
         raise RequestError(f"can't write {path}: there is no folder {path.parent}. Make it, or give another place.")
 
 
 def plot(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the train step's time against the sequence length, one report a length, as PNG, SVG, HTML or JSON.
+    """Draw the train step's time against the sequence length, as PNG, SVG, HTML or JSON.
+
+    Args:
+        reports: what `measure` returned, one report for each length.
 
     Raises:
-        RequestError: it can't be written.
+        RequestError: the chart can't be written, or a package that it needs is missing.
     """
     try:
         chart(reports).save(str(path))

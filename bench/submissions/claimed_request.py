@@ -1,4 +1,4 @@
-"""From what a bundle claims to a request of our own: nothing of the claim is taken over unless it follows again."""
+"""Building our own request from a bundle's claim: no part of the claim is accepted unless it follows again."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from models.shared.wrappers import WRAPPERS
 
 
 def claimed_task(claim: Claim) -> FoundTask:
-    """The task, where the names, versions and the metric are those of this code.
+    """Return the claimed task. Check that the names, versions and metrics of the claim are those of this code.
 
     Raises:
-        BundleError: they are not.
-        RequestError: a file of ours is broken.
+        BundleError: one of them is not.
+        RequestError: a file of this project is broken.
     """
     record = claim.record
     found = find_task(record.task)
@@ -41,10 +41,10 @@ def claimed_task(claim: Claim) -> FoundTask:
 
 
 def claimed_request(claim: Claim) -> RunRequest:
-    """The run that the bundle speaks of, from the settings that somebody chose; the others must follow from them.
+    """Build the claimed run from the settings that its submitter chose. All other settings must follow from these.
 
     Raises:
-        BundleError: the settings, or the run's id, are not what follows.
+        BundleError: the claimed settings, or the run's id, differ from what follows.
         RequestError: a setting is not legal.
     """
     record, settings = claim.record, claim.config.flat()

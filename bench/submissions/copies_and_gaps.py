@@ -1,4 +1,4 @@
-"""A claim beside the other runs that are known: predictions that are another's, seeds that were left out."""
+"""Comparing a claim with all other known runs: predictions copied from another run, seeds left out."""
 
 import json
 from collections import defaultdict
@@ -16,9 +16,10 @@ LENGTH = {"epochs", "max_steps", "patience"}
 
 
 def copied(claims: Sequence[Claim], store: Store) -> Iterator[tuple[str, str]]:
-    """The run_id of each claim whose predictions are those of another run, here or in the bundle, and that run's.
+    """Yield the run_id of each claim that has the predictions of another run, here or in the bundle, and that run's.
 
-    Runs that differ only in how long they train may agree. Answers that are all right, or all the same, are nobody's.
+    Runs that differ only in how long they train may agree. Predictions that are all right or all the same are left out,
+    since many runs can have them.
     """
     suspects = [claim for claim in claims if claim.record.finished and not _is_common(claim)]
     known = {(run.facts["predictions"]["test"], _origin(run, run.config)): run.run_id
@@ -36,9 +37,9 @@ def _key(claim: Claim) -> tuple[str, str]:
 
 
 def _origin(run: Any, config: Mapping[str, Mapping[str, Any]]) -> str:
-    """All that decides what a network predicts, save how long its training may last.
+    """Everything that decides what a network predicts, except how long its training may last.
 
-    A draft that was run by the path of its file is named after it, with a hash that its bundle has no more.
+    A draft that was run by the path of its file has a hash in its name. Its bundle lacks the hash, so it is left out.
     """
     settings = {name: value for part in config.values() for name, value in part.items() if name not in LENGTH}
     return json.dumps([run.model.partition("@")[0], run.wrapper, run.task, run.seed, settings], sort_keys=True)
@@ -50,7 +51,7 @@ def _is_common(claim: Claim) -> bool:
 
 
 def gaps(claims: Sequence[Claim], store: Store) -> Iterator[tuple[str, str]]:
-    """The run_id of the first claim of each cell of which seeds are neither here nor in the bundle, and those seeds."""
+    """Yield the first claim's run_id of each cell that lacks seeds, and the seeds neither here nor in the bundle."""
     seeds: defaultdict[str, set[int]] = defaultdict(set)
     for run in store.runs():
         seeds[_cell(run, run.config)].add(run.seed)
@@ -66,6 +67,6 @@ def gaps(claims: Sequence[Claim], store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _cell(run: Any, config: Mapping[str, Any]) -> str:
-    """All that makes a run but its seed."""
+    """Everything that defines a run, except its seed."""
     parts = [run.model, run.wrapper, run.task, run.task_version, run.protocol, run.budget, config]
     return json.dumps(parts, sort_keys=True)

@@ -13,10 +13,10 @@ CLOSED = 0o600
 
 
 def host_secret(store: Store) -> str:
-    """BENCH_HOST_SEED or, without it, the content of a file beside the database, which is made when first needed.
+    """Return BENCH_HOST_SEED or, if unset, the content of a file next to the database. It is made when first needed.
 
     Raises:
-        RequestError: it is too short, can't be written, or others may read it.
+        RequestError: the secret is too short, or its file can't be written or may be read by others.
     """
     secret = os.environ.get(VARIABLE) or _from_file(store.beside("host-seed"))
     if len(secret) < SHORTEST:
@@ -36,7 +36,7 @@ def _from_file(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Written whole beside the place and then linked to it: of two processes, the first one's stays."""
+    """Write a secret to a file next to `path`, then link it there. If two processes do so, the first one's stays."""
     own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, CLOSED), "w") as stream:

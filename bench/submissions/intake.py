@@ -1,4 +1,4 @@
-"""Taking verified bundles in. Nothing that is recorded is ever changed or removed."""
+"""Recording verified bundles. Nothing that is recorded is ever changed or removed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +33,15 @@ class ConflictError(RequestError):
 def take_in(judged: Judged, store: Store, *, correction: str | None) -> Intake:
     """Record the runs of an accepted bundle, all or none, and keep the bundle as it came.
 
-    A run has one result, and the first stays: one that is here already is not added again.
+    A run has one result, and the first stays: a result that is already here is not added again.
 
     Args:
-        correction: why results that are here already, from an earlier bundle, were wrong. The bundle's come in their
-            place; the old rows and this reason stay.
+        judged: an accepted bundle.
+        correction: why results from an earlier bundle were wrong. This bundle's results replace them; the old rows and
+            this reason stay.
 
     Raises:
-        ConflictError: a run has another result here.
+        ConflictError: a run has another result here, and `correction` is None or the result was made here.
     """
     intake, submissions = Intake(added=[], corrected=[], known=[]), []
     identity = str(judged.verdict.identity)
@@ -62,7 +63,7 @@ def take_in(judged: Judged, store: Store, *, correction: str | None) -> Intake:
 
 
 def _raise_rungs(judged: Judged, store: Store) -> None:
-    """Say of runs that were here before, from the same bundle or by training again, that they are verified further."""
+    """Record that runs are verified further which were here before, from the same bundle or by training again."""
     for run in judged.runs():
         here = store.result(run.request.run_id)
         if here and run.claim.identity in _identities(here, store):
@@ -80,14 +81,14 @@ def _raise_rung(run: Run, event: Event, store: Store) -> None:
 
 
 def _is_known(run: JudgedRun, here: Run, store: Store, *, correcting: bool) -> bool:
-    """Whether a result that is here is the claimed one: the same bundle's, or equal but for the machine."""
+    """Whether a recorded result is the claimed one: from the same bundle, or equal except for the machine."""
     if run.claim.identity in _identities(here, store):
         return True
     return not correcting and here.status == run.claim.record.status and _has_equal_metric(run, here)
 
 
 def _identities(run: Run, store: Store) -> set[str]:
-    """The identities of the submissions by which a run came."""
+    """The identities of the submissions that brought a run."""
     return {event.data.get("run", "") for event in store.events(run.run_id) if event.kind == "imported"}
 
 

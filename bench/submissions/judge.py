@@ -30,9 +30,9 @@ class Judged:
     data: bytes
     verdict: Verdict
     bundle: Bundle | None = None
-    """None where its structure is refused."""
+    """None if its structure is refused."""
     requests: Sequence[RunRequest] = ()
-    """The claimed runs, where the verdict is accepted."""
+    """The claimed runs; empty unless the verdict is accepted."""
     reproductions: Sequence[Reproduction] = ()
 
     def runs(self) -> Iterator[JudgedRun]:
@@ -43,10 +43,10 @@ class Judged:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file; of one that is too large for a bundle, no more than show that it is.
+    """Read a file, at most one byte more than a bundle may have, which shows that the file is too large.
 
     Raises:
-        RequestError: there is no such file.
+        RequestError: the file can't be read.
     """
     try:
         with path.open("rb") as stream:
@@ -59,8 +59,8 @@ def judge(data: bytes, host: Host, *, fresh: int, listener: Listener) -> Judged:
     """Find out whether a bundle is true.
 
     Args:
-        data: the bytes of what was sent, which may be anything.
-        fresh: seeds of each configuration to train again, if all else is true; 0 for none.
+        data: the bytes that were sent, which may be anything.
+        fresh: how many new seeds of each configuration to train if everything else is true; 0 for none.
         listener: called with each run that is trained again, as it begins.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A process of its own for work on what strangers sent: it is ended when it takes too long or too much memory."""
+"""A separate process for work on what strangers sent. It is ended when it takes too long or too much memory."""
 
 import os
 import signal
@@ -11,10 +11,14 @@ from bench.common.text import one_line
 
 
 def run_limited(module: str, given: bytes, *, seconds: float) -> bytes:
-    """What `python -m module` writes to stdout, given its stdin. It limits its own memory.
+    """Run `python -m module` and return what it writes to stdout. The module limits its own memory.
+
+    Args:
+        given: its stdin.
+        seconds: how long it may take.
 
     Raises:
-        BundleError: it took longer, or ended badly.
+        BundleError: it took longer, or failed.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(  # noqa: S603

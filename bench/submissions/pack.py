@@ -16,14 +16,15 @@ from db.schema import OPEN, CurvePoint, Run
 from db.store import Store
 
 PRIVATE = ("data_dir",)
-"""Of how a run was carried out: paths on the submitter's machine."""
+"""Fields of `Execution` that a bundle leaves out: paths on the submitter's machine."""
 
 
 def write_bundle(runs: Sequence[Run], store: Store) -> bytes:
-    """The zip of some runs, with the weights and predictions that they left beside the database.
+    """Return the zip of runs, with the weights and predictions that they left next to the database.
 
     Raises:
-        RequestError: a run has not ended, is of a model that is not registered, or its files are not there.
+        RequestError: a run has not ended, its model or task is not registered, its files are missing, or the runs are
+            too much for one bundle.
     """
     members: dict[str, bytes] = {}
     for run in runs:

@@ -1,7 +1,8 @@
 """Score the weights of a bundle again, in a process with limits: `python -m bench.submissions.rescore`.
 
 Everything that is built from a stranger's numbers is built here: settings, network, predictions. The process reads a
-line of JSON (a `Setting`) and then the bundle from stdin, and writes what it found to stdout as JSON.
+line of JSON (a `Setting` and the ids of `runs`) and then the bundle from stdin, and writes its findings to stdout as
+JSON.
 """
 
 import json
@@ -41,9 +42,9 @@ class Setting:
     """How the host rescores."""
 
     secret: str
-    """Of the host: it seeds the fresh test split of a generated task."""
+    """The host's secret, which seeds the fresh test split of a generated task."""
     memory: int
-    """Bytes that the process may have."""
+    """Bytes that the process may use."""
     accelerator: str = "auto"
     data_dir: str | None = None
 
@@ -54,12 +55,12 @@ class Rescored:
     recomputed: float | None
     """The metric of the weights on the test split."""
     fresh: float | None
-    """And on a split of the host's; None unless the task is generated."""
+    """The metric of the weights on a split that the host drew; None unless the task is generated."""
 
 
 def rescore(claim: Claim, setting: Setting) -> Rescored:
     work = Rescoring(claim, setting)
-    findings = run_checks(work.checks(), (Exception,))  # whatever a stranger's numbers make fail is their failure
+    findings = run_checks(work.checks(), (Exception,))  # any error that a stranger's numbers cause fails the check
     return Rescored(findings=findings, recomputed=work.recomputed, fresh=work.fresh)
 
 
@@ -90,12 +91,12 @@ class Rescoring:
 
     @cached_property
     def network(self) -> Wrapper:
-        """With the weights of the bundle, once they are known to fit."""
+        """The network with the bundle's weights. Used only after `weights` has passed."""
         request = self.request
         network = build(request.model.cls, request.wrapper, request.settings, request.spec)
         if request.settings.training.precision == "64":
             network.double()
-        network.load_state_dict(load(self.claim.weights), strict=False)  # what they lack is tied to what they have
+        network.load_state_dict(load(self.claim.weights), strict=False)  # what is missing is tied to what is there
         return network
 
     def settings(self) -> str:
@@ -104,7 +105,7 @@ class Rescoring:
         return f"they follow from {', '.join(chosen) or 'the defaults'}"
 
     def parameters(self) -> str:
-        """Recount, on the meta device."""
+        """Count the parameters again, on the meta device."""
         network = on_meta(self.request)
         counts, stated = count(network), self.claim.record.params
         for part, claimed in stated.model_dump().items():
@@ -123,7 +124,7 @@ class Rescoring:
         return "; ".join(details)
 
     def _on_split(self, split: str) -> str:
-        """Whether the weights score and answer as is claimed."""
+        """Check that the weights have the claimed score and predictions."""
         spec, samples = self.task.spec, self.task.split(split)
         ours, y = self._predict(samples), targets(self.task, samples)
         found, stated = score(spec, ours, y).value, self.claim.record.metrics[split].value
@@ -136,7 +137,7 @@ class Rescoring:
         return f"{spec.metric} {found:.4g} on {split}, {agreement}"
 
     def fresh_split(self) -> str:
-        """Whether the network does as well on samples that nobody can have trained on."""
+        """Check that the network does as well on samples that nobody can have trained on."""
         samples = self.task.fresh_test(f"{self.setting.secret}/{self.claim.identity}")
         here = score(self.task.spec, self._predict(samples), targets(self.task, samples))
         known = targets(self.task, self.task.split("test"))
@@ -146,7 +147,7 @@ class Rescoring:
         return detail
 
     def _predict(self, samples: Samples) -> Array:
-        """What the network says, by the code that evaluates a run."""
+        """Return the network's predictions, from the code that evaluates a run."""
         training = self.request.settings.training
         half_is_missing = training.precision == "16-mixed" and not torch.cuda.is_available()
         trainer = Trainer(
@@ -159,16 +160,16 @@ class Rescoring:
 
 
 def on_meta(request: RunRequest) -> Wrapper:
-    """A network that is not allocated."""
+    """Build a request's network without memory for its parameters."""
     with torch.device("meta"):
         return build(request.model.cls, request.wrapper, request.settings, request.spec)
 
 
 def check_shapes(network: Wrapper, claim: Claim, *, precision: str) -> None:
-    """Whether names, shapes and types of the weights are the network's.
+    """Check that the names, shapes and types of the claimed weights are the network's.
 
     Raises:
-        BundleError: the first that is not.
+        BundleError: one is not. The message names the first.
     """
     expected = network.state_dict(keep_vars=True)
     names: dict[int, set[str]] = {}
@@ -186,17 +187,24 @@ def check_shapes(network: Wrapper, claim: Claim, *, precision: str) -> None:
 
 
 def _kind(dtype: torch.dtype, precision: str) -> str:
-    """As safetensors calls it. Training in double precision keeps its weights so."""
+    """Return safetensors' name of the type in which weights are saved. Double-precision training saves doubles."""
     if dtype.is_floating_point:
         return "F64" if precision == "64" else "F32"
     return "I64"
 
 
 def check_not_worse(here: Scored, there: Scored, *, higher_is_better: bool) -> str:
-    """Raises BundleError: the score here is worse by more than MOST_ERRORS standard errors of the difference."""
+    """Compare a score on a split drawn here with the score on the public one.
+
+    Returns:
+        The score here, as text.
+
+    Raises:
+        BundleError: the score here is worse by more than MOST_ERRORS standard errors of the difference, or is NaN.
+    """
     gap = (there.value - here.value) * (1 if higher_is_better else -1)
     error = (here.error**2 + there.error**2) ** 0.5
-    if not gap <= MOST_ERRORS * error + 1e-9:  # what is not a number is not good enough either
+    if not gap <= MOST_ERRORS * error + 1e-9:  # also for NaN
         raise BundleError(
             f"{here.value:.4g} on a split drawn here, {there.value:.4g} on the public one, "
             f"{gap / max(error, 1e-9):.0f} standard errors better: was it trained on the test split?"
@@ -205,7 +213,7 @@ def check_not_worse(here: Scored, there: Scored, *, higher_is_better: bool) -> s
 
 
 def respond(line: bytes, data: bytes) -> bytes:
-    """What was found of each run that the line names, as JSON: run_id → `Rescored`."""
+    """Rescore the runs that the line names. Return JSON: run_id → `Rescored`."""
     options = json.loads(line)
     wanted, setting = options.pop("runs"), Setting(**options)
     claims = [claim for claim in read_bundle(data).claims if claim.record.run_id in wanted]
@@ -214,7 +222,7 @@ def respond(line: bytes, data: bytes) -> bytes:
 
 
 def main() -> None:
-    """The process."""
+    """Read stdin, limit this process, and write the answer to what was stdout."""
     answer = os.dup(1)
     os.dup2(2, 1)  # nothing but the answer goes to stdout
     line, data = sys.stdin.buffer.readline(), sys.stdin.buffer.read()

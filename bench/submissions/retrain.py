@@ -1,7 +1,7 @@
-"""Training again: does a result come back on seeds that nobody has seen the results of?
+"""Training again: does a result hold on seeds whose results nobody has seen?
 
 The submitter's n scores of a cell (one configuration on one task) and the host's k are taken as draws from one normal
-distribution, of which nothing else is known. With m and s the mean and the standard deviation of the n,
+distribution of unknown mean and variance. With m and s the mean and the standard deviation of the n,
 
     (mean of the k − m) / (s √(1/n + 1/k))
 
@@ -46,7 +46,7 @@ class SubmittedCell:
     requests: Sequence[RunRequest]
     """One for each of the submitter's seeds."""
     scores: Sequence[float]
-    """Theirs."""
+    """The score of each, as the submitter claims it."""
 
     @property
     def run_ids(self) -> set[str]:
@@ -61,7 +61,7 @@ class SubmittedCell:
 class Reproduction:
     cell: SubmittedCell
     runs: Sequence[Run]
-    """The host's."""
+    """The host's runs on fresh seeds."""
     low: float
     high: float
 
@@ -81,13 +81,13 @@ class StoppedError(RequestError):
 
 
 def submitted_cells(claims: Sequence[Claim], requests: Sequence[RunRequest]) -> list[SubmittedCell]:
-    """The cells of a bundle, each with its seeds.
+    """Group the runs of a bundle into cells.
 
     Args:
         requests: the claimed runs, in the order of the claims.
 
     Raises:
-        RequestError: one has fewer than LEAST_SEEDS seeds.
+        RequestError: a cell has fewer than LEAST_SEEDS seeds.
     """
     groups: defaultdict[str, list[tuple[RunRequest, float]]] = defaultdict(list)
     for claim, request in zip(claims, requests, strict=True):
@@ -99,7 +99,7 @@ def submitted_cells(claims: Sequence[Claim], requests: Sequence[RunRequest]) -> 
         if len(scores) < LEAST_SEEDS:
             raise RequestError(
                 f"{found[-1].label} has {len(scores)} seeds in this bundle. --reproduce compares with their spread and "
-                f"wants at least {LEAST_SEEDS}."
+                f"needs at least {LEAST_SEEDS}."
             )
     return found
 
@@ -112,7 +112,7 @@ def _claimed_score(claim: Claim, request: RunRequest) -> float:
 
 
 def prediction_interval(scores: Sequence[float], fresh: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Where the mean of `fresh` further scores lies with probability 1 − alpha."""
+    """Return the interval in which the mean of `fresh` further scores lies with probability 1 − alpha."""
     count = len(scores)
     half = float(stdtrit(count - 1, 1 - alpha / 2)) * max(stdev(scores), LEAST_SPREAD) * sqrt(1 / count + 1 / fresh)
     return fmean(scores) - half, fmean(scores) + half
@@ -122,7 +122,12 @@ def reproduce(
     claims: Sequence[Claim], requests: Sequence[RunRequest], store: Store, execution: Execution,
     *, fresh: int, listener: Listener,
 ) -> list[Reproduction]:  # fmt: skip
-    """Train every cell of a bundle on fresh seeds. The runs are recorded here as any others, and not repeated.
+    """Train every cell of a bundle on fresh seeds. The runs are recorded here like any others, and not repeated.
+
+    Args:
+        requests: the claimed runs, in the order of the claims.
+        fresh: how many seeds of each cell.
+        listener: called with each run, as it begins.
 
     Raises:
         RequestError: a cell has too few seeds.
@@ -146,7 +151,11 @@ def _train(request: RunRequest, store: Store, execution: Execution, listener: Li
 
 
 def fresh_requests(cell: SubmittedCell, count: int, sent_in: set[str]) -> list[RunRequest]:
-    """The first seeds after the submitter's of which nobody sent a result in."""
+    """Return a cell's runs on the first seeds after the submitter's for which nobody has sent a result.
+
+    Args:
+        sent_in: run_ids of results that came by a bundle.
+    """
     after = max(request.seed for request in cell.requests) + 1
     requests = (replace(cell.requests[0], seed=seed) for seed in range(after, after + count + len(sent_in)))
     return [request for request in requests if request.run_id not in sent_in][:count]

@@ -1,4 +1,4 @@
-"""Between a row of the database and what a bundle says of the run."""
+"""Conversion between a row of the database and a bundle's documents."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,13 @@ SAME = (
     "epochs", "steps", "state_bytes", "samples_per_second", "train_seconds", "wall_seconds", "peak_memory_host",
     "peak_memory_device", "source_hash",
 )  # fmt: skip
-"""What both have in the same form."""
+"""Fields that both have in the same form."""
 NO_FACTS: dict[str, Any] = {"splits": {}, "task": {}, "model": {}}
-"""Of a run that failed before there were any."""
+"""The facts of a run that failed before it had any."""
 
 
 def record_of(run: Run) -> dict[str, Any]:
-    """The document of a `Record`."""
+    """Return a run as the document of a `Record`."""
     return {
         "schema": SCHEMA,
         **{name: getattr(run, name) for name in SAME},
@@ -39,7 +39,7 @@ def record_of(run: Run) -> dict[str, Any]:
 
 
 def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:
-    """The row of a claim that is believed. What follows from the request is taken from the request."""
+    """Build the row of an accepted claim. Everything that follows from the request is taken from the request."""
     from bench.runs.commands import run_command  # needs torch, which writing a bundle does not
 
     record, spec = claim.record, request.spec

@@ -1,6 +1,6 @@
-"""Metrics recomputed from predictions, with nothing of the code that trained. N samples, T time.
+"""Metrics recomputed from predictions, without the code that trained. N samples, T time.
 
-Predictions are as `bench.bundle.predictions` says.
+`bench.bundle.predictions` describes the format of predictions.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from models.shared.lightning_module import scored
 
 BATCH = 64
 ACCURACY_MARGIN, ERROR_MARGIN = 0.005, 0.02
-"""How far a metric may move between two machines: an accuracy by so much, an error by so large a part of itself."""
+"""How much an accuracy may differ between two machines, and an error relative to its size."""
 MOST_OF_ERRORS, FEW = 0.25, 2
-"""Disagreements that rounding may cause: as many as this part of the errors, and so many more."""
+"""Disagreements that rounding may cause: MOST_OF_ERRORS times the number of errors, plus FEW."""
 ROUNDING = {"32": 1e-5, "64": 1e-5, "bf16-mixed": 2**-7, "16-mixed": 2**-9}
-"""Of a value, relative to the size of values, by the precision of a run."""
+"""Rounding error of a value, relative to the size of values, by a run's precision."""
 
 
 @dataclass(frozen=True)
 class Scored:
     value: float
-    """Of the task's metric."""
+    """The task's metric."""
     error: float
     """Its standard error over samples."""
 
@@ -55,15 +55,15 @@ def in_order(task: SequenceDataModule, samples: Samples) -> BatchLoader:
 
 
 def targets(task: SequenceDataModule, samples: Samples) -> Array:
-    """What the metric compares with: (N,), (N, width), or (N, T) with IGNORED where it does not look."""
+    """Return what the metric compares predictions with: (N,), (N, width), or (N, T) with IGNORED where it skips."""
     return np.concatenate([scored(task.spec, batch.y).numpy() for batch in in_order(task, samples)])
 
 
 def score(spec: TaskSpec, predictions: Array, y: Array) -> Scored:
-    """The metric of predictions.
+    """Compute the metric of predictions.
 
     Raises:
-        BundleError: they are not of the shape or the range that the task asks for.
+        BundleError: the predictions do not have the type, shape or range of the task's answers.
     """
     sums_N, counts_N = _by_sample(spec, predictions, y)
     value = float(sums_N.sum() / counts_N.sum())
@@ -72,7 +72,7 @@ def score(spec: TaskSpec, predictions: Array, y: Array) -> Scored:
 
 
 def _by_sample(spec: TaskSpec, predictions: Array, y: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each sample adds to the metric, and the number of answers that it is the sum of."""
+    """Return, for each sample, the sum over its answers of what the metric averages, and the number of answers."""
     match spec.output:
         case Value():
             _check(predictions, y.shape, "f", None)
@@ -96,16 +96,22 @@ def _check(predictions: Array, shape: tuple[int, ...], kinds: str, limit: int | 
 
 
 def is_close(spec: TaskSpec, one: float, other: float) -> bool:
-    """Whether two values of the metric are what two machines may make of the same network."""
+    """Whether two values of the metric are so close that the same network on two machines may have both."""
     if spec.higher_is_better:
         return abs(one - other) <= ACCURACY_MARGIN
     return abs(one - other) <= ERROR_MARGIN * max(one, other)
 
 
 def check_agreement(spec: TaskSpec, precision: str, ours: Array, theirs: Array, y: Array) -> str:
-    """How far predictions of one network on two machines agree.
+    """Check that predictions on two machines can be of one network, and say how far they agree.
 
-    Two networks that were trained apart make other mistakes, also where they are equally good.
+    Two networks that were trained separately make different mistakes, even where they are equally good.
+
+    Args:
+        precision: in which the run trained.
+        ours: predictions of the weights on this machine.
+        theirs: predictions of the bundle, of the same shape.
+        y: what the metric compares with, from `targets`.
 
     Raises:
         BundleError: they differ by more than rounding explains.
@@ -113,7 +119,7 @@ def check_agreement(spec: TaskSpec, precision: str, ours: Array, theirs: Array, 
     if isinstance(spec.output, Value):
         gap, error = _rms(ours - theirs), _rms(ours - y)
         legal = 0.05 * error + ROUNDING[precision] * _rms(ours)
-        if not gap <= legal:  # also where it is not a number
+        if not gap <= legal:  # also for NaN
             raise BundleError(
                 f"predictions are {gap:.3g} (root mean square) from what the weights say; {legal:.2g} is legal"
             )

@@ -1,4 +1,4 @@
-"""What was found of a bundle."""
+"""The findings about a bundle, and the verdict that follows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,14 +21,14 @@ class Finding:
 
 
 Check = tuple[str, Callable[[], str]]
-"""Its name, and what looks: it returns what it saw, and raises where that is wrong."""
+"""A check's name and its function, which returns what it found, or raises if that is wrong."""
 
 
 def run_checks(checks: Iterable[Check], mistakes: tuple[type[Exception], ...]) -> list[Finding]:
-    """The checks in their order, up to the first that fails: those after it would look at what is false.
+    """Run the checks in order, up to the first that fails: those after it would rely on something false.
 
     Args:
-        mistakes: the exceptions by which a check fails.
+        mistakes: the exceptions that mean a failed check. Others propagate.
     """
     findings = []
     for name, look in checks:
@@ -46,9 +46,9 @@ class RunVerdict:
     identity: str
     findings: list[Finding] = field(default_factory=list)
     recomputed: float | None = None
-    """The metric on the test split: of the weights, or of the predictions where it did not come to that."""
+    """The metric on the test split: of the weights or, if they were not scored, of the predictions."""
     fresh: float | None = None
-    """On a test split that the host drew from its secret seed."""
+    """The metric on a test split that the host drew from its secret seed."""
     rung: str = LADDER[0]
 
     @property
@@ -72,11 +72,11 @@ class RunVerdict:
 
 @dataclass
 class Verdict:
-    """Of a whole bundle: one false run makes it a false bundle."""
+    """The verdict on a whole bundle. One false run makes the bundle false."""
 
     identity: str | None = None
     problem: str | None = None
-    """Why its structure is refused, where it is."""
+    """Why its structure is refused; None if it is not."""
     runs: list[RunVerdict] = field(default_factory=list)
     reproductions: list[Finding] = field(default_factory=list)
     """A line for each cell that was trained again."""
@@ -97,7 +97,10 @@ class Verdict:
         yield from (f"{each.check}: {each.detail}" for each in self.reproductions if each.passed is False)
 
     def document(self) -> dict[str, Any]:
-        """`claimed` and `recomputed` are means over the runs that finished, where all are of one task."""
+        """Return the verdict as JSON.
+
+        `claimed` and `recomputed` are means over the finished runs if all runs are of one task, and null otherwise.
+        """
         return {
             "verdict": "accepted" if self.accepted else "rejected",
             "reasons": self.reasons,

@@ -1,4 +1,4 @@
-"""Finding out whether a bundle is true: line by line, and never by running anything that came with it."""
+"""Finding out whether a bundle is true, line by line and without running anything that came with it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +22,17 @@ from db.store import Store
 
 MEMORY = 8 << 30  # bytes for the process that rescores
 ACCURACY_ROUNDING, ERROR_ROUNDING = 1e-6, 1e-3
-"""What summing in another order may do to an accuracy, and to an error relative to it."""
+"""How much the order of summation may change an accuracy, and an error relative to its size."""
 PUBLIC = "anyone has the test labels of this task: only --reproduce raises it above self-reported"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Where a bundle is verified, and what that may take."""
+    """Where a bundle is verified, and how long that may take."""
 
     store: Store
     seconds: float
-    """For rescoring the whole bundle."""
+    """The time limit for rescoring the whole bundle."""
     accelerator: str = "auto"
     data_dir: str | None = None
 
@@ -44,15 +44,15 @@ def verify(bundle: Bundle, data: bytes, host: Host) -> Verdict:
         data: the bytes that `bundle` was read from.
 
     Raises:
-        DataError: the data of a task can't be had here.
-        RequestError: the host's secret can't be kept.
+        DataError: the data of a task are unavailable here.
+        RequestError: the host's secret is unusable.
     """
     answers: dict[str, Answers] = {}
     verdicts = {claim.record.run_id: _look_at(claim, host, answers) for claim in bundle.claims}
     for run_id, other in copied(bundle.claims, host.store):
         verdicts[run_id].findings.append(Finding("copies", False, f"its predictions are those of run {other}"))
     for run_id, missing in gaps(bundle.claims, host.store):
-        remark = f"{missing} are not here; seeds are 0, 1, 2, … and all of them are shown, so that none is chosen"
+        remark = f"{missing} are not here; a submission has all seeds 0, 1, 2, …, so that none is picked"
         verdicts[run_id].findings.append(Finding("seeds", None, remark))
     sound = [run_id for run_id, verdict in verdicts.items() if not verdict.failures]
     for run_id, rescored in _rescore(data, sound, host).items():
@@ -61,7 +61,7 @@ def verify(bundle: Bundle, data: bytes, host: Host) -> Verdict:
 
 
 def confirm(verdict: Verdict, reproductions: Sequence[Reproduction]) -> None:
-    """Add to a verdict what training again gave: each run of a cell that came back reaches the highest rung."""
+    """Add the results of training again to a verdict. Each run of a reproduced cell reaches the highest rung."""
     for each in reproductions:
         seeds = ", ".join(str(run.seed) for run in each.runs)
         interval = f"the submitter's seeds predict {each.low:.2f} to {each.high:.2f}"
@@ -73,7 +73,7 @@ def confirm(verdict: Verdict, reproductions: Sequence[Reproduction]) -> None:
 
 
 def _look_at(claim: Claim, host: Host, answers: dict[str, Answers]) -> RunVerdict:
-    """What can be checked without building the network."""
+    """Check what can be checked without building the network."""
     work = _Comparison(claim, host, answers)
     findings = run_checks(work.checks(), (BundleError, RequestError))
     if claim.record.finished and findings[-1].passed and not isinstance(work.answers.task, GeneratedTask):
@@ -82,7 +82,7 @@ def _look_at(claim: Claim, host: Host, answers: dict[str, Answers]) -> RunVerdic
 
 
 class _Comparison:
-    """What a claim says, beside what this machine has."""
+    """Compares what a claim says with the names, data and metrics of this machine."""
 
     answers: Answers
 
@@ -105,7 +105,7 @@ class _Comparison:
         return f"protocol {self.record.protocol}, task version {self.record.task_version}"
 
     def splits(self) -> str:
-        """Whether the run's data were ours: the hashes of the splits, and of what else defines the task."""
+        """Check that the run's data were ours, by the hashes of the splits and of all else that defines the task."""
         facts = self.record.facts
         if not self.record.finished and not facts.splits:
             return "the run ended before it had data"
@@ -116,7 +116,7 @@ class _Comparison:
         return f"{', '.join(self.answers.hashes)}: the hashes agree"
 
     def predictions(self) -> str:
-        """Whether the metrics that are claimed are those of the predictions."""
+        """Check that the claimed metrics are those of the predictions."""
         spec = self.answers.spec
         for split, predictions in sorted(self.claim.predictions.items()):
             found, stated = score(spec, predictions, self.answers.of(split)).value, self.record.metrics[split].value
@@ -127,7 +127,7 @@ class _Comparison:
         return f"{spec.metric} {self.recomputed:.6g} on test"
 
     def curves(self) -> str:
-        """Whether the checkpoint was the best on validation, as its curve and the final metric say."""
+        """Check that the checkpoint was the best on validation, by its curve and the final metric."""
         spec, record = self.answers.spec, self.record
         name = f"validation/{spec.metric}"
         curve = [(p.value, p.epoch) for p in self.claim.curves if p.name == name and p.value is not None]
@@ -141,7 +141,7 @@ class _Comparison:
 
 
 def _rescore(data: bytes, run_ids: Sequence[str], host: Host) -> Mapping[str, Mapping[str, Any]]:
-    """What the process with limits found of each run: a `Rescored`."""
+    """Rescore runs in a process with limits. Return a `Rescored`, as a dict, for each run_id."""
     if not run_ids:
         return {}
     secret = host_secret(host.store)

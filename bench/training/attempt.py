@@ -1,6 +1,6 @@
 """One attempt at a run: training, the checkpoint chosen on validation, the one evaluation of the test split.
 
-A task without a validation split (a paper's protocol, never the board's) leaves nothing to choose: the last epoch's
+A task without a validation split (only in a paper's protocol, never on the board) offers no choice: the last epoch's
 network is evaluated.
 """
 
@@ -46,16 +46,17 @@ from models.shared.lightning_module import SequenceModule
 
 LAST = "last.ckpt"
 WEIGHTS = "weights.safetensors"
-MOST_STEPS = 500  # of training without an evaluation
+MOST_STEPS = 500  # of training between two evaluations
 
 
 class Attempt:
-    """Carries out a request in a folder, where checkpoints and logs go.
+    """One attempt at a request.
 
-    After `run` or `train`, the attributes hold what there is to record, whatever the ending.
+    After `run` or `train` the attributes hold what is to be recorded, however the attempt ended.
 
     Args:
-        watchers: callbacks that watch training; the progress bar, unless given.
+        folder: where checkpoints and logs go. With `execution.resume`, training resumes from a checkpoint there.
+        watchers: callbacks that watch training; by default the progress bar.
     """
 
     def __init__(
@@ -77,16 +78,23 @@ class Attempt:
         self._trainer: Trainer | None = None
 
     def run(self) -> Ending:
-        """Train and evaluate. Every failure of the run itself becomes an ending; a wrong request is raised."""
+        """Train, choose the best checkpoint and evaluate it.
+
+        Returns:
+            How the attempt ended. A failure of the run itself is an ending, not an exception.
+
+        Raises:
+            Exception: one that has an `exit_code` (`RequestError`, `DataError`, …): the request can't be met here.
+        """
         return self._ending_of(self._train_and_evaluate)
 
     def train(self) -> Ending:
-        """As `run`, without the final evaluation: the task is built without its test splits."""
+        """Train as `run` does, without the final evaluation. The task is built without its test splits."""
         return self._ending_of(self._train_and_choose)
 
     def _ending_of(self, act: Callable[[], object]) -> Ending:
         prepare_process()
-        release()  # what a run before this one left behind is not this one's
+        release()  # memory that an earlier run left behind must not count for this one
         reset_peaks()
         try:
             act()
@@ -100,7 +108,7 @@ class Attempt:
             return Ending("diverged", str(error))
         if isinstance(error, KeyboardInterrupt | SystemExit):
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
-            # Lightning makes Ctrl-C an exit, as other libraries' handlers do of SIGTERM.
+            # Lightning turns Ctrl-C into SystemExit, as other libraries' handlers do with SIGTERM.
             by_ctrl_c = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
             return Ending("interrupted", f"stopped by {'SIGINT' if by_ctrl_c else 'SIGTERM'} in epoch {self.epochs}")
         if hasattr(error, "exit_code") or not isinstance(error, Exception):
@@ -110,15 +118,15 @@ class Attempt:
         return ending_of(error)
 
     def _stop_helpers(self) -> None:
-        """End the processes of further devices, for which nobody waits any more.
+        """Kill the processes of further devices: nothing waits for them any more.
 
-        When one of them exits with an error, Lightning kills this process too within five seconds: good while it waits
-        for them, but not while it records the same error.
+        When one of them exits with an error, Lightning kills this process too within five seconds. That is right while
+        this process waits for them, but not while it records the same error.
         """
         helpers: list[Popen[bytes]] = getattr(self._trainer and self._trainer.strategy.launcher, "procs", [])
         for helper in helpers:
             helper.kill()
-        helpers.clear()  # of what Lightning watches
+        helpers.clear()  # Lightning watches the processes in this list
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))
@@ -161,7 +169,7 @@ class Attempt:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
 
     def _evaluate(self, trainer: Trainer, module: SequenceModule, data: SequenceDataModule) -> None:
-        """Metrics of the chosen checkpoint. The test split is read here and nowhere else."""
+        """Compute the metrics of the chosen checkpoint. The test split is read here and nowhere else."""
         self._choose(module)
         loaders = {"train": data.evaluation_dataloader("train")}
         if self.chooses:
@@ -180,22 +188,22 @@ class Attempt:
             self.facts["step_seconds"] = step_seconds(module.network.mixers(), trainer.strategy.root_device)
 
     def _choose(self, module: SequenceModule) -> None:
-        """Go back to the checkpoint that was best on validation."""
+        """Load the checkpoint that was best on validation."""
         checkpoint = torch.load(self.folder / "best.ckpt", weights_only=True, map_location="cpu")
         module.load_state_dict(checkpoint["state_dict"])
         self.best_epoch = checkpoint["epoch"] + 1
 
     def _keep_weights(self, module: SequenceModule) -> None:
-        """Leave the chosen weights in a form that nothing is executed to read."""
+        """Save the chosen weights in a format that can be read without executing code."""
         save_model(module.network, str(self.folder / WEIGHTS))
 
     def _keep_proof(self, module: SequenceModule) -> None:
-        """Leave what others can check the result by."""
+        """Save what others need to check the result."""
         (self.folder / "predictions.npz").write_bytes(write_predictions(self.predictions))
         self._keep_weights(module)
 
     def discard_checkpoints(self) -> None:
-        """Once the result is recorded, nothing goes on from them."""
+        """Delete the checkpoints, once the result is recorded and nothing will resume from them."""
         for name in ("best.ckpt", LAST):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -208,7 +216,7 @@ class Attempt:
             self.facts["gpu_joules"] = joules - joules_before
 
     def _batch_size_per_device(self, trainer: Trainer) -> int:
-        """The batch is a setting of the run: devices share it."""
+        """The batch size is a setting of the run, so the devices share one batch."""
         total, devices = self.training.batch_size, trainer.world_size
         if total % devices:
             raise RequestError(
@@ -242,7 +250,7 @@ class Attempt:
                 deterministic="warn",
                 default_root_dir=self.folder,
             )
-        except Exception as error:  # Lightning's own refusals: an accelerator that is not there, say
+        except Exception as error:  # Lightning refuses, for example, an accelerator that does not exist
             raise RequestError(
                 f"--accelerator {execution.accelerator} --devices {execution.devices}: {error}"
             ) from error
@@ -275,13 +283,13 @@ class Attempt:
 
 
 def forget(folder: Path) -> None:
-    """Remove what an earlier attempt left."""
+    """Empty an attempt's folder, or create it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
 
 def evaluation_interval(steps_per_epoch: int) -> int:
-    """Steps between evaluations: an epoch, or the parts of a long one, of at most MOST_STEPS."""
+    """Return the steps between evaluations: an epoch, or equal parts of a long one with at most MOST_STEPS each."""
     return steps_per_epoch // -(-steps_per_epoch // MOST_STEPS)
 
 
@@ -290,10 +298,10 @@ def _check_usable(checkpoint: Path, model: FoundModel) -> None:
         content = torch.load(checkpoint, weights_only=False, map_location="meta")
     except Exception as error:
         raise RequestError(
-            f"{checkpoint} is damaged ({error}). Remove it to begin the run again: it gives what it would have given."
+            f"{checkpoint} is damaged ({error}). Remove it to begin the run again: the result will be the same."
         ) from error
     if content.get(SOURCE_HASH, model.source_hash) != model.source_hash:  # earlier versions did not keep it
         raise RequestError(
-            f"{model.path} has changed since {checkpoint} was saved, and a result is of one code. Put the file back as "
-            "it was to go on, or remove the checkpoint to begin the run again with the file as it is."
+            f"{model.path} has changed since {checkpoint} was saved, and a result belongs to one version of the code. "
+            "Restore the file to resume, or remove the checkpoint to begin the run again with the file as it is now."
         )

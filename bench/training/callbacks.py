@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-CHECK_EVERY = 50  # steps between looks at the training loss: a look makes the device wait
+CHECK_EVERY = 50  # steps between checks of the training loss: each makes the device wait
 
 
 class DivergedError(Exception):
@@ -16,7 +16,7 @@ class DivergedError(Exception):
 
 
 class Curves(Callback):
-    """Collects the learning curves and the time that they took. Its state travels in checkpoints."""
+    """Collects the learning curves and the time that they took. Its state is saved in checkpoints."""
 
     def __init__(self) -> None:
         self.points: list[dict[str, Any]] = []
@@ -43,7 +43,7 @@ class Curves(Callback):
             self._take(trainer, {name: float(value) for name, value in trainer.callback_metrics.items()})
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What there is to record where the task has no validation split."""
+        """Record the training loss where the task has no validation split."""
         if has_validation(trainer):
             return
         self.batch_seconds += time.perf_counter() - self._batches_started
@@ -58,7 +58,7 @@ class Curves(Callback):
         self.points += [{**point, "name": name, "value": value} for name, value in values.items()]
 
     def state_dict(self) -> dict[str, Any]:
-        # By name: Lightning hangs methods of the module on its callbacks, and the module would travel with them.
+        # By name: Lightning attaches methods of the module to its callbacks, and would save the module with them.
         return {name: getattr(self, name) for name in ("points", "train_seconds", "batch_seconds", "samples")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class StopWhenDiverged(Callback):
 
 
 class StopAtStep(Callback):
-    """Ends training after a number of steps, with an evaluation there (Trainer's `max_steps` would leave it out)."""
+    """Ends training after a number of steps, with an evaluation there (Trainer's `max_steps` would skip it)."""
 
     def __init__(self, step: int) -> None:
         self.step = step

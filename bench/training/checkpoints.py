@@ -17,7 +17,10 @@ IS_OVER, SOURCE_HASH = "training_is_over", "source_hash"  # keys that a checkpoi
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning writes to the system's temporary folder and moves the file, which from another disk is a copy."""
+    """Writes each checkpoint whole or not at all.
+
+    Lightning writes to the system's temporary folder and then moves the file, which from another disk is a copy.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         buffer = io.BytesIO()
@@ -26,9 +29,12 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class KeepBest(ModelCheckpoint):
-    """Lightning forgets how good the best checkpoint was where the folder has moved since: the state names paths."""
+    """Keeps the best checkpoint, and its score also where the folder has moved since.
 
-    __qualname__ = ModelCheckpoint.__qualname__  # it names the state: that of earlier versions is read, too
+    Lightning forgets the score there, because the state names the old paths.
+    """
+
+    __qualname__ = ModelCheckpoint.__qualname__  # the state's key: this one also reads states of earlier versions
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         here = state_dict | {"dirpath": self.dirpath}
@@ -42,13 +48,15 @@ class KeepBest(ModelCheckpoint):
 
 
 class KeepLast(Checkpoint):
-    """Saves a checkpoint to resume from at the end of an epoch, where the last one is old enough to be worth it.
+    """Saves a checkpoint to resume from at the end of an epoch, if the last one is old enough to be worth it.
 
-    It says whether training was over there, which Lightning forgets: nothing is trained from such a one. Lightning
-    calls checkpoints last and in the order given, so that the best one, given before, is never behind.
+    The checkpoint says whether training was over, which Lightning forgets. A run resumed from a checkpoint that says so
+    trains no further. Lightning calls checkpoint callbacks last and in the order given: `KeepBest` is given before this
+    one, so the best checkpoint is never older than this one.
 
     Args:
-        source_hash: of the model's file, which a checkpoint carries.
+        path: the file to write.
+        source_hash: the hash of the model's file, which each checkpoint contains.
     """
 
     def __init__(self, path: Path, source_hash: str) -> None:
@@ -57,7 +65,7 @@ class KeepLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = time.monotonic() - self.saved_at >= SECONDS_BETWEEN_CHECKPOINTS
-        if trainer.strategy.broadcast(due):  # saving is a joint act: processes must not decide it by their own clocks
+        if trainer.strategy.broadcast(due):  # all processes save together: none may decide by its own clock
             trainer.save_checkpoint(self.path)
             self.saved_at = time.monotonic()
 
@@ -65,4 +73,4 @@ class KeepLast(Checkpoint):
         checkpoint |= {IS_OVER: trainer.should_stop, SOURCE_HASH: self.source_hash}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        trainer.should_stop = checkpoint.get(IS_OVER, False)  # earlier versions did not say it
+        trainer.should_stop = checkpoint.get(IS_OVER, False)  # earlier versions did not save it

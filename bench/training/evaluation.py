@@ -1,4 +1,4 @@
-"""One pass over a test split: the metrics, and what the network said on each sample."""
+"""One pass over a test split: the metrics, and the network's prediction for each sample."""
 
 from typing import Any
 
@@ -14,7 +14,12 @@ from models.shared.lightning_module import SequenceModule
 
 
 def evaluate(trainer: Trainer, module: SequenceModule, loader: BatchLoader) -> tuple[dict[str, float], Array]:
-    """The loss and the metric, and the predictions as `bench.bundle.predictions` says."""
+    """Evaluate a network on the samples of a loader.
+
+    Returns:
+        The loss and the metric by name, and the predictions in the samples' order. `bench.bundle.predictions` describes
+        their format.
+    """
     (scores,) = trainer.test(module, dataloaders=loader, verbose=False)
     rows = _in_order(torch.cat(module.predictions))
     if isinstance(module.spec.output, TokenPerStep):
@@ -23,12 +28,12 @@ def evaluate(trainer: Trainer, module: SequenceModule, loader: BatchLoader) -> t
 
 
 def named(scores: Any) -> dict[str, float]:
-    """`validation/loss` as `loss`."""
+    """Return scores by the name of the metric alone: `validation/loss` becomes `loss`."""
     return {name.partition("/")[2]: float(value) for name, value in scores.items()}
 
 
 def _in_order(rows: Tensor) -> Tensor:
-    """The rows of all processes in the order of the split, of which each process has every so manieth."""
+    """Merge the rows of all n processes in the split's order. Process i has every n-th row, from row i on."""
     if not dist.is_initialized():
         return rows
     parts: list[Any] = [None] * dist.get_world_size()

@@ -1,8 +1,7 @@
 """Training the runs of a suite on several processes of this machine, which share its GPUs.
 
-Each process takes the next run that no other has begun. The processes are in process groups of their own, so that
-Ctrl-C reaches only the process that waits for them. That one ends them by SIGTERM, and their runs are recorded as
-interrupted.
+Each process takes the next run that no other has begun, and has its own process group, so that Ctrl-C reaches only the
+process that waits for them all. That process ends the others by SIGTERM, and their runs are recorded as interrupted.
 """
 
 import multiprocessing
@@ -29,7 +28,7 @@ from db.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which runs of a suite are asked for, in a form that can be sent to another process."""
+    """The requested runs of a suite, in a form that can be sent to another process."""
 
     suite: Suite
     models: str
@@ -39,7 +38,11 @@ class Plan:
     seeds: int
 
     def requests(self, skip: Callable[[str], None]) -> tuple[list[RunRequest], list[Impossible]]:
-        """The runs, cheapest first, and the pairs that don't go together. `skip` is called for each missing model."""
+        """Return the runs, cheapest first, and the pairs of model and task that can't run.
+
+        Args:
+            skip: as `find_models` takes it.
+        """
         models = find_models(self.models, skip)
         firsts, impossible = first_requests(self.suite, models, self.budget, preset=self.preset)
         return with_seeds(firsts, self.seeds), impossible
@@ -64,7 +67,10 @@ class Crew:
     unavailable: dict[str, str]
 
     def run(self) -> bool:
-        """Returns: whether a run was interrupted.
+        """Train the runs.
+
+        Returns:
+            Whether a run was interrupted.
 
         Raises:
             RequestError: a process reported why it can't train a run, or died.
@@ -110,13 +116,13 @@ class Crew:
 
 
 def visible_gpus() -> list[str | None]:
-    """What CUDA_VISIBLE_DEVICES would say of each GPU that this process may use."""
+    """Return, for each GPU that this process may use, the value of CUDA_VISIBLE_DEVICES that selects it alone."""
     names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return [names[i] if i < len(names) else str(i) for i in range(torch.cuda.device_count())]
 
 
 def _end_with_parent() -> None:
-    """Be interrupted when the process that waits for this one is killed."""
+    """Interrupt this process when the process that waits for it is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -133,7 +139,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 def _end(processes: Iterable[BaseProcess]) -> None:
-    """Interrupt what runs, and wait until it is recorded."""
+    """Interrupt the processes, and wait until their runs are recorded."""
     started = [process for process in processes if process.pid is not None]
     for process in started:
         process.terminate()
@@ -148,5 +154,5 @@ def _was_interrupted(processes: Iterable[BaseProcess]) -> bool:
             name = signal.Signals(-code).name
             raise RequestError(f"a worker was ended by {name}; its run is open. The same command goes on from here.")
         if code not in (0, EXIT_INTERRUPTED):
-            raise RequestError("a worker could not go on; what it said is above.")
+            raise RequestError("a worker failed; its message is above.")
     return EXIT_INTERRUPTED in codes

@@ -1,4 +1,4 @@
-"""What holds for the whole process that trains: its arithmetic, its messages, its threads."""
+"""Settings of a whole training process: arithmetic, messages and threads."""
 
 import os
 import warnings
@@ -10,12 +10,12 @@ import torch
 
 
 def prepare_process() -> None:
-    """Make arithmetic and messages what they are in every run."""
+    """Set the arithmetic and the messages that every run uses."""
     # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
     # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores. Threads inherit
     # the flag, so it must be set before the first parallel operation.
     torch.set_flush_denormal(True)
-    # Else cuDNN's layers alone, of all architectures, would round what they multiply to TF32's ten bits.
+    # Otherwise cuDNN's layers, unlike all other architectures, would round their factors to TF32's ten bits.
     torch.backends.cudnn.allow_tf32 = False
     # Deterministic mode would fill all fresh memory, which costs a fused forward pass three quarters of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The progress bar of a training."""
+"""The progress bar of a run's training."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Asking for a run: what is recorded is returned, what is not is carried out and recorded."""
+"""Making a run: return its recorded result or, if it has none, train it and record the result."""
 
 import math
 import os
@@ -33,14 +33,16 @@ def run(
     request: RunRequest, store: Store, execution: Execution, *, on_begin: Callable[[], object] = lambda: None,
     watchers: Sequence[Callback] | None = None,
 ) -> Run:  # fmt: skip
-    """The recorded run, from the store or, where it has none, carried out now.
+    """Return the recorded run or, if the store has none, train and record it now.
 
     Args:
-        on_begin: called where it is carried out.
-        watchers: callbacks that watch training; a progress bar, unless given.
+        on_begin: called before training, only if the run is not recorded yet.
+        watchers: callbacks that watch training; by default a progress bar.
 
     Raises:
-        RequestError: an earlier attempt stopped and `resume` was not asked for, or one is under way.
+        RequestError: an earlier attempt was stopped and `execution.resume` is false, or the request can't be met.
+        BusyError: another process is training the run.
+        DataError: the task's data are missing or damaged.
     """
     folder = store.artifacts / request.run_id
     if recorded := note_asked(request, store):
@@ -66,7 +68,7 @@ def run(
 
 
 def _own_fault(ending: Ending) -> Ending:
-    """Memory that other processes held on the GPU says nothing of the run: it stays open."""
+    """Keep a run open that lacked GPU memory because other processes held some: that says nothing about the run."""
     if not ending.is_oom_of_gpu:
         return ending
     try:
@@ -80,10 +82,14 @@ def _own_fault(ending: Ending) -> Ending:
 
 @contextmanager
 def alone(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder against other processes; the helpers that Lightning starts for more devices share it.
+    """Lock a folder against other processes, except the helpers that Lightning starts for further devices.
+
+    Args:
+        folder: need not exist. The lock is a file next to it, with the suffix `.lock`.
+        what: names the folder's content in the error message.
 
     Raises:
-        BusyError: another process holds it.
+        BusyError: another process has the lock.
     """
     if is_helper_process():
         yield
@@ -93,7 +99,7 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         with FileLock(folder.with_suffix(".lock"), timeout=0):
             yield
     except Timeout as error:
-        raise BusyError(f"{what} is being carried out by another process; wait for it to end.") from error
+        raise BusyError(f"{what} is in progress in another process; wait for it to end.") from error
 
 
 def _check_resumption(request: RunRequest, store: Store, execution: Execution) -> None:
@@ -110,7 +116,7 @@ def _check_resumption(request: RunRequest, store: Store, execution: Execution) -
 
 
 def was_stopped(request: RunRequest, store: Store) -> bool:
-    """Whether a run without a result has an attempt to go on from: recorded as interrupted, or killed."""
+    """Whether a run without a result has an attempt to resume: one recorded as interrupted, or killed."""
     return store.attempts(request.run_id) > 0 or (store.artifacts / request.run_id / LAST).exists()
 
 

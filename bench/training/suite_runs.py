@@ -35,11 +35,11 @@ class Impossible:
 
 
 def find_models(names: str, skip: Callable[[str], None]) -> list[FoundModel]:
-    """The architectures that are named.
+    """Find architectures by name.
 
     Args:
-        names: separated by commas; or "all".
-        skip: called with the reason why an architecture is left out of "all".
+        names: names or paths to .py files, separated by commas; or "all" for every registered architecture.
+        skip: called with the reason for each architecture that is left out of "all".
 
     Raises:
         RequestError: a named one does not exist, is broken or lacks a package.
@@ -58,7 +58,7 @@ def find_models(names: str, skip: Callable[[str], None]) -> list[FoundModel]:
 def first_requests(
     suite: Suite, models: Iterable[FoundModel], budget: str, *, preset: bool = False
 ) -> tuple[list[RunRequest], list[Impossible]]:
-    """The run of seed 0 for each model and task, cheapest first; and the pairs that don't go together."""
+    """Return the run of seed 0 for each model and task, cheapest first, and the pairs that can't run."""
     requests, impossible = [], []
     for model in models:
         for task in suite.tasks:
@@ -70,20 +70,20 @@ def first_requests(
 
 
 def first_request(suite: Suite, model: FoundModel, task: str, budget: str, *, preset: bool = False) -> RunRequest:
-    """The run of seed 0, in the wrapper of the model's paper and with the suite's training.
+    """Build the run of seed 0, in the wrapper of the model's paper and with the suite's training.
 
     Args:
         preset: use the settings that the suite's tuning budget found.
 
     Raises:
-        RequestError: the model does not fit, or has no such preset; the task has another version than the suite's.
+        RequestError: the model does not fit the budget or lacks the preset, or the task's version is not the suite's.
     """
     flags = SettingFlags(assignments=assignments(suite.tasks[task]), budget=budget)
     request = build_request(model, find_task(task), flags, seed=0)
     if request.spec.version != suite.version_of(task):
         raise RequestError(
             f"{suite.name} has version {suite.version_of(task)} of {task}, which is at version {request.spec.version} "
-            "now: its board stays what it was. `bench suites` names the suites of today."
+            "now: the suite's board stays as it was. `bench suites` lists the current suites."
         )
     if not preset:
         return request
@@ -96,7 +96,7 @@ def with_seeds(requests: Iterable[RunRequest], seeds: int) -> list[RunRequest]:
 
 
 def cost(request: RunRequest) -> float:
-    """About how long a run takes, in units of no meaning."""
+    """Estimate how long a run takes, in arbitrary units."""
     training = request.settings.training
     params = count_on_meta(request.model.cls, request.wrapper, request.settings, request.spec).total
     steps = training.max_steps or training.epochs * ASSUMED_STEPS
@@ -107,13 +107,13 @@ def run_missing(
     requests: list[RunRequest], store: Store, execution: Execution, *, time_limit: float, listener: RunListener,
     watchers: Sequence[Callback] | None = None, unavailable: dict[str, str] | None = None,
 ) -> bool:  # fmt: skip
-    """Run what is not recorded yet, in order. Skip a run that another process is training.
+    """Train the runs that are not recorded yet, in order. Skip a run that another process is training.
 
     Args:
         time_limit: seconds after which no run begins.
-        listener: called as each run begins, with its number and how many there are.
-        watchers: callbacks that watch training; a progress bar, unless given.
-        unavailable: task → why its data are missing. These tasks are skipped; further ones are added when met.
+        listener: called as each run begins, with its number (from 1) and how many there are.
+        watchers: callbacks that watch training; by default a progress bar.
+        unavailable: task → why its data are missing. These tasks are skipped. Tasks that prove to lack data are added.
 
     Returns:
         Whether a run was interrupted.

@@ -18,17 +18,21 @@ STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialSta
 
 
 def settled(study: Study) -> list[FrozenTrial]:
-    """The trials that have ended, each once however often it was tried, in the order in which they began."""
+    """Return the trials that have ended, in the order in which they began. A retried trial counts once."""
     return study.get_trials(deepcopy=False, states=tuple(STATES))
 
 
 def weights_path(folder: Path, number: int | str) -> Path:
-    """Where a study's folder has the weights of a trial, if that is one of the best."""
+    """Return the path of a trial's weights in a study's folder. Only the best trials have such a file."""
     return folder / f"trial-{number}.safetensors"
 
 
 def report(tuning: Tuning, study: Study, folder: Path) -> dict[str, Any]:
-    """What `bench tune` prints: the best of the study, whose weights are in its folder, and the count of its trials."""
+    """Return what `bench tune` prints: the best of the study, and the count of its trials.
+
+    Args:
+        folder: the study's folder, where the weights of the best are.
+    """
     front = [_result(trial, weights_path(folder, trial.number)) for trial in best_trials(study)]
     return {
         **overview(study),
@@ -44,7 +48,7 @@ def report(tuning: Tuning, study: Study, folder: Path) -> dict[str, Any]:
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
-    """The best trial, or for two objectives those that no other dominates; the best metric first."""
+    """Return the best trial or, for two objectives, the trials that no other dominates, best metric first."""
     if not any(trial.state == TrialState.COMPLETE for trial in settled(study)):
         return []
     sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
@@ -62,7 +66,7 @@ def _result(trial: FrozenTrial, weights: Path) -> dict[str, Any]:
 
 
 def overview(study: Study) -> dict[str, Any]:
-    """What `bench studies` prints: the count of trials, their training steps and the best value."""
+    """Return what `bench studies` prints: the count of trials, their training steps and the best value."""
     trials, best = settled(study), best_trials(study)
     states = Counter(STATES[trial.state] for trial in trials)
     return {
@@ -74,16 +78,19 @@ def overview(study: Study) -> dict[str, Any]:
 
 
 def best_settings(tuning: Tuning, study: Study) -> dict[str, Any]:
-    """The settings of the best trial that somebody or the study chose; the rest are defaults or the budget's doing."""
+    """Return the best trial's settings that the user fixed or the study chose.
+
+    All other settings are defaults or follow from the budget.
+    """
     return best_trials(study)[0].user_attrs["chosen"] | tuning.fixed
 
 
 def best_request(tuning: Tuning, study: Study) -> RunRequest:
-    """The run of seed 0 with the best settings."""
+    """Return the run of seed 0 with the best settings."""
     best, base = best_trials(study)[0], tuning.base
     changes = best_settings(tuning, study)
     settings = tuning.settings(changes, best.params.get("max_params"))
-    if tuning.has_front:  # no tier says what the sizes follow from: they are settings like the others
+    if tuning.has_front:  # there is no tier from which the sizes follow, so they are settings like the others
         before = base.settings.flat()
         changes |= {name: value for name, value in settings.flat().items() if value != before[name]}
     words = spent(len(settled(study)), base.settings.training.length)

@@ -1,4 +1,4 @@
-"""A newcomer beside the recorded entries: tuned with a suite's budget, run on its seeds, ranked with what is there."""
+"""A newcomer next to the recorded entries: tuned with a suite's budget, run on its seeds, ranked with the entries."""
 
 import math
 from collections import Counter
@@ -29,7 +29,7 @@ TaskListener = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Who is compared, and what may be spent on each task."""
+    """Which model is compared on which suite, and what may be spent on each task."""
 
     suite: Suite
     model: FoundModel
@@ -38,12 +38,16 @@ class Comparison:
     seeds: int
 
     def tunings(self) -> list[Tuning]:
-        """Raises RequestError: the model does not fit a task."""
+        """Return the study of each task of the suite.
+
+        Raises:
+            RequestError: the model does not fit a task.
+        """
         requests = [first_request(self.suite, self.model, task, self.budget) for task in self.suite.tasks]
         return [Tuning(base=request, trials=self.trials) for request in requests]
 
     def admits(self, run: Run) -> bool:
-        """Whether a recorded run is of the suite, at this tier, so that it can stand beside."""
+        """Whether a recorded run belongs to the suite and the tier, so that it can be shown next to the newcomer's."""
         return run.budget == self.budget and self.suite.includes(run)
 
 
@@ -51,10 +55,12 @@ def tune_and_run(
     comparison: Comparison, studies: Studies, store: Store, execution: Execution,
     *, watching: Watching, on_task: TaskListener, on_run: RunListener,
 ) -> list[RunRequest]:  # fmt: skip
-    """Tune on each task and run the seeds; what `studies` and `store` hold already is used.
+    """Tune on each task, then run the seeds. Trials in `studies` and runs in `store` are reused.
 
     Args:
-        on_task: told of each task that begins, its number and how many there are.
+        watching: makes the watcher of a task's tuning.
+        on_task: called as each task begins, with its name, its number (from 1) and how many there are.
+        on_run: as `listener` in `run_missing`.
 
     Returns:
         The newcomer's runs, up to the first that was interrupted.
@@ -85,7 +91,12 @@ def missing_tasks(comparison: Comparison, requests: Iterable[RunRequest], store:
 
 
 def stand(comparison: Comparison, own: Iterable[Run], recorded: Iterable[Run]) -> list[Row]:
-    """The rows of the suite's tasks, best first within a task: the newcomer's and those that can stand beside it."""
+    """Return the rows of the suite's tasks, best first within a task: the newcomer's and all comparable ones.
+
+    Args:
+        own: the newcomer's results.
+        recorded: all results of the database.
+    """
     known = {run.run_id: run for run in (*recorded, *own) if comparison.admits(run)}
     tasks = list(comparison.suite.tasks)
     return sorted(leaderboard(known.values()), key=lambda row: tasks.index(row.task))
@@ -98,10 +109,15 @@ def suite_rows(
     recorded: Iterable[Run],
     standing: Standing,
 ) -> Sequence[SuiteRow]:  # fmt: skip
-    """The suite's board with the newcomer as it was tuned now, in place of what else is recorded of that model.
+    """Rank the suite's board with the newcomer as it was tuned now. It replaces the model's other recorded runs.
+
+    Args:
+        requests: the newcomer's runs.
+        own: the recorded results of that model, of which those of `requests` count.
+        recorded: all results of the database.
 
     Raises:
-        RequestError: what is recorded can't be ranked.
+        RequestError: the recorded runs can't be ranked.
     """
     made = {request.run_id for request in requests}
     runs = [run for run in recorded if run.model != comparison.model.name] + [run for run in own if run.run_id in made]

@@ -1,4 +1,4 @@
-"""What is to be tuned: the settings of a run that were left open, by one of Optuna's samplers and pruners."""
+"""What a study tunes: the settings of a run that the user left open, by one of Optuna's samplers and pruners."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from bench.runs.settings import Settings
 from bench.training.attempt import evaluation_interval
 
 STARTUP = 6  # trials before a sampler or pruner trusts what it has seen
-SMALLEST = 100  # with a limit on parameters in place of a tier, networks from a hundredth of it on are tried
+SMALLEST = 100  # with max_params in place of a tier, networks from max_params / SMALLEST parameters on are tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class Tuning:
     """What is tuned, and for how many trials.
 
     Args:
-        base: a run of what is tuned. The settings that were given for it are held; tuning chooses others.
+        base: the run that is tuned. The settings that the user gave for it stay; tuning chooses others.
         objectives: "metric", or "metric,params" for the front of the two.
-        pruner: asha for one objective and none for two, unless given.
+        pruner: by default "asha" for one objective and none for two.
         max_params: for two objectives, the largest network that is tried.
 
     Raises:
@@ -65,7 +65,7 @@ class Tuning:
 
     @property
     def name(self) -> str:
-        """The study's: what has another name is never mixed with this."""
+        """The study's name. Trials of studies with different names are never mixed."""
         base, training = self.base, self.base.settings.training
         size = base.budget or (f"at most {self.max_params} parameters" if self.max_params else "no tier")
         held = [
@@ -85,7 +85,7 @@ class Tuning:
 
     @property
     def steps(self) -> int:
-        """What a trial takes unless it is pruned."""
+        """Training steps of a trial, unless it is pruned."""
         return self.base.settings.training.total_steps(self.train_count)
 
     @property
@@ -126,7 +126,16 @@ def build_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def build_pruner(name: str, evaluations: int) -> BasePruner:
-    """A trial is safe for a ninth of its evaluations: earlier, accuracies are still those of guessing."""
+    """Build one of Optuna's pruners.
+
+    No trial is pruned in the first ninth of its evaluations, when accuracies are still those of guessing.
+
+    Args:
+        evaluations: how many times a trial is evaluated unless it is pruned.
+
+    Raises:
+        RequestError: there is no pruner of this name.
+    """
     grace = max(1, evaluations // 9)
     match name:
         case "asha":

@@ -1,6 +1,6 @@
 """Tuning: Optuna proposes settings, trials train on train and validation alone, the best settings stay in the study.
 
-A trial is not a run: its seed is one of tuning's, its network never sees the test split, and no result is recorded.
+A trial is not a run: its seed is reserved for tuning, its network never sees the test split, and no result is recorded.
 """
 
 import socket
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from bench.tuning.worker_pool import Pool, Seat
 
 HERE = socket.gethostname()
-TURN_SECONDS = 1.0  # at most, between two calls of `Watcher.turn` while workers have nothing to tell
+TURN_SECONDS = 1.0  # at most, between two calls of `Watcher.turn` while workers have nothing to report
 
 
 @dataclass(eq=False)
 class Running:
-    """A trial under way."""
+    """A running trial."""
 
     owner: Owner
     proposal: Proposal
@@ -46,26 +46,26 @@ class Running:
 
 
 class Watcher(Protocol):
-    """Whoever shows tuning to a user."""
+    """Shows tuning to a user."""
 
     def turn(self, session: "Session") -> None:
-        """Something moved, or a moment went by."""
+        """Called when a trial reports, and with a pool at least every TURN_SECONDS."""
 
     def ended(self, session: "Session", owner: Owner, trial: FrozenTrial) -> None:
-        """A trial has ended for good."""
+        """Called when a trial has ended and will not be retried."""
 
     def again(self, running: Running, reason: str) -> None:
-        """A trial was cut off, and will be tried again."""
+        """Called when a trial was cut off and will be retried."""
 
 
 class Session:
-    """Carries out trials until each study, new or begun earlier, has as many as asked for, or no new one may begin.
+    """Runs trials until each study, new or begun earlier, has as many as asked for, or until the timeout.
 
     Args:
         timeout: seconds after which no trial begins.
-        pool: workers that carry them out; without one, this process does.
-        unavailable: task → why its data can't be had. Studies on it are left out, and those that are found are added;
-            unless given, such a task ends the session.
+        pool: workers that run the trials; by default this process runs them.
+        unavailable: task → why its data are missing. Studies on these tasks are skipped, and tasks that prove to lack
+            data are added. With None, missing data end the session.
     """
 
     def __init__(
@@ -78,19 +78,22 @@ class Session:
         self.owners: list[Owner] = []
         self.running: dict[Seat | None, Running] = {}
         self.done = self.ended = 0
-        """Trials that have ended, in the studies that are open and since this session began."""
+        """Trials that have ended: `done` counts those of all open studies, `ended` those of this session."""
         self.began: float | None = None
-        """When the first trial did, on the monotonic clock."""
+        """When the first trial began, on the monotonic clock."""
         self._held = ExitStack()
 
     def run(self) -> bool:
-        """Returns: whether it was interrupted.
+        """Run the trials.
+
+        Returns:
+            Whether the session was interrupted.
 
         Raises:
-            BusyError: another process is at one of the studies.
-            StoreError: what is found could not be kept.
-            RequestError: a trial can't be carried out where it should be.
-            DataError: a task's data can't be had.
+            BusyError: another process has opened one of the studies.
+            StoreError: the studies can't be written.
+            RequestError: a worker can't run a trial.
+            DataError: a task's data are missing, and `unavailable` is None.
         """
         self.studies.check_writable()
         with self._held, _without_warnings(), self.studies.translated():
@@ -128,7 +131,7 @@ class Session:
         return False
 
     def _hand_out(self, pool: "Pool") -> bool:
-        """Give trials to idle workers. Returns: whether there are more."""
+        """Give trials to idle workers. Return whether more trials can begin."""
         while pool.idle and (found := self._next()):
             owner, proposal = found
             seat = pool.begin(proposal.request, self.execution)
@@ -148,12 +151,12 @@ class Session:
             case Lost(reason):
                 self._again(seat, reason)
             case Refusal(reason):
-                raise RequestError(f"a trial can't be carried out on {seat.place}: {reason}")
+                raise RequestError(f"a trial can't run on {seat.place}: {reason}")
 
     def _judge(self, running: Running, progress: Progress) -> bool:
         running.step = progress.step
         running.value = running.value if progress.value is None else progress.value
-        with self.studies.translated():  # here already: else the trial, in which this is called, would be what failed
+        with self.studies.translated():  # here, since otherwise the trial that calls this would count as failed
             return running.owner.judge(running.proposal.trial, progress)
 
     def _end(self, seat: "Seat | None", outcome: Outcome) -> None:
@@ -183,7 +186,7 @@ class Session:
         return None
 
     def _more(self) -> Owner | None:
-        """The first study that has a trial to begin; the next one is opened where none has."""
+        """Return the first study that has a trial to begin. Where no open study has one, open the next."""
         while time.monotonic() < self.deadline:
             for owner in self.owners:
                 if owner.has_more:
@@ -194,7 +197,7 @@ class Session:
         return None
 
     def _open_next(self) -> None:
-        """Open the next study, where its task's data can be had."""
+        """Open the next study, or skip it if its task's data are missing."""
         tuning = self.unopened.pop(0)
         task = tuning.base.spec.name
         try:
@@ -222,7 +225,11 @@ def _without_warnings() -> Iterator[None]:
 
 
 def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
-    """Raises RequestError: there are trials already, and nobody asked to go on with them."""
+    """Refuse studies that have trials already, unless the user asked to resume them.
+
+    Raises:
+        RequestError: a study has trials.
+    """
     begun = {study.study_name: len(settled(study)) for study in studies.all()}
     for tuning in tunings:
         if begun.get(tuning.name):

@@ -1,8 +1,9 @@
-"""Where tuning studies are kept: Optuna's own tables, in a place of their own beside the results.
+"""Where tuning studies are stored: in Optuna's own tables, apart from the results.
 
-Both Optuna and the results store have a table named `alembic_version`, so they can't share one. Beside the SQLite file
-`board.sqlite` the studies are in `board-studies.sqlite`; in a PostgreSQL database they are in the schema
-`bench_studies`, which needs no right to create databases. Optuna's dashboard and plots open either by its `url`.
+Both Optuna and the results store have a table named `alembic_version`, so they can't share a schema. If the results are
+in the SQLite file `board.sqlite`, the studies are in `board-studies.sqlite` next to it. In a PostgreSQL database they
+are in the schema `bench_studies`, which needs no right to create databases. Optuna's dashboard and plots open either by
+its `url`.
 """
 
 import hashlib
@@ -32,8 +33,8 @@ class Studies:
     """The studies that belong to a database of results.
 
     Args:
-        db: as `--db` takes it.
-        read_only: open what is there without the right to write, and create nothing.
+        db: the value of `--db`: a SQLAlchemy URL or a path; None for BENCH_DB or the default.
+        read_only: open existing studies without the right to write, and create nothing.
     """
 
     def __init__(self, db: str | None, *, read_only: bool = False) -> None:
@@ -49,25 +50,29 @@ class Studies:
 
     @property
     def _path(self) -> Path:
-        """The SQLite file of the results; where the results are elsewhere, the default one."""
+        """The SQLite file of the results or, where the results are in PostgreSQL, the default file."""
         return DEFAULT_PATH if self.on_postgres else Path(self.results.database or DEFAULT_PATH)
 
     def folder(self, name: str) -> Path:
-        """Where a study keeps its lock and the checkpoints of the trial under way."""
+        """Return a study's folder: for its best weights and the running trial's checkpoints. Its lock is next to it."""
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         return self._path.with_name(f"{self._path.stem}-artifacts") / f"study-{digest}"
 
     def check_writable(self) -> None:
-        """Raises StoreError: what is found could not be kept."""
+        """Check that studies can be written.
+
+        Raises:
+            StoreError: they can't.
+        """
         if not self.on_postgres:
             check_writable(Path(self.url.database or ""))
 
     @cached_property
     def storage(self) -> RDBStorage:
-        """Optuna's storage, created where there is none yet, unless it is only read."""
+        """Optuna's storage. Its tables are created if missing, unless `read_only`."""
         options = {"pool_pre_ping": True} if self.on_postgres else {"connect_args": {"timeout": BUSY_TIMEOUT}}
         url = read_only_url(self.url) if self.read_only else self.url
-        with self.translated(RuntimeError):  # Optuna's, of tables that are not those of its version
+        with self.translated(RuntimeError):  # Optuna raises it for tables of another version of Optuna
             if self.on_postgres and not self.read_only:
                 with connect(self.results, read_only=False).begin() as connection:
                     connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
@@ -90,11 +95,11 @@ class Studies:
 
     @contextmanager
     def translated(self, *others: type[Exception]) -> Iterator[None]:
-        """Turn an error of the driver's or of Optuna's storage, and others where they are given, into a message."""
+        """Turn errors of the database driver and of Optuna's storage, and `others`, into a `StoreError`."""
         known: tuple[type[Exception], ...] = (*STORAGE_ERRORS, *others)
         try:
             yield
         except known as error:
-            told = error.__cause__ or error  # Optuna's own words say nothing of what the database said
+            told = error.__cause__ or error  # Optuna's own message leaves out what the database said
             cause = str(getattr(told, "orig", told)).strip().rstrip(".")
             raise StoreError(f"studies in {self.url.render_as_string()}: {cause}.") from error

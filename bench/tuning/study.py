@@ -1,11 +1,12 @@
-"""The one place that owns a study: it proposes trials, judges their reports, and keeps what they found.
+"""The one place that owns a study: it proposes trials, judges their reports, and stores their results.
 
-Trials know nothing of the study, wherever they are carried out. So SQLite has one writer, a cluster needs neither a
-shared disk nor a port of the database's, and a trial that is cut off needs no heartbeat to be noticed: its worker is
-missed. That is why this uses neither Optuna's `GrpcStorageProxy` (whose workers ask the sampler themselves, each its
-own) nor its `RetryHeartbeatStaleTrialCallback` (which waits for heartbeats to fail, and makes a retry a trial of its
-own, so that a pruner would compare a trial with itself). Here a trial that is tried again stays the same trial: its
-number, and with it its seed, its settings and what it had reported.
+Trials know nothing about the study, wherever they run. So SQLite has one writer, a cluster needs neither a shared disk
+nor access to the database's port, and a trial that is cut off is noticed without a heartbeat, since its worker is gone.
+
+That is why this uses neither Optuna's `GrpcStorageProxy` nor its `RetryHeartbeatStaleTrialCallback`. With the first,
+each worker asks its own sampler. The second waits for heartbeats to fail, and makes a retry a new trial, so that a
+pruner would compare a trial with itself. Here a retried trial stays the same trial: it keeps its number, and with it
+its seed, its settings and what it had reported.
 """
 
 from collections import Counter, deque
@@ -30,11 +31,11 @@ from db.errors import StoreError
 from models.shared.training import Training
 
 TRIES = 3  # of a trial whose worker dies or runs out of memory
-RETRIES = "retries"  # the trial's attribute that holds the reasons why it was tried again
+RETRIES = "retries"  # the trial's attribute that holds the reasons why it was retried
 
 
 class Unset:
-    """An Optuna trial that is asked only for what the user has left open."""
+    """An Optuna trial whose suggestions for settings that the user fixed are the user's values."""
 
     def __init__(self, trial: Trial, fixed: Mapping[str, Any]) -> None:
         self._trial, self._fixed = trial, fixed
@@ -48,14 +49,14 @@ class Unset:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial and what it shall train."""
+    """A trial and the request that it trains."""
 
     trial: Trial
     request: TrialRequest
 
 
 class Owner:
-    """Opens or creates a study. Trials that an earlier owner left under way wait to be tried again."""
+    """The owner of a study, which it opens or creates. Trials that an earlier owner left running will be retried."""
 
     def __init__(self, tuning: Tuning, studies: Studies) -> None:
         self.tuning, self._storage = tuning, studies.storage
@@ -77,11 +78,11 @@ class Owner:
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def propose(self) -> Proposal | FrozenTrial:
-        """The next trial; one that has failed already if its settings can't be."""
+        """Return the next trial to train or, if its settings are not possible, the trial as failed."""
         if self._again:
             return self._again.popleft()
         trials = self.study.get_trials(deepcopy=False)
-        # A proposal's random numbers are its own: a study that is resumed goes on as if it had not been stopped.
+        # Each proposal has its own random numbers, so that a resumed study goes on as if it had not been stopped.
         number = min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
         self.study.sampler = build_sampler(self.tuning.sampler, seed=TUNING_SEEDS + number)
         trial = self.study.ask()
@@ -94,16 +95,20 @@ class Owner:
             return self.end(trial, Outcome(ending=Ending("failed", f"{type(error).__name__}: {error}")))
 
     def judge(self, trial: Trial, progress: Progress) -> bool:
-        """Take a trial's report, and say whether it shall stop."""
+        """Report a trial's progress to the study. Return whether the trial should stop."""
         if progress.value is None or self.tuning.has_front:  # Optuna takes reports for one objective only
             return False
-        if progress.evaluation in self._frozen(trial).intermediate_values:  # judged before it was tried again
+        if progress.evaluation in self._frozen(trial).intermediate_values:  # judged before it was retried
             return False
         trial.report(progress.value, step=progress.evaluation)
         return progress.step < self.tuning.steps and trial.should_prune()
 
     def end(self, trial: Trial, outcome: Outcome, place: str | None = None) -> FrozenTrial:
-        """Tell the study the trial's value, or the reason why it has none; keep the weights of the best."""
+        """Record a trial's value, or the reason why it has none. Keep the weights of the best.
+
+        Args:
+            place: the machine, and the GPU if any, where the trial ran.
+        """
         trial.set_user_attr("steps", outcome.steps)
         trial.set_user_attr("place", place)
         if outcome.ending.status != "finished":
@@ -127,7 +132,11 @@ class Owner:
             raise StoreError(f"{path} can't be written: {error.strerror}. Make room; --resume goes on.") from error
 
     def try_again(self, proposal: Proposal, reason: str) -> FrozenTrial | None:
-        """Propose a trial that was cut off once more; where it has been tried often enough, end it."""
+        """Queue a trial that was cut off, to be proposed again.
+
+        Returns:
+            None or, after TRIES tries, the trial as failed.
+        """
         trial = proposal.trial
         self._tries[trial.number] += 1
         if self._tries[trial.number] == TRIES:
@@ -137,7 +146,7 @@ class Owner:
         return None
 
     def put_back(self, reason: str) -> None:
-        """Have the trials that are under way wait for the next owner."""
+        """Mark the running trials as waiting for the next owner."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._note(trial, reason)
             self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
@@ -159,7 +168,7 @@ class Owner:
             path.unlink()
 
     def _suggested(self, trial: Trial) -> TrialRequest:
-        """What the study proposes to train; the trial remembers what was chosen and what follows from it."""
+        """Return what the study proposes to train. The trial stores what was chosen and what follows from it."""
         tuning, base = self.tuning, self.tuning.base
         unset = cast(Trial, Unset(trial, tuning.fixed))
         chosen = Training.search_space(unset) | base.model.cls.search_space(unset)

@@ -1,6 +1,6 @@
-"""A tuning trial where it is carried out: it trains, tells how far it is, and stops when it is told to.
+"""A tuning trial where it runs: it trains, reports its progress, and stops when it is told to.
 
-Nothing here knows of studies, so that a trial may train in this process or on another machine.
+Nothing here knows about studies, so that a trial can train in this process or on another machine.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from bench.training.attempt import WEIGHTS, Attempt, forget
 from bench.training.ending import Ending
 from bench.training.process import one_thread
 
-SECONDS_BETWEEN_SIGNS = 1.0  # of life, between evaluations
+SECONDS_BETWEEN_SIGNS = 1.0  # of life: after this long without a report, a step is reported
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Outcome:
 
 
 Tell = Callable[[Progress], bool]
-"""Hears of a trial's progress, and answers whether it shall stop."""
+"""Takes a trial's progress, and returns whether the trial should stop."""
 
 
 class Teller(Callback):
-    """Tells of every evaluation, and now and then of a step; ends training where the answer is to stop."""
+    """Reports every evaluation and, now and then, a step. Ends training where the answer is to stop."""
 
     def __init__(self, metric: str, tell: Tell) -> None:
         self.metric, self.tell = metric, tell
@@ -69,13 +69,14 @@ class Teller(Callback):
 
 
 def run_trial(request: TrialRequest, execution: Execution, folder: Path, tell: Tell) -> Outcome:
-    """Train, on train and validation alone.
+    """Train a trial on the train and validation splits alone.
 
     Args:
-        folder: for checkpoints; it is emptied before and removed afterwards.
+        folder: for checkpoints. It is emptied first and removed afterwards.
+        tell: called at each report.
 
     Raises:
-        Exception: with an `exit_code`: the request can't be carried out here.
+        Exception: one that has an `exit_code`: the request can't be met here.
     """
     forget(folder)
     teller = Teller(request.spec.metric, tell)

@@ -1,4 +1,4 @@
-"""A worker: carries out trials for an owner of studies that lives in another process."""
+"""A worker: runs trials for an owner of studies in another process."""
 
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from models.shared.wrappers import WRAPPERS
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A trial in words that another process understands: names, plain settings, the source of a model given by path."""
+    """A trial in a form that another process can read: names, plain settings, the source of a model given by path."""
 
     model: str
     source: bytes | None
@@ -45,10 +45,10 @@ class Job:
         )
 
     def request(self) -> TrialRequest:
-        """What is asked for, with this process's own classes.
+        """Return the request, with this process's own classes.
 
         Raises:
-            RequestError: the model or the task can't be had here.
+            RequestError: the model or the task is unavailable here.
         """
         model = find_model(self.model) if self.source is None else _written(self.model, self.source)
         wrapper, task = WRAPPERS[self.wrapper], find_task(self.task)
@@ -68,7 +68,7 @@ def _written(name: str, source: bytes) -> FoundModel:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The trial can't be carried out here, and no other one like it."""
+    """The trial can't run here, nor can any other like it."""
 
     reason: str
 
@@ -84,10 +84,10 @@ Event = Progress | Outcome | Refusal | Lost
 
 
 class Worker:
-    """Carries out one trial at a time, in conversation: a call answers with the next event.
+    """Runs one trial at a time, as a dialogue: each call returns the trial's next event.
 
-    Training goes on in a thread of its own, and waits for the owner's answer whenever it has told something. It ends
-    with an `Outcome` or a `Refusal`.
+    Training runs in its own thread. After each `Progress` it waits for the owner's answer. The last event is an
+    `Outcome` or a `Refusal`.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Worker:
         return self._events.get()
 
     def go_on(self, stop: bool) -> Event:
-        """The answer to a `Progress`: whether training shall stop."""
+        """Answer a `Progress` by whether training should stop."""
         self._answers.put(stop)
         return self._events.get()
 

@@ -1,4 +1,4 @@
-"""Workers on the GPUs and processors of this machine or of a Ray cluster: Ray places them and tells which have died."""
+"""Workers on the GPUs and processors of this machine or of a Ray cluster. Ray places them and reports deaths."""
 
 import logging
 import os
@@ -22,10 +22,10 @@ from bench.runs.request import Execution, RunRequest
 from bench.tuning.worker import Event, Job, Lost, Worker
 
 PACKAGES = ("bench", "models", "datamodules", "db")
-FAILED_STARTS = 3  # of workers, one after the other, after which no further one is started
+FAILED_STARTS = 3  # in a row, after which no further worker is started
 CONNECT_SECONDS = 10
-HIDE_OTHER_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # Ray leaves a worker without a share all of them
-OBJECT_STORE_BYTES = 2**28  # on a cluster of our own: the weights of trials that have ended pass through it
+HIDE_OTHER_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # else a worker without a share of a GPU sees all GPUs
+OBJECT_STORE_BYTES = 2**28  # on our own cluster: the weights of trials that have ended pass through it
 
 
 class Placed(Worker):
@@ -39,7 +39,7 @@ class Placed(Worker):
 
 @dataclass(eq=False)
 class Seat:
-    """A worker, and where it is once it has started."""
+    """A worker and, once it has started, where it is."""
 
     actor: Any
     place: str | None = None
@@ -48,7 +48,7 @@ class Seat:
 class Pool:
     """Workers that live for a whole session, each with a processor and its share of a GPU.
 
-    One that dies is replaced; until the cluster has room for the new one, the others go on.
+    A worker that dies is replaced. Until the cluster has room for the new one, the others go on.
 
     Args:
         gpus: a worker's share of a GPU.
@@ -65,7 +65,7 @@ class Pool:
 
     @property
     def shares_memory(self) -> bool:
-        """Whether a worker can run out of memory through no fault of its own: it has no GPU to itself."""
+        """Whether a worker can run out of memory because of other workers, since it has no GPU to itself."""
         return self.gpus < 1
 
     @property
@@ -84,11 +84,11 @@ class Pool:
         self._calls[seat.actor.go_on.remote(stop)] = seat
 
     def release(self, seat: Seat) -> None:
-        """Let a worker whose trial has ended have another."""
+        """Mark a worker whose trial has ended as idle."""
         self.idle.append(seat)
 
     def events(self, seconds: float) -> list[tuple[Seat, Event]]:
-        """What workers tell within so many seconds; empty if nobody does.
+        """Wait until a worker reports something, `seconds` at most. Return what is reported; empty if nothing is.
 
         Raises:
             RequestError: workers don't start.
@@ -109,7 +109,7 @@ class Pool:
 
     def _replace(self, seat: Seat, reason: str) -> Lost | None:
         with suppress(RayError):
-            ray.kill(seat.actor)  # it may be out of reach only
+            ray.kill(seat.actor)  # it may be alive, but out of reach
         self._failed_starts += seat.place is None
         if self._failed_starts >= FAILED_STARTS:
             raise RequestError(f"workers don't start: {reason}")
@@ -123,14 +123,15 @@ class Pool:
 
 @contextmanager
 def connected(workers: int, gpus: float | None, address: str | None) -> Iterator[Pool]:
-    """Workers on a Ray cluster.
+    """Start workers on a Ray cluster, for as long as the block lasts.
 
     Args:
-        gpus: a worker's share of a GPU, from 0 to 1; unless given, 1 where there are GPUs and 0 elsewhere.
-        address: as `ray.init` takes it; unless given, this machine is a cluster for as long as the pool lives.
+        workers: how many.
+        gpus: a worker's share of a GPU, from 0 to 1; by default 1 where there are GPUs and 0 elsewhere.
+        address: as `ray.init` takes it; by default this machine is the cluster, for as long as the block lasts.
 
     Raises:
-        RequestError: there is no such cluster, or no GPU on this machine.
+        RequestError: there is no such cluster, or `gpus` needs a GPU and this machine has none.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
@@ -138,7 +139,7 @@ def connected(workers: int, gpus: float | None, address: str | None) -> Iterator
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # Ray prints remarks, stdout is for results
         try:
             _connect(address or "local", {} if address else own)
-            # Ray has made SIGTERM, with which SLURM announces a preemption, a crash.
+            # Ray has turned SIGTERM, by which SLURM announces a preemption, into a crash.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield Pool(workers, share(gpus, is_local=address is None))
         finally:
@@ -159,7 +160,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
 
 
 def _copy_code(folder: Path) -> str:
-    """Our packages as they are now: workers run the same code until the end, wherever they are."""
+    """Copy our packages as they are now, so that all workers run the same code until the end."""
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             copy = folder / path.relative_to(ROOT)
@@ -169,7 +170,11 @@ def _copy_code(folder: Path) -> str:
 
 
 def share(gpus: float | None, *, is_local: bool) -> float:
-    """A worker's share of a GPU, where none was asked for too."""
+    """Return a worker's share of a GPU: `gpus` or, if None, 1 where there are GPUs and 0 elsewhere.
+
+    Raises:
+        RequestError: more is asked for than this machine has.
+    """
     found = ray.cluster_resources().get("GPU", 0)
     if gpus is None:
         return float(found > 0)

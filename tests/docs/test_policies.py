@@ -68,7 +68,11 @@ def check_step(base: Path, **files: str) -> tuple[int, list[str]]:
 
 def test_model_files_of_a_pull_request_are_checked_in_the_sandbox(base: Path) -> None:
     names = ["a $(touch x);.py", "gru.py", "new.py"]
-    others = {"models/shared/contract.py": "changed", "models/shared/new.py": "no model", "models/notes.txt": "no model"}
+    others = {
+        "models/shared/contract.py": "changed",
+        "models/shared/new.py": "no model",
+        "models/notes.txt": "no model",
+    }
     code, asked = check_step(base, **{f"models/{name}": "changed" for name in names}, **others)
     assert code == 0
     assert sorted(asked) == [f"-m bench check ../files/{name} --sandbox" for name in names]

@@ -60,8 +60,8 @@ def test_table(filled: Bench) -> None:
 
 def test_wrong_requests(filled: Bench) -> None:
     words = ("leaderboard", "--suite", "quick-v1")
-    assert "--suite quick-v1 wants --budget 10k or 100k" in filled.refused(*words, "--budget", "1M")
-    assert "--suite quick-v1 wants --budget 10k or 100k, and no --task" in filled.refused(*words, "--task", "digits")
+    assert "--suite quick-v1 needs --budget 10k or 100k" in filled.refused(*words, "--budget", "1M")
+    assert "--suite quick-v1 needs --budget 10k or 100k, and no --task" in filled.refused(*words, "--task", "digits")
     assert "Did you mean 'quick-v1'" in filled.refused("leaderboard", "--suite", "quick", "--budget", "10k")
 
 

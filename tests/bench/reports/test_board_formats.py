@@ -65,7 +65,9 @@ def test_latex_by_task(filled: Bench) -> None:
     assert len([line for line in lines if line.startswith("digits & ")]) == 4
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\t1", "\n1"]
+)
 def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
     row = replace(ROW, model=text, settings=f"{text}=3", hardware=(text,))
     task = replace(ROW.tasks[0], task=text)

@@ -58,5 +58,5 @@ def test_a_gpu_that_an_earlier_run_broke_is_not_the_next_ones_failure(
     monkeypatch.setattr(torch.cuda, "synchronize", broken)
     said = bench.refused("run", "--model", "gru", *QUICK)
     assert "an earlier run in this process left it without its GPU: CUDA error: an illegal memory access" in said
-    assert "Give the command again" in said
+    assert "Run the command again" in said
     assert bench.json("runs") == []

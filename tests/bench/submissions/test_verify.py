@@ -460,7 +460,8 @@ def test_a_file_that_is_no_bundle(host: Bench) -> None:
     (host.folder / "evil.zip").write_bytes(b"\x1b[2J" + struct.pack("<Q", 2**63) * 100)
     done = host("verify", "evil.zip", code=1)
     assert done.stdout == (
-        "  FAILED  structure: not a zip: its last 22 bytes are not an end record; it was cut off, or something follows it\n"
+        "  FAILED  structure: not a zip: its last 22 bytes are not an end record; "
+        "it was cut off, or something follows it\n"
         "verdict: rejected\n"
     )
     document = host.json("verify", "evil.zip", code=1)

@@ -83,7 +83,7 @@ def test_workers_end_with_the_process_that_waits_for_them(bench: Bench, write_mo
 def test_what_a_worker_can_not_carry_out_is_refused(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert "what it said is above" in bench.refused(*SUITE, "bag", "--accelerator", "gpu")
+    assert "a worker failed; its message is above" in bench.refused(*SUITE, "bag", "--accelerator", "gpu")
     assert "bench: --accelerator gpu --devices 1: " in capfd.readouterr().err
 
 

@@ -219,18 +219,23 @@ def test_lightnings_loggers(bench: Bench, logger: str, file: str) -> None:
     assert list(bench.folder.glob(f"board-artifacts/*/{file}"))
 
 
-def test_other_precisions_and_compilation(bench: Bench) -> None:
+def test_other_precisions(bench: Bench) -> None:
     values = {}
-    for words in (
-        ("--precision", "32"),
-        ("--precision", "64"),
-        ("--precision", "bf16-mixed"),
-        ("--compile", "--seed", "1"),
-    ):
-        values[words[-1]] = bench.json("run", "--model", "gru", *QUICK, *words)["metric"]["value"]
+    for precision in ("32", "64", "bf16-mixed"):
+        values[precision] = bench.json("run", "--model", "gru", *QUICK, "--precision", precision)["metric"]["value"]
     assert values["64"] == pytest.approx(values["32"], abs=0.05)
 
 
+@pytest.mark.slow
+def test_compilation(bench: Bench) -> None:
+    whole, compiled = (
+        bench.json("run", "--model", "gru", *QUICK, "--seed", seed, *words)["metric"]["value"]
+        for seed, words in (("0", ()), ("1", ("--compile",)))
+    )
+    assert compiled == pytest.approx(whole, abs=0.2), "which another seed moves, too"
+
+
+@pytest.mark.slow
 def test_two_devices_share_the_batch(bench: Bench) -> None:
     process = bench.start("run", "--model", "gru", *QUICK, "--devices", "2", "--accelerator", "cpu", "--json")
     stdout, stderr = process.communicate(timeout=240)
@@ -399,7 +404,7 @@ def test_a_run_is_of_one_version_of_its_models_file(
     path.write_text(source + "# edited\n")
     refusal = bench.refused(*words, "--resume")
     assert f"{path} has changed since" in refusal
-    assert "Put the file back as it was" in refusal
+    assert "Restore the file to resume" in refusal
     path.write_text(source)
     assert "has changed" not in bench(*words, "--resume").stderr
     assert "has changed" not in bench(*words).stderr
@@ -467,8 +472,12 @@ def test_a_checkpoint_holds_state_and_no_module(bench: Bench, monkeypatch: pytes
     bench("run", "--model", "tcn", *QUICK)
 
 
-def start_slow_run(bench: Bench, write_model: Writer, epochs: int = 25) -> tuple[subprocess.Popen[str], list[str]]:
-    words = ["run", "--model", str(write_model("mine", "time.sleep(0.02)")), "--epochs", str(epochs)]
+def start_slow_run(bench: Bench, write_model: Writer, epochs: int) -> tuple[subprocess.Popen[str], list[str]]:
+    """A process that trains slowly and keeps a checkpoint of every epoch."""
+    path = write_model("mine", "time.sleep(0.02)")
+    often = "import bench.training.checkpoints; bench.training.checkpoints.SECONDS_BETWEEN_CHECKPOINTS = 0\n"
+    path.write_text(often + path.read_text())
+    words = ["run", "--model", str(path), "--epochs", str(epochs)]
     return bench.start(*words), words
 
 
@@ -491,22 +500,25 @@ def test_control_c_from_outside(bench: Bench, write_model: Writer) -> None:
     assert [run["status"] for run in bench.json("runs")] == ["interrupted"]
 
 
-def test_a_killed_run_leaves_the_database_whole_and_resumes(bench: Bench, write_model: Writer) -> None:
-    process, words = start_slow_run(bench, write_model)
+def test_a_killed_run_leaves_the_database_whole_and_resumes(
+    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    process, words = start_slow_run(bench, write_model, epochs=6)
     wait_for(lambda: list(bench.folder.glob("board-artifacts/*/last.ckpt")))
     process.kill()
     process.communicate(timeout=60)
     assert sqlite3.connect(bench.db).execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert bench.json("runs") == []
     assert "It can only be resumed" in bench.refused(*words)
-    assert bench.json(*words, "--resume")["epochs"] == 25
+    assert bench.json(*words, "--resume")["epochs"] == 6
 
 
 def test_two_processes_do_not_carry_out_the_same_run(bench: Bench, write_model: Writer) -> None:
     process, words = start_slow_run(bench, write_model, epochs=1000)
     try:
         wait_for(lambda: list(bench.folder.glob("board-artifacts/*/best.ckpt")))
-        assert "is being carried out by another process" in bench.refused(*words)
+        assert "is in progress in another process" in bench.refused(*words)
     finally:
         process.kill()
         process.communicate(timeout=60)

@@ -193,7 +193,7 @@ def test_a_comparison_ends_with_the_newcomers_place_on_the_suites_board(bench: B
     fill(bench, TINY)
     words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--trials", "1", "--seeds", "5")
     done = bench(*words)
-    assert "Nothing of it will be kept: --record keeps it" in done.stderr
+    assert "Nothing will be kept: --record keeps it" in done.stderr
     board = done.stdout.partition("tiny-v1 at 10k:\n")[2].splitlines()
     assert board[1].split()[:3] == ["1–1", "rnn", "(plain)"]
     (own,) = [line.split() for line in board if line.startswith("→")]
