@@ -184,7 +184,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def rescored_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles are rescored in this process, which spares the seconds that importing torch takes."""
     monkeypatch.setattr(
-        "bench.submissions.verify.run_limited", lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1))
+        "bench.submissions.claim_checks.run_limited",
+        lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1)),
     )
 
 

@@ -11,7 +11,7 @@ from bench.cli.output import print_json, stderr
 from bench.common.text import metric_text
 
 if TYPE_CHECKING:
-    from bench.contributing.contract import BrokenRule
+    from bench.contributing.rules import BrokenRule
 
 NEW_MODEL_EPILOG = """Example:
 
@@ -51,7 +51,7 @@ def check(
     if sandbox:
         return _check_stranger(model, time_limit, as_json=as_json)
     from bench.catalog.registry import find_model_or_file
-    from bench.contributing.contract import check_model
+    from bench.contributing.rules import check_model
 
     findings: dict[str, BrokenRule | None] = {}
     for name, finding in check_model(find_model_or_file(model).cls):

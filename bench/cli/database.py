@@ -9,7 +9,7 @@ from bench.cli.options import Db, Json, ModelFilter
 from bench.cli.output import left_out, print_json, stderr
 
 if TYPE_CHECKING:
-    from bench.publishing.published import FileOutcome
+    from bench.publishing.import_published import FileOutcome
     from db.store import Store
 
 app = typer.Typer(help="The results database.", no_args_is_help=True)
@@ -32,9 +32,9 @@ EXPORT_EPILOG = """Examples:
 
 def open_store(db: str | None) -> "Store":
     """Open the database for a command that writes: bring it up to date, add published results, name damaged files."""
-    from bench.publishing import published
+    from bench.publishing import import_published
 
-    store, outcomes = published.open_store(db)
+    store, outcomes = import_published.open_store(db)
     for outcome in outcomes:
         if outcome.problem:
             left_out(outcome.problem)
@@ -67,7 +67,7 @@ def import_(
     as_json: Json = False,
 ) -> int:
     """Add the results of text files; existing results are left alone. Exit code 2 if a file is damaged."""
-    from bench.publishing.published import import_files
+    from bench.publishing.import_published import import_files
 
     outcomes = []
     for outcome in import_files(open_store(db), places):
@@ -91,7 +91,7 @@ def export(
 ) -> None:
     """Write the results of every suite as text, a file for each entry, and the rankings that follow from them."""
     from bench.publishing.export import export as write
-    from bench.publishing.published import PUBLISHED
+    from bench.publishing.import_published import PUBLISHED
 
     folder = folder or PUBLISHED
     paths = [str(path) for path in write(open_store(db), folder, model=model)]

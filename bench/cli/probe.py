@@ -59,7 +59,7 @@ def probe(
     """
     from bench.probe.probing import LeftOutError, Prober
     from bench.runs.request import Execution
-    from bench.training.process import prepare_process
+    from bench.training.process_settings import prepare_process
 
     wanted = _wanted(probes)
     flags = {"assignments": assignments or [], "budget": budget, "wrapper": wrapper}

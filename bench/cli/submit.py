@@ -15,9 +15,9 @@ from bench.common.errors import RequestError
 
 if TYPE_CHECKING:
     from bench.runs.request import RunRequest
+    from bench.submissions.claim_checks import Host
     from bench.submissions.judge import Judged
     from bench.submissions.verdict import Finding, Verdict
-    from bench.submissions.verify import Host
     from db.schema import Run
     from db.store import Store
 
@@ -92,7 +92,7 @@ def verify(
     Metrics are recomputed from its predictions and from its weights, on the public test split and, where the task is
     generated, on one drawn from this host's secret. Nothing that came with the bundle is run, unpickled or unpacked.
     """
-    from bench.submissions.verify import Host
+    from bench.submissions.claim_checks import Host
 
     host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
     verdict = _judge(file, host, fresh if reproduce else 0).verdict
@@ -120,8 +120,8 @@ def import_(
 
     Importing it again changes nothing.
     """
+    from bench.submissions.claim_checks import Host
     from bench.submissions.intake import take_in
-    from bench.submissions.verify import Host
 
     host = Host(store=open_store(db), seconds=seconds(time_limit), accelerator=accelerator, data_dir=data_dir)
     judged = _judge(file, host, fresh if reproduce else 0)

@@ -55,7 +55,7 @@ def suite(
     from bench.reports.run_document import summary
     from bench.runs.recorded import note_asked
     from bench.runs.request import Execution
-    from bench.training.parallel import Crew, Plan
+    from bench.training.parallel_runs import Crew, Plan
     from bench.training.suite_runs import missing, run_missing
 
     found, store = find_suite(name), open_store(db)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.catalog.registry import FoundModel, FoundTask, find_model_or_file, find_task
 from bench.common.errors import RequestError
-from bench.contributing.contract import BrokenRule, check_model
+from bench.contributing.rules import BrokenRule, check_model
 from bench.runs.network import build
 from bench.runs.request import Execution, RunRequest, SettingFlags, build_request
 from bench.training.attempt import Attempt

@@ -21,7 +21,7 @@ from bench.catalog.registry import find_task
 from bench.common.errors import RequestError
 from bench.common.root import ROOT
 from bench.contributing import inside_sandbox
-from bench.contributing.contract import RULES, BrokenRule
+from bench.contributing.rules import RULES, BrokenRule
 from bench.contributing.sandbox import Limits, Outcome, check_available, confine, printable
 from datamodules._base import SequenceDataModule
 from datamodules._spec import TUNING_SPLITS

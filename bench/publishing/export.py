@@ -12,7 +12,7 @@ from typing import Any
 from bench.catalog.suites import SUITES
 from bench.common.whole_files import write_whole
 from bench.probe.events import DEPENDENCY_LENGTH, TRAINING_LENGTH
-from bench.publishing.published import RANKING, import_files
+from bench.publishing.import_published import RANKING, import_files
 from bench.ranking.cells import EntryKey
 from bench.reports.board import suite_board
 from bench.reports.entries import entries_of

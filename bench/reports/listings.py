@@ -16,8 +16,8 @@ from bench.catalog.registry import (
 )
 from bench.catalog.tiers import tier_size
 from bench.common.errors import RequestError
-from bench.runs.budget import fit
 from bench.runs.network import count_on_meta
+from bench.runs.parameter_budget import fit
 from bench.runs.settings import Settings
 from datamodules._base import SequenceDataModule
 from datamodules._spec import TaskSpec

@@ -9,7 +9,7 @@ from bench.catalog.setting_sources import BUDGET, FLAG, from_preset
 from bench.common.errors import RequestError
 from bench.common.protocol import PROTOCOL
 from bench.common.text import assignments
-from bench.runs.budget import fit
+from bench.runs.parameter_budget import fit
 from bench.runs.settings import Settings
 from datamodules._spec import TaskSpec
 from db import identity

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 
 from bench.catalog.registry import find_model, find_wrapper
 from bench.common.errors import RequestError
-from bench.runs.budget import fit
 from bench.runs.network import build
+from bench.runs.parameter_budget import fit
 from bench.runs.settings import Settings, parse_settings
 from bench.speed.latency import step_seconds, waiter
 from bench.speed.memory import peak_device, peak_host, reset_peaks

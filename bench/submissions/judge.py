@@ -9,10 +9,10 @@ from bench.bundle.errors import BundleError
 from bench.bundle.read import LARGEST_BUNDLE, Bundle, Claim, read_bundle
 from bench.common.errors import RequestError
 from bench.runs.request import Execution, RunRequest
+from bench.submissions.claim_checks import Host, confirm, verify
 from bench.submissions.claimed_request import claimed_request
 from bench.submissions.retrain import Listener, Reproduction, reproduce
 from bench.submissions.verdict import RunVerdict, Verdict
-from bench.submissions.verify import Host, confirm, verify
 
 
 class JudgedRun(NamedTuple):

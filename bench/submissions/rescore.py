@@ -28,7 +28,7 @@ from bench.submissions.claimed_request import claimed_request
 from bench.submissions.scoring import Scored, check_agreement, in_order, is_close, score, targets
 from bench.submissions.verdict import Check, Finding, run_checks
 from bench.training.evaluation import evaluate
-from bench.training.process import prepare_process
+from bench.training.process_settings import prepare_process
 from datamodules._base import Samples
 from datamodules._generated import GeneratedTask
 from models.shared.lightning_module import SequenceModule

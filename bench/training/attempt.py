@@ -39,7 +39,7 @@ from bench.training.callbacks import (
 from bench.training.checkpoints import SOURCE_HASH, KeepBest, KeepLast, WholeCheckpoints
 from bench.training.ending import Ending, ending_of
 from bench.training.evaluation import evaluate, named
-from bench.training.process import prepare_process
+from bench.training.process_settings import prepare_process
 from bench.training.progress_bar import ProgressBar
 from datamodules._base import SequenceDataModule
 from models.shared.lightning_module import SequenceModule

@@ -1,4 +1,4 @@
-"""What a study tunes: the settings of a run that the user left open, by one of Optuna's samplers and pruners."""
+"""What a study tunes: the settings of a run that the user left open and how many trials it may take."""
 
 import json
 from collections.abc import Mapping
@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
-
-from bench.common.errors import RequestError, unknown
+from bench.common.errors import RequestError
 from bench.common.protocol import PROTOCOL
-from bench.runs.budget import fit
 from bench.runs.network import count_on_meta
+from bench.runs.parameter_budget import fit
 from bench.runs.request import RunRequest
 from bench.runs.settings import Settings
 from bench.training.attempt import evaluation_interval
 
-STARTUP = 6  # trials before a sampler or pruner trusts what it has seen
 SMALLEST = 100  # with max_params in place of a tier, networks from max_params / SMALLEST parameters on are tried
 
 
@@ -109,42 +105,3 @@ class Tuning:
         if limit is None:
             return base.settings.updated(changes)
         return fit(base.model.cls, base.wrapper, base.spec, limit, changes)
-
-
-def build_sampler(name: str, seed: int) -> BaseSampler:
-    match name:
-        case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=STARTUP)
-        case "gp":
-            return GPSampler(seed=seed, n_startup_trials=STARTUP)
-        case "random":
-            return RandomSampler(seed=seed)
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=2 * STARTUP)
-        case _:
-            raise unknown("sampler", name, ("tpe", "gp", "random", "nsga2"))
-
-
-def build_pruner(name: str, evaluations: int) -> BasePruner:
-    """Build one of Optuna's pruners.
-
-    No trial is pruned in the first ninth of its evaluations, when accuracies are still those of guessing.
-
-    Args:
-        evaluations: how many times a trial is evaluated unless it is pruned.
-
-    Raises:
-        RequestError: there is no pruner of this name.
-    """
-    grace = max(1, evaluations // 9)
-    match name:
-        case "asha":
-            return SuccessiveHalvingPruner(min_resource=grace)
-        case "hyperband":
-            return HyperbandPruner(min_resource=grace, max_resource=evaluations)
-        case "median":
-            return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=grace)
-        case "none":
-            return NopPruner()
-        case _:
-            raise unknown("pruner", name, ("asha", "hyperband", "median", "none"))

@@ -117,7 +117,7 @@ class Session:
 
     def _train(self, running: Running) -> Outcome:
         def tell(progress: Progress) -> bool:
-            stop = self._judge(running, progress)
+            stop = self._should_stop(running, progress)
             self.watcher.turn(self)
             return stop
 
@@ -141,7 +141,7 @@ class Session:
     def _hear(self, pool: "Pool", seat: "Seat", event: Event) -> None:
         match event:
             case Progress():
-                pool.answer(seat, stop=self._judge(self.running[seat], event))
+                pool.answer(seat, stop=self._should_stop(self.running[seat], event))
             case Outcome() if event.ending.status == "oom" and pool.shares_memory:
                 pool.release(seat)
                 self._again(seat, f"oom: {event.ending.reason}")
@@ -153,11 +153,11 @@ class Session:
             case Refusal(reason):
                 raise RequestError(f"a trial can't run on {seat.place}: {reason}")
 
-    def _judge(self, running: Running, progress: Progress) -> bool:
+    def _should_stop(self, running: Running, progress: Progress) -> bool:
         running.step = progress.step
         running.value = running.value if progress.value is None else progress.value
         with self.studies.translated():  # here, since otherwise the trial that calls this would count as failed
-            return running.owner.judge(running.proposal.trial, progress)
+            return running.owner.should_stop(running.proposal.trial, progress)
 
     def _end(self, seat: "Seat | None", outcome: Outcome) -> None:
         running = self.running.pop(seat)

@@ -24,7 +24,9 @@ from bench.runs.network import count_on_meta
 from bench.runs.request import TUNING_SEEDS, TrialRequest
 from bench.training.ending import Ending
 from bench.tuning.best import best_trials, weights_path
-from bench.tuning.search import Tuning, build_pruner, build_sampler
+from bench.tuning.pruning import build_pruner, should_stop
+from bench.tuning.samplers import build_sampler
+from bench.tuning.search import Tuning
 from bench.tuning.storage import STORAGE_ERRORS, Studies
 from bench.tuning.trial import Outcome, Progress
 from db.errors import StoreError
@@ -94,14 +96,13 @@ class Owner:
         except Exception as error:  # settings in conflict or too large, or a mistake in a search space
             return self.end(trial, Outcome(ending=Ending("failed", f"{type(error).__name__}: {error}")))
 
-    def judge(self, trial: Trial, progress: Progress) -> bool:
+    def should_stop(self, trial: Trial, progress: Progress) -> bool:
         """Report a trial's progress to the study. Return whether the trial should stop."""
         if progress.value is None or self.tuning.has_front:  # Optuna takes reports for one objective only
             return False
         if progress.evaluation in self._frozen(trial).intermediate_values:  # judged before it was retried
             return False
-        trial.report(progress.value, step=progress.evaluation)
-        return progress.step < self.tuning.steps and trial.should_prune()
+        return should_stop(trial, progress, self.tuning.steps)
 
     def end(self, trial: Trial, outcome: Outcome, place: str | None = None) -> FrozenTrial:
         """Record a trial's value, or the reason why it has none. Keep the weights of the best.

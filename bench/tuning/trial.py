@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from bench.runs.request import Execution, TrialRequest
 from bench.training.attempt import WEIGHTS, Attempt, forget
 from bench.training.ending import Ending
-from bench.training.process import one_thread
+from bench.training.process_settings import one_thread
 
 SECONDS_BETWEEN_SIGNS = 1.0  # of life: after this long without a report, a step is reported
 

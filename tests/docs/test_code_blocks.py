@@ -6,7 +6,7 @@ import pytest
 
 from bench.catalog.registry import find_model_or_file
 from bench.common.errors import RequestError
-from bench.contributing.contract import RULES, check_model
+from bench.contributing.rules import RULES, check_model
 from bench.contributing.template import model_source, write_model
 from tests.conftest import ROOT
 

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
-from bench.publishing.published import entry_files
+from bench.publishing.import_published import entry_files
 from db.record import from_text
 from db.store import Store
 from tests.bench.training.test_run import results, wait_for

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from leaderboard_app.views.leaderboard.naming import ends, named, texts
+from leaderboard_app.views.leaderboard.mark_labels import ends, named, texts
 from leaderboard_app.widgets.marks import colour_scale, shape_scale
 
 

@@ -13,7 +13,7 @@ import altair as alt
 import pandas as pd
 
 from bench.ranking.rows import SuiteRow
-from leaderboard_app.views.leaderboard.naming import ends, named, texts
+from leaderboard_app.views.leaderboard.mark_labels import ends, named, texts
 from leaderboard_app.views.leaderboard.table import shown_name
 from leaderboard_app.widgets.marks import LABEL, colour_scale, shape_scale
 

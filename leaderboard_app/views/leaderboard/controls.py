@@ -11,8 +11,8 @@ from bench.ranking.rows import SuiteRow
 from bench.reports.listings import ModelFacts
 from db.schema import LADDER
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
+from leaderboard_app.views.leaderboard.sentences import duration
 from leaderboard_app.views.leaderboard.table import EXTRA, shown_name
-from leaderboard_app.views.leaderboard.words import duration
 from leaderboard_app.widgets.address import start
 from leaderboard_app.widgets.links import entry_id, link
 

@@ -12,7 +12,7 @@ from bench.ranking.rows import SuiteRow
 from bench.reports.board_formats import bibtex, board_csv, board_latex
 from bench.reports.listings import model_facts
 from leaderboard_app.views.leaderboard.charts import Drawing, Spec, picture
-from leaderboard_app.views.leaderboard.words import duration
+from leaderboard_app.views.leaderboard.sentences import duration
 
 BOARD = "board"
 SCALE = 3  # PNG pixels per point

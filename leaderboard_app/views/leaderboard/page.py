@@ -14,7 +14,7 @@ from bench.reports.listings import model_facts
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.data import Snapshot, load_board, load_contest, load_tiers, open_store, snapshot
-from leaderboard_app.views.leaderboard import by_task, charts, controls, exports, table, words
+from leaderboard_app.views.leaderboard import by_task, charts, controls, exports, sentences, table
 from leaderboard_app.views.leaderboard.filters import matching, ordered
 from leaderboard_app.widgets.links import follow, page_url
 from leaderboard_app.widgets.text import plain
@@ -87,7 +87,7 @@ def _all_tiers(store: Store, suite: Suite) -> list[SuiteRow]:
 
 def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -> None:
     facts, tasks = model_facts(), list(suite.tasks)
-    st.markdown(words.headline(board, words.contest(contest)))
+    st.markdown(sentences.headline(board, sentences.contest(contest)))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = controls.search()
         found = matching(board.rows, controls.filters(_all_tiers(store, suite), facts, query), facts)
@@ -102,7 +102,7 @@ def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -
         st.info("No entry matches. **Clear**, under **Filters**, shows all entries again.")
         return
     table.show(rows, own or _only_shown(board, tasks), extra, timed=isinstance(contest, InTime))
-    st.caption(words.explained(suite, contest, board))
+    st.caption(sentences.explained(suite, contest, board))
     _pictures(against(), title, charts.intervals(rows))
 
 

@@ -6,7 +6,7 @@ from bench.ranking.rows import SuiteRow
 from bench.reports.board_formats import entry_name, rank_text
 from bench.reports.listings import ModelFacts, model_facts
 from leaderboard_app.views.leaderboard.filters import described
-from leaderboard_app.views.leaderboard.words import VERIFIED, duration, interval
+from leaderboard_app.views.leaderboard.sentences import VERIFIED, duration, interval
 from leaderboard_app.widgets import grid
 from leaderboard_app.widgets.grid import Column, Line, Link, Score, number
 from leaderboard_app.widgets.links import page_url

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench.common.errors import RequestError
-from bench.contributing.contract import RULES
 from bench.contributing.inside_sandbox import TRAINING
+from bench.contributing.rules import RULES
 from bench.contributing.sandbox import check_available
 from bench.contributing.sandboxed_check import grade, read_report
 from datamodules.digits import Digits
@@ -103,7 +103,7 @@ def test_a_hostile_file_reaches_nothing(bench: Bench, tmp_path: Path, sandbox: N
 FORGED = """
 import os, json, pickle
 import numpy as np
-from bench.contributing.contract import RULES
+from bench.contributing.rules import RULES
 
 class Evil:
     def __reduce__(self):

@@ -12,8 +12,8 @@ from bench.common.errors import RequestError
 from bench.common.root import ROOT
 from bench.publishing.doc_figures import FIGURES, draw
 from bench.publishing.doc_tables import TABLES, render
+from bench.publishing.import_published import PUBLISHED
 from bench.publishing.markers import documents, filled
-from bench.publishing.published import PUBLISHED
 from db.store import Store
 from tests.conftest import Bench
 from tests.support.pages import probes

@@ -9,8 +9,8 @@ from torch import nn
 from bench.catalog.registry import find_model, find_task, model_names
 from bench.catalog.tiers import TIERS
 from bench.common.errors import RequestError
-from bench.runs.budget import fit
 from bench.runs.network import build, count, count_on_meta, state_bytes
+from bench.runs.parameter_budget import fit
 from bench.runs.settings import Settings
 from datamodules._spec import TaskSpec, TokenPerStep, Tokens
 from models.shared.contract import SequenceModel

@@ -55,7 +55,7 @@ def test_the_contract_holds_there() -> None:
 
 
 CONTRACT = """
-from bench.contributing.contract import RULES
+from bench.contributing.rules import RULES
 from bench.catalog.registry import find_model
 from tests.support.pretended_gpu import DEVICE, FromNumbers, Factories
 

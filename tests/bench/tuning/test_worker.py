@@ -14,7 +14,7 @@ import bench.cli.watch as bench_watch
 from bench.catalog.registry import find_model_or_file, find_task
 from bench.common.errors import RequestError
 from bench.runs.request import TUNING_SEEDS, Execution, SettingFlags, TrialRequest, build_request
-from bench.training.process import one_thread
+from bench.training.process_settings import one_thread
 from bench.tuning.trial import Outcome, Progress, run_trial
 from bench.tuning.worker import Event, Job, Refusal, Worker
 from tests.conftest import Bench

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
 from bench.reports.listings import ModelFacts, model_facts
-from leaderboard_app.views.leaderboard import charts, exports, table, words
+from leaderboard_app.views.leaderboard import charts, exports, sentences, table
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.widgets.links import entry_id, page_url
@@ -91,37 +91,37 @@ def board(*ranks: tuple[int | None, int | None], **changes: Any) -> Board:
     ],
 )
 def test_the_headline_says_how_sure_the_first_place_is(ranks: Any, said: str) -> None:
-    headline = words.headline(board(*ranks), "at 10k parameters")
+    headline = sentences.headline(board(*ranks), "at 10k parameters")
     assert "**a** scores highest at 10k parameters: 75.0 of 100 (95% interval 70.0 to 80.0)" in headline
     assert said in headline
 
 
 def test_the_headline_says_how_far_to_believe_it() -> None:
-    headline = words.headline(board((1, 1), failures=2, verification="self-reported"), "here")
+    headline = sentences.headline(board((1, 1), failures=2, verification="self-reported"), "here")
     assert "5 seeds per task; 2 of its runs failed; nobody else has verified it yet." in headline
-    headline = words.headline(board((1, 1), failures=0, verification="reproduced"), "here")
+    headline = sentences.headline(board((1, 1), failures=0, verification="reproduced"), "here")
     assert "none of its runs failed; the host trained it again and found the same." in headline
-    headline = words.headline(board((1, 1), score_low=None, score_high=None), "here")
+    headline = sentences.headline(board((1, 1), score_low=None, score_high=None), "here")
     assert "75.0 of 100\n" in headline
 
 
 def test_nothing_is_ranked() -> None:
-    assert "Nothing is ranked here yet" in words.headline(board((None, None)), "here")
+    assert "Nothing is ranked here yet" in sentences.headline(board((None, None)), "here")
 
 
 def test_what_could_be_told_apart() -> None:
-    assert words.detectable(board((1, 1), (2, 2))) == (
+    assert sentences.detectable(board((1, 1), (2, 2))) == (
         "Two entries must differ by about **3.2 points** to be told apart here."
     )
-    assert "no difference" in words.detectable(replace(board((1, 1), (1, 2)), smallest_difference=None))
-    assert words.detectable(board((1, 1), (None, None))) == ""
+    assert "no difference" in sentences.detectable(replace(board((1, 1), (1, 2)), smallest_difference=None))
+    assert sentences.detectable(board((1, 1), (None, None))) == ""
 
 
 def test_intervals_and_times_in_words() -> None:
-    assert words.interval(ROW) == "70.0 – 80.0"
-    assert words.interval(replace(ROW, score_low=None, score_high=None)) == "no spread seen"
-    assert words.interval(replace(ROW, score_low=None, score_high=None, seeds=1)) == ""
-    shown = [words.duration(seconds) for seconds in (0.24, 45, 60, 90, 750, 12_600, 172_800, 864_000)]
+    assert sentences.interval(ROW) == "70.0 – 80.0"
+    assert sentences.interval(replace(ROW, score_low=None, score_high=None)) == "no spread seen"
+    assert sentences.interval(replace(ROW, score_low=None, score_high=None, seeds=1)) == ""
+    shown = [sentences.duration(seconds) for seconds in (0.24, 45, 60, 90, 750, 12_600, 172_800, 864_000)]
     assert shown == ["0.2 s", "45 s", "1 min", "1.5 min", "12 min", "3.5 h", "2 d", "10 d"]
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+import bench.submissions.claim_checks
 import bench.submissions.rescore
-import bench.submissions.verify
 from bench.bundle.predictions import write_predictions
 from bench.catalog.registry import find_model, find_task
 from bench.runs.network import build, count, state_bytes
@@ -449,7 +449,7 @@ def test_a_network_that_would_fill_the_memory_is_refused(
         record |= {"model": "hippo", "state_bytes": state_bytes(network)}
         record["config_source"] |= dict.fromkeys(settings, "flag")
 
-    monkeypatch.setattr(bench.submissions.verify, "MEMORY", 2 << 30)
+    monkeypatch.setattr(bench.submissions.claim_checks, "MEMORY", 2 << 30)
     members = forged(digits, claim, set_to("model", settings), weights_safetensors=save(weights))
     (reason,) = Bench(tmp_path).json("verify", write(members, tmp_path / "sent.zip"), code=1)["reasons"]
     assert reason.startswith("hippo on digits, seed 0: rescored: ")

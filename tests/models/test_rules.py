@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.catalog.registry import find_model, model_names
-from bench.contributing.contract import RULES
+from bench.contributing.rules import RULES
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from bench.catalog.suites import Suite
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED, exit_codes
 from bench.runs.request import Execution, RunRequest
-from bench.training.process import one_thread
+from bench.training.process_settings import one_thread
 from bench.training.suite_runs import Impossible, RunListener, find_models, first_requests, run_missing, with_seeds
 from db.store import Store
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.contributing.contract import RULES
+from bench.contributing.rules import RULES
 from models.mingru import MinGRU
 from models.shared.contract import SequenceModel, final_step
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import bench.catalog.suites
-from bench.training.parallel import visible_gpus
+from bench.training.parallel_runs import visible_gpus
 from tests.bench.training.test_suite_runs import TINY
 from tests.conftest import Bench
 from tests.support.processes import alive, wait_until
@@ -29,7 +29,7 @@ def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_cell_is_run_once_by_whoever_comes_first_on_a_gpu_of_its_own(
     bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("bench.training.parallel.visible_gpus", lambda: ["4", "6"])
+    monkeypatch.setattr("bench.training.parallel_runs.visible_gpus", lambda: ["4", "6"])
     log = bench.folder / "log"
     path = str(write_model("mine", f"open('{log}', 'a').write(os.environ['CUDA_VISIBLE_DEVICES'] + '\\n')"))
     done = bench.json(*SUITE, f"{path},bag")

@@ -1,0 +1,46 @@
+"""When a trial is stopped before its end: the pruners by name, and the question whether to stop now."""
+
+from optuna import Trial
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+
+from bench.common.errors import unknown
+from bench.tuning.trial import Progress
+
+STARTUP = 6  # trials before the median of what was seen is trusted
+
+
+def should_stop(trial: Trial, progress: Progress, steps: int) -> bool:
+    """Report an evaluation to the study, and ask its pruner whether the trial should end there.
+
+    Args:
+        progress: right after an evaluation.
+        steps: those of a whole trial. At the last of them a trial is complete, however good it is.
+    """
+    assert progress.value is not None
+    trial.report(progress.value, step=progress.evaluation)
+    return progress.step < steps and trial.should_prune()
+
+
+def build_pruner(name: str, evaluations: int) -> BasePruner:
+    """Build one of Optuna's pruners.
+
+    No trial is pruned in the first ninth of its evaluations, when accuracies are still those of guessing.
+
+    Args:
+        evaluations: how many times a trial is evaluated unless it is pruned.
+
+    Raises:
+        RequestError: there is no pruner of this name.
+    """
+    grace = max(1, evaluations // 9)
+    match name:
+        case "asha":
+            return SuccessiveHalvingPruner(min_resource=grace)
+        case "hyperband":
+            return HyperbandPruner(min_resource=grace, max_resource=evaluations)
+        case "median":
+            return MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=grace)
+        case "none":
+            return NopPruner()
+        case _:
+            raise unknown("pruner", name, ("asha", "hyperband", "median", "none"))
