@@ -1,5 +1,7 @@
 """What the tests share: the command line as a user calls it, and a database of their own."""
 
+import atexit
+import gc
 import io
 import json
 import os
@@ -37,6 +39,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="Where the contract of every architecture is tested: cpu, cuda.")
     parser.addoption("--screenshots", type=Path, help="A folder for pictures of the app's pages; else a temporary one.")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def set_aside() -> None:
+    """Spare the garbage collector what earlier modules have left: every run of a test collects before it trains."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(scope="session")

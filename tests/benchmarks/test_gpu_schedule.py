@@ -21,6 +21,7 @@ def run(*words: str) -> str:
     return answer.stdout
 
 
+@pytest.mark.slow
 @LINUX
 def test_every_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
     rows = [line.strip("| ").split(" | ") for line in run("benchmarks/gpu_schedule.py").splitlines()[2:]]
@@ -32,6 +33,7 @@ def test_every_kernel_compiles_for_a_gpu_that_is_not_here() -> None:
         assert 0 < int(instructions) <= int(cycles), name  # one warp issues one instruction a cycle
 
 
+@pytest.mark.slow
 @LINUX
 def test_every_launch_of_every_layer_compiles() -> None:
     launches = json.loads(run("-m", "tests.support.unlaunched"))

@@ -185,6 +185,7 @@ def test_under_a_path(db: Path) -> None:
         shows_the_run(f"http://127.0.0.1:{port}/{variable}")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_a_machine_that_is_read_only(db: Path) -> None:
     """As the container runs: a user without a home, nothing to write to but /tmp, the database's folder read-only."""

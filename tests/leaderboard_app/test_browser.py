@@ -8,7 +8,7 @@ import io
 import json
 import sqlite3
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -300,18 +300,13 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("widths", "themes"), [pytest.param(WIDTHS, THEMES, marks=pytest.mark.slow), (WIDTHS[1:], THEMES[1:])]
-)
-def test_every_page_wide_and_narrow_light_and_dark(
-    page: Page, address: str, host: Bench, screenshots: Path, widths: Sequence[int], themes: Sequence[str]
-) -> None:
-    """In the suite on a telephone in the dark, where most can go wrong."""
+@pytest.mark.slow
+def test_every_page_wide_and_narrow_light_and_dark(page: Page, address: str, host: Bench, screenshots: Path) -> None:
     run = Store(str(host.db), read_only=True).runs(model="fru", task="copy-100")[0]
     for name, (path, parameters) in (PAGES | {"run": ("run", {"id": run.run_id})}).items():
-        page.set_viewport_size({"width": widths[0], "height": HEIGHT})
+        page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
         opened(page, f"{address}/{page_url(path, **parameters)}")
-        for width in widths:
+        for width, themes in zip(WIDTHS, (THEMES, THEMES[::-1]), strict=True):
             fit(page, width)
             assert_sound(page, f"{name}, {width} pixels")
             for theme in themes:

@@ -52,6 +52,7 @@ def release() -> None:
     holder.communicate()
 
 
+@pytest.mark.slow
 def test_a_lock_of_ten_seconds_is_waited_for(bench: Bench, write_model: Writer) -> None:
     path, _ = model_that_locks(write_model, bench, seconds=10)
     assert bench.json("run", "--model", path, "--epochs", "2")["status"] == "finished"
@@ -93,6 +94,7 @@ BACK = """if self.calls == 20:
             while time.perf_counter() < end: pass"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed: apt-get install faketime")
 def test_a_clock_that_goes_backwards(bench: Bench, write_model: Writer) -> None:
     """Years back before the run, and by an hour in the midst of it."""

@@ -43,6 +43,7 @@ def test_each_cell_is_run_once_by_whoever_comes_first_on_a_gpu_of_its_own(
     assert (environment["execution"]["beside"], environment["threads"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_one_attempt(bench: Bench, write_model: Writer) -> None:
     """The other goes on, and takes up what is open too, if it comes there later."""
     kill = ONCE.format(marker=bench.folder / "marker", act="os.kill(os.getpid(), signal.SIGKILL)")

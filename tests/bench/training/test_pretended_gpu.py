@@ -34,7 +34,9 @@ def run(bench: Bench, *words: str) -> dict[str, Any]:
     return record
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [name if name == "fru" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+)
 def test_a_run_keeps_its_devices_apart(bench: Bench, name: str) -> None:
     record = run(bench, "--model", name, "--budget", "10k", *RUNS[name])
     assert (record["status"], record["reason"]) == ("finished", None)

@@ -125,6 +125,7 @@ FAULTS = """
 """
 
 
+@pytest.mark.slow
 def test_what_is_tried_again_and_what_is_not(
     bench: Bench, cluster: Cluster, write_model: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -312,6 +312,7 @@ assert_near(fused, results(model, x_BTD, None, "last"))
 """
 
 
+@pytest.mark.slow
 def test_processes_compile_at_once_and_later_ones_load(tmp_path: Path) -> None:
     both = [in_process(CHECK, tmp_path) for _ in range(2)]
     for process in both:
@@ -351,9 +352,8 @@ assert os.waitpid(child, 0)[1] == 0
     assert process.returncode == 0, errors
 
 
-@pytest.mark.parametrize(
-    "features", [pytest.param("+sse2,+sse4.2,+avx,+avx2,+fma", marks=pytest.mark.slow), "+sse2,+fma,+avx"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("features", ["+sse2,+sse4.2,+avx,+avx2,+fma", "+sse2,+fma,+avx"])
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86's extensions")
 def test_narrower_vectors(features: str, tmp_path: Path) -> None:
     """Eight numbers a vector, and four, as on ARM."""
