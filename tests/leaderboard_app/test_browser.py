@@ -123,6 +123,7 @@ def search(page: Page, words: str, found: str) -> None:
     expect(page.get_by_text(found)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_first_visitor_may_come_by_any_address(page: Page, address: str) -> None:
     """The first in this file: a server that nobody has asked yet must show the app around the page too."""
     opened(page, f"{address}/submit")

@@ -66,7 +66,7 @@ def test_the_runs_of_a_suite_that_is_stopped_are_interrupted(bench: Bench, write
     assert left
     assert {cell["stopped"] for cell in left} <= {None, "stopped by SIGTERM in epoch 0"}
     assert any(cell["stopped"] for cell in left)
-    assert len(bench.json(*SUITE, path)["runs"]) == 3
+    assert len(bench.json("suite", "--suite", "tiny-v1", "--models", path)["runs"]) == 3
 
 
 @pytest.mark.slow
@@ -81,6 +81,7 @@ def test_workers_end_with_the_process_that_waits_for_them(bench: Bench, write_mo
     wait_until(lambda: not any(alive(worker.pid) for worker in workers))
 
 
+@pytest.mark.slow
 def test_what_a_worker_can_not_carry_out_is_refused(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -50,6 +50,7 @@ def test_a_tensor_that_stays_on_the_host_is_noticed(bench: Bench, write_model: C
     assert (record["status"], record["reason"]) == ("failed", "RuntimeError: aten::add mixes devices")
 
 
+@pytest.mark.slow
 def test_the_contract_holds_there() -> None:
     """But for the checks that save weights, change their type or ask for a tensor's numbers."""
     answer = subprocess.run([sys.executable, "-c", CONTRACT], cwd=ROOT, capture_output=True, text=True)
