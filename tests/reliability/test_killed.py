@@ -24,7 +24,7 @@ from tests.conftest import Bench
 from tests.support.processes import ended, kill_after, start, start_command
 from tests.support.published import record_suite
 
-KILLS = [5, pytest.param(50, marks=pytest.mark.slow)]
+KILLS = [3, pytest.param(50, marks=pytest.mark.slow)]
 
 
 def check_whole(bench: Bench) -> None:

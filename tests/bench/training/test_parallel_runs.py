@@ -53,7 +53,8 @@ def test_a_worker_that_is_killed_costs_one_attempt(bench: Bench, write_model: Wr
     assert [run["status"] for run in bench.json(*SUITE, path)["runs"]] == ["finished"] * 3
 
 
-@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_runs_of_a_suite_that_is_stopped_are_interrupted(bench: Bench, write_model: Writer, name: str) -> None:
     """The signal reaches the process that waits; both of the others sleep in their second step."""
     marker = bench.folder / "marker"

@@ -500,6 +500,7 @@ def test_control_c_from_outside(bench: Bench, write_model: Writer) -> None:
     assert [run["status"] for run in bench.json("runs")] == ["interrupted"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_the_database_whole_and_resumes(
     bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
