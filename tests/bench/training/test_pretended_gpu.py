@@ -34,9 +34,8 @@ def run(bench: Bench, *words: str) -> dict[str, Any]:
     return record
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "fru" else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 def test_a_run_keeps_its_devices_apart(bench: Bench, name: str) -> None:
     record = run(bench, "--model", name, "--budget", "10k", *RUNS[name])
     assert (record["status"], record["reason"]) == ("finished", None)
