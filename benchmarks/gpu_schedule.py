@@ -167,7 +167,7 @@ def report(case: Case) -> str:
         file.write(program.asm["cubin"])
         file.flush()
         call = [CUOBJDUMP, "-sass", "-res-usage", file.name]
-        listing = subprocess.run(call, check=True, capture_output=True, text=True).stdout  # noqa: S603
+        listing = subprocess.run(call, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603
     registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", listing).groups()  # type: ignore[union-attr]
     loop = usual_turn(instructions(listing))
     numbers = (case.fixed["num_warps"], registers, spilled, program.metadata.shared, len(loop), f"{cycles(loop):.0f}")

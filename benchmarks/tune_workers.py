@@ -105,7 +105,7 @@ def runs(model: FoundModel, count: int) -> float:
 def speed_up(trials: int, sleep: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sleeper.py"
-        path.write_text(SLEEPER.format(seconds=sleep / 20))
+        path.write_text(SLEEPER.format(seconds=sleep / 20), encoding="utf-8")
         model = find_model_or_file(str(path))
         alone = seconds(model, trials, 1) / trials
         print(f"1 worker : {alone:.2f} s a trial, of which {sleep:.1f} s are asleep")

@@ -81,7 +81,7 @@ class SplitWriter:
             stream.close()
         if kind is None:
             assert self.written == self.count, f"{self.folder}: {self.written} samples instead of {self.count}"
-            (self.folder / HASH_FILE).write_text(samples_hash(read_split(self.folder)))
+            (self.folder / HASH_FILE).write_text(samples_hash(read_split(self.folder)), encoding="utf-8")
 
 
 def write_split(folder: Path, count: int, chunks: Iterable[Samples]) -> None:
@@ -111,7 +111,7 @@ def check_split(folder: Path) -> None:
         DataError: the split is damaged or differs from what was written.
     """
     try:
-        expected = (folder / HASH_FILE).read_text()
+        expected = (folder / HASH_FILE).read_text(encoding="utf-8")
     except OSError as error:
         raise damaged(folder, error) from error
     if samples_hash(read_split(folder)) != expected:

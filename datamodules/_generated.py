@@ -87,7 +87,7 @@ class GeneratedTask(SequenceDataModule):
 
     def _write(self, split: str, folder: Path) -> None:
         write_split(folder, self.count(split), self._chunks(split))
-        (folder / DRAWN).write_text(self._drawn(split))
+        (folder / DRAWN).write_text(self._drawn(split), encoding="utf-8")
 
     def _drawn(self, split: str) -> str:
         return samples_hash(self.draw_split(split, FEW, self.rng(f"{split}/{DRAWN}")))
@@ -99,7 +99,7 @@ class GeneratedTask(SequenceDataModule):
             DataError: the code has changed and draws others.
         """
         kept = self._folder(split) / DRAWN
-        if kept.exists() and kept.read_text() != self._drawn(split):
+        if kept.exists() and kept.read_text(encoding="utf-8") != self._drawn(split):
             raise DataError(
                 f"{self.variant} draws other data now than what is kept in {kept.parent}. Raise `version` in its file; "
                 f"of a draft, remove {kept.parent.parent}."

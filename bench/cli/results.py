@@ -42,11 +42,11 @@ def results(
         return render(store, words)
 
     texts = {path: filled(path, content) for path in files or documents(ROOT)}
-    changed = [path for path, text in texts.items() if text != path.read_text()]
+    changed = [path for path, text in texts.items() if text != path.read_text(encoding="utf-8")]
     for path in changed:
         stderr.print(f"{path}: {'would change' if check else 'written'}", markup=False)
         if not check:
-            path.write_text(texts[path])
+            path.write_text(texts[path], encoding="utf-8")
     if figures and not check:
         _draw(store, drawn, ROOT / "docs")
     return 1 if check and changed else 0

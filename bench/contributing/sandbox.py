@@ -77,7 +77,9 @@ def check_available() -> None:
     """
     if shutil.which("bwrap") is None:
         raise RequestError(INSTALL)
-    tried = subprocess.run([*_walls(Limits()), *_user(), "true"], capture_output=True, text=True)  # noqa: S603
+    tried = subprocess.run(  # noqa: S603
+        [*_walls(Limits()), *_user(), "true"], capture_output=True, encoding="utf-8", errors="replace"
+    )
     if tried.returncode:
         raise RequestError(NO_NAMESPACES.format(said=tried.stderr.strip()[:300] or f"exit code {tried.returncode}"))
 

@@ -21,7 +21,7 @@ def filled(path: Path, render: Render) -> str:
         RequestError: a marker has no end before the next one, or `render` does not know its words. The message names
             the file and the line.
     """
-    text, parts, done = path.read_text(), [], 0
+    text, parts, done = path.read_text(encoding="utf-8"), [], 0
     for marker in OPENING.finditer(text):
         where = f"{path}, line {text.count(chr(10), 0, marker.start()) + 1}"
         following = OPENING.search(text, marker.end())
@@ -60,6 +60,5 @@ def looked_up(
 
 def documents(root: Path) -> list[Path]:
     """Return the README and the pages of docs/, if they have a marker."""
-    return [
-        path for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))) if OPENING.search(path.read_text())
-    ]
+    pages = (root / "README.md", *sorted((root / "docs").glob("*.md")))
+    return [path for path in pages if OPENING.search(path.read_text(encoding="utf-8"))]

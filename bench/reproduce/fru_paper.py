@@ -97,7 +97,7 @@ class Experiment:
 
     def published(self) -> dict[str, Any]:
         """Return what the paper reports: `value` and `params`, null where nobody has read them, `source`, `reason`."""
-        with (FOLDER / "fru_paper_published.csv").open(newline="") as file:
+        with (FOLDER / "fru_paper_published.csv").open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if (row["task"], row["cell"]) == (self.task, self.name):
                     value = float(row["value"]) if row["value"] else None
@@ -130,7 +130,7 @@ class Experiment:
 @cache
 def experiments() -> tuple[Experiment, ...]:
     """Return the paper's experiments, then those of the stand-ins."""
-    with (FOLDER / "fru_paper.csv").open(newline="") as file:
+    with (FOLDER / "fru_paper.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     instead = [
         row | {"task": task} for task, paper_task in STAND_INS.items() for row in rows if row["task"] == paper_task

@@ -111,7 +111,7 @@ def saved(model: FoundModel) -> list[Preset]:
 
 def _read(path: Path) -> Tables:
     try:
-        return tomllib.loads(path.read_text()) if path.exists() else {}
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{path} is not TOML: {error}.") from error
 

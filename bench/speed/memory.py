@@ -43,7 +43,7 @@ def _set_aside_what_is_loaded() -> None:
 def reset_peaks() -> None:
     """Set the peaks to the present use, where the system can."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
 
@@ -52,7 +52,8 @@ def peak_host() -> int:
     """Return the bytes of this process at its largest since `reset_peaks`, or since its start where it can't reset."""
     status = Path("/proc/self/status")
     if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -30,7 +30,7 @@ def _from_file(path: Path) -> str:
             _make(path)
         if path.stat().st_mode & 0o077:
             raise RequestError(f"others may read {path}, so it is no secret. Remove it; a new one is made when needed.")
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise RequestError(f"the host's secret can't be kept in {path}: {error}. Set {VARIABLE} instead.") from error
 
@@ -39,7 +39,7 @@ def _make(path: Path) -> None:
     """Write a secret to a file next to `path`, then link it there. If two processes do so, the first one's stays."""
     own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, CLOSED), "w") as stream:
+        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, CLOSED), "w", encoding="utf-8") as stream:
             stream.write(secrets.token_hex(32))
         os.link(own, path)
     except FileExistsError:

@@ -114,7 +114,8 @@ class Attempt:
         if hasattr(error, "exit_code") or not isinstance(error, Exception):
             raise error
         with suppress(OSError):
-            (self.folder / "error.txt").write_text("".join(traceback.format_exception(error)))
+            text = "".join(traceback.format_exception(error))
+            (self.folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         return ending_of(error)
 
     def _stop_helpers(self) -> None:

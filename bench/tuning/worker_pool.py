@@ -25,6 +25,12 @@ PACKAGES = ("bench", "models", "datamodules", "db")
 FAILED_STARTS = 3  # in a row, after which no further worker is started
 CONNECT_SECONDS = 10
 HIDE_OTHER_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # else a worker without a share of a GPU sees all GPUs
+LONGEST_TMPDIR = 40
+"""Characters of a temporary folder that leave room for the names of Ray's sockets, on every system."""
+TEMPORARY_PATH_TOO_LONG = (
+    "the workers can't talk to each other, because the path of the temporary folder is too long for the sockets in it: "
+    "{name}. Give an existing folder of at most {longest} characters for this command, such as TMPDIR=/tmp."
+)
 OBJECT_STORE_BYTES = 2**28  # on our own cluster: the weights of trials that have ended pass through it
 
 
@@ -136,9 +142,10 @@ def connected(workers: int, gpus: float | None, address: str | None) -> Iterator
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     own = {"num_cpus": workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     before = signal.getsignal(signal.SIGTERM)
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # Ray prints remarks, stdout is for results
+    # Ray prints remarks, stdout is for results.
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         try:
-            _connect(address or "local", {} if address else own)
+            _connect(address, {} if address else own)
             # Ray has turned SIGTERM, by which SLURM announces a preemption, into a crash.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield Pool(workers, share(gpus, is_local=address is None))
@@ -147,16 +154,24 @@ def connected(workers: int, gpus: float | None, address: str | None) -> Iterator
             signal.signal(signal.SIGTERM, before)
 
 
-def _connect(address: str, options: dict[str, Any]) -> None:
-    host, _, port = address.rpartition(":")
+def _connect(address: str | None, options: dict[str, Any]) -> None:
+    host, _, port = (address or "").rpartition(":")
     try:
         if host and port.isdigit() and "://" not in host:  # Ray itself would try for minutes
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         with TemporaryDirectory(prefix="bench-code-") as folder:
             environment = {"working_dir": _copy_code(Path(folder)), "env_vars": HIDE_OTHER_GPUS}
-            ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+            ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise RequestError(f"--ray-address {address}: {error}") from error
+        if "AF_UNIX" in str(error):
+            raise RequestError(TEMPORARY_PATH_TOO_LONG.format(name=_temporary_folder(), longest=LONGEST_TMPDIR)) from error
+        raise RequestError(f"{f'--ray-address {address}' if address else 'Ray does not start'}: {error}") from error
+
+
+def _temporary_folder() -> str:
+    """Say which variable names the folder that Ray puts its sockets in."""
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    return f"{name}={os.environ.get(name, '')}"
 
 
 def _copy_code(folder: Path) -> str:

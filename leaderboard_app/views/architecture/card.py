@@ -33,7 +33,7 @@ def show(found: FoundModel) -> None:
     docstrings.show(text)
     facts(_facts(found, text), alt="Facts of the architecture")
     with st.expander(f"The code: {found.path.relative_to(ROOT)}"):
-        st.code(found.path.read_text(), language="python", height=500)
+        st.code(found.path.read_text(encoding="utf-8"), language="python", height=500)
         st.caption(f"SHA-256 {found.source_hash}")
 
 
