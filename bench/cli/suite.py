@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.text import counted
 
 if TYPE_CHECKING:
     from bench.runs.request import RunRequest
@@ -65,12 +67,15 @@ def suite(
     for request in requests:
         note_asked(request, store)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
-    unavailable = dict[str, str]()
-    ways: dict[str, Any] = {"time_limit": seconds(time_limit), "listener": announce, "unavailable": unavailable}
+    limit, unavailable = seconds(time_limit), dict[str, str]()
     if workers == 1:
-        interrupted = run_missing(requests, store, execution, **ways)
+        interrupted = run_missing(
+            requests, store, execution, time_limit=limit, listener=announce, unavailable=unavailable
+        )
     else:
-        interrupted = Crew(workers, plan, db, execution, **ways).run()
+        say_missing_commit()
+        crew = Crew(workers, plan, db, execution, time_limit=limit, listener=announce, unavailable=unavailable)
+        interrupted = crew.run()
     left = missing(requests, store)
     runs = [run for request in requests if (run := store.result(request.run_id))]
     document = {
@@ -100,13 +105,14 @@ def _open(request: "RunRequest", store: "Store") -> dict[str, Any]:
 
 
 def announce(request: "RunRequest", number: int, count: int) -> None:
+    say_missing_commit()
     stderr.print(f"{number} of {count}: {request.model.name} on {request.spec.name}, seed {request.seed}", markup=False)
 
 
 def _show(document: dict[str, Any]) -> None:
     runs, left, bad = document["runs"], document["missing"], document["impossible"]
     failed = [run for run in runs if run["status"] != "finished"]
-    print(f"{document['suite']} at {document['budget']}: {len(runs)} runs recorded, {len(failed)} of them failed.")
+    print(f"{document['suite']} at {document['budget']}: {counted(len(runs), 'run')} recorded, {len(failed)} failed.")
     for run in failed:
         print(f"  {run['model']} on {run['task']}, seed {run['seed']}: {run['status']}: {run['reason']}")
     for pair in bad:
@@ -116,7 +122,8 @@ def _show(document: dict[str, Any]) -> None:
             if run["stopped"]:
                 print(f"  stopped: {run['model']} on {run['task']}, seed {run['seed']}: {run['stopped']}")
         names = Counter(f"{run['model']} on {run['task']}" for run in left)
-        print(f"{len(left)} runs are missing: {', '.join(f'{name} ({count})' for name, count in names.items())}.")
+        listed = ", ".join(f"{name} ({count})" for name, count in names.items())
+        print(f"{counted(len(left), 'run')} missing: {listed}.")
         for task, reason in document["unavailable"].items():
             print(f"  no data of {task}: {reason}")
         print("The same command goes on from here.")

@@ -30,7 +30,7 @@ from bench.runs.settings import Settings, parse_settings
 from bench.speed.latency import step_seconds, waiter
 from bench.speed.memory import peak_device, peak_host, reset_peaks
 from datamodules._spec import Continuous, Label, TaskSpec
-from models.kernels.cpu.toolkit.threads import denormals_flushed
+from models.kernels.cpu.toolkit.threads import flush_denormals
 from models.shared.training import Training
 from models.shared.wrappers import Plain, Wrapper
 
@@ -117,7 +117,8 @@ def measure(models: Sequence[str], setup: Setup, listener: Listener = lambda nam
     """
     names = list(dict.fromkeys(models))
     contenders = {name: Contender(name, setup) for name in names}
-    with denormals_flushed(), watch() as busy:
+    flush_denormals()  # as in training
+    with watch() as busy:
         times = take_turns(contenders, setup.repeats, listener)
         steps = {name: contender.stream_step() for name, contender in contenders.items()}
         memory = {name: peak_memory(name, setup) for name in names}
@@ -258,7 +259,7 @@ def peak_memory(name: str, setup: Setup) -> int:
 
 def _raised_peak(name: str, setup: Setup, threads: int) -> int:
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    flush_denormals()
     if setup.device != "cpu":
         torch.cuda.set_device(torch.device(setup.device).index or 0)
     Contender(name, replace(setup, seq_len=32, batch=2)).train_step()  # what libraries load on first use

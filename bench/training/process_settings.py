@@ -8,13 +8,14 @@ from logging import ERROR, getLogger
 
 import torch
 
+from models.kernels.cpu.toolkit.threads import flush_denormals
+
 
 def prepare_process() -> None:
     """Set the arithmetic and the messages that every run uses."""
     # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
-    # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores. Threads inherit
-    # the flag, so it must be set before the first parallel operation.
-    torch.set_flush_denormal(True)
+    # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores.
+    flush_denormals()
     # Otherwise cuDNN's layers, unlike all other architectures, would round their factors to TF32's ten bits.
     torch.backends.cudnn.allow_tf32 = False
     # Deterministic mode would fill all fresh memory, which costs a fused forward pass three quarters of its speed.

@@ -103,10 +103,7 @@ def stand(comparison: Comparison, own: Iterable[Run], recorded: Iterable[Run]) -
 
 
 def suite_rows(
-    comparison: Comparison,
-    requests: Iterable[RunRequest],
-    own: Iterable[Run],
-    recorded: Iterable[Run],
+    comparison: Comparison, requests: Iterable[RunRequest], own: Iterable[Run], recorded: Iterable[Run],
     standing: Standing,
 ) -> Sequence[SuiteRow]:  # fmt: skip
     """Rank the suite's board with the newcomer as it was tuned now. It replaces the model's other recorded runs.

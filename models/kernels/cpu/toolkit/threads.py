@@ -41,6 +41,15 @@ def in_parallel(work: Callable[[], None], threads: int) -> None:
         raise raised[0]
 
 
+def flush_denormals() -> None:
+    """Make denormal numbers count as zero in this thread and in every thread of torch's pool, from now on.
+
+    A thread inherits this when it starts, so a pool that exists already has to be told thread by thread.
+    """
+    torch.set_flush_denormal(True)
+    call_in_parallel(ENTRY(lambda _: torch.set_flush_denormal(True)), 0, torch.get_num_threads())
+
+
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
     """Make denormal numbers count as zero in this thread, because they cost a hundredfold.
