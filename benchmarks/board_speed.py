@@ -1,6 +1,6 @@
 """Measure how soon the board is on screen with 10,000 runs and 1,000 runs' curves, and how soon a filter answers.
 
-    python -m benchmarks.board_speed
+    python benchmarks/board_speed.py        # needs the extra `test`
 
 Fill a database through the store, serve it as `python -m bench app` does, and open it in headless Chromium. A new
 visitor's browser has nothing cached; a returning visitor's browser has the app's own files. Print wall-clock seconds
@@ -27,6 +27,9 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from bench.catalog.registry import model_names
 from bench.catalog.suites import SUITES
 from db.store import Store
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tests/ is
+
 from tests.support.synthetic import fill
 
 MODELS, RUNS, CURVES = 36, 10_000, 1_000

@@ -33,7 +33,7 @@ from bench.catalog.suites import find_suite
 from bench.probe.networks import trained_network
 from bench.runs.request import Execution
 from bench.training.run import run
-from bench.training.suite_runs import cell
+from bench.training.suite_runs import first_request
 from db.store import Store
 from models.fru import FRU
 from models.shared.contract import SequenceModel
@@ -95,7 +95,7 @@ class Recurrence:
 
 def adjoint(forward: Recurrence, phi_TBS: Tensor, g_TBS: Tensor) -> Callable[[Tensor], Tensor]:
     """Return the sweep whose fixed point is the gradient of Σ g ⊙ φ by φ: dφ = g + Jᵀ dφ, J the Jacobian of a sweep."""
-    _, transposed = torch.func.vjp(forward.sweep, phi_TBS)
+    transposed = torch.func.vjp(forward.sweep, phi_TBS)[1]
     return lambda dphi_TBS: g_TBS + transposed(dphi_TBS)[0]
 
 
@@ -127,7 +127,7 @@ def untrained(steps: int, batch: int, device: torch.device) -> tuple[FRU, Tensor
 def trained(task: str, batch: int, device: torch.device, store: Store) -> tuple[FRU, Tensor]:
     """Run a suite's cell again. Return its layer, and the layer's input for the first validation sequences."""
     suite, tier, preset = next(each for each in CELLS if task in find_suite(each[0]).tasks)
-    request = replace(cell(find_suite(suite), find_model("fru"), task, tier, preset=preset), seed=SEED)
+    request = replace(first_request(find_suite(suite), find_model("fru"), task, tier, preset=preset), seed=SEED)
     run(request, store, Execution(accelerator=device.type))
     network = trained_network(request, store)
     (layer,) = network.to(device).mixers()

@@ -13,6 +13,7 @@ code, except for the latencies below, which have the size that is published for 
 driver are left out.
 """
 
+import argparse
 import re
 import subprocess
 import tempfile
@@ -166,7 +167,7 @@ def report(case: Case) -> str:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(program.asm["cubin"])
         file.flush()
-        call = [CUOBJDUMP, "-sass", "-res-usage", file.name]
+        call = [str(CUOBJDUMP), "-sass", "-res-usage", file.name]
         listing = subprocess.run(call, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603
     registers, spilled = re.search(r"REG:(\d+) STACK:(\d+)", listing).groups()  # type: ignore[union-attr]
     loop = usual_turn(instructions(listing))
@@ -174,8 +175,14 @@ def report(case: Case) -> str:
     return f"| {case.name} | " + " | ".join(map(str, numbers)) + " |"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
     print("| kernel | warps | registers | spilled bytes | shared bytes | instructions a turn | cycles a turn |")
     print("|---|---|---|---|---|---|---|")
     for case in CASES:
         print(report(case), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from db.schema import Run
 
 TASKS = [f"task-{index}" for index in range(10)]
 BOARDS, ENTRIES, SEEDS = 10, 20, 5
-BLANK = {column.key: None for column in Run.__table__.columns if column.key != "id"} | {
+BLANK: dict[str, Any] = {column.key: None for column in Run.__table__.columns if column.key != "id"} | {
     "run_id": "", "wrapper": "residual", "budget": "10k", "config": {}, "config_source": {}, "environment": {},
     "train_seconds": 60.0, "chance": 0.1, "solved": 1.0, "state_bytes": 512,
     "params_core": 8_000, "params_embedding": 0, "params_readout": 1_000,

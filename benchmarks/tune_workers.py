@@ -77,6 +77,8 @@ class Clock:
     def again(self, running: Running, reason: str) -> None:
         raise AssertionError(reason)
 
+    left = again
+
 
 def seconds(model: FoundModel, trials: int, workers: int) -> float:
     """Return the seconds that all the trials together take."""
