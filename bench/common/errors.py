@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
 
+from bench.common.text import plural
+
 
 class RequestError(Exception):
     """The request can't be met. The message says what was given, what is legal and what to do."""
@@ -27,8 +29,9 @@ def unknown(what: str, given: str, legal: Iterable[str], listing: str | None = N
     near = nearest(given, names)
     suggestion = f" Did you mean {near!r}?" if near else ""
     shown = f" ({listing} shows them all)" if listing else ""
-    several = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return RequestError(f"no {what} named {given!r}.{suggestion} {several.capitalize()}: {', '.join(names)}{shown}.")
+    return RequestError(
+        f"no {what} named {given!r}.{suggestion} {plural(what).capitalize()}: {', '.join(names)}{shown}."
+    )
 
 
 def nearest(given: str, names: Iterable[str]) -> str | None:

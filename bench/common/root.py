@@ -2,5 +2,7 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from bench.common import import_path
+
+ROOT = Path(import_path.ROOT)
 """The folder that holds bench, models, datamodules, db and leaderboard_app."""

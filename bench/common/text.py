@@ -18,6 +18,24 @@ def one_line(text: object, longest: int = LONGEST) -> str:
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
+def plural(noun: str) -> str:
+    """Return the plural of a noun that forms it by the rule.
+
+    >>> plural("study")
+    'studies'
+    """
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many things there are.
+
+    >>> counted(1, "run"), counted(1200, "study")
+    ('1 run', '1,200 studies')
+    """
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
 def metric_text(name: str, value: float | None) -> str:
     """Write a metric: accuracies with four decimals, errors with three digits, as they span decades."""
     if value is None:

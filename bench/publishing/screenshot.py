@@ -1,6 +1,5 @@
 """The board as a browser shows it, for the README."""
 
-import os
 import shutil
 import signal
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from bench.common.errors import RequestError, require
+from bench.common.import_path import child_environment
 from db.store import Store
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -52,8 +52,8 @@ def serving(store: Store) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "bench", "app", "--port", str(port)]
-    environment = os.environ | {"BENCH_DB": store.url.render_as_string(hide_password=False)}
+    command = [sys.executable, "-P", "-m", "bench", "app", "--port", str(port)]
+    environment = child_environment() | {"BENCH_DB": store.address}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         _wait(f"http://127.0.0.1:{port}", process)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from bench.bundle.errors import BundleError
-from bench.common.root import ROOT
+from bench.common.import_path import child_environment
 from bench.common.text import one_line
 
 
@@ -20,9 +20,8 @@ def run_limited(module: str, given: bytes, *, seconds: float) -> bytes:
     Raises:
         BundleError: it took longer, or failed.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", module], env=os.environ | {"PYTHONPATH": path}, start_new_session=True,
+        [sys.executable, "-P", "-m", module], env=child_environment(), start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
