@@ -4,10 +4,12 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -17,6 +19,8 @@ from db.errors import ReadOnlyError, StoreError
 DEFAULT_PATH = Path(__file__).resolve().parent / "leaderboard.sqlite"
 BUSY_TIMEOUT = 30  # seconds to wait for another writer
 LOCKED = "database is locked"  # SQLite's message after BUSY_TIMEOUT
+NO_DATABASE = "file is not a database"  # SQLite's message
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def database_url(text: str | None) -> URL:
@@ -26,23 +30,63 @@ def database_url(text: str | None) -> URL:
         text: the value of `--db`, if it was given.
 
     Raises:
-        StoreError: the path is a folder, or the URL is invalid or names another kind of database.
+        StoreError: the path is a folder, or the URL is invalid, names another kind of database or no file.
     """
     text = text or os.environ.get("BENCH_DB") or str(DEFAULT_PATH)
     if "://" not in text:
-        path = Path(text).expanduser().resolve()
-        if path.is_dir():
-            raise StoreError(f"database {path} is a folder; give a file, such as {path / DEFAULT_PATH.name}")
-        return URL.create("sqlite", database=str(path))
+        return _file_url(text)
     try:
         url = make_url(text)
     except ArgumentError as error:
         raise StoreError(
             f"{text!r} is not a database URL; try sqlite:///path or postgresql://user@host/name"
         ) from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StoreError(f"database {url.get_backend_name()!r} is not supported; legal: sqlite, postgresql")
+    backend = url.get_backend_name()
+    if backend == "postgres":
+        raise StoreError("a database URL can't begin with postgres://; write postgresql://user@host/name")
+    if backend not in ("sqlite", "postgresql"):
+        raise StoreError(f"database {backend!r} is not supported; legal: sqlite, postgresql")
+    if backend == "sqlite":
+        _check_names_file(text, url)
+        return _file_url(url.database or "")
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def _file_url(text: str) -> URL:
+    path = Path(text).expanduser().resolve()
+    if path.is_dir():
+        raise StoreError(f"database {path} is a folder; give a file, such as {path / DEFAULT_PATH.name}")
+    return URL.create("sqlite", database=str(path))
+
+
+def _check_names_file(text: str, url: URL) -> None:
+    """Refuse a SQLite URL that names no file, or has options: they may be the rest of a file's name."""
+    if url.database in (None, "", ":memory:"):
+        raise StoreError(f"{text} names no file, so results would be lost; give a path, such as {DEFAULT_PATH.name}")
+    if "?" in text:
+        raise StoreError(f"{text} has options after the ?, which a SQLite URL can't have here; give the file's path")
+
+
+def address(url: URL) -> str:
+    """Return the text that `database_url` reads as the same URL. It holds the password.
+
+    SQLite's is the path: how a URL's text writes ?, # and % depends on SQLAlchemy's version.
+    """
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=False)
+
+
+def shown(url: URL) -> str:
+    """Return a database's name for messages, without the password."""
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def connector(url: URL) -> Callable[[], Any]:
+    """Return a function that opens a connection, for a library that takes addresses only as text."""
+    dialect = create_engine(url).dialect
+    words, options = dialect.create_connect_args(url)
+    if url.get_backend_name() == "sqlite":
+        options["timeout"] = BUSY_TIMEOUT
+    return partial(dialect.connect, *words, **options)
 
 
 def connect(url: URL, *, read_only: bool) -> Engine:
@@ -65,7 +109,7 @@ def read_only_url(url: URL) -> URL:
     """Return the URL that opens a database without the right to write or to create it."""
     if url.get_backend_name() == "sqlite":
         path = url.database or ""
-        return URL.create("sqlite", database=f"file:{_quoted(path)}", query=_read_only_query(path)) if path else url
+        return URL.create("sqlite", database=f"file:{quoted(path)}", query=_read_only_query(path)) if path else url
     options = url.query.get("options", "")
     return url.update_query_dict({"options": f"{options} -c default_transaction_read_only=on".strip()})
 
@@ -120,16 +164,28 @@ def _read_only_query(path: str) -> dict[str, str]:
     return {"uri": "true", "mode": "ro"} | ({} if has_log or can_make_files else {"immutable": "1"})
 
 
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def quoted(path: str) -> str:
+    """Return a path as SQLite's own URLs (file:…) have it."""
+    return quote(os.fsencode(path))
 
 
-def reason(error: DBAPIError) -> str:
-    """Return a driver's error message. If the database is locked, say what to do."""
+def reason(error: DBAPIError, path: Path | None) -> str:
+    """Return a driver's error message. If the database is locked or a pointer of Git LFS, say what to do.
+
+    Args:
+        path: the file, if it is SQLite's.
+    """
     text = str(error.orig).strip()
     if text == LOCKED:
         return f"another program has kept it locked for {BUSY_TIMEOUT} s; try again when that has ended"
+    if text == NO_DATABASE and path and is_lfs_pointer(path):
+        return "it is a pointer of Git LFS, not the file itself; fetch that: git lfs pull"
     return text
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def check_writable(path: Path) -> None:

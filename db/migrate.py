@@ -15,7 +15,8 @@ UPGRADE_LOCK = 1803_06585  # PostgreSQL's advisory lock of this project
 
 def _config(connection: Connection | None = None) -> Config:
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).resolve().parent / "migrations"))
+    scripts = str(Path(__file__).resolve().parent / "migrations")
+    config.set_main_option("script_location", scripts.replace("%", "%%"))  # a single % would begin a name
     return config
 
 
@@ -26,36 +27,37 @@ def head() -> str:
     return revision
 
 
-def revision(connection: Connection) -> str | None:
+def revision(connection: Connection, name: str) -> str | None:
     """Return the database's revision, or None if the database is empty.
+
+    Args:
+        name: the database's name in messages.
 
     Raises:
         StoreError: the database holds another program's tables, or a newer version of this code wrote it.
     """
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None and inspect(connection).get_table_names():
-        raise StoreError(
-            f"{_name(connection)} holds tables of another program; nothing was changed. Give another --db."
-        )
+        raise StoreError(f"{name} holds tables of another program; nothing was changed. Give another --db.")
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
         raise StoreError(
-            f"{_name(connection)} has schema {found!r}, which this code does not know: a newer version wrote it. "
+            f"{name} has schema {found!r}, which this code does not know: a newer version wrote it. "
             "Nothing was changed. Update the code (git pull), or give another --db."
         )
     return found
 
 
-def upgrade(engine: Engine) -> bool:
-    """Bring the schema up to date. Return whether anything was done. Processes that call this at once take turns."""
+def upgrade(engine: Engine, name: str) -> bool:
+    """Bring the schema up to date. Return whether anything was done. Processes that call this at once take turns.
+
+    Args:
+        name: as in `revision`.
+    """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-        if revision(connection) == head():
+        if revision(connection, name) == head():
             return False
         command.upgrade(_config(connection), "head")
         return True
-
-
-def _name(connection: Connection) -> str:
-    return connection.engine.url.render_as_string(hide_password=True)

@@ -1,5 +1,6 @@
 """The one module that reads and writes results."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, defer
 
 from db import migrate
-from db.engine import DEFAULT_PATH, check_writable, connect, database_url, reason, use_wal
+from db.engine import DEFAULT_PATH, address, check_writable, connect, database_url, reason, shown, use_wal
 from db.errors import StoreError
 from db.record import Record
 from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
@@ -74,24 +75,34 @@ class Store:
     def _check_current(self) -> None:
         path = self._path()
         if path and not path.exists():
-            raise StoreError(f"there is no database at {path} yet; `python -m bench db upgrade --db {path}` makes one")
+            raise StoreError(f"there is no database at {path} yet; `{self._upgrade_command()}` makes one")
         with self._engine.begin() as connection:
-            found, head = migrate.revision(connection), migrate.head()
+            found, head = migrate.revision(connection, str(self)), migrate.head()
+        if found is None:
+            raise StoreError(f"{self} is an empty database; `{self._upgrade_command()}` makes its tables")
         if found != head:
             raise StoreError(
-                f"{self} has an older schema ({found}); bring it up to date with `python -m bench db upgrade`"
+                f"{self} has an older schema ({found}); bring it up to date with `{self._upgrade_command()}`"
             )
+
+    def _upgrade_command(self) -> str:
+        return shlex.join(["python", "-m", "bench", "db", "upgrade", "--db", str(self)])
 
     def _prepare(self) -> None:
         if path := self._path():
             check_writable(path)
-        self.was_upgraded = migrate.upgrade(self._engine)
+        self.was_upgraded = migrate.upgrade(self._engine, str(self))
         if self._path():
             use_wal(self._engine)
 
     def _path(self) -> Path | None:
         """Return the file of a SQLite database, or None for another database."""
         return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
+
+    @property
+    def address(self) -> str:
+        """The text that opens this database when it is passed as `url`. It holds the password."""
+        return address(self.url)
 
     @property
     def artifacts(self) -> Path:
@@ -107,7 +118,7 @@ class Store:
         return path.parent / f"{path.stem}-{what}"
 
     def __str__(self) -> str:
-        return str(self._path() or self.url.render_as_string(hide_password=True))
+        return shown(self.url)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -117,7 +128,7 @@ class Store:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise StoreError(f"database {self}: {reason(error)}. Nothing was changed.") from error
+            raise StoreError(f"database {self}: {reason(error, self._path())}. Nothing was changed.") from error
 
     @contextmanager
     def _session(self) -> Iterator[Session]:

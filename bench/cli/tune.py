@@ -1,5 +1,6 @@
 """`bench tune` and `bench studies`."""
 
+import shlex
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,7 @@ from bench.cli.output import field, left_out, number, print_json, print_rows, st
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
 from bench.common.exit_codes import EXIT_INTERRUPTED
-from bench.common.text import metric_text
+from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
     from bench.tuning.search import Tuning
@@ -181,7 +182,7 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
     require("ray", "cluster")
     from bench.tuning.worker_pool import connected
 
-    stderr.print(f"Starting {workers} workers with Ray.")
+    stderr.print(f"Starting {counted(workers, 'worker')} with Ray.")
     return connected(workers, gpus, address)
 
 
@@ -193,12 +194,14 @@ def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> l
     for owner in session.owners:
         tuning, count = owner.tuning, len(settled(owner.study))
         if count < tuning.trials and not interrupted:
-            stderr.print(f"{tuning.name}: the time is over after {count} of {tuning.trials} trials; --resume goes on.")
+            stderr.print(
+                f"{tuning.name}: the time is over after {count} of {counted(tuning.trials, 'trial')}; --resume goes on."
+            )
         if save_preset and best_trials(owner.study) and (count >= tuning.trials or not interrupted):
             _save(owner, count)
         documents.append(report(tuning, owner.study, owner.folder))
     if session.unopened and not interrupted:
-        stderr.print(f"{len(session.unopened)} studies were not begun; --resume goes on.")
+        stderr.print(f"{counted(len(session.unopened), 'study')} not begun; --resume goes on.")
     return documents
 
 
@@ -217,7 +220,7 @@ def _show(document: dict[str, Any]) -> None:
     print(f"{document['model']} on {document['task']}: {trials or 'no trials'}")
     for result in document.get("front", [document["best"]] if document["best"] else []):
         value = metric_text(document["metric"], result["value"])
-        print(f"  validation {document['metric']} {value}, {result['params']['total']:,} parameters")
+        print(f"  validation {document['metric']} {value}, {counted(result['params']['total'], 'parameter')}")
     if document["best"]:
         print(f"  A run with the best settings:\n    {document['command']}")
         if document["budget"] and "@" not in document["model"] and "--preset" not in document["command"]:
@@ -245,4 +248,4 @@ def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
     empty = "No studies yet. Make one:  python -m bench tune --model fru --task digits --trials 12"
     print_rows([overview(study) for study in kept.all()], columns, as_json=as_json, as_csv=as_csv, empty=empty)
     if kept.exist():
-        stderr.print(f"Optuna's dashboard shows them: optuna-dashboard {kept.url.render_as_string()}", markup=False)
+        stderr.print(f"Optuna's dashboard shows them: optuna-dashboard {shlex.quote(kept.address)}", markup=False)

@@ -7,6 +7,7 @@ its `url`.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,12 +19,23 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, inspect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateSchema
 
-from db.engine import BUSY_TIMEOUT, DEFAULT_PATH, check_writable, connect, database_url, read_only_url
+from db.engine import (
+    DEFAULT_PATH,
+    check_writable,
+    connect,
+    connector,
+    database_url,
+    quoted,
+    read_only_url,
+    shown,
+)
 from db.errors import StoreError
 
 SCHEMA = "bench_studies"
+PLAIN = re.compile(r"[\w/.+-]*")
 STORAGE_ERRORS = (DBAPIError, StorageInternalError)
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -49,6 +61,18 @@ class Studies:
         return self.results.set(database=str(path.with_name(f"{path.stem}-studies.sqlite")))
 
     @property
+    def address(self) -> str:
+        """The text by which Optuna's own programs open the studies, without a password.
+
+        A path with letters such as ? or # is quoted as in SQLite's own URLs, which every version of SQLAlchemy keeps.
+        """
+        if self.on_postgres or PLAIN.fullmatch(self.url.database or ""):
+            return self.url.render_as_string()
+        return URL.create(
+            "sqlite", database=f"file:{quoted(self.url.database or '')}", query={"uri": "true"}
+        ).render_as_string()
+
+    @property
     def _path(self) -> Path:
         """The SQLite file of the results or, where the results are in PostgreSQL, the default file."""
         return DEFAULT_PATH if self.on_postgres else Path(self.results.database or DEFAULT_PATH)
@@ -70,14 +94,14 @@ class Studies:
     @cached_property
     def storage(self) -> RDBStorage:
         """Optuna's storage. Its tables are created if missing, unless `read_only`."""
-        options = {"pool_pre_ping": True} if self.on_postgres else {"connect_args": {"timeout": BUSY_TIMEOUT}}
         url = read_only_url(self.url) if self.read_only else self.url
         with self.translated(RuntimeError):  # Optuna raises it for tables of another version of Optuna
             if self.on_postgres and not self.read_only:
                 with connect(self.results, read_only=False).begin() as connection:
                     connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
-            text = url.render_as_string(hide_password=False)
-            return RDBStorage(text, engine_kwargs=options, skip_table_creation=self.read_only)
+            # Optuna takes addresses as text only, and versions of SQLAlchemy read text differently.
+            options = {"creator": connector(url), "poolclass": QueuePool, "pool_pre_ping": self.on_postgres}
+            return RDBStorage(f"{url.drivername}://", engine_kwargs=options, skip_table_creation=self.read_only)
 
     def exist(self) -> bool:
         """Whether anything was ever tuned here."""
@@ -102,4 +126,4 @@ class Studies:
         except known as error:
             told = error.__cause__ or error  # Optuna's own message leaves out what the database said
             cause = str(getattr(told, "orig", told)).strip().rstrip(".")
-            raise StoreError(f"studies in {self.url.render_as_string()}: {cause}.") from error
+            raise StoreError(f"studies in {shown(self.url)}: {cause}.") from error

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from db import migrate
-from db.engine import connect, database_url
+from db.engine import address, connect, database_url
 from db.errors import StoreError
 from db.record import Record
 from db.schema import Base, CurvePoint, Run
@@ -266,6 +266,56 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert path.read_text().startswith("not a database")
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_pointer_of_git_lfs(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "board.sqlite"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n" + " " * 100)
+    with pytest.raises(StoreError, match="a pointer of Git LFS, not the file itself; fetch that: git lfs pull"):
+        Store(str(path), read_only=read_only)
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "board 2.sqlite"
+    path.touch()
+    with pytest.raises(
+        StoreError, match=f"{path} is an empty database; `.* db upgrade --db '{path}'` makes its tables"
+    ):
+        Store(str(path), read_only=True)
+    Store(str(path))
+    assert Store(str(path), read_only=True).runs() == []
+
+
+def test_a_url_names_the_same_file_as_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert database_url("sqlite:///board.sqlite") == database_url("board.sqlite")
+    assert Store("sqlite:///board.sqlite").artifacts == tmp_path / "board-artifacts"
+
+
+ODD = "exp #1 lr=0.1?50%20x%"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_address_is_read_as_the_same_place(tmp_path: Path, read_only: bool) -> None:
+    (tmp_path / ODD).mkdir()
+    path = tmp_path / ODD / "board$$.sqlite"
+    Store(str(path))
+    again = Store(Store(str(path), read_only=read_only).address)
+    assert (again.url, again.artifacts.parent) == (database_url(str(path)), path.parent)
+    assert [each.name for each in tmp_path.iterdir()] == [ODD]
+    server = "postgresql+psycopg://u:p%40%2F%3F@h/d?options=-c%20x%3D1"
+    assert database_url(address(database_url(server))) == database_url(server)
+
+
+def test_a_code_folder_with_odd_letters(tmp_path: Path) -> None:
+    """Alembic reads % in its options as the beginning of a name."""
+    shutil.copytree(ROOT / "db", tmp_path / ODD / "db", ignore=shutil.ignore_patterns("*.sqlite*", "published"))
+    code = "import sys; from db.store import Store; print(Store(sys.argv[1]).was_upgraded)"
+    env = os.environ | {"PYTHONPATH": str(tmp_path / ODD)}
+    command = [sys.executable, "-P", "-c", code, str(tmp_path / "board.sqlite")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_there_is_none_yet(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no database at .*absent.sqlite yet"):
         Store(str(tmp_path / "absent.sqlite"), read_only=True)
@@ -274,7 +324,20 @@ def test_there_is_none_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("mysql://a/b", "'mysql' is not supported"), ("://", "is not a database URL"), ("/", "database / is a folder")],
+    [
+        ("mysql://a/b", "'mysql' is not supported"),
+        ("://", "is not a database URL"),
+        ("/", "database / is a folder"),
+        ("sqlite:////", "database / is a folder"),
+        (
+            "postgres://u:secret@h/d",
+            r"^a database URL can't begin with postgres://; write postgresql://user@host/name$",
+        ),
+        ("postgres+psycopg://h/d", "write postgresql://"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///exp?50/board.sqlite", "has options after the ?"),
+    ],
 )
 def test_a_url_that_is_not_legal(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):

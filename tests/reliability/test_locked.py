@@ -118,8 +118,8 @@ def test_a_new_database_that_another_process_writes_to_at_once(
     """After its tables are made, before it has a write-ahead log."""
     path, upgrade = tmp_path / "board.sqlite", migrate.upgrade
 
-    def upgrade_and_lock(engine: Engine) -> bool:
-        done = upgrade(engine)
+    def upgrade_and_lock(engine: Engine, name: str) -> bool:
+        done = upgrade(engine, name)
         holders.append(lock(path, seconds))
         return done
 

@@ -37,6 +37,21 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["exp #1 lr=0.1?50%20x", "a$$b", "größe λ"])
+def test_a_folder_with_odd_letters(tmp_path: Path, name: str) -> None:
+    """Optuna takes addresses as text, which versions of SQLAlchemy read differently."""
+    db = tmp_path / name / "board.sqlite"
+    db.parent.mkdir()
+    make_study(str(db))
+    for read_only in (True, False):
+        (study,) = Studies(str(db), read_only=read_only).all()
+        assert len(study.trials) == 2
+    (shown,) = optuna.get_all_study_names(Studies(str(db)).address)
+    assert shown == "first"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert sorted(path.name for path in db.parent.iterdir()) == ["board-studies.sqlite"]
+
+
 def test_none_are_created(tmp_path: Path) -> None:
     studies = Studies(str(tmp_path / "board.sqlite"), read_only=True)
     assert studies.all() == []
