@@ -1,5 +1,6 @@
 """The ASGI app. It reads the models and the database before the first visitor comes, so that nobody waits."""
 
+import atexit
 import gc
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ async def warmed(_: Any) -> AsyncIterator[None]:
     # Streamlit collects garbage after every click. Freezing what was read above spares the collector from scanning it.
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else libraries that count their objects at the exit report a leak
     yield
 
 
