@@ -89,12 +89,47 @@ def find_model_or_file(text: str) -> FoundModel:
     """
     if not text.endswith(".py"):
         return find_model(text)
+    path = _existing(text)
+    source = path.read_bytes()
+    return _model_in(_import_file(path), path, source)
+
+
+def find_contribution(text: str) -> FoundModel | type[SequenceDataModule]:
+    """Return the architecture or the task that a path to a `.py` file defines, or the architecture of that name.
+
+    As with `find_model_or_file`, the file's code runs in this process.
+
+    Raises:
+        RequestError: there is none, the file defines both, its code is broken, or a package that it needs is missing.
+    """
+    if not text.endswith(".py"):
+        return find_model(text)
+    path = _existing(text)
+    source = path.read_bytes()
+    module = _import_file(path)
+    models = _public_classes(module, SequenceModel)
+    tasks = _public_classes(module, SequenceDataModule)  # type: ignore[type-abstract]
+    if bool(models) == bool(tasks):
+        raise RequestError(
+            f"{path.name} must define one public subclass of SequenceModel (a model) or of SequenceDataModule "
+            f"(a task); it defines {', '.join(cls.__name__ for cls in (*models, *tasks)) or 'none'}"
+        )
+    if models:
+        return _model_in(module, path, source)
+    return _only_class(module, SequenceDataModule, path)  # type: ignore[type-abstract]
+
+
+def _existing(text: str) -> Path:
     path = Path(text).expanduser().resolve()
     if not path.is_file():
         raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
-    source = path.read_bytes()
+    return path
+
+
+def _model_in(module: ModuleType, path: Path, source: bytes) -> FoundModel:
+    """Return the architecture of a file that is not registered."""
     digest = hashlib.sha256(source).hexdigest()[:8]
-    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(_import_file(path), path), path, source)
+    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(module, path), path, source)
 
 
 def find_wrapper(name: str) -> type[Wrapper]:
@@ -192,12 +227,17 @@ def _is_installed(requirement: str) -> bool:
 
 def _only_class(module: ModuleType, base: type[T], path: Path) -> type[T]:
     """The one public subclass of `base` that the module defines."""
-    found = [
-        cls
-        for name, cls in inspect.getmembers(module, inspect.isclass)
-        if issubclass(cls, base) and cls.__module__ == module.__name__ and not name.startswith("_")
-    ]
+    found = _public_classes(module, base)
     if len(found) != 1:
         names = ", ".join(cls.__name__ for cls in found) or "none"
         raise RequestError(f"{path.name} must define one public subclass of {base.__name__}; it defines {names}")
     return found[0]
+
+
+def _public_classes(module: ModuleType, base: type[T]) -> list[type[T]]:
+    """The public subclasses of `base` that the module itself defines."""
+    return [
+        cls
+        for name, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, base) and cls.__module__ == module.__name__ and not name.startswith("_")
+    ]

@@ -1,4 +1,4 @@
-"""Contributing an architecture: `bench new-model` and `bench check`."""
+"""Contributing an architecture or a task: `bench new-model` and `bench check`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +11,8 @@ from bench.cli.output import print_json, stderr
 from bench.common.text import metric_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from bench.contributing.rules import BrokenRule
 
 NEW_MODEL_EPILOG = """Example:
@@ -20,6 +22,8 @@ NEW_MODEL_EPILOG = """Example:
 CHECK_EPILOG = """Examples:
 
   python -m bench check models/my_rnn.py
+
+  python -m bench check datamodules/my_task.py
 
   python -m bench check stranger.py --sandbox --time-limit 5m
 """
@@ -36,51 +40,79 @@ def new_model(name: Annotated[str, typer.Argument(help="The model's name, such a
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
+    file: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Run a stranger's file in a sandbox (bubblewrap).")
     ] = False,
     time_limit: Annotated[str, typer.Option(help="With --sandbox: kill it after this long: 90s, 30m.")] = "10m",
     as_json: Json = False,
 ) -> int:
-    """Check a model against the contract, and say how to mend what fails. Exit code 1 if anything fails.
+    """Check a model or a task against the contract, and say how to mend what fails. Exit code 1 if anything fails.
 
-    With --sandbox the file has no network, no files and no test labels. It also trains for a moment, and its
+    A task is checked on its tiny variants, and the hash of each split is printed.
+
+    With --sandbox the file has no network, no files and no test labels. A model also trains for a moment, and its
     predictions are graded outside.
     """
     if sandbox:
-        return _check_stranger(model, time_limit, as_json=as_json)
-    from bench.catalog.registry import find_model_or_file
+        return _check_stranger(file, time_limit, as_json=as_json)
+    from bench.catalog.registry import FoundModel, find_contribution
     from bench.contributing.rules import check_model
+    from bench.contributing.task_rules import check_task, split_hashes
 
-    findings: dict[str, BrokenRule | None] = {}
-    for name, finding in check_model(find_model_or_file(model).cls):
-        findings[name] = finding
-        _tell(name, finding)
-    failed = [asdict(finding) for finding in findings.values() if finding]
+    found = find_contribution(file)
+    if isinstance(found, FoundModel):
+        failed, hashes = _broken(check_model(found.cls)), {}
+        document = {"model": file, "passed": not failed, "findings": failed}
+    else:
+        failed = _broken(check_task(found))
+        hashes = {} if failed else split_hashes(found)
+        document = {"task": file, "passed": not failed, "findings": failed, "splits": hashes}
     if as_json:
-        print_json({"model": model, "passed": not failed, "findings": failed})
+        print_json(document)
     elif not failed:
-        print(f"{model} keeps the contract.")
+        _print_splits(hashes)
+        print(f"{file} keeps {'the contract' if isinstance(found, FoundModel) else 'the rules of a task'}.")
     return 1 if failed else 0
 
 
-def _check_stranger(model: str, time_limit: str, *, as_json: bool) -> int:
+def _broken(findings: "Iterable[tuple[str, BrokenRule | None]]") -> "list[dict[str, str]]":
+    """Tell each finding as soon as it is there, and return those that failed."""
+    failed = []
+    for name, finding in findings:
+        _tell(name, finding)
+        if finding:
+            failed.append(asdict(finding))
+    return failed
+
+
+def _check_stranger(file: str, time_limit: str, *, as_json: bool) -> int:
     from bench.contributing.sandboxed_check import check_stranger
 
-    report = check_stranger(Path(model), seconds(time_limit))
+    report = check_stranger(Path(file), seconds(time_limit))
     for name, finding in report.findings.items():
         _tell(name, finding)
-    if report.problem:
-        stderr.print(f"  {report.problem}. The end of its output:\n{report.log}", markup=False)
+    if report.problem and report.log:
+        stderr.print(f"  The end of its output:\n{report.log}", markup=False)
     if as_json:
         failed = [asdict(finding) for finding in report.findings.values() if finding]
-        print_json({"model": model, "passed": report.passed, "findings": failed, "problem": report.problem,
-                    "metric": {"name": report.metric, "value": report.value}})  # fmt: skip
-    elif report.passed:
+        document = {report.kind: file, "passed": report.passed, "findings": failed, "problem": report.problem}
+        graded = {"metric": {"name": report.metric, "value": report.value}}
+        print_json(document | (graded if report.kind == "model" else {"splits": report.splits}))
+    elif report.passed and report.kind == "model":
         value = metric_text(report.metric, report.value)
-        print(f"{model} says that it keeps the contract. Graded outside: test {report.metric} {value}.")
+        print(f"{file} says that it keeps the contract. Graded outside: test {report.metric} {value}.")
+    elif report.passed:
+        _print_splits(report.splits)
+        print(f"{file} says that it is a task and keeps the rules of one.")
+    if not report.passed:
+        stderr.print(f"{file} did not pass: {report.verdict}", markup=False, soft_wrap=True)
     return 0 if report.passed else 1
+
+
+def _print_splits(splits: "Mapping[str, str]") -> None:
+    for name, found in splits.items():
+        print(f"  {name}  {found}")
 
 
 def _tell(name: str, finding: "BrokenRule | None") -> None:

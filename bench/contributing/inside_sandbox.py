@@ -1,9 +1,10 @@
 """What runs inside the sandbox: the contract, a short training, and predictions for inputs whose answers are not there.
 
-    python -m bench.contributing.inside_sandbox MODEL.py
+    python -m bench.contributing.inside_sandbox FILE.py
 
 The folder /check holds data.npz (training and validation samples, test inputs) and two files to fill: report.jsonl, a
 line for each check, and predictions.npy. The code under test runs in this process, so it could have written the report.
+If the file defines a task, its rules are checked, and the report ends in a line with the hashes of its splits.
 """
 
 import json
@@ -16,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.catalog.registry import FoundModel, FoundTask, find_model_or_file, find_task
+from bench.catalog.registry import FoundModel, FoundTask, find_contribution, find_task
 from bench.common.errors import RequestError
 from bench.contributing.rules import BrokenRule, check_model
+from bench.contributing.task_rules import check_task, split_hashes
 from bench.runs.network import build
 from bench.runs.request import Execution, RunRequest, SettingFlags, build_request
 from bench.training.attempt import Attempt
@@ -27,27 +29,47 @@ from datamodules._base import Samples, SequenceDataModule
 FOLDER = Path("/check")
 DATA, REPORT, PREDICTIONS = FOLDER / "data.npz", FOLDER / "report.jsonl", FOLDER / "predictions.npy"
 TASK, BUDGET, STEPS = "digits", "10k", 300
-TRAINING = "training"
-"""The training's name in the report, next to the names of the contract's checks."""
+IMPORT, TRAINING = "import", "training"
+"""Names in the report, next to those of the contract's checks."""
+IMPORT_MEND = "Define one model or one task. The sandbox has no network, no other files and nothing to write to."
+TRAINING_MEND = "Train it by `bench run` on your own machine first."
 BATCH = 60
 
 
 def main(path: str) -> None:
-    arrays = dict(np.load(DATA))
-    with REPORT.open("w") as report:
+    with REPORT.open("w", encoding="utf-8") as report:
         try:
-            model = find_model_or_file(path)
-            for name, finding in check_model(model.cls):
-                _say(report, name, finding)
-            predictions = _predict(model, arrays)
+            found = find_contribution(path)
         except RequestError as error:
-            _say(
-                report, TRAINING, BrokenRule(TRAINING, str(error), "Train it by `bench run` on your own machine first.")
-            )
+            _say(report, IMPORT, BrokenRule(IMPORT, str(error), IMPORT_MEND))
             return
-        with PREDICTIONS.open("wb") as file:
-            np.save(file, predictions.numpy(), allow_pickle=False)
-        _say(report, TRAINING, None)
+        _say(report, IMPORT, None)
+        if isinstance(found, FoundModel):
+            _check_model(report, found)
+        else:
+            _check_task(report, found)
+
+
+def _check_model(report: TextIO, model: FoundModel) -> None:
+    for name, finding in check_model(model.cls):
+        _say(report, name, finding)
+    try:
+        predictions = _predict(model, dict(np.load(DATA)))
+    except RequestError as error:
+        _say(report, TRAINING, BrokenRule(TRAINING, str(error), TRAINING_MEND))
+        return
+    with PREDICTIONS.open("wb") as file:
+        np.save(file, predictions.numpy(), allow_pickle=False)
+    _say(report, TRAINING, None)
+
+
+def _check_task(report: TextIO, task: type[SequenceDataModule]) -> None:
+    broken = False
+    for name, finding in check_task(task):
+        _say(report, name, finding)
+        broken |= finding is not None
+    if not broken:
+        report.write(json.dumps({"splits": split_hashes(task)}) + "\n")
 
 
 def _say(report: TextIO, name: str, finding: BrokenRule | None) -> None:

@@ -7,7 +7,7 @@ any other exception counts as one too. Shapes: B batch, T time, D input, H outpu
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -29,8 +29,12 @@ LEARN_STEPS, LEARN_SAMPLES, LEARN_DROP = 60, 32, 0.9
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 
+Checked = TypeVar("Checked")
+"""What a rule checks: the class of a model, or of a task."""
+
+
 class Violation(Exception):  # noqa: N818
-    """A model breaks the contract; the message says where."""
+    """A model or a task breaks the contract; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +47,23 @@ class BrokenRule:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Rule(Generic[Checked]):
     name: str
     mend: str
-    body: Callable[[type[SequenceModel]], None]
+    body: Callable[[Checked], None]
 
-    def run(self, model: type[SequenceModel]) -> BrokenRule | None:
-        """Check a model. Return what is wrong, or None if nothing is."""
+    def run(self, checked: Checked) -> BrokenRule | None:
+        """Check a model or a task. Return what is wrong, or None if nothing is."""
         try:
-            self.body(model)
+            self.body(checked)
         except Violation as violation:
             return BrokenRule(self.name, str(violation), self.mend)
-        except Exception as error:  # a contributor's code may raise anything
+        except (Exception, SystemExit) as error:  # a contributor's code may raise anything
             return BrokenRule(self.name, f"{type(error).__name__}: {error}", self.mend)
         return None
 
 
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Rule[type[SequenceModel]]] = {}
 
 
 def check_model(model: type[SequenceModel]) -> Iterator[tuple[str, BrokenRule | None]]:

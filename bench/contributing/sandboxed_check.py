@@ -1,17 +1,20 @@
-"""Checking a model file that nobody trusts: `bench check MODEL.py --sandbox`.
+"""Checking a model's or a task's file that nobody trusts: `bench check FILE.py --sandbox`.
 
 The file is never imported here. A sandbox (`sandbox.py`) runs it on the training and validation samples of a task and
-on its test inputs; what it predicts comes back as a file of numbers, and is graded here, where the answers are.
+on its test inputs; what a model predicts comes back as a file of numbers, and is graded here, where the answers are.
+Whether the file defines a model or a task is known inside only: the names in the report tell.
 """
 
 import io
 import json
+import re
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sklearn
@@ -20,24 +23,33 @@ from torch import Tensor
 from bench.catalog.registry import find_task
 from bench.common.errors import RequestError
 from bench.common.root import ROOT
+from bench.common.text import one_line
 from bench.contributing import inside_sandbox
+from bench.contributing.inside_sandbox import IMPORT, TRAINING
 from bench.contributing.rules import RULES, BrokenRule
 from bench.contributing.sandbox import Limits, Outcome, check_available, confine, printable
+from bench.contributing.task_rules import TASK_RULES
 from datamodules._base import SequenceDataModule
 from datamodules._spec import TUNING_SPLITS
 
-LARGEST_FILE = 2**20  # bytes of a model's file
+LARGEST_FILE = 2**20  # bytes of the file
 LARGEST_ANSWER = 2**18  # bytes that are read of the report, and of the predictions
 PACKAGES = ("bench", "models", "datamodules", "db")
 HIDDEN = (Path(sklearn.__file__).parent / "datasets" / "data",)
 """Folders of installed packages that contain the task's answers."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": "/tmp/numba",  # noqa: S108
-               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/project"}  # fmt: skip
+               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/project", "PYTHONSAFEPATH": "1"}  # fmt: skip
+MODEL_REPORT, TASK_REPORT = {IMPORT, *RULES, TRAINING}, {IMPORT, *TASK_RULES}
+"""The names in a whole report."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class CheckReport:
     """The result of checking a stranger's file."""
+
+    kind: Literal["model", "task"]
+    """What the file says that it defines; "model" where it says nothing."""
 
     findings: dict[str, BrokenRule | None]
     """The finding of each check, as the code under test itself reports it, in printable characters."""
@@ -47,15 +59,23 @@ class CheckReport:
     """The end of what it printed."""
     metric: str
     value: float | None
-    """The metric on the test split, computed here."""
+    """A model's metric on the test split, computed here."""
+    splits: dict[str, str]
+    """A task's splits and their hashes, as the file reports them."""
 
     @property
     def passed(self) -> bool:
         return self.problem is None and not any(self.findings.values())
 
+    @property
+    def verdict(self) -> str:
+        """Say in one line why the file did not pass."""
+        broken = [name for name, finding in self.findings.items() if finding]
+        return one_line(self.problem or f"it breaks {', '.join(broken)}", 400)
+
 
 def check_stranger(path: Path, seconds: float) -> CheckReport:
-    """Check a model file in the sandbox.
+    """Check a model's or a task's file in the sandbox.
 
     Args:
         seconds: after which the check is ended.
@@ -70,14 +90,27 @@ def check_stranger(path: Path, seconds: float) -> CheckReport:
     with TemporaryDirectory(prefix="bench-") as folder:
         outcome, report, predictions = _run(path, task, Path(folder), Limits(seconds=seconds))
     findings, value, problem = read_report(report), None, outcome.problem
+    kind: Literal["model", "task"] = "task" if findings.keys() == TASK_REPORT else "model"
     if problem is None:
         try:
-            if findings.keys() != {*RULES, inside_sandbox.TRAINING}:
-                raise ValueError("it did not go through all checks")
-            value = grade(predictions, task.split("test").y)
+            _check_whole(findings)
+            value = grade(predictions, task.split("test").y) if kind == "model" else None
         except ValueError as error:
             problem = str(error)
-    return CheckReport(findings, problem, outcome.log, task.spec.metric, value)
+    return CheckReport(kind, findings, problem, outcome.log, task.spec.metric, value, read_splits(report))
+
+
+def _check_whole(findings: Mapping[str, BrokenRule | None]) -> None:
+    """Check that every rule is in the report.
+
+    Raises:
+        ValueError: some are not.
+    """
+    for last in (IMPORT, TRAINING):  # the steps after which nothing follows if they fail
+        if finding := findings.get(last):
+            raise ValueError(finding.problem)
+    if findings.keys() not in (MODEL_REPORT, TASK_REPORT):
+        raise ValueError("it did not go through all checks")
 
 
 def _run(path: Path, task: SequenceDataModule, folder: Path, limits: Limits) -> tuple[Outcome, bytes, bytes]:
@@ -91,7 +124,7 @@ def _run(path: Path, task: SequenceDataModule, folder: Path, limits: Limits) -> 
     report.touch()
     predictions.touch()
     outcome = confine(
-        [sys.executable, "-m", "bench.contributing.inside_sandbox", f"/model/{path.name}"],
+        [sys.executable, "-P", "-m", "bench.contributing.inside_sandbox", f"/model/{path.name}"],
         readable={"/project": project, f"/model/{path.name}": model, str(inside_sandbox.DATA): data},
         writable={str(inside_sandbox.REPORT): report, str(inside_sandbox.PREDICTIONS): predictions},
         hidden=HIDDEN, environment=ENVIRONMENT, limits=limits,
@@ -122,11 +155,22 @@ def read_report(report: bytes) -> dict[str, BrokenRule | None]:
             name, problem, mend = json.loads(line)
         except (ValueError, TypeError, RecursionError):
             continue
-        if name in (*RULES, inside_sandbox.TRAINING):
+        if name in (*MODEL_REPORT, *TASK_REPORT):
             findings[name] = (
                 None if problem is None else BrokenRule(name, *(printable(str(text)) for text in (problem, mend)))
             )
     return findings
+
+
+def read_splits(report: bytes) -> dict[str, str]:
+    """Read the hashes of a task's splits: the first line that is an object with "splits". Skip what is no SHA-256."""
+    for line in report.splitlines():
+        try:
+            hashes = json.loads(line)["splits"].items()
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            continue
+        return {one_line(name): found for name, found in hashes if isinstance(found, str) and SHA256.fullmatch(found)}
+    return {}
 
 
 def grade(predictions: bytes, answers: Tensor) -> float:

@@ -1,23 +1,30 @@
-"""`bench check MODEL.py --sandbox`: a stranger's file is checked and graded, a hostile one contained and reported."""
+"""`bench check FILE.py --sandbox`: a stranger's file is checked and graded, a hostile one contained and reported."""
 
 import io
 import json
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from bench.common.errors import RequestError
-from bench.contributing.inside_sandbox import TRAINING
+from bench.contributing.inside_sandbox import BATCH, TRAINING
 from bench.contributing.rules import RULES
-from bench.contributing.sandbox import check_available
-from bench.contributing.sandboxed_check import grade, read_report
+from bench.contributing.sandbox import Limits, check_available
+from bench.contributing.sandboxed_check import grade, read_report, read_splits
+from bench.contributing.task_rules import TASK_RULES, split_hashes
+from datamodules.adding import Adding
 from datamodules.digits import Digits
 from tests.bench.contributing.test_sandbox import BOMB
-from tests.conftest import ROOT, Bench
+from tests.conftest import MODEL, ROOT, Bench
 
 ANSWERS = Digits().split("test").y
 
@@ -41,6 +48,15 @@ def test_an_honest_file_passes_and_is_graded_outside(bench: Bench, sandbox: None
     assert document["metric"]["name"] == "accuracy"
     assert 0.2 < document["metric"]["value"] <= 1
     assert all(f"ok      {name}" in done.stderr for name in (*RULES, TRAINING))
+
+
+def test_an_honest_task_passes_and_its_hashes_come_out(bench: Bench, sandbox: None) -> None:
+    path = str(ROOT / "datamodules" / "adding.py")
+    done = bench("check", path, "--sandbox", "--json")
+    assert json.loads(done.stdout) == {
+        "task": path, "passed": True, "findings": [], "problem": None, "splits": split_hashes(Adding),
+    }  # fmt: skip
+    assert all(f"ok      {name}" in done.stderr for name in TASK_RULES)
 
 
 HOSTILE = '''
@@ -92,7 +108,7 @@ def test_a_hostile_file_reaches_nothing(bench: Bench, tmp_path: Path, sandbox: N
     document = json.loads(done.stdout)
     assert "REACHED" not in done.stderr
     assert done.stderr.count("stopped") == 10
-    assert document["problem"] == "it did not go through all checks"
+    assert document["problem"] == document["findings"][0]["problem"]
     assert "hostile.py does not import: RuntimeError: � that was all" in document["findings"][0]["problem"].replace(
         "[2J", ""
     )
@@ -110,7 +126,7 @@ class Evil:
         return (os.system, ("touch {marker}",))
 
 with open("/check/report.jsonl", "w") as report:
-    for name in (*RULES, "training"):
+    for name in ("import", *RULES, "training"):
         report.write(json.dumps([name, None, None]) + "\\n")
 with open("/check/predictions.npy", "wb") as file:
     {forge}
@@ -134,26 +150,148 @@ def test_forged_predictions_execute_nothing(bench: Bench, tmp_path: Path, sandbo
     assert not marker.exists()
 
 
-ENDLESS, GREEDY = "while True: pass", "kept = [bytes(2**28) for _ in range(99)]"
+MIB = 2**20
+LOW = partial(Limits, memory=1200 * MIB, processes=4)
+# What a hostile file does where {act} stands, and the end of the one line that says so. MARKER is a file outside.
+ACTS = {
+    "never ends": ("while True: pass", "it ran for more than 20 s"),
+    "forks": ("exec(" + repr(BOMB) + ")", "it started more than 4 processes"),
+    "eats memory": ("kept = [b'x' * 2**26 for _ in range(99)]", "MemoryError"),
+    "writes outside": ("open('MARKER', 'w')", "No such file or directory: 'MARKER'"),
+    "writes to the project": ("open('/project/bench/x.py', 'w')", "Read-only file system: '/project/bench/x.py'"),
+    "calls out": ("import socket; socket.create_connection(('127.0.0.1', PORT), 5)", "Connection refused"),
+    "calls a host by name": ("import urllib.request; urllib.request.urlopen('http://example.org')", "URLError"),
+}
+TASK = (ROOT / "datamodules" / "adding.py").read_text()
+DRAW = "    def draw(self, count: int, rng: np.random.Generator) -> Samples:\n"
+CODE = {  # kind of file → the moment at which it acts → its code
+    "model": {"imported": MODEL.format(body="pass") + "\n{act}\n", "used": MODEL.format(body="{act}")},
+    "task": {"imported": TASK + "\n{act}\n", "used": TASK.replace(DRAW, f"{DRAW}        {{act}}\n")},
+}
 
 
-@pytest.mark.parametrize(
-    ("code", "limit", "problem"),
-    [
-        (BOMB, "10m", "it started more than 16 processes"),
-        pytest.param(ENDLESS, "20s", "it ran for more than 20 s", marks=pytest.mark.slow),
-        pytest.param(GREEDY, "10m", "MemoryError", marks=pytest.mark.slow),
-    ],
-    ids=["forks", "never ends", "eats memory"],
-)
-def test_what_takes_too_much_is_reported(
-    bench: Bench, tmp_path: Path, sandbox: None, code: str, limit: str, problem: str
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CODE)
+@pytest.mark.parametrize("moment", ["imported", "used"])
+@pytest.mark.parametrize("act", ACTS)
+def test_each_hostile_act_ends_in_one_line(
+    bench: Bench, tmp_path: Path, sandbox: None, monkeypatch: pytest.MonkeyPatch, kind: str, moment: str, act: str
 ) -> None:
+    monkeypatch.setattr("bench.contributing.sandboxed_check.Limits", LOW)
+    path, marker = tmp_path / "hostile.py", tmp_path / "marker"
+    code, problem = (text.replace("MARKER", str(marker)) for text in ACTS[act])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = code.replace("PORT", str(server.getsockname()[1]))
+        path.write_text(CODE[kind][moment].replace("{act}", code))
+        said = bench("check", str(path), "--sandbox", "--time-limit", "20s", code=1).stderr
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    *before, last = said.splitlines()
+    assert last.startswith(f"{path} did not pass: ")
+    where = last if moment == "imported" or act in ("never ends", "forks") else "\n".join(before)
+    assert problem in where, said
+    assert not marker.exists()
+
+
+def test_too_many_processes_are_reported(bench: Bench, tmp_path: Path, sandbox: None) -> None:
     path = tmp_path / "greedy.py"
-    path.write_text(code)
-    document = checked(bench, path, "--time-limit", limit)
-    assert problem in json.dumps(document)
+    path.write_text(BOMB)
+    document = checked(bench, path)
+    assert document["problem"] == "it started more than 16 processes"
     assert document["passed"] is False
+
+
+# Goes through all that Python's collector knows and the variables of all frames, looking for rows of labels. It holds
+# each row with 1 added, so that it does not find its own.
+SEARCH = """
+import gc, os, sys
+import numpy as np
+import torch
+
+ROWS = {rows}
+FOUND = set()
+
+def things():
+    left, seen = list(gc.get_objects()), set()
+    for frame in sys._current_frames().values():
+        while frame:
+            left += [*frame.f_locals.values(), *frame.f_globals.values()]
+            frame = frame.f_back
+    while left:
+        thing = left.pop()
+        if id(thing) not in seen:
+            seen.add(id(thing))
+            yield thing
+            left += gc.get_referents(thing)
+
+def numbers(thing):
+    try:
+        if isinstance(thing, (bytes, bytearray)):
+            return np.frombuffer(thing, np.uint8)
+        if isinstance(thing, (torch.Tensor, np.ndarray, list, tuple)) and len(thing) >= 40:
+            row = np.asarray(thing).ravel()
+            return row if row.dtype.kind in "iuf" else None
+    except Exception:
+        return None
+
+def contains(row, labels):
+    places = np.flatnonzero(row[: len(row) - len(labels) + 1] + 1.0 == labels[0])
+    for step, label in enumerate(labels):
+        places = places[row[places + step] + 1.0 == label]
+    return len(places) > 0
+
+def search():
+    for thing in things():
+        row = numbers(thing)
+        if row is not None and len(row) >= 40:
+            FOUND.update(name for name, labels in ROWS.items() if contains(row, labels))
+
+def tell():
+    search()
+    print("SEARCHED", sorted(FOUND), flush=True)
+    os._exit(3)
+
+search()
+"""
+# A model searches when it is trained, and again and for the last time when it predicts. A task holds what is in /check.
+LOOKS = {
+    "model": """
+        if x_BTD.shape[1] == 64 and self.training and not FOUND:
+            search()
+        if x_BTD.shape[1] == 64 and x_BTD.shape[0] == BATCH and not self.training:
+            tell()
+""",
+    "task": """
+        kept = dict(np.load("/check/data.npz"))
+        tell()
+""",
+}
+
+
+def labels() -> dict[str, list[int]]:
+    splits = {name: Digits().split(name).y for name in ("train", "test")} | {"all": torch.tensor(load_digits().target)}
+    return {name: (y[100:140] + 1).tolist() for name, y in splits.items()}
+
+
+@pytest.mark.slow
+def test_the_search_finds_labels_that_are_there(tmp_path: Path) -> None:
+    kept = "from sklearn.datasets import load_digits\nkept = load_digits().target\ntell()"
+    code = f"{SEARCH.replace('{rows}', repr(labels()))}\n{kept}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert "SEARCHED ['all']" in done.stdout, done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CODE)
+def test_no_test_label_is_in_the_process(bench: Bench, tmp_path: Path, sandbox: None, kind: str) -> None:
+    """What it finds are the training labels: the search works, and there are no others to be found."""
+    path = tmp_path / "curious.py"
+    code = CODE[kind]["used"].replace("{act}", LOOKS[kind].replace("BATCH", str(BATCH)))
+    path.write_text(SEARCH.replace("{rows}", repr(labels())) + code)
+    said = bench("check", str(path), "--sandbox", code=1).stderr
+    assert "SEARCHED ['train']" in said
+    assert said.splitlines()[-1] == f"{path} did not pass: it ended with exit code 3"
 
 
 @pytest.mark.slow
@@ -224,3 +362,11 @@ def test_a_report_is_read_line_by_line() -> None:
     assert findings.keys() == {"causal", "last", "step"}
     assert findings["causal"] is None
     assert [(f.problem, f.mend) for f in findings.values() if f] == [("it �[2J", "mend"), ("7", "{'a': []}")]
+
+
+def test_hashes_are_read_where_they_are_hashes() -> None:
+    good = "a" * 64
+    hashes = {"mine\x1b[2J test": good, "short": "a", "number": 7, "newline": good + "\n"}
+    lines = ["[", "7", "{}", '{"splits": 3}', json.dumps({"splits": hashes}), json.dumps({"splits": {"late": good}})]
+    assert read_splits("\n".join(lines).encode()) == {"mine\\x1b[2J test": good}
+    assert read_splits(b"") == {}
