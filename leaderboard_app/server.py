@@ -61,7 +61,7 @@ def _bindable(host: str, port: int) -> str:
         except OSError as error:
             problems.append(error)
         else:
-            return str(place[0])
+            return host if ":" in host else str(place[0])  # which has lost the interface of fe80::1%eth0
     raise _refusal(host, port, problems[0]) from problems[0]
 
 

@@ -46,7 +46,9 @@ def validate(document: Any, kind: type[T], where: str) -> T:
         return TypeAdapter(kind).validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise BundleError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        # pydantic puts the kind of our own exceptions before their messages.
+        message = first["msg"].removeprefix("Value error, ")
+        raise BundleError(": ".join(filter(None, [where, ".".join(map(str, first["loc"])), message]))) from None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

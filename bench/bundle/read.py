@@ -18,6 +18,7 @@ from bench.bundle.predictions import Array, fingerprint, read_predictions
 from bench.bundle.schema import Config, Environment, Record
 from bench.bundle.tensors import TensorInfo, read_tensors
 from bench.catalog.names import families_of, stems
+from bench.common.text import one_line
 
 LARGEST_BUNDLE = 128 << 20  # bytes
 MOST_RUNS = 50
@@ -32,6 +33,7 @@ LIMITS = {
 """Member → the most bytes that it may have."""
 OF_FINISHED = {"predictions.npz", "weights.safetensors"}
 """Members that only a finished run has."""
+SEND_AS_IT_IS = "Send the file that `bench bundle` wrote, as it is: unpacking and zipping it again makes another file"
 FOLDER = re.compile(r"(?:[0-9a-f]{16}/)?")
 
 
@@ -75,7 +77,10 @@ def read_bundle(data: bytes) -> Bundle:
     """
     if len(data) > LARGEST_BUNDLE:
         raise BundleError(f"the bundle has {len(data):,} bytes; {LARGEST_BUNDLE:,} are legal")
-    members = read_members(data, most=MOST_RUNS * len(LIMITS), size_limit=_size_limit)
+    try:
+        members = read_members(data, most=MOST_RUNS * len(LIMITS), size_limit=_size_limit)
+    except BundleError as error:
+        raise BundleError(f"{one_line(error, longest=250)}. {SEND_AS_IT_IS}") from None
     folders: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     for path, content in members.items():
         folder, _, name = path.rpartition("/")

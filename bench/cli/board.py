@@ -9,7 +9,7 @@ from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
 from bench.cli.options import Csv, Db, Json, Latex, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
-from bench.common.text import metric_text
+from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
     from db.schema import Run
@@ -206,7 +206,7 @@ def _print_record(document: dict[str, Any]) -> None:
     curves = document.pop("curves")
     for name, value in document.items():
         _add(tree, name, value)
-    tree.add(f"curves: {len(curves)} points (--json prints them)")
+    tree.add(f"curves: {counted(len(curves), 'point')} (--json prints them)")
     Console(highlight=False).print(tree)
 
 

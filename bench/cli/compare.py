@@ -18,6 +18,7 @@ from bench.cli.task_rows import KEPT, in_terminal
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
 from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.text import counted
 
 if TYPE_CHECKING:
     from bench.ranking.by_task import Row
@@ -99,7 +100,8 @@ def compare(
 
 def _say_plan(comparison: "Comparison", *, recorded: bool) -> None:
     count = len(comparison.suite.tasks)
-    stderr.print(f"{comparison.trials} trials × {count} tasks, then {comparison.seeds} seeds × {count}, task by task.")
+    trials, seeds = counted(comparison.trials, "trial"), counted(comparison.seeds, "seed")
+    stderr.print(f"{trials} × {counted(count, 'task')}, then {seeds} × {count}, task by task.")
     if not recorded:
         stderr.print("Nothing will be kept: --record keeps it, and lets the same command resume if it is stopped.")
 
@@ -121,6 +123,6 @@ def _show(rows: list["Row"], ranked: Sequence["SuiteRow"], comparison: "Comparis
     entries = [asdict(row) | {"entry": entry_label(row)} for row in ranked]
     print_table(entries, {**arrow, **RANKED}, ("", "rank", "entry", "score"))
     if any(row.model == name and row.rank_low is None for row in ranked):
-        print(f"{name} has no rank: that takes {LEAST_SEEDS} seeds on each of the {len(comparison.suite.tasks)} tasks.")
+        print(f"{name} has no rank: that takes {LEAST_SEEDS} seeds on each task of the suite.")
     if not recorded:
         print("Nothing was recorded; --record keeps the study and the runs.")

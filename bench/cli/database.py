@@ -7,6 +7,7 @@ import typer
 
 from bench.cli.options import Db, Json, ModelFilter
 from bench.cli.output import left_out, print_json, stderr
+from bench.common.text import counted
 
 if TYPE_CHECKING:
     from bench.publishing.import_published import FileOutcome
@@ -39,7 +40,7 @@ def open_store(db: str | None) -> "Store":
         if outcome.problem:
             left_out(outcome.problem)
     if added := sum(outcome.added for outcome in outcomes):
-        stderr.print(f"{added} published runs were added to {store}.", markup=False)
+        stderr.print(f"{counted(added, 'published run')} added to {store}.", markup=False)
     return store
 
 
@@ -78,7 +79,9 @@ def import_(
         print_json({"files": len(outcomes), "added": added,
                     "damaged": [{"file": str(each.path), "problem": each.problem} for each in damaged]})  # fmt: skip
     else:
-        print(f"{len(outcomes)} files: {added} runs added, {len(damaged)} files damaged.")
+        print(
+            f"{counted(len(outcomes), 'file')}: {counted(added, 'run')} added, {counted(len(damaged), 'file')} damaged."
+        )
     return 2 if damaged else 0
 
 
@@ -98,11 +101,11 @@ def export(
     if as_json:
         print_json(paths)
     else:
-        print(f"{len(paths)} files in {folder}. `git diff` shows what is new.")
+        print(f"{counted(len(paths), 'file')} in {folder}. `git diff` shows what is new.")
 
 
 def _tell(outcome: "FileOutcome") -> None:
     if outcome.problem:
         left_out(outcome.problem)
     elif outcome.added:
-        stderr.print(f"{outcome.path}: {outcome.added} runs added", markup=False)
+        stderr.print(f"{outcome.path}: {counted(outcome.added, 'run')} added", markup=False)

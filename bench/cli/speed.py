@@ -7,6 +7,7 @@ import typer
 
 from bench.cli.options import Budget, Json
 from bench.cli.output import field, print_json, print_table, stderr
+from bench.common.text import counted
 
 EPILOG = """Examples:
 
@@ -51,7 +52,7 @@ def speed(
     setups = [measure.Setup(seq_len=steps, **common) for steps in _lengths(seq_len)]
     reports = []
     for setup in setups:
-        stderr.print(f"Measuring {1 + len(rivals)} models at {setup.seq_len:,} steps …")
+        stderr.print(f"Measuring {counted(1 + len(rivals), 'model')} at {counted(setup.seq_len, 'step')} …")
         reports.append(measure.measure([model, *rivals], setup, _say))
         if not as_json:
             _show(reports[-1])

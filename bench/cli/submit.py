@@ -12,6 +12,7 @@ from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json, seconds
 from bench.cli.output import print_json, stderr
 from bench.common.errors import RequestError
+from bench.common.text import counted
 
 if TYPE_CHECKING:
     from bench.runs.request import RunRequest
@@ -170,7 +171,7 @@ def _write(prefixes: list[str], output: Path, store: "Store") -> None:
         write_whole(output, data)
     except OSError as error:
         raise RequestError(f"{output} can't be written: {error.strerror}.") from error
-    stderr.print(f"Wrote {output}: {len(runs)} runs, {len(data):,} bytes.", markup=False)
+    stderr.print(f"Wrote {output}: {counted(len(runs), 'run')}, {len(data):,} bytes.", markup=False)
     for left in _left_out(runs, store):
         stderr.print(f"It lacks seed {left.seed} of {left.model} on {left.task}, run {left.run_id}.", markup=False)
 

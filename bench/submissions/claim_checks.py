@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from bench.bundle.documents import parse
 from bench.bundle.errors import BundleError
 from bench.bundle.read import Bundle, Claim
 from bench.common.errors import RequestError
@@ -12,7 +12,7 @@ from bench.submissions.claimed_request import claimed_task
 from bench.submissions.copies_and_gaps import copied, gaps
 from bench.submissions.host_secret import host_secret
 from bench.submissions.limited_process import run_limited
-from bench.submissions.rescore import Setting
+from bench.submissions.rescore import Rescored, Setting
 from bench.submissions.retrain import Reproduction
 from bench.submissions.scoring import Answers, is_close, score
 from bench.submissions.verdict import Check, Finding, RunVerdict, Verdict, run_checks
@@ -140,8 +140,8 @@ class _Comparison:
         return f"epoch {record.best_epoch} was the best on validation"
 
 
-def _rescore(data: bytes, run_ids: Sequence[str], host: Host) -> Mapping[str, Mapping[str, Any]]:
-    """Rescore runs in a process with limits. Return a `Rescored`, as a dict, for each run_id."""
+def _rescore(data: bytes, run_ids: Sequence[str], host: Host) -> Mapping[str, Rescored]:
+    """Rescore runs in a process with limits. Return what it found: run_id → `Rescored`."""
     if not run_ids:
         return {}
     secret = host_secret(host.store)
@@ -149,17 +149,19 @@ def _rescore(data: bytes, run_ids: Sequence[str], host: Host) -> Mapping[str, Ma
     line = json.dumps(asdict(setting) | {"runs": run_ids}).encode()
     try:
         answer = run_limited("bench.submissions.rescore", line + b"\n" + data, seconds=host.seconds)
+        found = parse(answer, dict[str, Rescored], "what the process that rescores answered")
+        if found.keys() != set(run_ids):
+            raise BundleError("the process that rescores answered about other runs")
     except BundleError as error:
-        finding = asdict(Finding("rescored", False, str(error)))
-        return {run_id: {"findings": [finding], "recomputed": None, "fresh": None} for run_id in run_ids}
-    found: dict[str, dict[str, Any]] = json.loads(answer)
+        failed = Rescored(findings=[Finding("rescored", False, str(error))], recomputed=None, fresh=None)
+        return dict.fromkeys(run_ids, failed)
     return found
 
 
-def _take_in(verdict: RunVerdict, rescored: Mapping[str, Any]) -> None:
-    verdict.findings += [Finding(**finding) for finding in rescored["findings"]]
-    verdict.fresh = rescored["fresh"]
-    if rescored["recomputed"] is not None:
-        verdict.recomputed = rescored["recomputed"]
+def _take_in(verdict: RunVerdict, rescored: Rescored) -> None:
+    verdict.findings += rescored.findings
+    verdict.fresh = rescored.fresh
+    if rescored.recomputed is not None:
+        verdict.recomputed = rescored.recomputed
     if verdict.fresh is not None and not verdict.failures:
         verdict.rung = LADDER[1]

@@ -11,6 +11,7 @@ from bench.bundle.documents import validate
 from bench.bundle.read import LARGEST_BUNDLE, MOST_RUNS, OF_FINISHED
 from bench.bundle.schema import Record
 from bench.common.errors import RequestError
+from bench.common.text import counted
 from bench.submissions.rows import record_of
 from db.schema import OPEN, CurvePoint, Run
 from db.store import Store
@@ -33,7 +34,7 @@ def write_bundle(runs: Sequence[Run], store: Store) -> bytes:
     data = write_members(members)
     if len(runs) > MOST_RUNS or len(data) > LARGEST_BUNDLE:
         raise RequestError(
-            f"{len(runs)} runs of {len(data):,} bytes are too much for one bundle: at most {MOST_RUNS} and "
+            f"{counted(len(runs), 'run')} of {len(data):,} bytes are too much for one bundle: at most {MOST_RUNS} and "
             f"{LARGEST_BUNDLE:,} bytes. Make several bundles."
         )
     return data

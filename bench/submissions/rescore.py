@@ -22,6 +22,7 @@ from safetensors.torch import load
 from bench.bundle.errors import BundleError
 from bench.bundle.predictions import Array
 from bench.bundle.read import Claim, read_bundle
+from bench.common.text import counted
 from bench.runs.network import build, count, state_bytes
 from bench.runs.request import RunRequest
 from bench.submissions.claimed_request import claimed_request
@@ -117,7 +118,7 @@ class Rescoring:
 
     def weights(self) -> str:
         check_shapes(on_meta(self.request), self.claim, precision=self.request.settings.training.precision)
-        return f"{len(self.claim.tensors)} tensors of the network's names, shapes and types"
+        return f"{counted(len(self.claim.tensors), 'tensor')} of the network's names, shapes and types"
 
     def test_splits(self) -> str:
         details = [self._on_split(split) for split in sorted(self.claim.predictions)]

@@ -26,6 +26,7 @@ from scipy.special import stdtrit
 from bench.bundle.read import Claim
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.text import counted
 from bench.ranking.utility import score, utility
 from bench.runs.request import Execution, RunRequest
 from bench.training.run import run
@@ -98,8 +99,8 @@ def submitted_cells(claims: Sequence[Claim], requests: Sequence[RunRequest]) -> 
         found.append(SubmittedCell(requests=own, scores=scores))
         if len(scores) < LEAST_SEEDS:
             raise RequestError(
-                f"{found[-1].label} has {len(scores)} seeds in this bundle. --reproduce compares with their spread and "
-                f"needs at least {LEAST_SEEDS}."
+                f"{found[-1].label} has {counted(len(scores), 'seed')} in this bundle. --reproduce compares with their "
+                f"spread and needs at least {LEAST_SEEDS}."
             )
     return found
 

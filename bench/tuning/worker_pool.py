@@ -25,12 +25,7 @@ PACKAGES = ("bench", "models", "datamodules", "db")
 FAILED_STARTS = 3  # in a row, after which no further worker is started
 CONNECT_SECONDS = 10
 HIDE_OTHER_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # else a worker without a share of a GPU sees all GPUs
-LONGEST_TMPDIR = 40
-"""Characters of a temporary folder that leave room for the names of Ray's sockets, on every system."""
-TEMPORARY_PATH_TOO_LONG = (
-    "the workers can't talk to each other, because the path of the temporary folder is too long for the sockets in it: "
-    "{name}. Give an existing folder of at most {longest} characters for this command, such as TMPDIR=/tmp."
-)
+LONGEST_TMPDIR = 30  # characters: what is legal for a socket, 103 on a Mac, less the names that Ray gives its own
 OBJECT_STORE_BYTES = 2**28  # on our own cluster: the weights of trials that have ended pass through it
 
 
@@ -161,17 +156,20 @@ def _connect(address: str | None, options: dict[str, Any]) -> None:
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         with TemporaryDirectory(prefix="bench-code-") as folder:
             environment = {"working_dir": _copy_code(Path(folder)), "env_vars": HIDE_OTHER_GPUS}
-            ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
+            options |= {"log_to_driver": False, "logging_level": logging.CRITICAL}
+            ray.init(address or "local", runtime_env=environment, **options)
+    except Exception as error:  # Ray raises bare ones, too
         if "AF_UNIX" in str(error):
-            raise RequestError(TEMPORARY_PATH_TOO_LONG.format(name=_temporary_folder(), longest=LONGEST_TMPDIR)) from error
+            raise _temporary_path_too_long() from error
         raise RequestError(f"{f'--ray-address {address}' if address else 'Ray does not start'}: {error}") from error
 
 
-def _temporary_folder() -> str:
-    """Say which variable names the folder that Ray puts its sockets in."""
+def _temporary_path_too_long() -> RequestError:
     name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
-    return f"{name}={os.environ.get(name, '')}"
+    return RequestError(
+        f"{name}={os.environ.get(name, '')} is too long: the workers' sockets in it would have paths that the system "
+        f"does not allow. Give an existing folder of at most {LONGEST_TMPDIR} characters, such as {name}=/tmp."
+    )
 
 
 def _copy_code(folder: Path) -> str:

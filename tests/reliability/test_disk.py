@@ -110,7 +110,7 @@ def fill_after_training(disk: Path, elsewhere: Bench) -> None:
     make_room(disk)
     assert bench.json("runs") == []
     command = said.split("Record it later with:\n  python -m bench ")[1].split()
-    assert "1 runs added" in bench(*command).stderr
+    assert "1 run added" in bench(*command).stderr
     assert "it is shown, not repeated" in bench("run", "--model", "gru", *QUICK).stderr
     elsewhere("run", "--model", "gru", *QUICK)
     assert results(bench) == results(elsewhere)

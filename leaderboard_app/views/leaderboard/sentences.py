@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bench.catalog.suites import Suite
+from bench.common.text import counted
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
 from bench.reports.board_formats import entry_name
@@ -49,7 +50,7 @@ def _compared(ranked: Sequence[SuiteRow]) -> str:
 
 def _believed(row: SuiteRow) -> str:
     failures = f"{row.failures} of its runs failed" if row.failures else "none of its runs failed"
-    return f"It is based on {row.seeds} seeds per task; {failures}; {TRUST[row.verification]}."
+    return f"It is based on {counted(row.seeds, 'seed')} per task; {failures}; {TRUST[row.verification]}."
 
 
 def contest(chosen: InTier | InTime) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from bench.catalog.names import numerically
-from bench.common.text import metric_text
+from bench.common.text import counted, metric_text
 from bench.reports.listings import describe_tasks
 from db.schema import Run
 from leaderboard_app.widgets.figures import count_text
@@ -34,7 +34,7 @@ def show(runs: Sequence[Run]) -> None:
     counts = Counter(run.task for run in runs)
     names = sorted(known(runs), key=lambda name: counts[name] == 0)
     rows = [_row(name, counts[name]) for name in names]
-    st.caption(f"{len(rows)} tasks, {sum(count > 0 for count in counts.values())} of them with results.")
+    st.caption(f"{counted(len(rows), 'task')}, {sum(count > 0 for count in counts.values())} of them with results.")
     table(rows, alt="Every task")
 
 

@@ -233,7 +233,7 @@ def test_a_new_checkout_shows_its_results_at_once(visitor: Bench, monkeypatch: p
     monkeypatch.setattr(db.engine, "DEFAULT_PATH", visitor.db)
     visitor.env["BENCH_DB"] = ""
     first, second = visitor("leaderboard"), visitor("leaderboard")
-    assert "60 published runs were added" in first.stderr
+    assert "60 published runs added" in first.stderr
     assert (second.stdout, second.stderr) == (first.stdout, "")
     assert [row["model"] for row in board(visitor)] == ["fru", "gru", "lstm"]
 
@@ -242,7 +242,7 @@ def test_a_new_checkout_shows_its_results_at_once(visitor: Bench, monkeypatch: p
 def test_the_first_start_fills_the_board(visitor: Bench, folder: Path, words: tuple[str, ...],
                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr(leaderboard_app.server, "serve", lambda store, **_: None)
-    assert "60 published runs were added" in visitor(*words).stderr
+    assert "60 published runs added" in visitor(*words).stderr
     assert [(row["model"], row["rank_low"], row["verification"]) for row in board(visitor)] == [
         ("fru", 1, "self-reported"), ("gru", 2, "self-reported"), ("lstm", None, "self-reported"),
     ]  # fmt: skip
@@ -271,7 +271,7 @@ def test_a_damaged_file_is_named_and_hinders_no_other(visitor: Bench, folder: Pa
     damaged.write_text(damaged.read_text()[:-100])
     done = visitor("db", "upgrade")
     assert f"left out: {damaged} is damaged: Expecting" in done.stderr
-    assert "40 published runs were added" in done.stderr
+    assert "40 published runs added" in done.stderr
     done = visitor("db", "import", str(folder), "--json", code=2)
     document = json.loads(done.stdout)
     assert (document["files"], document["added"], [each["file"] for each in document["damaged"]]) == (
@@ -285,7 +285,7 @@ def test_what_the_host_has_stays_as_it_is(visitor: Bench, folder: Path) -> None:
     store = Store(str(visitor.db))
     own = store.record(suite_run("lstm", "digits", 0, metric_value=0.123))
     opened = store.record(suite_run("gru", "digits", 0, metric_value=None, status="interrupted"))
-    assert "59 published runs were added" in visitor("db", "upgrade").stderr
+    assert "59 published runs added" in visitor("db", "upgrade").stderr
     assert store.result(own.run_id) is not None
     assert store.result(own.run_id).metric_value == 0.123  # type: ignore[union-attr]
     assert store.events(own.run_id) == []
@@ -326,7 +326,7 @@ def test_a_correction_reaches_everybody_whatever_was_missed(visitor: Bench, pull
         if pulled:
             visitor("db", "upgrade")
         correct(host, value)
-    assert "published runs were added" in visitor("db", "upgrade").stderr
+    assert "published runs added" in visitor("db", "upgrade").stderr
     store = Store(str(visitor.db))
     result, standing = store.result(run_id), store.standing()
     assert result is not None

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -424,6 +425,23 @@ def test_rounding_is_no_disagreement_and_other_mistakes_are() -> None:
         check_agreement(spec, "32", one, other, truth)
 
 
+def test_a_bundle_that_a_file_manager_zipped_again(host: Bench, digits: Members) -> None:
+    """macOS adds a folder and hidden files, and compresses."""
+    folders = {
+        "my/": {f"my/{name}": content for name, content in digits.items()} | {"__MACOSX/my/._x": b""},
+        "": digits,
+    }
+    for prefix, members in folders.items():
+        with zipfile.ZipFile(host.folder / "again.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        (reason,) = host.json("verify", "again.zip", code=1)["reasons"]
+        assert (f"there is no member '{prefix}" if prefix else "is compressed") in reason
+        assert reason.endswith(
+            "Send the file that `bench bundle` wrote, as it is: unpacking and zipping it again makes another file"
+        )
+
+
 # The process that rescores
 
 
@@ -431,6 +449,23 @@ def test_rescoring_that_takes_too_long_is_ended(tmp_path: Path, digits: Members)
     host = Bench(tmp_path)
     done = host.json("verify", write(digits, tmp_path / "sent.zip"), "--time-limit", "0.5s", code=1)
     assert done["reasons"] == ["gru on digits, seed 0: rescored: not done after 0.5 s; --time-limit allows more"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"", "what the process that rescores answered: Expecting value"),
+        (b"Using device \xff", "what the process that rescores answered: 'utf-8' codec can't decode"),
+        (b"[]", "what the process that rescores answered: Input should be a valid dictionary"),
+        (b"{}", "the process that rescores answered about other runs"),
+    ],
+)
+def test_an_answer_that_is_none_rejects_the_bundle(
+    host: Bench, digits: Members, answer: bytes, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.submissions.claim_checks.run_limited", lambda *words, **options: answer)
+    done = host.json("verify", write(digits, host.folder / "sent.zip"), code=1)
+    assert done["reasons"][0].startswith(f"gru on digits, seed 0: rescored: {problem}")
 
 
 def test_a_network_that_would_fill_the_memory_is_refused(
@@ -461,7 +496,8 @@ def test_a_file_that_is_no_bundle(host: Bench) -> None:
     done = host("verify", "evil.zip", code=1)
     assert done.stdout == (
         "  FAILED  structure: not a zip: its last 22 bytes are not an end record; "
-        "it was cut off, or something follows it\n"
+        "it was cut off, or something follows it. Send the file that `bench bundle` wrote, as it is: "
+        "unpacking and zipping it again makes another file\n"
         "verdict: rejected\n"
     )
     document = host.json("verify", "evil.zip", code=1)

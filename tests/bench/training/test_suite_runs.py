@@ -48,7 +48,7 @@ def test_only_missing_runs_are_made(bench: Bench) -> None:
 def test_the_time_limit_falls_between_runs(bench: Bench) -> None:
     done = bench(*SUITE, "gru", "--time-limit", "0s")
     assert "0 runs recorded" in done.stdout
-    assert "2 runs are missing: gru on digits (2)." in done.stdout
+    assert "2 runs missing: gru on digits (2)." in done.stdout
     assert "The same command goes on from here." in done.stdout
     assert bench.json(*SUITE, "gru", "--time-limit", "0s")["missing"] == [
         {"model": "gru", "task": "digits", "seed": 0, "stopped": None},
@@ -70,7 +70,7 @@ def test_pairs_that_cannot_fit_are_reported(bench: Bench, write_model: Writer) -
 def test_a_cell_that_failed_is_kept_and_shown(bench: Bench, write_model: Writer) -> None:
     path = str(write_model("mine", "raise KeyError('mine')"))
     done = bench(*SUITE, f"{path},last-values", "--seeds", "1", code=1)
-    assert "2 runs recorded, 1 of them failed" in done.stdout
+    assert "2 runs recorded, 1 failed" in done.stdout
     assert "The board:  python -m bench leaderboard --suite tiny-v1 --budget 10k\n" in done.stdout
     assert "seed 0: failed: KeyError: 'mine'" in done.stdout
 

@@ -238,6 +238,20 @@ def test_an_interrupted_command_keeps_what_is_finished(
     wait_until(lambda: not any(alive(int(pid)) for (pid,) in logged(log, "worker")))
 
 
+@pytest.mark.slow
+def test_a_temporary_folder_whose_path_is_too_long(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 110)
+    folder.mkdir()
+    bench.env["TMPDIR"] = str(folder)
+    said = bench.fresh("tune", "--model", "gru", "--trials", "2", "--workers", "2", code=2).stderr
+    assert (
+        f"bench: TMPDIR={folder} is too long: the workers' sockets in it would have paths that the system does not"
+        in said
+    )
+    assert "Give an existing folder of at most 30 characters, such as TMPDIR=/tmp." in said
+    assert "--ray-address" not in said
+
+
 def test_wrong_requests(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("tune", "--model", "gru", "--trials", "2")
     assert "--ray-address localhost:1: [Errno 111] Connection refused" in bench.refused(

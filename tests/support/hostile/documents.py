@@ -48,8 +48,8 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "very many splits": ("bundle.facts.splits", {f"a{n}": "0" * 64 for n in range(99)}, "at most 16 items"),
     "very many facts": ("bundle.facts.task", {f"a{n}": "" for n in range(99)}, "at most 32 items"),
     "very many other facts": ("bundle.facts", FACTS | {f"a{n}": 1 for n in range(99)}, "more than 16 other facts"),
-    "a fact with an escape sequence": ("bundle.facts.cpu", "\x1b[31m", "facts.cpu: Value error, text has a character"),
-    "a fact with facts of facts": ("bundle.facts.cpu", {"a": {"b": 1}}, "facts.cpu: Value error, neither null"),
+    "a fact with an escape sequence": ("bundle.facts.cpu", "\x1b[31m", "facts.cpu: text has a character"),
+    "a fact with facts of facts": ("bundle.facts.cpu", {"a": {"b": 1}}, "facts.cpu: neither null"),
     "a fact's name that is none": ("bundle.facts.<b>", 1, "facts.<b>: String should match pattern"),
     "very many sources": ("bundle.config_source", {f"a{n}": "flag" for n in range(999)}, "at most 128 items"),
     "very many settings": ("config.training", {f"a{n}": 1 for n in range(99)}, "at most 64 items"),
@@ -76,8 +76,8 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "a source of no setting": ("bundle.config_source", {"nothing": "flag"}, "names no setting: nothing"),
     "a depth that takes for ever": ("config.wrapper.depth", 10**6, f"depth=1000000 is beyond {MOST_LAYERS}"),
     "a width that fills the memory": ("config.model.hidden_size", 10**9, "hidden_size=1000000000 is beyond 100,000"),
-    "a list that does": ("config.model.freqs", [0.5] * 5_000, "freqs: Value error, neither null"),
-    "a setting with settings": ("config.training.lr", {"a": 1}, "lr: Value error, neither null"),
+    "a list that does": ("config.model.freqs", [0.5] * 5_000, "freqs: neither null"),
+    "a setting with settings": ("config.training.lr", {"a": 1}, "lr: neither null"),
     "a setting's name that is none": ("config.model.__init__ x", 1, "__init__ x.[key]: String should match pattern"),
 }
 for _what, (_path, _value, _message) in FIELDS.items():
@@ -130,13 +130,13 @@ def edited_text(members: Members, name: str, value: str) -> bytes:
 
 
 ENVIRONMENTS = {
-    "with an escape sequence": (b'cpu: "\\u001b[31m"\n', "environment.txt: cpu: Value error, text has a character"),
+    "with an escape sequence": (b'cpu: "\\u001b[31m"\n', "environment.txt: cpu: text has a character"),
     "that is no JSON": (b"cpu: import os\n", "environment.txt: Expecting value"),
     "of bytes": (b"\xff\x00: 1\n", "environment.txt: "),
     "that is deep": (b"cpu: " + b"[" * 30_000 + b"\n", "environment.txt: nested too deeply"),
     "of very many lines": (b"".join(b"a%d: 1\n" % n for n in range(99)), "at most 64 items"),
     "with a name twice": (b"cpu: 1\ncpu: 2\n", "environment.txt: a name is given twice"),
-    "with a giant text": (b'cpu: "' + b"a" * 5_000 + b'"\n', "environment.txt: cpu: Value error, neither null"),
+    "with a giant text": (b'cpu: "' + b"a" * 5_000 + b'"\n', "environment.txt: cpu: neither null"),
 }
 for _what, (_content, _message) in ENVIRONMENTS.items():
     DOCUMENTS[f"an environment {_what}"] = (
