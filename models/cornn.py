@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ class CoRNN(StepwiseRecurrence):
         from models.kernels.gpu.cornn import cornn_loop
 
         return cornn_loop(drive_BTK, *weights, self.config.dt, self.config.gamma, self.config.epsilon)[0]
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        hidden = self.output_size
+        weight_HK = authors("i2h.weight", hidden, self.input_size + 2 * hidden)
+        from_x, from_z, from_y = weight_HK.split([self.input_size, hidden, hidden], dim=1)
+        return {"linear.weight": torch.cat([from_x, from_y, from_z], dim=1), "linear.bias": authors("i2h.bias", hidden)}
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

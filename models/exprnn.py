@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class ExpRNN(StepwiseRecurrence):
     )
     family = "orthogonal recurrence"
     wrapper = "plain"
+    deviations = {
+        "base point": (
+            "A − Aᵀ is exponentiated at the identity, as this paper proposes. The authors' scripts by default "
+            "move the base point every 100 updates (their second paper's dynamic trivialisation)."
+        ),
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -93,6 +100,12 @@ class ExpRNN(StepwiseRecurrence):
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A], "lr_scale": ORTHOGONAL_LR_SCALE, "weight_decay": 0.0}]
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        a_HH = authors("recurrent_kernel.A", self.output_size, self.output_size)
+        names = {"input.weight": "input_kernel.weight", "bias": "nonlinearity.b"}
+        # Their matrix multiplies rows from the right: it is our Wᵀ, and exp(S)ᵀ = exp(−S).
+        return authors.renamed(self, names) | {"A": -a_HH[self.upper[0], self.upper[1]]}
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

@@ -33,6 +33,19 @@ class HiPPO(StepwiseRecurrence):
     )
     family = "orthogonal-polynomial memory"
     wrapper = "plain"
+    deviations = {
+        "cell": (
+            "Gate and candidate read x, h and the old memory, and the memory then takes a number from h alone. "
+            "In the authors' code the memory comes first and takes a number from x and h; gate and candidate "
+            "read x and the new memory. To be mended."
+        ),
+        "first step": (
+            "The memory starts at t = 1 from 0. The authors set it to its first input and go on with t = 1. To "
+            "be mended with the cell."
+        ),
+        "cap of the time": "None. The authors' t stays at 1024 on longer sequences. To be mended with the cell.",
+        "start": "Torch's own start, where the authors have Kaiming's and Glorot's. To be mended with the cell.",
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

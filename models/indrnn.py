@@ -3,9 +3,8 @@
     h_t = ReLU(W x_t + u ⊙ h_{t−1} + b)                             (Li et al. 2018, §3)
 
 |u| is kept at or below 2^{1/T}, so that no gradient grows by more than a factor of 2 over the sequence (§3.2). u starts
-uniform in [0, 1], so that the units have memories of every length. Where only the last step is read, the authors' code
-instead starts the last layer's u in [2^{-1/T}, 2^{1/T}]. Units of one layer never interact, so a second layer is needed
-to mix them: the authors stack two for the adding problem. As in their code, u and b have no weight decay.
+uniform in [0, 1], so that the units have memories of every length. Units of one layer never interact, so a second layer
+is needed to mix them: the authors stack two for the adding problem. As in their code, u and b have no weight decay.
 
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
 """
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from models.kernels.backend import made_again
 from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import HiddenSizeConfig, Paper
 from models.shared.linear import Linear
 
@@ -34,6 +34,14 @@ class IndRNN(StepwiseRecurrence):
     family = "nonlinear recurrence"
     wrapper = "plain"
     depth = 2
+    deviations = {
+        "normalisation": "No BatchNorm, which the authors put after each layer (or before). To be mended.",
+        "start": "W is uniform up to 1/√D and b too; the authors' W up to 0.304/√D, and b is 0. To be mended.",
+        "recurrent weights": (
+            "They are kept at or below 2^{1/T} and start up to 1; in the authors' code both are up to 5^{1/T}, "
+            "and their residual network starts its last layer in [5^{−1/T}, 5^{1/T}]. To be mended."
+        ),
+    }
     Config = HiddenSizeConfig
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
@@ -73,6 +81,11 @@ class IndRNN(StepwiseRecurrence):
         from models.kernels.gpu.indrnn import every_state
 
         return every_state(drive_BTK, *weights)
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        """Return ours from the first layer of the authors' plain network."""
+        names = {"input.weight": "DIs.0.fc.weight", "input.bias": "DIs.0.fc.bias"}
+        return authors.renamed(self, names | {"u": "RNNs.0.indrnn1.indrnn_cell.weight_hh"})
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if not made_again(x_BTD, self.u):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import HiddenSizeConfig, Paper
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ class LEM(StepwiseRecurrence):
     paper = Paper("Long Expressive Memory for Sequence Modeling", 2022, "https://arxiv.org/abs/2110.04744")
     family = "gated recurrence"
     wrapper = "plain"
+    deviations = {
+        "biases": (
+            "One for each sum, as in the paper's equations. The authors' code adds two, and their sum starts "
+            "with a spread larger by √2."
+        ),
+        "readout": (
+            "It belongs to the wrapper, which starts it alike for all architectures, 2.4 times narrower than "
+            "the authors'."
+        ),
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -79,6 +90,28 @@ class LEM(StepwiseRecurrence):
 
         return lem_loop(drive_BTK, *weights, self.dt)[0]
 
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        hidden = self.output_size
+        input_4HD = authors("inp2hid.weight", 4 * hidden, self.input_size)
+        hidden_3HH, hidden_3H = authors("hid2hid.weight", 3 * hidden, hidden), authors("hid2hid.bias", 3 * hidden)
+        cross_HH, cross_H = authors("transform_z.weight", hidden, hidden), authors("transform_z.bias", hidden)
+        # Their chunks are Δt of y, Δt of z, then what feeds y, then what feeds z. Their other maps have biases too.
+        bias_4H = authors("inp2hid.bias", 4 * hidden) + torch.cat(
+            [hidden_3H[: 2 * hidden], cross_H, hidden_3H[2 * hidden :]]
+        )
+        return {
+            "input.weight": reordered(input_4HD, 1, 0, 3, 2),
+            "input.bias": reordered(bias_4H, 1, 0, 3, 2),
+            "hidden.weight": reordered(hidden_3HH, 1, 0, 2),
+            "cross.weight": cross_HH,
+        }
+
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"dt": trial.suggest_float("dt", 1e-2, 1.0, log=True)}
+
+
+def reordered(rows: Tensor, *order: int) -> Tensor:
+    """Return equal chunks of the rows in another order."""
+    chunks = rows.chunk(len(order))
+    return torch.cat([chunks[i] for i in order])

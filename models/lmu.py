@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.recurrences.state_space import fft_convolve, weighted_sum
 from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, computed
 
 if TYPE_CHECKING:
@@ -154,6 +155,12 @@ class LMU(StepwiseRecurrence):
         from models.kernels.gpu.product import product_loop
 
         return product_loop(drive_BTK, *weights, self.zeros(self.output_size), "tanh")[..., : self.output_size]
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        names = {
+            f"{name}.weight": name.replace("encode", "e").replace("kernel", "W") for name, _ in self.named_children()
+        }
+        return authors.renamed(self, names)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.recurrences.state_space import SharedStateSpace, complex_parameter
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class LRU(SharedStateSpace):
     paper = Paper("Resurrecting Recurrent Neural Networks for Long Sequences", 2023, "https://arxiv.org/abs/2303.06349")
     family = "linear recurrence"
     wrapper = "residual"
+    deviations = {
+        "start of C": "Its parts have variance 1/2N, in minimal-LRU 1/N. To be mended.",
+        "GELU": "The exact one, where minimal-LRU has the approximation by tanh. They differ by 5e-4 at most.",
+        "learning rate of the state": "A quarter of the rest's, in minimal-LRU a half: see STATE_LR_SCALE.",
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
@@ -81,6 +87,13 @@ class LRU(SharedStateSpace):
     def optimizer_groups(self) -> list[dict[str, Any]]:
         state = [self.nu_log, self.theta_log, self.gamma_log, self.B]
         return [{"params": state, "lr_scale": STATE_LR_SCALE, "weight_decay": 0.0}]
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        states, hidden = self.state_size, self.output_size
+        b_NH2 = torch.stack([authors(name, states, hidden) for name in ("B_re", "B_im")], dim=-1)
+        c_HN2 = torch.stack([authors(name, hidden, states) for name in ("C_re", "C_im")], dim=-1)
+        same = authors.renamed(self, {name: name for name in ("nu_log", "theta_log", "gamma_log", "D")})
+        return same | {"B": b_NH2, "C": c_HN2}
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from models.kernels.backend import loop_backend, runs_compiled
 from models.recurrences.scan import linear_scan
 from models.recurrences.state_space import log_uniform
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, SequenceModel
 from models.shared.linear import Linear, linear
 
@@ -39,6 +40,19 @@ State = tuple[Tensor, Tensor]  # h_BEN, the last K − 1 inputs of the convoluti
 CHUNK = 128  # steps whose states (B, CHUNK, E, N) exist at once; fastest on a CPU between 16 and 128
 DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts, as in mamba_simple.py of state-spaces/mamba
 
+AUTHORS_NAMES = {
+    "enter.weight": "in_proj.weight",
+    "conv.weight": "conv1d.weight",
+    "conv.bias": "conv1d.bias",
+    "select.weight": "x_proj.weight",
+    "dt.weight": "dt_proj.weight",
+    "dt.bias": "dt_proj.bias",
+    "A_log": "A_log",
+    "D": "D",
+    "leave.weight": "out_proj.weight",
+}
+"""The name of each parameter in mamba_simple.py of state-spaces/mamba."""
+
 
 class Mamba(SequenceModel):
     """The Mamba block."""
@@ -48,6 +62,12 @@ class Mamba(SequenceModel):
     )
     family = "selective state-space model"
     wrapper = "residual"
+    deviations = {
+        "start of the last map": (
+            "Not divided by √layers as in the authors' models, since the mixer does not know how many there "
+            "are. To be mended."
+        ),
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
@@ -134,6 +154,9 @@ class Mamba(SequenceModel):
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A_log, self.D], "weight_decay": 0.0}]
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        return authors.renamed(self, AUTHORS_NAMES)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

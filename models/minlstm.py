@@ -21,9 +21,20 @@ class MinLSTM(GatedLinearRecurrence):
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
     family = "gated linear recurrence"
     wrapper = "residual"
+    deviations = {
+        "candidate": (
+            "Linear, as in the paper's §3. The reference code makes it positive by g(v) = v + ½ for v ≥ 0, else "
+            "σ(v). To be mended."
+        ),
+        "biases": "The three maps have one, in the reference code none. To be mended with the candidate.",
+        "expansion": (
+            "None. The reference code can widen the state and project it back. To be mended with the candidate."
+        ),
+    }
     Config = HiddenSizeConfig
     projections = 3
     cell = "minlstm"
+    authors_name = "to_hidden_and_f_i_gate.weight"
 
     def coefficients(self, z_Q: Tensor) -> tuple[Tensor, Tensor]:
         forget_H, admit_H, candidate_H = z_Q.chunk(3, dim=-1)

@@ -34,6 +34,7 @@ from models.recurrences.state_space import (
     weighted_sum,
     zero_order_hold,
 )
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import Paper, SequenceModel, resize
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ INITIAL_A: dict[str, Callable[[int], np.ndarray]] = {
 }
 """The initial A_n of n complex numbers, by the name of the initialisation."""
 
+STANDALONE_NAMES = {
+    "log_decay": "kernel.log_A_real",
+    "frequency": "kernel.A_imag",
+    "log_dt": "kernel.log_dt",
+    "C": "kernel.C",
+    "D": "D",
+}
+"""The name of each parameter in s4d.py of state-spaces/s4."""
+
 
 class S4D(SequenceModel):
     """The diagonal state-space layer."""
@@ -60,6 +70,12 @@ class S4D(SequenceModel):
     )
     family = "state-space model"
     wrapper = "residual"
+    deviations = {
+        "start of B": (
+            "1, also for S4D-LegS, where the authors start from the eigenvectors' products with HiPPO's B. To "
+            "be mended."
+        ),
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StateSpaceConfig):
@@ -142,6 +158,20 @@ class S4D(SequenceModel):
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.log_decay, self.frequency, self.log_dt], "lr_max": STATE_LR, "weight_decay": 0.0}]
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        """Return ours from the authors' s4d.py or, where there is a B, from their s4.py."""
+        if "kernel.B" not in authors:
+            return authors.renamed(self, STANDALONE_NAMES)
+        hidden, states = self.C.shape[:2]
+        b_HN, c_HN = (torch.view_as_complex(authors(f"kernel.{name}", 1, hidden, states, 2)[0]) for name in "BC")
+        return {
+            "log_decay": authors("kernel.A_real", hidden, states),
+            "frequency": -authors("kernel.A_imag", hidden, states),  # there A = −exp(A_real) − i A_imag
+            "log_dt": authors("kernel.inv_dt", hidden, 1)[:, 0],
+            "C": torch.view_as_real(b_HN * c_HN),  # only their product matters
+            "D": authors("D", 1, hidden)[0],
+        }
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

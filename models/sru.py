@@ -32,6 +32,12 @@ class SRU(StatisticalRecurrence):
     paper = Paper("The Statistical Recurrent Unit", 2017, "https://arxiv.org/abs/1703.00381")
     family = "statistical recurrence"
     wrapper = "plain"
+    deviations = {
+        "start": (
+            "Weights start as the FRU's, normal with a standard deviation of 0.1. The authors' start from "
+            "Glorot's uniform. To be mended."
+        ),
+    }
     authors_cell = "SimpleSRUCell"
 
     @dataclass(frozen=True, kw_only=True)

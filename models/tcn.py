@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, SequenceModel, resize
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class TCN(SequenceModel):
     )
     family = "convolution"
     wrapper = "plain"
+    deviations = {
+        "start of the shortcut": "Uniform up to 1/√D. The authors' starts from N(0, 0.01²). To be mended.",
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
@@ -76,6 +80,20 @@ class TCN(SequenceModel):
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         return self.blocks(x_BTD)
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        names, ours = {}, {}
+        for i, block in enumerate(self.blocks):
+            for j in (0, 1):
+                conv, theirs = f"blocks.{i}.convs.{j}", f"network.{i}.conv{j + 1}"
+                names[f"{conv}.bias"] = f"{theirs}.bias"
+                names[f"{conv}.parametrizations.weight.original0"] = f"{theirs}.weight_g"
+                names[f"{conv}.parametrizations.weight.original1"] = f"{theirs}.weight_v"
+            if isinstance(block.shortcut, nn.Linear):  # theirs is a convolution of width 1
+                names[f"blocks.{i}.shortcut.bias"] = f"network.{i}.downsample.bias"
+                weight_HD1 = authors(f"network.{i}.downsample.weight", *block.shortcut.weight.shape, 1)
+                ours[f"blocks.{i}.shortcut.weight"] = weight_HD1[..., 0]
+        return ours | authors.renamed(self, names)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.kernels.backend import loop_backend, made_again, runs_compiled
 from models.recurrences.scan import linear_scan
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import HiddenSizeConfig, SequenceModel
 from models.shared.linear import Linear
 
@@ -23,6 +24,8 @@ class GatedLinearRecurrence(SequenceModel):
     """The number of linear maps from the input to the H units."""
     cell: str
     """The name of the same `coefficients` in models/kernels/cpu/diagonal_cells.py."""
+    authors_name: str
+    """The name of the weight in lucidrains/minGRU-pytorch, which has the candidate's rows first and no bias."""
 
     def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
         super().__init__(config, input_size=input_size, seq_len=seq_len)
@@ -48,6 +51,11 @@ class GatedLinearRecurrence(SequenceModel):
 
         weight, bias = self.project.weight, self.project.bias
         return last_state(self.cell, x_BTD, lengths_B, weight, bias, bias.new_zeros(self.output_size))
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        weight_QD = authors(self.authors_name, *self.project.weight.shape)
+        bias_Q = weight_QD.new_zeros(len(weight_QD))
+        return {"project.weight": weight_QD.roll(-self.output_size, dims=0), "project.bias": bias_Q}
 
     def facts(self) -> dict[str, str]:
         return {"scan": loop_backend(self.project.weight)}

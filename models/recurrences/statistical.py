@@ -13,14 +13,14 @@ State: k·S numbers a sequence (and the time). Time O(T k S (R + H)).
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.kernels.lengths import check_lengths
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, SequenceModel
 
 INIT_STD = 0.1
@@ -129,29 +129,14 @@ class StatisticalRecurrence(SequenceModel):
         """Return y, (…, H), for summaries (…, k, S)."""
         return self.output(u_kS.flatten(-2)).relu()
 
-    def load_authors_weights(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Copy the weights of the FRU authors' own cell (github.com/limbo018/FRU) into this layer.
-
-        Args:
-            arrays: the entries `param/rnn/<Cell>/…` of a file like those in tests/golden. Others are ignored.
-
-        Raises:
-            ValueError: an entry is missing or has another shape than this configuration's.
-        """
-        with torch.no_grad():
-            for name in ("recur_feats", "stats", "output"):
-                linear = getattr(self, name)
-                self.copy_authors(linear.weight.T, arrays, f"{name}/Matrix")
-                self.copy_authors(linear.bias, arrays, f"{name}/Bias")
-
-    def copy_authors(self, target: Tensor, arrays: Mapping[str, np.ndarray], name: str) -> None:
-        key = f"param/rnn/{self.authors_cell}/{name}"
-        if key not in arrays:
-            raise ValueError(f"no entry {key!r}; entries: {', '.join(sorted(arrays))}")
-        source = torch.as_tensor(np.asarray(arrays[key]))
-        if source.shape != target.shape:
-            raise ValueError(f"{key} has shape {tuple(source.shape)}; this configuration needs {tuple(target.shape)}")
-        target.copy_(source)
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        """Return ours from the weights of the FRU authors' own cell (github.com/limbo018/FRU)."""
+        ours = {}
+        for name in ("recur_feats", "stats", "output"):
+            outputs, inputs = getattr(self, name).weight.shape
+            ours[f"{name}.weight"] = authors(f"rnn/{self.authors_cell}/{name}/Matrix", inputs, outputs).T
+            ours[f"{name}.bias"] = authors(f"rnn/{self.authors_cell}/{name}/Bias", outputs)
+        return ours
 
 
 def truncated_normal_(weight: Tensor) -> None:

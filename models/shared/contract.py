@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from models.shared.authors_weights import AuthorsWeights, copy_into
+
 if TYPE_CHECKING:
     from optuna import Trial
 
@@ -89,6 +91,8 @@ class SequenceModel(nn.Module):
     requires: ClassVar[tuple[str, ...]] = ()
     """Packages that the project itself does not install, by their pip names. Import them where they are used, not at
     the file's top."""
+    deviations: ClassVar[Mapping[str, str]] = {}
+    """What differs from the authors' own code, and for each why, or "to be mended"."""
     Config: ClassVar[type[ModelConfig]]
     output_size: int
     """H, set by the constructor."""
@@ -134,6 +138,22 @@ class SequenceModel(nn.Module):
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Return parameter groups with their own options, such as {"params": […], "lr": …, "weight_decay": 0}."""
         return []
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        """Return every parameter of ours, by its name, as a differentiable function of the authors'."""
+        raise NotImplementedError(f"{type(self).__qualname__} does not say how its authors' weights become its own")
+
+    def load_authors_weights(self, arrays: Mapping[str, Any]) -> None:
+        """Copy the weights of the authors' own code into this layer.
+
+        Args:
+            arrays: their parameters, named `param/NAME` as in the files of tests/golden. Other entries are ignored.
+
+        Raises:
+            ValueError: an entry is missing or has another shape than this configuration's.
+            NotImplementedError: the architecture defines no `from_authors`.
+        """
+        copy_into(self, self.from_authors(AuthorsWeights(arrays, next(self.parameters()).device)))
 
     def facts(self) -> Mapping[str, str]:
         """Return what a reader of the record should know about how this model is computed, such as its backend."""

@@ -54,4 +54,5 @@ def _facts(found: FoundModel, text: str) -> dict[str, str]:
         "wrapper of its paper": plain(cls.wrapper),
     }
     needs = ", ".join(code(package) for package in cls.requires)
-    return rows | ({"packages": needs} if needs else {})
+    differs = {f"differs from its authors' code: {plain(what)}": plain(why) for what, why in cls.deviations.items()}
+    return rows | ({"packages": needs} if needs else {}) | differs

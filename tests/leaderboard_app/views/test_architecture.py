@@ -34,6 +34,8 @@ def test_the_card_of_every_architecture(empty_db: Path, name: str) -> None:
     assert shown["step by step"].startswith("yes" if cls.is_recurrent() else "no")
     assert shown["time"].startswith("O(")
     assert shown["state"] != "see its file"
+    differs = {key.partition(": ")[2]: why for key, why in shown.items() if key.startswith("differs from its authors'")}
+    assert differs == dict(cls.deviations)
     assert any(f"--model {name} " in each.value for each in app.code)
 
 
