@@ -28,6 +28,7 @@ from db.store import Store
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(1)
 torch.backends.cudnn.allow_tf32 = False  # as in every run
+GOLDEN = ROOT / "tests" / "golden"
 QUICK = ("--set", "epochs=2", "--set", "hidden_size=8")
 DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20", "--set", "clip_norm=none")
 
@@ -38,6 +39,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="Where the contract of every architecture is tested: cpu, cuda.")
+    parser.addoption("--golden", type=Path, default=GOLDEN, help="A folder with numbers of the authors' own code.")
     parser.addoption("--screenshots", type=Path, help="A folder for pictures of the app's pages; else a temporary one.")
 
 
@@ -53,6 +55,11 @@ def screenshots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder = request.config.getoption("--screenshots") or tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_folder(request: pytest.FixtureRequest) -> Path:
+    return request.config.getoption("--golden")
 
 
 @pytest.fixture(scope="session")

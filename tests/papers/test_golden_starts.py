@@ -1,0 +1,348 @@
+"""The start of every parameter against many starts of its authors' own code: see golden/README.md.
+
+A file has n numbers of a parameter's start (`count/NAME`): their mean, their standard deviation and seven quantiles. We
+draw m of ours over many seeds. If both are draws from one distribution,
+
+- the means differ by σ √(1/n + 1/m), one standard error,
+- the standard deviations by σ √((κ − 1)/4 · (1/n + 1/m)), where κ is the kurtosis of ours,
+- the share of ours below their p-quantile differs from p by √(p (1 − p) (1/n + 1/m)), whatever the distribution.
+
+A difference of more than LIMIT of these standard errors fails. At 5, chance alone would fail one comparison in 1.7
+million; with n = 20,000 and m = 10,000, a mean off by 6% of σ or a spread off by 4% (normal) is seen. Seeds are fixed.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.catalog.registry import find_model
+from models.lmu import discretised_delay
+from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
+from tests.conftest import GOLDEN
+from tests.papers.golden import DIFFERS, NO_SETTING, Arrays, line_of, load, marks
+
+LIMIT = 5.0
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+SEEDS = range(1, 1001)
+ENOUGH = 10_000
+SEQ_LEN = 100  # where a file has no size/T
+AROUND = ("readout.", "classifier.", "output_linear.")
+"""Parameters of the network around the mixer. Ours is the same for all architectures."""
+
+Sizes = dict[str, Any]
+Theirs = dict[str, Tensor | None]
+"""Our parameters in the authors' layout, by their names. None where ours has no such parameter."""
+
+
+class Start(NamedTuple):
+    model: str
+    settings: Callable[[Sizes], dict[str, Any]]
+    theirs: Callable[[Any], Theirs]
+
+
+def cornn(m: Any) -> Theirs:
+    return {"cell.i2h.weight": m.linear.weight, "cell.i2h.bias": m.linear.bias}
+
+
+def exprnn(m: Any) -> Theirs:
+    a_HH = torch.zeros(m.output_size, m.output_size)
+    a_HH[m.upper[0], m.upper[1]] = -m.A
+    even = torch.arange(0, m.output_size - 1, 2)
+    return {
+        "recurrent_kernel.A": a_HH - a_HH.T,
+        "input_kernel.weight": m.input.weight,
+        "nonlinearity.b": m.bias,
+        "derived block angles": a_HH[even, even + 1],
+    }
+
+
+def hippo(m: Any) -> Theirs:
+    """The weights of x and of the memory; what reads h has no counterpart."""
+    columns = [*range(m.input_size), *range(m.input_size + m.output_size, m.gated.in_features)]
+    gate_HK, candidate_HK = m.gated.weight[:, columns].chunk(2)
+    gate_H, candidate_H = m.gated.bias.chunk(2)
+    return {
+        "W_uxh.weight": torch.cat([torch.zeros(1, m.input_size), m.function.weight], dim=1),
+        "W_uxh.bias": m.function.bias,
+        "W_hxm.weight": candidate_HK,
+        "W_hxm.bias": candidate_H,
+        "W_gxm.W_g.weight": gate_HK,
+        "W_gxm.W_g.bias": gate_H,
+    }
+
+
+def indrnn(stack: Any) -> Theirs:
+    theirs: Theirs = {}
+    for k, m in enumerate(stack):
+        theirs |= {f"DIs.{k}.fc.weight": m.input.weight, f"DIs.{k}.fc.bias": m.input.bias}
+        theirs |= {f"RNNs.{k}.norm1.bn.weight": None, f"RNNs.{k}.norm1.bn.bias": None}
+        theirs[f"RNNs.{k}.indrnn1.indrnn_cell.weight_hh"] = m.u
+    return theirs
+
+
+def lem(m: Any) -> Theirs:
+    return {
+        "cell.inp2hid.weight": m.input.weight,
+        "cell.inp2hid.bias": m.input.bias,
+        "cell.hid2hid.weight": m.hidden.weight,
+        "cell.hid2hid.bias": None,
+        "cell.transform_z.weight": m.cross.weight,
+        "cell.transform_z.bias": None,
+    }
+
+
+def lmu(m: Any) -> Theirs:
+    return {
+        "e_x": m.encode_x.weight,
+        "e_h": m.encode_h.weight,
+        "e_m": m.encode_m.weight,
+        "W_x": m.kernel_x.weight,
+        "W_h": m.kernel_h.weight,
+        "W_m": m.kernel_m.weight,
+    }
+
+
+def lru(m: Any) -> Theirs:
+    parts = {f"{name}_{part}": getattr(m, name)[..., i] for name in "BC" for i, part in enumerate(("re", "im"))}
+    return parts | {
+        "D": m.D,
+        "gamma_log": m.gamma_log,
+        "nu_log": m.nu_log,
+        "theta_log": m.theta_log,
+        "derived |lambda|": m.transition().abs(),
+        "derived phase": m.theta_log.exp(),
+    }
+
+
+def mamba(m: Any) -> Theirs:
+    linears = {"in_proj": m.enter, "x_proj": m.select, "dt_proj": m.dt, "conv1d": m.conv, "out_proj": m.leave}
+    weights = {f"{name}.weight": linear.weight for name, linear in linears.items()}
+    return weights | {"dt_proj.bias": m.dt.bias, "conv1d.bias": m.conv.bias, "A_log": m.A_log, "D": m.D}
+
+
+def mingru(m: Any) -> Theirs:
+    return {m.authors_name: m.project.weight.roll(m.output_size, dims=0)}
+
+
+def s4d(m: Any) -> Theirs:
+    return {
+        "kernel.log_A_real": m.log_decay,
+        "kernel.A_imag": m.frequency,
+        "kernel.log_dt": m.log_dt,
+        "kernel.C": m.C,
+        "D": m.D,
+    }
+
+
+def s4d_full(m: Any) -> Theirs:
+    """A, B and C of the authors' s4.py. Of a conjugate pair, ours keeps the number with the positive imaginary part."""
+    frequency_HN = m.frequency.sort(dim=1, descending=True).values
+    b_HN = torch.ones_like(torch.view_as_complex(m.C))
+    return {
+        "kernel.A_real": m.log_decay,
+        "kernel.A_imag": frequency_HN,
+        "kernel.inv_dt": m.log_dt.unsqueeze(1),
+        "kernel.B": torch.view_as_real(b_HN).unsqueeze(0),
+        "kernel.C": m.C.unsqueeze(0),
+        "D": m.D.unsqueeze(0),
+    }
+
+
+def s5(m: Any) -> Theirs:
+    """Lambda and the rest. Of a conjugate pair, ours keeps the number with the positive imaginary part."""
+    blocks = int((m.frequency == m.frequency[0]).sum())
+    return {
+        "Lambda_re": -m.log_decay.exp(),
+        "Lambda_im": -m.frequency.unflatten(0, (blocks, -1)).flip(1).flatten(),
+        "B": m.B,
+        "C": m.C,
+        "D": m.D,
+        "log_step": m.log_dt.unsqueeze(1),
+    }
+
+
+def sru(m: Any) -> Theirs:
+    linears = {"recur_feats": m.recur_feats, "stats": m.stats, "output": m.output}
+    return {f"{name}/Matrix": linear.weight.T for name, linear in linears.items()} | {
+        f"{name}/Bias": linear.bias for name, linear in linears.items()
+    }
+
+
+def tcn(m: Any) -> Theirs:
+    theirs: Theirs = {}
+    for i, block in enumerate(m.blocks):
+        for j, conv in enumerate(block.convs, start=1):
+            weight = conv.parametrizations.weight
+            theirs[f"network.{i}.conv{j}.bias"] = conv.bias
+            theirs[f"network.{i}.conv{j}.weight_g"] = weight.original0
+            theirs[f"network.{i}.conv{j}.weight_v"] = weight.original1
+        if isinstance(block.shortcut, nn.Linear):
+            theirs[f"network.{i}.downsample.weight"] = block.shortcut.weight.unsqueeze(-1)
+            theirs[f"network.{i}.downsample.bias"] = block.shortcut.bias
+    effective = m.blocks[0].convs[0].weight
+    return theirs | {"effective conv1.weight of block 0 (after the first forward)": effective}
+
+
+def at_hidden(sizes: Sizes) -> dict[str, Any]:
+    return {"hidden_size": sizes["H"]}
+
+
+def s4d_settings(init: str) -> Callable[[Sizes], dict[str, Any]]:
+    return lambda s: {"hidden_size": s["H"], "state_size": s["N"], "init": init}
+
+
+def s5_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "state_size": s["P"], "blocks": s["blocks"]}
+
+
+def lru_settings(s: Sizes) -> dict[str, Any]:
+    ring = {name: s[name] for name in ("r_min", "r_max", "max_phase")}
+    return {"hidden_size": s["D"], "state_size": s["N"]} | ring
+
+
+def sru_settings(s: Sizes) -> dict[str, Any]:
+    decays = tuple(i / s["k"] for i in range(s["k"]))
+    return {"stat_size": s["S"], "recur_size": s["R_"], "output_size": s["O"], "decays": decays}
+
+
+STARTS = {
+    "cornn_init": Start("cornn", at_hidden, cornn),
+    "exprnn_cayley_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "cayley"}, exprnn),
+    "exprnn_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "henaff"}, exprnn),
+    "hippo_init": Start("hippo", lambda s: at_hidden(s) | {"order": s["H"]}, hippo),
+    "indrnn_init": Start("indrnn", at_hidden, indrnn),
+    "lem_init": Start("lem", at_hidden, lem),
+    "lmu_init": Start("lmu", lambda s: at_hidden(s) | {"order": s["N"], "theta": s["theta"]}, lmu),
+    "lru_init": Start("lru", lru_settings, lru),
+    "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
+    "mingru_init": Start("mingru", lambda s: {"hidden_size": s["D"]}, mingru),
+    "minlstm_init": Start("minlstm", lambda s: {"hidden_size": s["D"]}, mingru),
+    "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
+    "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
+    "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
+    "s5_complexnormal_init": Start("s5", s5_settings, s5),
+    "s5_lecun_init": Start("s5", s5_settings, s5),
+    "s5_truncnormal_init": Start("s5", s5_settings, s5),
+    "sru_init": Start("sru", sru_settings, sru),
+    "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
+}
+"""The model of each file of starts, its settings, and how its parameters are laid out in the authors' code."""
+
+
+def legs_spectrum(pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """The eigenvalues of HiPPO-LegS's normal part with Im < 0, the largest first, and |V* B|."""
+    eigenvalues, vectors = hippo_normal_eigen(2 * pairs)
+    projected = np.abs(vectors.conj().T @ hippo_legs(2 * pairs)[1])
+    return eigenvalues.conj()[::-1], projected[::-1]
+
+
+FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
+    "hippo_init:fact/A_legs(*)": lambda _, theirs: -hippo_legs(len(theirs))[0],
+    "hippo_init:fact/B_legs(*)": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
+    "indrnn_init:fact/U_bound=*": lambda arrays, _: build("indrnn_init", arrays)[0].bound,
+    "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
+    "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
+    "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
+    "s4d_full_legs_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(len(theirs))[0],
+    "s4d_full_legs_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(len(theirs))[1],
+    "s4d_full_legs_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
+    "s4d_full_legs_init:fact/B": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
+}
+"""What ours has for a fact. The other facts speak of the authors' code alone, of LAPACK's phases, or say this again."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each entry of each file: what a file holds is held against ours or has its line in a table."""
+    if "entry" in metafunc.fixturenames:
+        folder = metafunc.config.getoption("--golden")
+        every = [param for name in STARTS for param in entries(name, folder)]
+        metafunc.parametrize(("name", "entry"), every)
+
+
+def entries(name: str, folder: Path) -> Iterator[Any]:
+    if not (folder / f"{name}.npz").exists():
+        yield pytest.param(name, "", marks=pytest.mark.skip(reason=f"{folder} has no {name}.npz"))
+        return
+    arrays = load(name, folder)
+    parameters = [key.removeprefix("shape/") for key in arrays if key.startswith("shape/")]
+    facts = [key for key in arrays if line_of(f"{name}:{key}", FACTS)]
+    for entry in [*parameters, *facts]:
+        around = entry.startswith(AROUND)
+        skip = [pytest.mark.skip(reason=f"{entry} of {name} is outside the mixer: ours is the same for all")]
+        yield pytest.param(name, entry, marks=skip if around else marks(f"{name}:{entry}"), id=f"{name}:{entry}")
+
+
+def test_every_parameter_starts_as_the_authors_do(name: str, entry: str, golden_folder: Path) -> None:
+    arrays = load(name, golden_folder)
+    if entry.startswith("fact/"):
+        ours = line_of(f"{name}:{entry}", FACTS)(arrays, arrays[entry])
+        np.testing.assert_allclose(ours, arrays[entry], rtol=1e-6, atol=1e-9)
+        return
+    ours = drawn(name, golden_folder)
+    assert entry in ours, f"ours has no {entry}"
+    assert ours[entry].shape[1:] == tuple(arrays[f"shape/{entry}"])
+    if f"exact/{entry}" in arrays:
+        np.testing.assert_allclose(ours[entry][0], arrays[f"exact/{entry}"], rtol=1e-5, atol=1e-6)
+        assert (ours[entry] == ours[entry][0]).all()
+    else:
+        errors = standard_errors(ours[entry].ravel(), arrays[f"stats/{entry}"], int(arrays[f"count/{entry}"]))
+        assert max(errors.values()) < LIMIT, errors
+
+
+def test_each_line_of_the_tables_is_used() -> None:
+    every = [param.values for name in STARTS for param in entries(name, GOLDEN)]
+    for key in (key for key in (*DIFFERS, *NO_SETTING) if ":" in key):
+        assert any(line_of(f"{name}:{entry}", {key: key}) for name, entry in every), f"{key} matches no entry"
+    assert {key for key in (*DIFFERS, *NO_SETTING) if ":" not in key} <= {path.stem for path in GOLDEN.glob("*.npz")}
+
+
+def standard_errors(ours: np.ndarray, stats: np.ndarray, count: int) -> dict[str, float]:
+    """Return how far ours are from the authors' statistics, in standard errors of the difference."""
+    mean, std, _, _, *quantiles = stats
+    error = sqrt(1 / count + 1 / len(ours))
+    centred = ours - ours.mean()
+    spread = max(ours.std(), 1e-12)
+    kurtosis = (centred**4).mean() / spread**4
+    errors = {"mean": abs(ours.mean() - mean) / (spread * error)}
+    errors["std"] = abs(ours.std() - std) / (spread * error * sqrt(max(kurtosis - 1, 1e-6) / 4))
+    for p, quantile in zip(QUANTILES, quantiles, strict=True):
+        below, up_to = (ours < quantile).mean(), (ours <= quantile).mean()  # differ where many numbers are equal
+        errors[f"{p:.0%}"] = max(below - p, p - up_to, 0) / (error * sqrt(p * (1 - p)))
+    return errors
+
+
+@cache
+def drawn(name: str, folder: Path) -> dict[str, np.ndarray]:
+    """Return many starts of ours in the authors' layout, (seeds, …) each."""
+    arrays, many = load(name, folder), []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            theirs = STARTS[name].theirs(build(name, arrays))
+        many.append({key: values.detach().double().numpy() for key, values in theirs.items() if values is not None})
+        if len(many) >= ceil(ENOUGH / min(values.size for values in many[0].values())):
+            break
+    return {key: np.stack([each[key] for each in many]) for key in many[0]}
+
+
+def sizes_of(arrays: Arrays) -> Sizes:
+    sizes = {key.removeprefix("size/"): values.item() for key, values in arrays.items() if key.startswith("size/")}
+    return sizes | {"levels": sum(key.startswith("shape/network.") and "conv1.bias" in key for key in arrays)}
+
+
+def build(name: str, arrays: Arrays) -> Any:
+    """Return our model in a file's sizes; the IndRNN's layers, where its authors start a network of several."""
+    start, sizes = STARTS[name], sizes_of(arrays)
+    cls, seq_len = find_model(start.model).cls, sizes.get("T", SEQ_LEN)
+    config = cls.Config(**start.settings(sizes))
+    if start.model == "indrnn":
+        widths = [arrays[f"shape/DIs.{k}.fc.weight"][1] for k in range(sizes["L"])]
+        return nn.ModuleList(cls(config, input_size=int(width), seq_len=seq_len) for width in widths)
+    return cls(config, input_size=sizes.get("D", sizes.get("H")), seq_len=seq_len)
