@@ -1,0 +1,135 @@
+"""The project installed from a wheel, and started in a folder with a `models/` and a `lightning.py` of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from bench.publishing.screenshot import serving
+from db.store import Store
+from tests.conftest import ROOT, Bench
+from tests.leaderboard_app.test_server import free_port
+from tests.support.foreign_folder import ForeignFolder
+
+pytestmark = pytest.mark.slow
+
+PACKAGES = ("bench", "models", "datamodules", "db", "leaderboard_app")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.sqlite*", "leaderboard-*")
+QUICK = ("--set", "hidden_size=8", "--set", "max_steps=20")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with our wheel. It borrows the packages that we need, but not this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / "source" / name, ignore=LEFT_OUT)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source" / name)
+    pip, environment = [sys.executable, "-m", "pip", "-q"], folder / "venv"
+    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(folder / "source")]
+    subprocess.run([*pip, *build], check=True)
+    shutil.rmtree(folder / "source")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "--python", environment, "install", "--no-deps", "--no-index", wheel], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))  # its own .pth files are not read
+    return environment / "bin"
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> ForeignFolder:
+    return ForeignFolder(tmp_path / "foreign")
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "BENCH_DB"))}
+    return kept | {"BENCH_DB": str(folder / "board.sqlite"), "BENCH_PUBLISHED": "", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(params=["bench", "python -m bench"])
+def run(request: pytest.FixtureRequest, installed: Path, foreign: ForeignFolder, tmp_path: Path) -> Run:
+    command = [installed / "bench"] if request.param == "bench" else [installed / "python", "-m", "bench"]
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*command, *words], cwd=foreign.path, env=clean_environment(tmp_path), capture_output=True, text=True
+        )
+        assert foreign.ran() == []
+        assert done.returncode == 0, done
+        return done
+
+    return run
+
+
+def test_a_bundle_is_verified(run: Run) -> None:
+    """Its weights are scored again in a process of their own."""
+    found = run("run", "--model", "gru", "--task", "digits", *QUICK)
+    assert "test accuracy" in found.stdout
+    (line,) = [line for line in run("runs", "--csv").stdout.splitlines() if ",gru," in line]
+    run("bundle", line.partition(",")[0], "-o", "my.zip")
+    assert "verdict: accepted" in run("verify", "my.zip").stdout
+
+
+def test_workers_of_a_suite(run: Run) -> None:
+    """They end before they train, for there is no time."""
+    words = ("--models", "gru", "--seeds", "1", "--workers", "2", "--time-limit", "0s")
+    assert "0 runs recorded, 0 failed." in run("suite", *words).stdout
+
+
+def test_workers_of_ray(run: Run) -> None:
+    words = ("--model", "gru", "--budget", "10k", "--trials", "2", "--workers", "2", "--set", "max_steps=5")
+    assert "gru on digits: 2 finished" in run("tune", *words).stdout
+
+
+def test_measuring(run: Run) -> None:
+    words = ("--model", "gru", "--against", "rnn", "--seq-len", "16", "--batch", "2", "--repeats", "1")
+    assert "rnn" in run("speed", *words).stdout
+
+
+def test_the_app(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> None:
+    port = str(free_port(socket.AF_INET, "127.0.0.1"))
+    command = [installed / "python", "-m", "bench", "app", "--port", port]
+    process = subprocess.Popen(command, cwd=foreign.path, env=clean_environment(tmp_path), stderr=subprocess.PIPE)
+    try:
+        while process.poll() is None:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/_stcore/health") as page:
+                    assert page.read() == b"ok"
+                break
+            except OSError:
+                time.sleep(0.3)
+    finally:
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert foreign.ran() == []
+    assert b"Traceback" not in said
+
+
+def test_the_picture_of_the_board(foreign: ForeignFolder, small_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(foreign.path)
+    with serving(Store(str(small_db))) as address, urlopen(address) as page:
+        assert page.status == 200
+    assert foreign.ran() == []
+
+
+def test_the_sandbox(bench: Bench, tmp_path: Path) -> None:
+    bench.folder = ForeignFolder(tmp_path / "foreign").path
+    shutil.copy(ROOT / "models" / "gru.py", bench.folder / "mine.py")
+    done = bench.start("check", "mine.py", "--sandbox")
+    said = "".join(done.communicate())
+    if "bubblewrap" in said:
+        pytest.skip("programs can't be confined here")
+    assert done.returncode == 0, said
+    assert not (tmp_path / "foreign.log").exists()
