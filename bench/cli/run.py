@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
 from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
 from bench.common.exit_codes import EXIT_INTERRUPTED
-from bench.common.text import metric_text
+from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
     from bench.catalog.registry import FoundModel
@@ -64,7 +65,7 @@ def run(
     from bench.catalog.registry import find_model_or_file, find_task
     from bench.runs.presets import load
     from bench.runs.request import Execution, SettingFlags, build_request
-    from bench.training.run import is_helper_process
+    from bench.training.helper_processes import is_helper_process
     from bench.training.run import run as run_request
 
     flags = SettingFlags(
@@ -78,18 +79,22 @@ def run(
         accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume
     )
     before = store.result(request.run_id)
-    recorded = run_request(request, store, execution, on_begin=partial(_say_if_new, request, store, execution))
-    if not is_helper_process():
+    recorded = run_request(request, store, execution, on_begin=partial(_say_before, request, store, execution))
+    if not is_helper_process(execution):
         if before and not as_json:
             _say_repeated(recorded, request.model)
         _show(recorded, request, store, as_json=as_json)
     return EXIT_CODES.get(recorded.status, 1)
 
 
-def _say_if_new(request: "RunRequest", store: "Store", execution: "Execution") -> None:
-    from bench.training.run import is_helper_process, was_stopped
+def _say_before(request: "RunRequest", store: "Store", execution: "Execution") -> None:
+    from bench.training.helper_processes import is_helper_process
+    from bench.training.run import was_stopped
 
-    if execution.resume and not is_helper_process() and not was_stopped(request, store):
+    if is_helper_process(execution):
+        return
+    say_missing_commit()
+    if execution.resume and not was_stopped(request, store):
         stderr.print(
             f"There is nothing to resume: {store} has no stopped attempt at this run ({request.run_id}). It begins.",
             markup=False,
@@ -130,7 +135,7 @@ def _show_result(run: "Run", request: "RunRequest", store: "Store") -> None:
     value = metric_text(run.metric_name, run.metric_value)
     print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {value}")
     print(f"  {run.params_total:,} parameters ({run.params_core:,} core, {run.params_readout:,} readout), ", end="")
-    print(f"{run.epochs} epochs in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
+    print(f"{counted(run.epochs, 'epoch')} in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
     for best in task_rows(store, run.task)[:1]:
         if run.run_id in best.run_ids:
             print(f"  It leads the board on {run.task} (score {best.score:.1f}).")

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.output import stderr
-from bench.common.text import metric_text
+from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -27,7 +27,7 @@ COLUMNS = ("study", "trial", "state", "metric", "best", "steps", "time", "where"
 
 
 class Watch:
-    """Shows a `Session` on stderr."""
+    """Shows a `Session` on stderr. A trial calls it, and goes on whatever becomes of the picture."""
 
     def __init__(self, live: Live | None) -> None:
         self._live = live
@@ -51,9 +51,13 @@ class Watch:
     def again(self, running: "Running", reason: str) -> None:
         self._say(f"{_name(running.owner)}, trial {running.proposal.trial.number} is tried again: {reason}")
 
+    def left(self, running: "Running", reason: str) -> None:
+        self._say(f"{_name(running.owner)}, trial {running.proposal.trial.number} is left open: {reason}")
+
     def _say(self, text: str) -> None:
         self._shown_at = time.monotonic()
-        stderr.print(text, markup=False)
+        with suppress(Exception):
+            stderr.print(text, markup=False)
 
     def _draw(self, live: Live, session: "Session") -> None:
         self._shown_at = time.monotonic()
@@ -62,7 +66,8 @@ class Watch:
             table.add_row(*map(escape, row))
         for column in table.columns:
             column.no_wrap = True
-        live.update(Group(table, escape(_summary(session))), refresh=True)
+        with suppress(Exception):
+            live.update(Group(table, escape(_summary(session))), refresh=True)
 
 
 @contextmanager
@@ -104,14 +109,14 @@ def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
 
 def _summary(session: "Session") -> str:
     """Say how far the whole session is."""
-    words = [f"{session.done} of {session.count} trials have ended"]
+    words = [f"{session.done} of {counted(session.count, 'trial')} ended"]
     if len(session.owners) == 1:
         (owner,) = session.owners
         words.append(f"best {owner.tuning.base.spec.metric} {_value(owner, owner.best)}")
     if session.pool and session.pool.started < session.pool.workers:
         words.append(
-            f"{session.pool.started} of {session.pool.workers} workers have started "
-            f"(each takes a processor and {session.pool.gpus:g} GPUs)"
+            f"{session.pool.started} of {counted(session.pool.workers, 'worker')} started "
+            f"(each takes a processor and {session.pool.gpus:g} GPU)"
         )
     if session.ended and session.began:
         seconds = (time.monotonic() - session.began) / session.ended * (session.count - session.done)

@@ -6,7 +6,6 @@ network is evaluated.
 
 import math
 import shutil
-import signal
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -39,8 +38,10 @@ from bench.training.callbacks import (
 from bench.training.checkpoints import SOURCE_HASH, KeepBest, KeepLast, WholeCheckpoints
 from bench.training.ending import Ending, ending_of
 from bench.training.evaluation import evaluate, named
+from bench.training.helper_processes import own_launcher
 from bench.training.process_settings import prepare_process
 from bench.training.progress_bar import ProgressBar
+from bench.training.stop_signals import ended_by_signals
 from datamodules._base import SequenceDataModule
 from models.shared.lightning_module import SequenceModule
 
@@ -96,27 +97,34 @@ class Attempt:
         prepare_process()
         release()  # memory that an earlier run left behind must not count for this one
         reset_peaks()
+        came: list[str] = []
         try:
-            act()
+            with ended_by_signals() as came, own_launcher(self.execution):
+                act()
         except BaseException as error:
             self._stop_helpers()
-            return self._ending(error)
+            return self._ending(error, came)
         return Ending("finished")
 
-    def _ending(self, error: BaseException) -> Ending:
+    def _ending(self, error: BaseException, came: Sequence[str]) -> Ending:
+        """Return what an exception means.
+
+        Args:
+            came: the signals that this process got while it trained.
+        """
         if isinstance(error, DivergedError):
             return Ending("diverged", str(error))
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored
-            # Lightning turns Ctrl-C into SystemExit, as other libraries' handlers do with SIGTERM.
-            by_ctrl_c = isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
-            return Ending("interrupted", f"stopped by {'SIGINT' if by_ctrl_c else 'SIGTERM'} in epoch {self.epochs}")
-        if hasattr(error, "exit_code") or not isinstance(error, Exception):
+        if came or isinstance(error, KeyboardInterrupt):
+            return Ending("interrupted", f"stopped by {came[0] if came else 'SIGINT'} in epoch {self.epochs}")
+        if hasattr(error, "exit_code") or not isinstance(error, Exception | SystemExit):
             raise error
-        with suppress(OSError):
+        self._keep_traceback(error)
+        return ending_of(error, self.request.model.path)
+
+    def _keep_traceback(self, error: BaseException) -> None:
+        with suppress(Exception):  # the record matters more; and a model's exceptions have their own methods
             text = "".join(traceback.format_exception(error))
             (self.folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
-        return ending_of(error)
 
     def _stop_helpers(self) -> None:
         """Kill the processes of further devices: nothing waits for them any more.
@@ -251,6 +259,8 @@ class Attempt:
                 deterministic="warn",
                 default_root_dir=self.folder,
             )
+        except OSError:
+            raise
         except Exception as error:  # Lightning refuses, for example, an accelerator that does not exist
             raise RequestError(
                 f"--accelerator {execution.accelerator} --devices {execution.devices}: {error}"
@@ -297,6 +307,8 @@ def evaluation_interval(steps_per_epoch: int) -> int:
 def _check_usable(checkpoint: Path, model: FoundModel) -> None:
     try:
         content = torch.load(checkpoint, weights_only=False, map_location="meta")
+    except OSError:  # it can't be read now, which does not say that it is damaged
+        raise
     except Exception as error:
         raise RequestError(
             f"{checkpoint} is damaged ({error}). Remove it to begin the run again: the result will be the same."

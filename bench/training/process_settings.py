@@ -8,11 +8,13 @@ from logging import ERROR, getLogger
 
 import torch
 
+from bench.common.output_streams import protect_streams
 from models.kernels.cpu.toolkit.threads import flush_denormals
 
 
 def prepare_process() -> None:
     """Set the arithmetic and the messages that every run uses."""
+    protect_streams()  # a message that can't be written must not end a training; a model may print, too
     # Gradients that vanish over hundreds of steps become denormal numbers, on which x86 processors are very slow: a
     # train step of an LSTM(200) over 784 steps took 22 s without this and 1.7 s with it, on two cores.
     flush_denormals()

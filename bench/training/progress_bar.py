@@ -1,7 +1,13 @@
-"""The progress bar of a run's training."""
+"""The progress bar of a run's training.
+
+Training goes on whatever becomes of the bar: each hook of Lightning's drops errors of showing it.
+"""
 
 import math
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,6 +19,17 @@ from bench.training.callbacks import has_validation
 
 REFRESHES_PER_SECOND = 4
 SECONDS_BETWEEN_LINES = 10  # of progress, where there is no terminal to redraw on
+
+
+def unfailing(hook: Callable[..., None]) -> Callable[..., None]:
+    """Return a hook that drops its errors: a terminal that is gone, no room for a thread that redraws."""
+
+    @wraps(hook)
+    def try_hook(*args: Any, **options: Any) -> None:
+        with suppress(Exception):
+            hook(*args, **options)
+
+    return try_hook
 
 
 class ProgressBar(Callback):
@@ -29,19 +46,23 @@ class ProgressBar(Callback):
         self.label, self.total_steps = label, total_steps
         self.last_line = time.monotonic()
 
+    @unfailing
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and self.console.is_terminal:
             self.progress.start()
 
+    @unfailing
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self.progress.update(self.task, completed=trainer.global_step)
 
+    @unfailing
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit":
             return
         value = metric_text(self.metric, self.latest(trainer))
         self._tell(trainer, f"{self.label}  validation {self.metric} {value}")
 
+    @unfailing
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not has_validation(trainer):
             self._tell(trainer, self.label)
@@ -56,8 +77,10 @@ class ProgressBar(Callback):
     def latest(self, trainer: Trainer) -> float:
         return float(trainer.callback_metrics.get(f"validation/{self.metric}", math.nan))
 
+    @unfailing
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.progress.stop()
 
+    @unfailing
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.progress.stop()

@@ -1,10 +1,9 @@
 """Making a run: return its recorded result or, if it has none, train it and record the result."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +14,18 @@ from filelock import FileLock, Timeout
 from lightning.pytorch import Callback
 
 from bench.common.errors import BusyError, RequestError
+from bench.runs.code_version import Commit, commit
 from bench.runs.commands import resume_command, run_command
 from bench.runs.network import build, count, state_bytes
 from bench.runs.pending_record import record, record_kept
-from bench.runs.provenance import commit, environment, gpu_bytes_of_others
+from bench.runs.provenance import environment, gpu_bytes_of_others
 from bench.runs.recorded import note_asked
 from bench.runs.request import Execution, RunRequest
 from bench.speed.memory import peak_host
 from bench.training.attempt import LAST, Attempt, forget
 from bench.training.ending import Ending
+from bench.training.helper_processes import is_helper_process
+from bench.training.stop_signals import held_signals
 from db.record import Record
 from db.schema import CurvePoint, Run
 from db.store import Store
@@ -47,23 +49,27 @@ def run(
     folder = store.artifacts / request.run_id
     if recorded := note_asked(request, store):
         return recorded
-    with alone(folder, f"run {request.run_id}"):
+    is_helper = is_helper_process(execution)
+    with nullcontext() if is_helper else alone(folder, f"run {request.run_id}"):
         record_kept(store, folder)
         if recorded := note_asked(request, store):
             return recorded
-        _check_resumption(request, store, execution)
+        if not is_helper:
+            _check_resumption(request, store, execution)
         attempts = store.attempts(request.run_id)
         code, started_at, started = commit(), datetime.now(UTC), time.perf_counter()
         on_begin()
         attempt = Attempt(request, execution, folder, watchers)
-        ending = _own_fault(attempt.run())
-        seconds = time.perf_counter() - started
-        row = _row(attempt, ending, number=attempts + 1, code=code, started_at=started_at, seconds=seconds)
-        if not attempt.is_main_process:
-            return row
-        recorded = record(store, Record(row, _points(attempt)), folder)
+        with held_signals():  # a training that has ended is recorded, whatever comes then
+            ending = _own_fault(attempt.run())
+            seconds = time.perf_counter() - started
+            row = _row(attempt, ending, number=attempts + 1, code=code, started_at=started_at, seconds=seconds)
+            if not attempt.is_main_process:
+                return row
+            recorded = record(store, Record(row, _points(attempt)), folder)
         if recorded.status == "finished":
-            attempt.discard_checkpoints()
+            with suppress(OSError):  # they only take room
+                attempt.discard_checkpoints()
         return recorded
 
 
@@ -82,7 +88,7 @@ def _own_fault(ending: Ending) -> Ending:
 
 @contextmanager
 def alone(folder: Path, what: str) -> Iterator[None]:
-    """Lock a folder against other processes, except the helpers that Lightning starts for further devices.
+    """Lock a folder against other processes.
 
     Args:
         folder: need not exist. The lock is a file next to it, with the suffix `.lock`.
@@ -91,9 +97,6 @@ def alone(folder: Path, what: str) -> Iterator[None]:
     Raises:
         BusyError: another process has the lock.
     """
-    if is_helper_process():
-        yield
-        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.with_suffix(".lock"), timeout=0):
@@ -103,8 +106,6 @@ def alone(folder: Path, what: str) -> Iterator[None]:
 
 
 def _check_resumption(request: RunRequest, store: Store, execution: Execution) -> None:
-    if is_helper_process():
-        return
     stopped = was_stopped(request, store)
     if stopped and not execution.resume:
         raise RequestError(
@@ -120,14 +121,7 @@ def was_stopped(request: RunRequest, store: Store) -> bool:
     return store.attempts(request.run_id) > 0 or (store.artifacts / request.run_id / LAST).exists()
 
 
-def is_helper_process() -> bool:
-    """Whether this is a process that Lightning started for a further device."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
-
-
-def _row(
-    attempt: Attempt, ending: Ending, *, number: int, code: dict[str, Any], started_at: datetime, seconds: float
-) -> Run:
+def _row(attempt: Attempt, ending: Ending, *, number: int, code: Commit, started_at: datetime, seconds: float) -> Run:
     request, spec = attempt.request, attempt.request.spec
     finished = ending.status == "finished"
     return Run(
@@ -159,7 +153,7 @@ def _row(
         peak_memory_host=peak_host(),
         peak_memory_device=attempt.peak_memory_device,
         facts=attempt.facts,
-        environment=code | environment() | {"execution": asdict(attempt.execution)},
+        environment=code.fields() | environment() | {"execution": asdict(attempt.execution)},
         source_hash=request.model.source_hash,
         command=run_command(request),
         started_at=started_at,

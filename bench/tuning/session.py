@@ -15,6 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 
 from bench.common.errors import RequestError
+from bench.common.text import counted
 from bench.runs.request import Execution
 from bench.training.run import alone
 from bench.tuning.best import settled
@@ -57,6 +58,9 @@ class Watcher(Protocol):
     def again(self, running: Running, reason: str) -> None:
         """Called when a trial was cut off and will be retried."""
 
+    def left(self, running: Running, reason: str) -> None:
+        """Called when a trial was cut off, which ends the session. The next one will retry the trial."""
+
 
 class Session:
     """Runs trials until each study, new or begun earlier, has as many as asked for, or until the timeout.
@@ -82,6 +86,7 @@ class Session:
         self.began: float | None = None
         """When the first trial began, on the monotonic clock."""
         self._held = ExitStack()
+        self._why_over = "interrupted"
 
     def run(self) -> bool:
         """Run the trials.
@@ -104,13 +109,15 @@ class Session:
                 return True
             finally:
                 for owner in self.owners:
-                    owner.put_back("interrupted")
+                    owner.put_back(self._why_over)
 
     def _run_here(self) -> bool:
         while found := self._next():
             running = self.running[None] = Running(*found, place=HERE)
             outcome = self._train(running)
             if outcome.ending.status == "interrupted":
+                self._why_over = str(outcome.ending.reason)
+                self.watcher.left(running, self._why_over)
                 return True
             self._end(None, outcome)
         return False
@@ -145,6 +152,9 @@ class Session:
             case Outcome() if event.ending.status == "oom" and pool.shares_memory:
                 pool.release(seat)
                 self._again(seat, f"oom: {event.ending.reason}")
+            case Outcome() if event.ending.status == "interrupted":
+                pool.release(seat)
+                self._after_fault_of_machine(seat, str(event.ending.reason))
             case Outcome():
                 pool.release(seat)
                 self._end(seat, event)
@@ -170,6 +180,13 @@ class Session:
             self.watcher.again(running, reason)
         else:
             self._ended(running.owner, ended)
+
+    def _after_fault_of_machine(self, seat: "Seat", reason: str) -> None:
+        """Retry a trial that was cut off through no fault of its own. It never counts as failed."""
+        running = self.running[seat]
+        if not running.owner.can_try_again(running.proposal):
+            raise RequestError(f"a trial can't run on {seat.place}: {reason}. --resume goes on.")
+        self._again(seat, reason)
 
     def _ended(self, owner: Owner, trial: FrozenTrial) -> None:
         self.done, self.ended = self.done + 1, self.ended + 1
@@ -234,6 +251,6 @@ def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
     for tuning in tunings:
         if begun.get(tuning.name):
             raise RequestError(
-                f"the study '{tuning.name}' has {begun[tuning.name]} trials already. "
+                f"the study '{tuning.name}' has {counted(begun[tuning.name], 'trial')} already. "
                 "Add --resume to go on to the number asked for, or give another --db."
             )

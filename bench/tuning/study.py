@@ -132,6 +132,9 @@ class Owner:
         except OSError as error:
             raise StoreError(f"{path} can't be written: {error.strerror}. Make room; --resume goes on.") from error
 
+    def can_try_again(self, proposal: Proposal) -> bool:
+        return self._tries[proposal.trial.number] + 1 < TRIES
+
     def try_again(self, proposal: Proposal, reason: str) -> FrozenTrial | None:
         """Queue a trial that was cut off, to be proposed again.
 
@@ -140,7 +143,7 @@ class Owner:
         """
         trial = proposal.trial
         self._tries[trial.number] += 1
-        if self._tries[trial.number] == TRIES:
+        if self._tries[trial.number] >= TRIES:
             return self.end(trial, Outcome(ending=Ending("failed", f"tried {TRIES} times; the last time, {reason}")))
         self._note(self._frozen(trial), reason)
         self._again.append(proposal)

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from bench.runs.request import Execution, TrialRequest
 from bench.training.attempt import WEIGHTS, Attempt, forget
-from bench.training.ending import Ending
+from bench.training.ending import Ending, ending_of
 from bench.training.process_settings import one_thread
 
 SECONDS_BETWEEN_SIGNS = 1.0  # of life: after this long without a report, a step is reported
@@ -78,10 +78,10 @@ def run_trial(request: TrialRequest, execution: Execution, folder: Path, tell: T
     Raises:
         Exception: one that has an `exit_code`: the request can't be met here.
     """
-    forget(folder)
     teller = Teller(request.spec.metric, tell)
     attempt = Attempt(request, execution, folder, watchers=[teller])
     try:
+        forget(folder)
         with one_thread():
             ending = attempt.train()
         if ending.status != "finished":
@@ -91,5 +91,7 @@ def run_trial(request: TrialRequest, execution: Execution, folder: Path, tell: T
         return Outcome(
             ending=ending, steps=attempt.steps, was_stopped=teller.was_stopped, value=best, weights=weights
         )  # fmt: skip
+    except OSError as error:  # of the folder, before training or after it
+        return Outcome(ending=ending_of(error, request.model.path), steps=attempt.steps)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)

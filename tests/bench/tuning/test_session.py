@@ -212,7 +212,8 @@ def test_after_control_c_a_study_goes_on_as_if_it_had_not_been(
     whole.folder.mkdir()
     done = stopped.json(*words, code=130)
     assert done["trials"]["finished"] in (1, 2)
-    assert [t.user_attrs["retries"] for t in trials_of(stopped) if t.state.name == "WAITING"] == [["interrupted"]]
+    (retries,) = (trial.user_attrs["retries"] for trial in trials_of(stopped) if trial.state.name == "WAITING")
+    assert [reason.partition(" in ")[0] for reason in retries] == ["stopped by SIGINT"]
     assert stopped.json(*words, "--resume")["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
     assert whole.json(*words)["trials"] == {"finished": 4, "pruned": 0, "failed": 0}
     assert proposals(stopped) == proposals(whole)
@@ -386,7 +387,7 @@ def test_a_task_whose_data_can_not_be_had_costs_no_other(bench: Bench, monkeypat
     (told,) = (line for line in done.stderr.splitlines() if "left out" in line)
     assert told.startswith("left out: fashion: ")
     assert "is damaged or another file" in told
-    assert "4 of 4 trials have ended" in done.stderr
+    assert "4 of 4 trials ended" in done.stderr
     assert "is damaged or another file" in bench.refused(
         "tune", "--model", "bag", "--task", "fashion", "--trials", "1", "--set", "max_steps=1"
     )
