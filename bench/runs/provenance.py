@@ -1,17 +1,16 @@
-"""What a result was computed with: code, packages, machine."""
+"""What a result was computed with: packages, machine, numerical settings. `code_version` adds the commit."""
 
 import os
 import platform
 import subprocess
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.common.root import ROOT
+from bench.runs.code_version import PROJECT, package_version, project_version
 
 GPU_FACTS = {
     "gpu_driver": "driver_version",
@@ -27,20 +26,11 @@ CONTEXT_BYTES = 2**30
 PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "numba", "scikit-learn", "triton")
 
 
-@cache
-def commit() -> dict[str, Any]:
-    """Return the commit of the code that this process runs, and whether the code differs from it.
-
-    The first call decides, because later commits are not what the process loaded. Values are None without git.
-    """
-    return {"git_commit": _git("rev-parse", "HEAD"), "git_dirty": _git_dirty()}
-
-
 def environment() -> dict[str, Any]:
     """Return the packages, the machine and the numerical settings that a run records."""
     return {
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name, found in _versions() if found},
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),  # AVX2, AVX512, …: torch's kernels round accordingly
@@ -52,32 +42,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _git(*arguments: str) -> str | None:
-    try:
-        command = ["git", "-C", str(ROOT), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip()
-
-
-def _git_dirty() -> bool | None:
-    """Whether the code differs from the commit. Untracked files, such as results, do not count."""
-    status = _git("status", "--porcelain", "--untracked-files=no")
-    return None if status is None else bool(status)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _versions() -> Iterator[tuple[str, str | None]]:
+    yield PROJECT, project_version()
+    yield from ((name, package_version(name)) for name in PACKAGES)
 
 
 def _cpu_model() -> str:
     """The processor's name: from the kernel on Linux, from the platform module on macOS and Windows."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -96,7 +69,9 @@ def _nvidia_smi() -> dict[str, str]:
     uuid = torch.cuda.get_device_properties(0).uuid
     query = ["nvidia-smi", f"--id=GPU-{uuid}", f"--query-gpu={','.join(GPU_FACTS.values())}", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603
+            query, capture_output=True, encoding="utf-8", errors="replace", check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return {}
     return dict(zip(GPU_FACTS, map(str.strip, answer.stdout.split(",")), strict=False))

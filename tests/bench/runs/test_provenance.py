@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
-from bench.runs.provenance import commit, environment, gpu_bytes_of_others, gpu_joules
+from bench.runs.provenance import environment, gpu_bytes_of_others, gpu_joules
 from tests.conftest import ROOT, Bench
 
 Writer = Callable[[str, str], Path]
@@ -65,29 +65,6 @@ def test_no_gpu() -> None:
         pytest.skip("there is one")
     assert environment()["gpu"] is None
     assert gpu_joules(torch.device("cpu")) is None
-
-
-@pytest.fixture
-def forget_commit() -> Iterator[None]:
-    """The commit of this process is asked for anew, before and after."""
-    commit.cache_clear()
-    yield
-    commit.cache_clear()
-
-
-@pytest.mark.usefixtures("forget_commit")
-def test_a_commit_that_is_made_meanwhile_is_not_the_codes(
-    bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    head = bench.folder / "head"
-    head.write_text("before")
-    program(bench.folder, "git", f'[ "$3" != rev-parse ] || cat {head}')
-    monkeypatch.setenv("PATH", f"{bench.folder}{os.pathsep}{os.environ['PATH']}")
-    path = write_model("mine", f"with open({str(head)!r}, 'w') as head: head.write('meanwhile')")
-    for seed in ("0", "1"):
-        run = bench.json("run", "--model", str(path), "--epochs", "1", "--seed", seed)
-        found = bench.json("show", run["run_id"])["environment"]
-        assert (found["git_commit"], found["git_dirty"]) == ("before", False)
 
 
 def test_memory_of_others(gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
