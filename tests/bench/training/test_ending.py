@@ -7,7 +7,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -19,14 +19,18 @@ import bench.training.run as bench_run
 import datamodules.digits
 import models.gru
 from bench.common.whole_files import write_whole
+from bench.runs.request import Execution, RunRequest
 from bench.training import checkpoints
 from bench.training.ending import ending_of
 from bench.training.stop_signals import held_signals
+from bench.tuning.worker import Event, Job, Worker
+from bench.tuning.worker_pool import Seat
 from datamodules.digits import Digits
 from models.gru import GRU
 from models.shared import contract
 from tests.bench.training.test_run import INTERRUPT, results
 from tests.conftest import QUICK, Bench
+from tests.support.trials import trials_of
 
 Writer = Callable[[str, str], Path]
 RUN = ("run", "--model", "gru", *QUICK)
@@ -308,3 +312,51 @@ def test_a_fault_of_the_machine_leaves_a_trial_to_retry(bench: Bench, monkeypatc
     assert json.loads(done.stdout)["trials"] == {"finished": 0, "pruned": 0, "failed": 0}
     assert "gru · digits, trial 0 is left open: OSError: " in done.stderr
     assert bench.json(*words, "--resume", "--pruner", "none")["trials"] == {"finished": 2, "pruned": 0, "failed": 0}
+
+
+class OneWorker:
+    """A pool of one worker, in this process."""
+
+    workers, gpus, started, shares_memory = 1, 0.0, 1, False
+
+    def __init__(self) -> None:
+        self.worker, self.pending = Worker(), list[tuple[Seat, Event]]()
+        self.idle = [Seat(None, "here")]
+
+    def begin(self, request: RunRequest, execution: Execution) -> Seat:
+        seat = self.idle.pop()
+        self.pending.append((seat, self.worker.begin(Job.of(request, execution))))
+        return seat
+
+    def answer(self, seat: Seat, *, stop: bool) -> None:
+        self.pending.append((seat, self.worker.go_on(stop)))
+
+    def release(self, seat: Seat) -> None:
+        self.idle.append(seat)
+
+    def events(self, seconds: float) -> list[tuple[Seat, Event]]:
+        said, self.pending = self.pending, []
+        return said
+
+
+@pytest.mark.parametrize("faults", [1, 100])
+def test_a_fault_of_a_workers_machine_is_no_fault_of_its_trial(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, faults: int
+) -> None:
+    left = [fault("ESTALE")] * faults
+
+    def write_if_possible(path: Path, content: bytes) -> None:
+        if left:
+            raise left.pop()
+        write_whole(path, content)
+
+    monkeypatch.setattr(checkpoints, "write_whole", write_if_possible)
+    monkeypatch.setattr("bench.cli.tune._pool", lambda *_: nullcontext(OneWorker()))
+    words = ("tune", "--model", "gru", "--set", "max_steps=20", "--set", "hidden_size=4", "--trials", "1")
+    if faults == 1:
+        done = bench(*words, "--json")
+        assert json.loads(done.stdout)["trials"] == {"finished": 1, "pruned": 0, "failed": 0}
+        assert "trial 0 is tried again: OSError: " in done.stderr
+    else:
+        assert "a trial can't run on here: OSError: " in bench.refused(*words)
+        assert [trial.state.name for trial in trials_of(bench)] == ["WAITING"]
