@@ -36,9 +36,7 @@ DRAWN = """() => {
 @contextmanager
 def serving(bench: Bench) -> Iterator[str]:
     """The address of `bench app`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = bench.start("app", "--port", str(port))
     address = f"http://127.0.0.1:{port}"
     try:
@@ -47,6 +45,12 @@ def serving(bench: Bench) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def wait_until_healthy(address: str, process: subprocess.Popen[str]) -> None:

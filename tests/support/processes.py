@@ -48,10 +48,11 @@ def start(function: Callable[..., None], *args: Any) -> BaseProcess:
 def start_command(bench: Bench, *words: str, log: Path) -> BaseProcess:
     """`python -m bench …`, which writes all that it says to a file, line by line."""
     log.touch()
-    return start(_command, bench, words, log)
+    return start(command, bench, words, log)
 
 
-def _command(bench: Bench, words: tuple[str, ...], log: Path) -> None:
+def command(bench: Bench, words: tuple[str, ...], log: Path) -> None:
+    """`python -m bench …` in this process, as `start_command` has it."""
     os.chdir(bench.folder)
     os.environ.update(bench.env)
     sys.argv = ["bench", *words]
