@@ -326,7 +326,7 @@ def test_a_correction_reaches_everybody_whatever_was_missed(visitor: Bench, pull
         if pulled:
             visitor("db", "upgrade")
         correct(host, value)
-    assert "published runs added" in visitor("db", "upgrade").stderr
+    assert "1 published run added" in visitor("db", "upgrade").stderr
     store = Store(str(visitor.db))
     result, standing = store.result(run_id), store.standing()
     assert result is not None

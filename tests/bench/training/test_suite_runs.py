@@ -173,7 +173,7 @@ def test_a_comparison_is_recorded_when_asked_for(bench: Bench, write_model: Writ
     words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--seeds", "1", "--trials", "1")
     done = bench(*words, "--record")
     assert "mine" in done.stdout
-    assert done.stderr.startswith("1 trials × 1 tasks, then 1 seeds × 1, task by task.\ntask 1 of 1: digits\n")
+    assert done.stderr.startswith("1 trial × 1 task, then 1 seed × 1, task by task.\ntask 1 of 1: digits\n")
     assert len(bench.json("runs")) == 1
     assert [study["trials"]["finished"] for study in bench.json("studies")] == [1]
     bench(*words, "--record")

@@ -134,11 +134,11 @@ def test_without_a_terminal_a_line_tells_of_each_trial_and_now_and_then_of_those
     done = bench(*TUNE, "--trials", "2")
     best = f"{bench.json(*TUNE, '--trials', '2', '--resume')['best']['value']:.4f}"
     told = done.stderr.splitlines()
-    assert told[0] == ("0 of 2 trials have ended, best accuracy –; running: gru · digits trial 0 at step 1 of 34")
+    assert told[0] == ("0 of 2 trials ended, best accuracy –; running: gru · digits trial 0 at step 1 of 34")
     assert any("; running: gru · digits trial 1 at step 17 of 34, 0." in line for line in told)
     ended = [line for line in told if ": finished, accuracy 0." in line]
     assert [line.split(":")[0] for line in ended] == ["gru · digits, trial 0", "gru · digits, trial 1"]
-    assert f"2 of 2 trials have ended, best accuracy {best}, about 0 s left" in ended[1]
+    assert f"2 of 2 trials ended, best accuracy {best}, about 0 s left" in ended[1]
 
 
 def test_on_a_terminal_a_table_shows_running_and_finished_trials(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
