@@ -356,7 +356,7 @@ def test_seeds_of_which_results_were_sent_in_are_not_fresh(quick_host: Bench, en
 def test_bundling(submitter: Bench, shared_bench: Bench, bench: Bench) -> None:
     ids = [run["run_id"] for run in submitter.json("runs", "--model", "gru")]
     done = submitter("bundle", ids[0], "-o", "one.zip")
-    assert "Wrote one.zip: 1 runs" in done.stderr
+    assert "Wrote one.zip: 1 run," in done.stderr
     assert sum("It lacks seed" in line for line in done.stderr.splitlines()) == 2
     assert "python -m bench verify one.zip" in done.stdout
     assert submitter.json("bundle", ids[0], ids[0][:6], "-o", "two words.zip") == {"bundle": "two words.zip"}
