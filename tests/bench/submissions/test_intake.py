@@ -336,7 +336,7 @@ def test_training_again_wants_seeds_to_compare_with(quick_host: Bench, entry: Pa
     first, *_ = by_run(entry)
     path = write(first, quick_host.folder / "one.zip")
     refusal = quick_host.refused("verify", path, "--reproduce")
-    assert "gru on mix-sin has 1 seeds in this bundle. --reproduce compares with their spread" in refusal
+    assert "gru on mix-sin has 1 seed in this bundle. --reproduce compares with their " in refusal
 
 
 def test_seeds_of_which_results_were_sent_in_are_not_fresh(quick_host: Bench, entry: Path) -> None:
