@@ -79,6 +79,7 @@ def test_a_run_in_progress_is_left_alone(bench: Bench, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("devices", "token", "expected"),
     [("2", str(PARENT), True), ("1", str(PARENT), False), ("2", str(os.getpid()), False), ("2", "1", False)],
+    ids=["its parent", "its parent, one device", "itself", "another"],
 )
 def test_a_helper_carries_the_id_of_its_parent(
     monkeypatch: pytest.MonkeyPatch, devices: str, token: str, expected: bool
