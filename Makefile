@@ -3,10 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .oldest
+TORCH := torch==2.13.0
 # Files are not reordered: by their numbers of tests, those with few and long ones would come last, on one process.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
-.PHONY: help demo test slow lint app results clean
+.PHONY: help demo test slow oldest lint app results clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +24,13 @@ test: $(VENV)/.dev  ## Run the linters, the type checker and the suite without t
 slow: $(VENV)/.dev  ## Run the tests marked slow, in two processes.
 	$(PYTEST) -m slow
 
+# The part of the suite that calls most of other packages: command line, store, tuning, app.
+OLDEST_TESTS = tests/bench/cli/test_cli.py tests/bench/cli/test_odd_folder.py tests/db tests/bench/tuning/test_storage.py \
+  tests/bench/tuning/test_session.py tests/leaderboard_app/test_app.py
+
+oldest: $(OLDEST)/.installed  ## Run a part of the suite with the oldest versions that pyproject.toml allows, but for torch.
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile $(OLDEST_TESTS)
+
 lint: $(VENV)/.dev  ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,11 +44,20 @@ results: $(VENV)/.dev  ## Write the tables and the picture of README and docs ag
 	  status=$$?; rm -rf $$folder; exit $$status
 
 clean:  ## Remove the virtual environment and caches; results stay.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(OLDEST) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# Wheels only: what has to be compiled first can't be installed everywhere.
+$(OLDEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet $(TORCH)
+	$(OLDEST)/bin/python tests/support/oldest_versions.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --only-binary :all: --constraint $(OLDEST)/constraints.txt \
+	  --editable '.[test,loggers,gpu]'
+	touch $@
 
 # A stamp for each set of extras: dependencies are installed again when pyproject.toml changes.
 $(VENV)/.%: pyproject.toml | $(BIN)/python

@@ -205,5 +205,7 @@ def test_a_database_that_can_not_be_written_and_is_old_is_refused(
 ) -> None:
     bench.db.touch()
     monkeypatch.setattr("db.engine.os.access", lambda path, mode: mode != os.W_OK)
-    assert f"is an empty database; `python -m bench db upgrade --db {bench.db}` makes its tables" in bench.refused("app")
+    assert f"is an empty database; `python -m bench db upgrade --db {bench.db}` makes its tables" in bench.refused(
+        "app"
+    )
     assert bench.db.read_bytes() == b""
