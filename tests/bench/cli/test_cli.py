@@ -199,7 +199,6 @@ def test_fitted_models(bench: Bench) -> None:
         (["run", "--model", "fru", "--budget", "10m"], "no budget named '10m'. Did you mean '10k'?"),
         (["run", "--model", "fru", "--wrapper", "plane"], "no wrapper named 'plane'. Did you mean 'plain'?"),
         (["run", "--model", "fru", "--seed", "10000"], "seed=10000 must be from 0 to 9999"),
-        (["run", "--model", "fru", "--seed", "x"], "Invalid value for '--seed': "),
         (["run", "--model", "fru", "--seed", "x"], "valid integer"),  # in the words of the installed typer
         (["run", "--model", "fru", "--devices", "0"], "--devices 0: "),
         (["run", "--model", "fru", "--accelerator", "abacus"], "--accelerator abacus --devices 1: "),
