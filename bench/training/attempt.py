@@ -4,6 +4,7 @@ A task without a validation split (only in a paper's protocol, never on the boar
 network is evaluated.
 """
 
+import io
 import math
 import shutil
 import traceback
@@ -305,10 +306,9 @@ def evaluation_interval(steps_per_epoch: int) -> int:
 
 
 def _check_usable(checkpoint: Path, model: FoundModel) -> None:
+    data = io.BytesIO(checkpoint.read_bytes())  # a file that can't be read now is not damaged
     try:
-        content = torch.load(checkpoint, weights_only=False, map_location="meta")
-    except OSError:  # it can't be read now, which does not say that it is damaged
-        raise
+        content = torch.load(data, weights_only=False, map_location="meta")
     except Exception as error:
         raise RequestError(
             f"{checkpoint} is damaged ({error}). Remove it to begin the run again: the result will be the same."
