@@ -21,6 +21,7 @@ import models.gru
 from bench.common.whole_files import write_whole
 from bench.runs.request import Execution, RunRequest
 from bench.training import checkpoints
+from bench.training.attempt import LAST
 from bench.training.ending import ending_of
 from bench.training.stop_signals import held_signals
 from bench.tuning.worker import Event, Job, Worker
@@ -128,8 +129,10 @@ def test_a_checkpoint_that_can_not_be_read_is_not_called_damaged(
     path = write_model("mine", INTERRUPT.format(marker=tmp_path / "marker", name="SIGTERM"))
     words = ("run", "--model", str(path), "--epochs", "5")
     bench(*words, code=130)
+    read = Path.read_bytes
     with monkeypatch.context() as patch:
-        patch.setattr("bench.training.attempt.torch.load", raising(fault("ESTALE")))
+        stale = raising(fault("ESTALE"))
+        patch.setattr(Path, "read_bytes", lambda path: stale() if path.name == LAST else read(path))
         run = bench.json(*words, "--resume", code=130)
     assert (run["status"], run["reason"]) == ("interrupted", f"OSError: [Errno {errno.ESTALE}] Stale file handle")
     assert bench.json(*words, "--resume")["status"] == "finished"
