@@ -42,7 +42,7 @@ from bench.training.evaluation import evaluate, named
 from bench.training.helper_processes import own_launcher
 from bench.training.process_settings import prepare_process
 from bench.training.progress_bar import ProgressBar
-from bench.training.stop_signals import ended_by_signals
+from bench.training.stop_signals import call_ended_by_signals
 from datamodules._base import SequenceDataModule
 from models.shared.lightning_module import SequenceModule
 
@@ -100,8 +100,8 @@ class Attempt:
         reset_peaks()
         came: list[str] = []
         try:
-            with ended_by_signals() as came, own_launcher(self.execution):
-                act()
+            with own_launcher(self.execution):
+                call_ended_by_signals(act, came)
         except BaseException as error:
             self._stop_helpers()
             return self._ending(error, came)

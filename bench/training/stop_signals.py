@@ -14,38 +14,54 @@ Handler = Callable[[int, FrameType | None], None]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@contextmanager
-def ended_by_signals() -> Iterator[list[str]]:
-    """Raise KeyboardInterrupt on SIGINT and SystemExit on SIGTERM. Yield the names of those that came.
+class _Hold:
+    """A handler that keeps the first signal for later, and delivers a second one at once."""
 
-    Libraries raise the same exceptions without any signal, so an exception alone does not say that one came.
-    """
-    came: list[str] = []
+    def __init__(self) -> None:
+        self.held: list[int] = []
+        self.before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
-    def end(number: int, frame: FrameType | None) -> None:
-        came.append(signal.Signals(number).name)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.held.append(number)
+        if len(self.held) > 1:
+            signal.signal(number, self.before[signal.Signals(number)])
+            signal.raise_signal(number)
 
-    with _handling(dict.fromkeys(STOP_SIGNALS, end)):
-        yield came
+    def deliver(self) -> None:
+        """Deliver the signal that was held, if there is one, to the handler of now."""
+        held, self.held = self.held[:1], []
+        for number in held:
+            signal.raise_signal(number)
 
 
 @contextmanager
 def held_signals() -> Iterator[None]:
     """Hold a signal until the block has ended well, and deliver it then. A second signal is delivered at once."""
-    held: list[int] = []
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        held.append(number)
-        if len(held) > 1:
-            signal.signal(number, before[signal.Signals(number)])
-            signal.raise_signal(number)
-
+    hold = _Hold()
     with _handling(dict.fromkeys(STOP_SIGNALS, hold)):
         yield
-    for number in held[:1]:
-        signal.raise_signal(number)
+    hold.deliver()
+
+
+def call_ended_by_signals(act: Callable[[], object], came: list[str]) -> None:
+    """Call a function in which SIGINT raises KeyboardInterrupt and SIGTERM raises SystemExit.
+
+    A signal that is held when the call begins ends it at once.
+
+    Args:
+        came: takes the names of the signals that come. Libraries raise the same exceptions without any signal, so an
+            exception alone does not say that one came.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.append(signal.Signals(number).name)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    holds = [handler for number in STOP_SIGNALS if isinstance(handler := signal.getsignal(number), _Hold)]
+    with _handling(dict.fromkeys(STOP_SIGNALS, end)):
+        for hold in holds[:1]:
+            hold.deliver()
+        act()
 
 
 @contextmanager

@@ -262,6 +262,17 @@ def test_a_signal_between_training_and_its_evaluation_is_recorded(
     assert (run["status"], run["reason"]) == ("interrupted", "stopped by SIGTERM in epoch 2")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_just_before_training_does_not_wait_for_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A suite's worker whose parent is killed gets one signal, at any moment."""
+    monkeypatch.setattr(bench_attempt, "release", lambda: signal.raise_signal(number))
+    run = bench.json(*RUN, code=130)
+    assert (run["status"], run["reason"]) == ("interrupted", f"stopped by {number.name} in epoch 0")
+    assert run["steps"] == 0
+
+
 def interrupt_twice_while_held() -> None:
     with held_signals():
         signal.raise_signal(signal.SIGINT)
