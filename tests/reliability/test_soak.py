@@ -45,6 +45,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(MINUTES == 0, reason="BENCH_SOAK_MINUTES=0 leaves the soak out")
 def test_soak(bench: Bench, url: str, bundles: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     bench.env["BENCH_DB"] = url
     seconds = 60 * MINUTES
