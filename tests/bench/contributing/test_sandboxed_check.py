@@ -194,6 +194,7 @@ def test_each_hostile_act_ends_in_one_line(
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_too_many_processes_are_reported(bench: Bench, tmp_path: Path, sandbox: None) -> None:
     path = tmp_path / "greedy.py"
     path.write_text(BOMB)

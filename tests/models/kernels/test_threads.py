@@ -37,7 +37,7 @@ MEASURE = (
     [
         ("torch.set_flush_denormal(True)", [True, False]),
         ("from bench.training.process_settings import prepare_process; prepare_process()", [True, True]),
-        (MEASURE, [True, True]),
+        pytest.param(MEASURE, [True, True], marks=pytest.mark.slow),
     ],
     ids=["by torch alone", "in training", "in bench speed"],
 )
