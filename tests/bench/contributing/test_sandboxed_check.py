@@ -41,6 +41,7 @@ def checked(bench: Bench, path: Path, *words: str, code: int = 1) -> Any:
     return bench.json("check", str(path), "--sandbox", *words, code=code)
 
 
+@pytest.mark.slow
 def test_an_honest_file_passes_and_is_graded_outside(bench: Bench, sandbox: None) -> None:
     done = bench("check", str(ROOT / "models" / "mingru.py"), "--sandbox", "--json")
     document = json.loads(done.stdout)

@@ -130,6 +130,7 @@ def test_the_search_climbs_until_a_variant_is_not_solved(bench: Bench, monkeypat
 # The training that a task needs
 
 
+@pytest.mark.slow
 def test_training_goes_on_for_longer_until_the_task_is_solved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("probe", *SHORT[:-2], "--probes", "training-length", "--seeds", "2")
     document = bench.json(*words)

@@ -21,6 +21,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.speed.measure.peak_memory", lambda name, setup: 1)
 
 
+@pytest.mark.slow
 def test_report() -> None:
     report = measure(["rnn", "gru"], replace(SETUP, seq_len=200, batch=32, width=32))
     json.dumps(report, allow_nan=False)

@@ -26,6 +26,7 @@ def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(bench.catalog.suites.SUITES, "tiny-v1", THREE)
 
 
+@pytest.mark.slow
 def test_each_cell_is_run_once_by_whoever_comes_first_on_a_gpu_of_its_own(
     bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_run_keeps_its_devices_apart(bench: Bench, name: str) -> None:
     assert (record["facts"]["step_seconds"] is not None) == find_model(name).cls.is_recurrent()
 
 
+@pytest.mark.slow
 def test_a_tensor_that_stays_on_the_host_is_noticed(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
     path = write_model("mine", "x_BTD = x_BTD + torch.arange(x_BTD.shape[1])[:, None]")
     record = run(bench, "--model", str(path))
