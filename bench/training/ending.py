@@ -17,7 +17,7 @@ GPU_WORDS = ("cuda", "cudnn", "cufft", "hip ")
 """Words that name a GPU in messages of torch, Triton and the vendor's libraries."""
 PACKAGES = ("bench", "db", "models", "datamodules")
 ENTRIES = ("models", "datamodules")
-"""Folders of which each file without a leading underscore is somebody's architecture or task."""
+"""In these folders, each file without a leading underscore is somebody's architecture or task."""
 
 
 @dataclass(frozen=True)
