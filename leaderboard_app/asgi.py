@@ -1,6 +1,5 @@
 """The ASGI app. It reads the models and the database before the first visitor comes, so that nobody waits."""
 
-import atexit
 import gc
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.common.errors import RequestError
+from bench.common.garbage import set_aside
 from db.errors import StoreError
 from db.store import Store
 from leaderboard_app.data import load_board, load_tiers
@@ -25,8 +25,7 @@ async def warmed(_: Any) -> AsyncIterator[None]:
         _warm()
     # Streamlit collects garbage after every click. Freezing what was read above spares the collector from scanning it.
     gc.collect()
-    gc.freeze()
-    atexit.register(gc.unfreeze)  # else libraries that count their objects at the exit report a leak
+    set_aside()
     yield
 
 

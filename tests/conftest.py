@@ -1,7 +1,5 @@
 """What the tests share: the command line as a user calls it, and a database of their own."""
 
-import atexit
-import gc
 import io
 import json
 import os
@@ -22,6 +20,7 @@ import torch
 from sqlalchemy import text
 
 from bench.__main__ import main
+from bench.common import garbage
 from bench.submissions.rescore import respond
 from db.store import Store
 
@@ -46,8 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def set_aside() -> None:
     """Spare the garbage collector what earlier modules have left: every run of a test collects before it trains."""
-    gc.freeze()
-    atexit.register(gc.unfreeze)
+    garbage.set_aside()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Measure the most memory that this process held, and free what it no longer needs."""
 
-import atexit
 import gc
 import resource
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 
 from bench.common.errors import RequestError
+from bench.common.garbage import set_aside
 
 
 def release() -> None:
@@ -35,9 +35,8 @@ def release() -> None:
 
 @cache
 def _set_aside_what_is_loaded() -> None:
-    """Let later collections skip what is loaded before the first run: going through it took 0.4 to 0.7 s a run."""
-    gc.freeze()
-    atexit.register(gc.unfreeze)  # else libraries that count their objects at the exit report a leak
+    """Do this before the first run only: what later runs leave in cycles has to be found."""
+    set_aside()
 
 
 def reset_peaks() -> None:

@@ -110,7 +110,7 @@ def suite_rows(
 
     Args:
         requests: the newcomer's runs.
-        own: the recorded results of that model, of which those of `requests` count.
+        own: the recorded results of that model. Those of `requests` count.
         recorded: all results of the database.
 
     Raises:
