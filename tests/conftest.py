@@ -48,6 +48,13 @@ def set_aside() -> None:
     garbage.set_aside()
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """End with each test what it, or the code it calls, has set in the environment."""
+    with patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def screenshots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = request.config.getoption("--screenshots") or tmp_path_factory.mktemp("screenshots")
