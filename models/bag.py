@@ -5,11 +5,13 @@
 Shapes: B batch, T time, D input, H output. State: H numbers a sequence and the time. Time O(T D H).
 """
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
 from models.kernels.backend import made_again, runs_compiled
-from models.shared.contract import HiddenSizeConfig, Paper, SequenceModel
+from models.shared.contract import HiddenSizeConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear
 
 State = tuple[Tensor, Tensor]  # sum_BH, t_B
@@ -27,10 +29,10 @@ class Bag(SequenceModel):
     wrapper = "plain"
     Config = HiddenSizeConfig
 
-    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: HiddenSizeConfig, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = config.hidden_size
-        self.feature = Linear(input_size, config.hidden_size)
+        self.feature = Linear(self.input_size, config.hidden_size)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         sums_BTH = self.sums(self.feature(x_BTD))

@@ -7,14 +7,14 @@ Shapes: B batch, T time, D input, H hidden. State: 2H numbers a sequence. Time O
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.contract import HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -43,10 +43,10 @@ class CoRNN(StepwiseRecurrence):
             super().__post_init__()
             self.require_positive("dt", "gamma", "epsilon")
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.config, self.output_size = config, config.hidden_size
-        self.linear = nn.Linear(input_size + 2 * config.hidden_size, config.hidden_size)  # V, W, 𝒲 side by side
+        self.linear = nn.Linear(self.input_size + 2 * config.hidden_size, config.hidden_size)  # V, W, 𝒲 side by side
 
     def drive(self, x_D: Tensor) -> Tensor:
         return nn.functional.linear(x_D, self.linear.weight[:, : self.input_size], self.linear.bias)

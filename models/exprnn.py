@@ -12,7 +12,7 @@ Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.contract import HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -56,10 +56,10 @@ class ExpRNN(StepwiseRecurrence):
             super().__post_init__()
             self.require_one_of("init", "cayley", "henaff")
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = hidden = config.hidden_size
-        self.input = nn.Linear(input_size, hidden, bias=False)
+        self.input = nn.Linear(self.input_size, hidden, bias=False)
         nn.init.kaiming_normal_(self.input.weight, nonlinearity="relu")
         self.bias = nn.Parameter(torch.empty(hidden).uniform_(-BIAS_RANGE, BIAS_RANGE))
         self.register_buffer("upper", torch.triu_indices(hidden, hidden, 1), persistent=False)

@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from models.kernels.backend import loop_backend
 from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import GainBounds, Paper
+from models.shared.contract import GainBounds, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -97,10 +97,9 @@ class FRU(StatisticalRecurrence):
             exponents = np.linspace(math.log2(LOWEST_FREQ), math.log2(highest), self.num_freqs - 1)
             return (0.0, *(2.0**exponents).tolist())
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        freqs = config.frequencies(seq_len)
-        super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(freqs))
-        self.seq_len = seq_len
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        freqs = config.frequencies(place["seq_len"])
+        super().__init__(config, num_summaries=len(freqs), **place)
         self.backend = config.backend
         self.phase = nn.Parameter(torch.empty(len(freqs)))
         truncated_normal_(self.phase)

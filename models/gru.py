@@ -25,4 +25,4 @@ class GRU(TorchRecurrent):
     family = "gated recurrence"
     wrapper = "plain"
     Config = HiddenSizeConfig
-    layer = nn.GRU
+    torch_layer = nn.GRU

@@ -14,7 +14,7 @@ Time O(T (H (H + N) + N²)), without N² in the kernel for CPUs.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models.recurrences.scan import linear_scan
 from models.recurrences.state_space import hippo_legs
 from models.recurrences.stepwise import State, StepwiseRecurrence
-from models.shared.contract import ModelConfig, Paper, computed
+from models.shared.contract import ModelConfig, Paper, Place, computed
 
 
 class HiPPO(StepwiseRecurrence):
@@ -60,10 +60,10 @@ class HiPPO(StepwiseRecurrence):
         def at_width(cls, width: int) -> Self:
             return cls(hidden_size=width, order=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size, self.order = config.hidden_size, config.order
-        self.gated = nn.Linear(input_size + config.hidden_size + config.order, 2 * config.hidden_size)
+        self.gated = nn.Linear(self.input_size + config.hidden_size + config.order, 2 * config.hidden_size)
         self.function = nn.Linear(config.hidden_size, 1)
         system = computed((config.order, config.order + 1), lambda: legs_system(config.order))
         self.register_buffer("A", system[:, :-1].contiguous(), persistent=False)

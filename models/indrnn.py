@@ -9,7 +9,7 @@ is needed to mix them: the authors stack two for the adding problem. As in their
 Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(T H D).
 """
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.kernels.backend import made_again
 from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.contract import HiddenSizeConfig, Paper, Place
 from models.shared.linear import Linear
 
 GROWTH = 2.0  # the largest factor by which a unit may grow over the training length
@@ -44,11 +44,11 @@ class IndRNN(StepwiseRecurrence):
     }
     Config = HiddenSizeConfig
 
-    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: HiddenSizeConfig, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = config.hidden_size
-        self.bound = GROWTH ** (1 / seq_len)
-        self.input = Linear(input_size, config.hidden_size)
+        self.bound = GROWTH ** (1 / self.seq_len)
+        self.input = Linear(self.input_size, config.hidden_size)
         self.u = nn.Parameter(torch.rand(config.hidden_size))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:

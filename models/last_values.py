@@ -6,12 +6,12 @@ Shapes: B batch, T time, D input, H output, k window. State: none kept; a step n
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -43,10 +43,10 @@ class LastValues(SequenceModel):
         def at_width(cls, width: int) -> Self:
             return cls(hidden_size=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size, self.window = config.hidden_size, config.window
-        self.conv = nn.Conv1d(input_size, config.hidden_size, config.window)
+        self.conv = nn.Conv1d(self.input_size, config.hidden_size, config.window)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         padded_BDT = F.pad(x_BTD.transpose(1, 2), (self.window - 1, 0))

@@ -8,14 +8,14 @@ Shapes: B batch, T time, D input, H hidden. State: 2H numbers a sequence. Time O
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.contract import HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -51,10 +51,10 @@ class LEM(StepwiseRecurrence):
             if not 0 < self.dt <= 1:
                 raise ValueError(f"dt={self.dt} must be above 0 and at most 1, or a state would overshoot")
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size, self.dt = config.hidden_size, config.dt
-        self.input = nn.Linear(input_size, 4 * config.hidden_size)  # V₁, V₂, V_z, V_y and the four biases
+        self.input = nn.Linear(self.input_size, 4 * config.hidden_size)  # V₁, V₂, V_z, V_y and the four biases
         self.hidden = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)  # W₁, W₂, W_z
         self.cross = nn.Linear(config.hidden_size, config.hidden_size, bias=False)  # W_y
         for parameter in self.parameters():

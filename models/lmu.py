@@ -15,7 +15,7 @@ Time O(T (H + N)²); without recurrent terms O(T H (N + log T)).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.recurrences.state_space import fft_convolve, weighted_sum
 from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper, computed
+from models.shared.contract import ModelConfig, Paper, Place, computed
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -60,19 +60,19 @@ class LMU(StepwiseRecurrence):
         def at_width(cls, width: int) -> Self:
             return cls(hidden_size=width, order=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size, self.order = config.hidden_size, config.order
         self.recurrent = config.recurrent
-        self.encode_x = nn.Linear(input_size, 1, bias=False)
-        self.kernel_x = nn.Linear(input_size, config.hidden_size, bias=False)
+        self.encode_x = nn.Linear(self.input_size, 1, bias=False)
+        self.kernel_x = nn.Linear(self.input_size, config.hidden_size, bias=False)
         self.kernel_m = nn.Linear(config.order, config.hidden_size, bias=False)
         if config.recurrent:
             self.encode_h = nn.Linear(config.hidden_size, 1, bias=False)
             self.encode_m = nn.Linear(config.order, 1, bias=False)
             self.kernel_h = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.start()
-        window = float(seq_len) if config.theta is None else config.theta
+        window = float(self.seq_len) if config.theta is None else config.theta
         matrices = computed((config.order, config.order + 1), lambda: discretised_delay(config.order, window))
         self.register_buffer("A", matrices[:, :-1].contiguous(), persistent=False)
         self.register_buffer("B", matrices[:, -1].contiguous(), persistent=False)

@@ -13,14 +13,14 @@ Time O(T N H), depth O(log T).
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.recurrences.state_space import SharedStateSpace, complex_parameter
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper
+from models.shared.contract import ModelConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -65,9 +65,9 @@ class LRU(SharedStateSpace):
         def at_width(cls, width: int) -> Self:
             return cls(hidden_size=width, state_size=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         hidden, states = config.hidden_size, config.state_size
-        super().__init__(config, input_size=input_size, seq_len=seq_len, hidden_size=hidden, state_size=states)
+        super().__init__(config, hidden_size=hidden, state_size=states, **place)
         radius_N = torch.empty(states).uniform_(config.r_min**2, config.r_max**2).clamp(1e-12, 1 - 1e-6).sqrt()
         self.nu_log = nn.Parameter(torch.log(-torch.log(radius_N)))
         self.theta_log = nn.Parameter(torch.log(config.max_phase * torch.rand(states).clamp(min=1e-6)))

@@ -12,13 +12,13 @@ Shapes: B batch, T time, D input, H hidden. State: 2H numbers a sequence. Time O
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import nn
 
 from models.recurrences.torch_layers import TorchRecurrent
-from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.contract import HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -30,7 +30,7 @@ class LSTM(TorchRecurrent):
     paper = Paper("Long Short-Term Memory", 1997, "https://doi.org/10.1162/neco.1997.9.8.1735")
     family = "gated recurrence"
     wrapper = "plain"
-    layer = nn.LSTM
+    torch_layer = nn.LSTM
     states = 2
 
     @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,10 @@ class LSTM(TorchRecurrent):
         chrono: bool = False
         """Use the chrono initialisation: start the gates' biases from memory times spread over the training length."""
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         if config.chrono:
-            self.start_chrono(max_memory=max(2, seq_len))
+            self.start_chrono(max_memory=max(2, self.seq_len))
 
     def start_chrono(self, max_memory: int) -> None:
         """Set the biases of the input and forget gates for memory times up to `max_memory` steps."""

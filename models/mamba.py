@@ -18,7 +18,7 @@ replaces the chunks, on a CPU and on a GPU.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from models.kernels.backend import loop_backend, runs_compiled
 from models.recurrences.scan import linear_scan
 from models.recurrences.state_space import log_uniform
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
 
 if TYPE_CHECKING:
@@ -88,12 +88,12 @@ class Mamba(SequenceModel):
         def at_width(cls, width: int) -> Self:
             return cls(hidden_size=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size, self.state_size, self.conv_size = config.hidden_size, config.state_size, config.conv_size
         self.inner_size = config.expand * config.hidden_size
         self.rank = ceil(config.hidden_size / 16)
-        self.enter = nn.Linear(input_size, 2 * self.inner_size, bias=False)
+        self.enter = nn.Linear(self.input_size, 2 * self.inner_size, bias=False)
         self.conv = nn.Conv1d(self.inner_size, self.inner_size, config.conv_size, groups=self.inner_size)
         self.select = Linear(self.inner_size, self.rank + 2 * config.state_size, bias=False)
         self.dt = nn.Linear(self.rank, self.inner_size)

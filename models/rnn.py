@@ -9,12 +9,12 @@ Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from torch import nn
 
 from models.recurrences.torch_layers import TorchRecurrent
-from models.shared.contract import HiddenSizeConfig, Paper
+from models.shared.contract import HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -28,7 +28,7 @@ class RNN(TorchRecurrent):
     paper = Paper("Finding Structure in Time", 1990, "https://doi.org/10.1207/s15516709cog1402_1")
     family = "nonlinear recurrence"
     wrapper = "plain"
-    layer = nn.RNN
+    torch_layer = nn.RNN
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
@@ -39,8 +39,8 @@ class RNN(TorchRecurrent):
             super().__post_init__()
             self.require_one_of("nonlinearity", "tanh", "relu")
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         if config.nonlinearity == "relu":
             self.start_at_identity()
 

@@ -17,7 +17,7 @@ CPU, the states are instead computed one step after another, O(T H N).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from models.recurrences.state_space import (
     zero_order_hold,
 )
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import Paper, SequenceModel, resize
+from models.shared.contract import Paper, Place, SequenceModel, resize
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -88,12 +88,12 @@ class S4D(SequenceModel):
             if self.state_size % 2:
                 raise ValueError(f"state_size={self.state_size} must be even")
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = hidden = config.hidden_size
         states = config.state_size // 2
         a_N = INITIAL_A[config.init](states)
-        self.encoder = resize(input_size, hidden)
+        self.encoder = resize(self.input_size, hidden)
         self.log_decay = nn.Parameter(torch.tensor(np.log(-a_N.real), dtype=torch.float32).repeat(hidden, 1))
         self.frequency = nn.Parameter(torch.tensor(a_N.imag, dtype=torch.float32).repeat(hidden, 1))
         self.log_dt = nn.Parameter(log_uniform(hidden, config.dt_min, config.dt_max))

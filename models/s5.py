@@ -12,7 +12,7 @@ State: P numbers a sequence. Time O(T P H), depth O(log T).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from models.recurrences.state_space import (
     zero_order_hold,
 )
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import Paper
+from models.shared.contract import Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -63,9 +63,9 @@ class S5(SharedStateSpace):
             if self.state_size % (2 * self.blocks):
                 raise ValueError(f"state_size={self.state_size} must be a multiple of 2 × blocks={2 * self.blocks}")
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         hidden, pairs = config.hidden_size, config.state_size // 2
-        super().__init__(config, input_size=input_size, seq_len=seq_len, hidden_size=hidden, state_size=pairs)
+        super().__init__(config, hidden_size=hidden, state_size=pairs, **place)
         eigenvalues, vectors = blockwise_eigen(config.state_size, config.blocks)
         v_PN = torch.tensor(vectors, dtype=torch.complex64)
         self.log_decay = nn.Parameter(torch.tensor(np.log(-eigenvalues.real), dtype=torch.float32))

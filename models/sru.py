@@ -14,7 +14,7 @@ State: k·S numbers a sequence. Time O(T k S (R + H)).
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, Unpack
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from models.kernels.backend import Backend, loop_backend
 from models.recurrences.scan import linear_scan
 from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence
 from models.recurrences.stepwise import full_precision
-from models.shared.contract import Paper, final_step
+from models.shared.contract import Paper, Place, final_step
 
 
 class SRU(StatisticalRecurrence):
@@ -56,8 +56,8 @@ class SRU(StatisticalRecurrence):
         def at_width(cls, width: int) -> Self:
             return cls(output_size=width, recur_size=max(1, round(0.3 * width)), stat_size=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len, num_summaries=len(config.decays))
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, num_summaries=len(config.decays), **place)
         self.register_buffer("decays_k", torch.tensor(config.decays), persistent=False)
         self.decays_k: Tensor
 

@@ -13,14 +13,14 @@ field. Time O(T n k H²), depth O(n).
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper, SequenceModel, resize
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, resize
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -71,10 +71,10 @@ class TCN(SequenceModel):
                 return self.blocks
             return next(n for n in range(1, 64) if receptive_field(self.kernel_size, n) >= seq_len)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = config.hidden_size
-        sizes = [input_size] + [config.hidden_size] * config.depth(seq_len)
+        sizes = [self.input_size] + [config.hidden_size] * config.depth(self.seq_len)
         blocks = [Block(d, h, config, dilation=2**i) for i, (d, h) in enumerate(pairwise(sizes))]
         self.blocks = nn.Sequential(*blocks)
 

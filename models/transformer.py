@@ -15,13 +15,13 @@ Time O(T² N d + T H²), memory O(T H): the T × T weights are never stored wher
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.shared.contract import ModelConfig, Paper, SequenceModel, resize
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, resize
 from models.shared.linear import Linear
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Transformer(SequenceModel):
             """d, the smallest even size at which the heads hold the width. A rotation turns pairs, so d is even."""
             return 2 * ceil(self.hidden_size / (2 * self.num_heads))
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = hidden = config.hidden_size
         self.num_heads, self.head_size = config.num_heads, config.head_size
-        self.encoder = resize(input_size, hidden)
+        self.encoder = resize(self.input_size, hidden)
         self.norm = nn.LayerNorm(hidden)
         self.qkv = Linear(hidden, 3 * self.num_heads * self.head_size, bias=False)
         self.out = Linear(self.num_heads * self.head_size, hidden, bias=False)

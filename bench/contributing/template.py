@@ -16,13 +16,13 @@ Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.recurrences.scan import linear_scan
-from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -51,10 +51,10 @@ class @CLASS@(SequenceModel):
             """All sizes from one number, so that the model can be fitted to a parameter budget."""
             return cls(hidden_size=width)
 
-    def __init__(self, config: Config, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: Config, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)  # sets input_size, seq_len and, for starts by depth, layer and layers
         self.output_size = config.hidden_size  # H: the harness reads it
-        self.input = nn.Linear(input_size, config.hidden_size)
+        self.input = nn.Linear(self.input_size, config.hidden_size)
         time_scale_H = 1 + config.memory * torch.rand(config.hidden_size)
         self.alpha = nn.Parameter(time_scale_H.log())  # σ(log τ) = τ / (1 + τ)
 

@@ -6,6 +6,7 @@ Shapes: B batch, T time, D input, H hidden, Q = H times the projections.
 """
 
 from abc import abstractmethod
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from models.kernels.backend import loop_backend, made_again, runs_compiled
 from models.recurrences.scan import linear_scan
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import HiddenSizeConfig, SequenceModel
+from models.shared.contract import HiddenSizeConfig, Place, SequenceModel
 from models.shared.linear import Linear
 
 
@@ -27,10 +28,10 @@ class GatedLinearRecurrence(SequenceModel):
     authors_name: str
     """The name of the weight in lucidrains/minGRU-pytorch, which has the candidate's rows first and no bias."""
 
-    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: HiddenSizeConfig, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = config.hidden_size
-        self.project = Linear(input_size, self.projections * config.hidden_size)
+        self.project = Linear(self.input_size, self.projections * config.hidden_size)
 
     @abstractmethod
     def coefficients(self, z_Q: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from typing import Self
+from typing import Self, Unpack
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.scan import linear_scan
-from models.shared.contract import ModelConfig, SequenceModel, final_step, resize
+from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, resize
 from models.shared.linear import linear
 
 
@@ -110,10 +110,10 @@ class SharedStateSpace(SequenceModel):
         state_size: N, the complex numbers of the state.
     """
 
-    def __init__(self, config: object, *, input_size: int, seq_len: int, hidden_size: int, state_size: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)  # type: ignore[arg-type]
+    def __init__(self, config: object, *, hidden_size: int, state_size: int, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)  # type: ignore[arg-type]
         self.output_size, self.state_size = hidden_size, state_size
-        self.encoder = resize(input_size, hidden_size)
+        self.encoder = resize(self.input_size, hidden_size)
         self.D = nn.Parameter(torch.randn(hidden_size))
 
     @abstractmethod

@@ -15,13 +15,14 @@ State: k·S numbers a sequence (and the time). Time O(T k S (R + H)).
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from models.kernels.lengths import check_lengths
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, SequenceModel
+from models.shared.contract import ModelConfig, Place, SequenceModel
 
 INIT_STD = 0.1
 """The standard deviation that the FRU's authors use for all of its weights and phases, truncated at two standard
@@ -50,13 +51,13 @@ class StatisticalRecurrence(SequenceModel):
     authors_cell: str
     """The name of the cell in the FRU authors' checkpoints."""
 
-    def __init__(self, config: StatisticalConfig, *, input_size: int, seq_len: int, num_summaries: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: StatisticalConfig, *, num_summaries: int, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = config.output_size
         self.num_summaries, self.stat_size = num_summaries, config.stat_size
         summary_size = num_summaries * config.stat_size
         self.recur_feats = nn.Linear(summary_size, config.recur_size)
-        self.stats = nn.Linear(input_size + config.recur_size, config.stat_size)  # its first D columns are W_x
+        self.stats = nn.Linear(self.input_size + config.recur_size, config.stat_size)  # its first D columns are W_x
         self.output = nn.Linear(summary_size, config.output_size)
         for linear in (self.recur_feats, self.stats, self.output):
             truncated_normal_(linear.weight)

@@ -1,26 +1,26 @@
 """torch's own recurrent layers as sequence models. Shapes: B batch, T time, D input, H hidden."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from models.recurrences.stepwise import full_precision
-from models.shared.contract import HiddenSizeConfig, SequenceModel
+from models.shared.contract import HiddenSizeConfig, Place, SequenceModel
 
 
 class TorchRecurrent(SequenceModel):
     """A single recurrent layer of `torch.nn`. Its state is (B, H), or a pair of them for the LSTM."""
 
-    layer: ClassVar[Callable[..., nn.RNNBase]]
+    torch_layer: ClassVar[Callable[..., nn.RNNBase]]
     states: ClassVar[int] = 1
 
-    def __init__(self, config: HiddenSizeConfig, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: HiddenSizeConfig, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = config.hidden_size
-        self.rnn: nn.RNNBase = self.layer(
-            input_size, config.hidden_size, batch_first=True, **self.layer_options(config)
+        self.rnn: nn.RNNBase = self.torch_layer(
+            self.input_size, config.hidden_size, batch_first=True, **self.layer_options(config)
         )
 
     @staticmethod

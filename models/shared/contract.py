@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NotRequired, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ LATER = {"later": True}
 """Marks a setting that was added after results had been recorded. At its default it is left out of a run's identity."""
 
 
+LEAST_UNITS = 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The settings of an architecture. Subclasses add fields whose defaults work.
@@ -32,6 +35,10 @@ class ModelConfig:
     Raises:
         ValueError: a value is out of range or settings conflict. Subclasses check this when an instance is built.
     """
+
+    units: ClassVar[tuple[str, ...]] = ()
+    """The settings that count units, statistics, states or channels. Where a model is fitted to a tier, none of them
+    may be below LEAST_UNITS: smaller layers are not what their authors propose."""
 
     @classmethod
     def at_width(cls, width: int) -> Self:
@@ -50,6 +57,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HiddenSizeConfig(ModelConfig):
+    units = ("hidden_size",)
     hidden_size: int = 200
     """H. The default is the output size of the FRU paper's networks (Zhang et al. 2018, §5)."""
 
@@ -70,6 +78,19 @@ class GainBounds(NamedTuple):
     note: str
 
 
+class Place(TypedDict):
+    """Where a mixer stands in a network, as its constructor is told by keyword."""
+
+    input_size: int
+    """D, the width of its input."""
+    seq_len: int
+    """The length T that it is trained at. Longer and shorter inputs are legal."""
+    layer: NotRequired[int]
+    """Its number among the layers of the network, from 0, which is also the default."""
+    layers: NotRequired[int]
+    """How many layers the network has; 1 by default."""
+
+
 class SequenceModel(nn.Module):
     """A sequence mixer: (B, T, D) to (B, T, H). It is causal unless `causal` is False.
 
@@ -77,8 +98,7 @@ class SequenceModel(nn.Module):
 
     Args:
         config: the architecture's settings.
-        input_size: D.
-        seq_len: the length T that the mixer is trained at. Longer and shorter inputs are legal.
+        place: where the mixer stands, by keyword. The constructor makes attributes of these names.
     """
 
     paper: ClassVar[Paper]
@@ -97,9 +117,10 @@ class SequenceModel(nn.Module):
     output_size: int
     """H, set by the constructor."""
 
-    def __init__(self, config: ModelConfig, *, input_size: int, seq_len: int) -> None:
+    def __init__(self, config: ModelConfig, **place: Unpack[Place]) -> None:
         super().__init__()
-        self.input_size = input_size
+        self.input_size, self.seq_len = place["input_size"], place["seq_len"]
+        self.layer, self.layers = place.get("layer", 0), place.get("layers", 1)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Return the output at every step, (B, T, H). Outputs at or after a sequence's length have no meaning.

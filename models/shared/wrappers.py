@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
 from models.kernels.backend import runs_compiled
-from models.shared.contract import LATER, ModelConfig, SequenceModel, final_step
+from models.shared.contract import LATER, ModelConfig, Place, SequenceModel, final_step
 from models.shared.linear import Linear
 
 MAX_EMBED_SIZE = 128  # the FRU paper's, for 10,000 words. A small vocabulary needs no more than one number a token
@@ -76,8 +76,9 @@ class Plain(Wrapper):
         super().__init__(model, model_config, spec, config)
         size = self.embed(spec, config.embed_size)
         layers = []
-        for _ in range(config.depth):
-            layers.append(model(model_config, input_size=size, seq_len=spec.seq_len))
+        for layer in range(config.depth):
+            place = Place(input_size=size, seq_len=spec.seq_len, layer=layer, layers=config.depth)
+            layers.append(model(model_config, **place))
             size = layers[-1].output_size
         self.core = nn.ModuleList(layers)
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
@@ -127,7 +128,10 @@ class Residual(Wrapper):
         self.every_step = isinstance(spec.output, TokenPerStep)
         self.pooling = config.pooling
         self.embedding = build_embedding(spec.input, config.width) if isinstance(spec.input, Tokens) else None
-        blocks = [ResidualBlock(model, model_config, spec.seq_len, config) for _ in range(config.depth)]
+        blocks = []
+        for layer in range(config.depth):
+            place = Place(input_size=config.width, seq_len=spec.seq_len, layer=layer, layers=config.depth)
+            blocks.append(ResidualBlock(model(model_config, **place), config))
         encoder = nn.Identity() if isinstance(spec.input, Tokens) else nn.Linear(spec.input.width, config.width)
         self.core = nn.ModuleDict(
             {"encoder": encoder, "blocks": nn.ModuleList(blocks), "norm": nn.LayerNorm(config.width)}
@@ -153,13 +157,11 @@ class Residual(Wrapper):
 class ResidualBlock(nn.Module):
     """The block h + GLU(W mixer(norm(h)) + b), with dropout, (B, T, W) to (B, T, W)."""
 
-    def __init__(
-        self, model: type[SequenceModel], model_config: ModelConfig, seq_len: int, config: Residual.Config
-    ) -> None:
+    def __init__(self, mixer: SequenceModel, config: Residual.Config) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.width)
-        self.mixer = model(model_config, input_size=config.width, seq_len=seq_len)
-        self.gated = nn.Sequential(Linear(self.mixer.output_size, 2 * config.width), GLU(), nn.Dropout(config.dropout))
+        self.mixer = mixer
+        self.gated = nn.Sequential(Linear(mixer.output_size, 2 * config.width), GLU(), nn.Dropout(config.dropout))
 
     def forward(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
         return h_BTW + self.gated(self.mixer(self.norm(h_BTW), lengths_B))

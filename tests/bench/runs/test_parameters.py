@@ -1,6 +1,7 @@
 """Parameter counts: the paper's, the tiers', and what hides nothing."""
 
 from dataclasses import replace
+from typing import Unpack
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from bench.runs.network import build, count, count_on_meta, state_bytes
 from bench.runs.parameter_budget import fit
 from bench.runs.settings import Settings
 from datamodules._spec import TaskSpec, TokenPerStep, Tokens
-from models.shared.contract import SequenceModel
+from models.shared.contract import Place, SequenceModel
 from models.shared.wrappers import WRAPPERS, Plain, Residual, Wrapper
 
 DIGITS = find_task("digits").build().spec
@@ -100,10 +101,10 @@ class WithBuffer(SequenceModel):
 
     Config = find_model("gru").cls.Config
 
-    def __init__(self, config: object, *, input_size: int, seq_len: int) -> None:
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config: object, **place: Unpack[Place]) -> None:
+        super().__init__(config, **place)
         self.output_size = 3
-        self.linear = nn.Linear(input_size, 3)
+        self.linear = nn.Linear(self.input_size, 3)
         self.register_buffer("kept", torch.zeros(5))
         self.register_buffer("derived", torch.zeros(7), persistent=False)
 
