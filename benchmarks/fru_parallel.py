@@ -39,7 +39,7 @@ from models.fru import FRU
 from models.shared.contract import SequenceModel
 
 SHAPES = ((784, 256), (4_096, 64), (16_384, 32))  # steps and sequences
-CELLS = (("quick-v1", "10k", True), ("gpu-v1", "100k", False))
+CELLS = (("quick-v2", "10k", False), ("gpu-v1", "100k", False))
 """Where to look for a trained network's task: suite, tier of parameters, whether with tuned settings."""
 TOLERANCE = 1e-6
 TURNS = 5
@@ -127,7 +127,9 @@ def untrained(steps: int, batch: int, device: torch.device) -> tuple[FRU, Tensor
 def trained(task: str, batch: int, device: torch.device, store: Store) -> tuple[FRU, Tensor]:
     """Run a suite's cell again. Return its layer, and the layer's input for the first validation sequences."""
     suite, tier, preset = next(each for each in CELLS if task in find_suite(each[0]).tasks)
-    request = replace(first_request(find_suite(suite), find_model("fru"), task, tier, preset=preset), seed=SEED)
+    request = replace(
+        first_request(find_suite(suite), find_model("fru"), task, tier, "plain", preset=preset), seed=SEED
+    )
     run(request, store, Execution(accelerator=device.type))
     network = trained_network(request, store)
     (layer,) = network.to(device).mixers()

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Metric = Literal["accuracy", "mse"]
+Metric = Literal["accuracy", "macro-f1", "mse", "mae"]
+ACCURACIES = ("accuracy", "macro-f1")  # metrics of which more is better
 
 SPLITS = ("train", "validation", "test")
 TUNING_SPLITS = ("train", "validation")
@@ -57,9 +58,23 @@ class TokenPerStep:
     vocabulary: int
     unscored: int | None = None
     """A target token that carries loss but is left out of the metric (the blank of `copy`)."""
+    scored_from: int = 0
+    """The first position that the metric looks at. Positions before it carry loss only."""
 
     def __str__(self) -> str:
         return f"a token of {self.vocabulary} per step"
+
+
+@dataclass(frozen=True)
+class ValuePerStep:
+    """One vector of real numbers at every position, (B, T, width); positions that hold NaN are masked out."""
+
+    width: int = 1
+    scored_from: int = 0
+    """The first position that the metric looks at. Positions before it carry loss only."""
+
+    def __str__(self) -> str:
+        return f"{self.width} real per step"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +89,7 @@ class TaskSpec:
     summary: str
     seq_len: int
     input: Continuous | Tokens
-    output: Label | Value | TokenPerStep
+    output: Label | Value | TokenPerStep | ValuePerStep
     metric: Metric
     chance: float
     """The metric of a predictor that remembers nothing: the theoretical value where one exists."""
@@ -89,11 +104,20 @@ class TaskSpec:
     version: int = 1
 
     def __post_init__(self) -> None:
-        if (self.metric == "mse") != isinstance(self.output, Value):
+        if (self.metric in ACCURACIES) != isinstance(self.output, Label | TokenPerStep):
             raise ValueError(f"task {self.name}: metric {self.metric!r} does not fit the output {self.output}")
         if (self.solved > self.chance) != self.higher_is_better:
             raise ValueError(f"task {self.name}: solved={self.solved} is not better than chance={self.chance}")
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric == "accuracy"
+        return self.metric in ACCURACIES
+
+    def is_solved(self, value: float) -> bool:
+        """Return whether a value of the metric counts as solved."""
+        return value >= self.solved if self.higher_is_better else value <= self.solved
+
+    @property
+    def per_step(self) -> bool:
+        """Whether there is an answer at every position, and not one for the whole sequence."""
+        return isinstance(self.output, TokenPerStep | ValuePerStep)

@@ -90,7 +90,7 @@ def leaderboard(
     task: TaskFilter = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="Only this parameter tier: 10k, 100k or 1M.", show_default="all; with --suite, its first"),
+        typer.Option(help="Only one tier: 3k, 10k, 30k, 100k or 1M.", show_default="all; with --suite, its first"),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in one of its tiers.")] = None,
     db: Db = None,

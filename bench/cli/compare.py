@@ -13,7 +13,7 @@ from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
 from bench.cli.options import DataDir, Db, Json
 from bench.cli.output import Cells, field, print_json, print_table, stderr
-from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
+from bench.cli.suite import Block, Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
@@ -35,14 +35,15 @@ RANKED: Cells = {
 """Heading → a cell of a `bench.ranking.rows.SuiteRow` and its entry's label."""
 EPILOG = """Example:
 
-  python -m bench compare my_rnn.py --suite quick-v1 --budget 10k
+  python -m bench compare my_rnn.py --suite quick-v2 --budget 10k
 """
 
 
 def compare(
     model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
-    name: SuiteName = "quick-v1",
+    name: SuiteName = "quick-v2",
     budget: SuiteBudget = None,
+    wrapper: Block = "residual",
     trials: Annotated[
         int | None, typer.Option(min=1, help="Tuning trials on a task.", show_default="the suite's")
     ] = None,
@@ -66,11 +67,14 @@ def compare(
     from db.store import Store
 
     suite = find_suite(name)
-    if trials and trials > suite.trials:
-        raise RequestError(f"--trials {trials}: an entry of {name} may spend {suite.trials} on a task.")
+    suite.require_open()
+    tier = budget or suite.tiers[0]
+    most = suite.trials_at(tier)
+    if trials and trials > most:
+        raise RequestError(f"--trials {trials}: an entry of {name} may spend {most} on a task.")
     comparison = Comparison(
-        suite=suite, model=find_model_or_file(model), budget=budget or suite.tiers[0],
-        trials=trials or suite.trials, seeds=seeds or suite.seeds,
+        suite=suite, model=find_model_or_file(model), budget=tier, wrapper=wrapper,
+        trials=trials or most, seeds=seeds or suite.seeds,
     )  # fmt: skip
     board = open_store(db)
     suite_rows(comparison, [], [], board.runs(), board.standing())  # refuse now, not after all the training

@@ -23,7 +23,7 @@ TASKS_EPILOG = """Examples:
 
 def models(
     task: Annotated[str, typer.Option("--task", "-t", help="The task that parameters are counted for.")] = "digits",
-    budget: Annotated[str | None, typer.Option(help="Fit to 10k, 100k or 1M, and show the fitted settings.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Fit to 3k, 10k, 30k, 100k or 1M, and show the settings.")] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:

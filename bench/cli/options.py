@@ -24,7 +24,7 @@ Latex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table on std
 Model = Annotated[str, typer.Option("--model", "-m", help="A name that `bench models` lists, or a path to a .py file.")]
 TaskFilter = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
-Budget = Annotated[str | None, typer.Option(help="Fit the model to 10k, 100k or 1M parameters.")]
+Budget = Annotated[str | None, typer.Option(help="Fit the model to 3k, 10k, 30k, 100k or 1M parameters.")]
 
 
 def seconds(text: str | None) -> float:

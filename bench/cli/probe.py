@@ -38,7 +38,7 @@ def probe(
     lengths: Annotated[
         str | None, typer.Option(help="For gradient flow, with commas.", show_default="128,256,…,8192")
     ] = None,
-    suite: SuiteName = "quick-v1",
+    suite: SuiteName = "quick-v2",
     budget: SuiteBudget = None,
     wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
     assignments: Annotated[

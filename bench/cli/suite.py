@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
-  python -m bench suite --suite quick-v1 --models fru,lstm --seeds 5 --time-limit 2h
+  python -m bench suite --suite quick-v2 --models fru,lstm --seeds 5 --time-limit 2h
 
-  python -m bench suite --suite quick-v1 --models all --budget 100k --preset --workers 8
+  python -m bench suite --suite quick-v2 --models all --budget 30k --preset --workers 8
 """
 SUITES_EPILOG = """Example:
 
   python -m bench suites --json
 """
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A name that `bench suites` lists.")]
-SuiteBudget = Annotated[str | None, typer.Option(help="10k, 100k or 1M.", show_default="the suite's first")]
+SuiteBudget = Annotated[str | None, typer.Option(help="3k, 10k, 30k, 100k or 1M.", show_default="the suite's first")]
+Block = Annotated[str, typer.Option("--wrapper", help="residual, the same block for all; or plain.")]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds 0, 1, … of each cell.", show_default="the suite's")
 ]
@@ -37,9 +38,10 @@ Seeds = Annotated[
 
 def suite(
     models: Annotated[str, typer.Option(help="Names or paths to .py files, with commas; or all.")],
-    name: SuiteName = "quick-v1",
+    name: SuiteName = "quick-v2",
     seed_count: Seeds = None,
     budget: SuiteBudget = None,
+    wrapper: Block = "residual",
     time_limit: Annotated[str | None, typer.Option(help="Begin no run after this long: 90s, 30m, 2h.")] = None,
     preset: Annotated[bool, typer.Option("--preset", help="Use what the suite's tuning budget found.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each on one thread; they share the GPUs.")] = 1,
@@ -62,7 +64,9 @@ def suite(
 
     found, store = find_suite(name), open_store(db)
     tier = budget or found.tiers[0]
-    plan = Plan(suite=found, models=models, budget=tier, preset=preset, seeds=seed_count or found.seeds)
+    plan = Plan(
+        suite=found, models=models, budget=tier, wrapper=wrapper, preset=preset, seeds=seed_count or found.seeds
+    )
     requests, impossible = plan.requests(left_out)
     for request in requests:
         note_asked(request, store)
@@ -81,6 +85,7 @@ def suite(
     document = {
         "suite": found.name,
         "budget": tier,
+        "wrapper": wrapper,
         "runs": [summary(run) for run in runs],
         "missing": [_open(request, store) for request in left],
         "unavailable": unavailable,
@@ -127,7 +132,10 @@ def _show(document: dict[str, Any]) -> None:
         for task, reason in document["unavailable"].items():
             print(f"  no data of {task}: {reason}")
         print("The same command goes on from here.")
-    print(f"The board:  python -m bench leaderboard --suite {document['suite']} --budget {document['budget']}")
+    print(
+        f"The board:  python -m bench leaderboard --suite {document['suite']} --budget {document['budget']} "
+        f"--wrapper {document['wrapper']}"
+    )
 
 
 def suites(as_json: Json = False, as_csv: Csv = False) -> None:

@@ -10,6 +10,7 @@ import typer
 from bench.catalog.setting_sources import FIXED_BY_SUITES
 from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, number, print_json, print_rows, stderr
+from bench.cli.suite import Block
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
 from bench.common.exit_codes import EXIT_INTERRUPTED
@@ -27,7 +28,7 @@ EPILOG = """Examples:
 
   python -m bench tune --model lstm --task adding-200 --objectives metric,params --max-params 20000 --trials 50
 
-  python -m bench tune --suite quick-v1 --models all --budget 10k --save-preset
+  python -m bench tune --suite quick-v2 --models all --budget 10k --save-preset
 
   python -m bench tune --model fru --task adding-200 --trials 50 --workers 8 --gpus-per-trial 0.5
 """
@@ -53,7 +54,7 @@ def tune(
     pruner: Annotated[
         Literal["asha", "hyperband", "median", "none"] | None, typer.Option(help="Optuna's.", show_default="asha")
     ] = None,
-    wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
+    wrapper: Block = "residual",
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that tuning leaves alone.")
     ] = None,
@@ -89,8 +90,8 @@ def tune(
         flags = {"assignments": assignments or [], "epochs": epochs, "budget": budget, "wrapper": wrapper}
         tunings = [_plan(model, task, flags, trials, options, models=models)]
     else:
-        given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments, "--wrapper": wrapper}
-        tunings = _plan_suite(suite, models, budget, trials, options, given)
+        given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments}
+        tunings = _plan_suite(suite, models, budget, wrapper, trials, options, given)
     if save_preset:
         _check_presets(tunings, assignments or [])
     kept, limit = Studies(db), seconds(timeout)
@@ -126,7 +127,7 @@ def _plan(
     from bench.tuning.search import Tuning
 
     if model is None or models is not None:
-        raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v1 --models fru,lstm.")
+        raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v2 --models fru,lstm.")
     if trials is None:
         raise RequestError("--trials says how many trials the study shall have, such as --trials 20.")
     base = build_request(find_model_or_file(model), find_task(task or "digits"), SettingFlags(**flags), seed=0)
@@ -137,6 +138,7 @@ def _plan_suite(
     name: str,
     models: str | None,
     budget: str | None,
+    wrapper: str,
     trials: int | None,
     options: dict[str, Any],
     given: dict[str, Any],
@@ -150,10 +152,11 @@ def _plan_suite(
     if foreign or models is None:
         wrong = f"{', '.join(foreign)} can't be given with --suite. " if foreign else ""
         raise RequestError(f"{wrong}A suite says how its tasks are trained; --models fru,lstm says which models.")
-    requests, impossible = first_requests(suite, find_models(models, left_out), budget or suite.tiers[0])
+    tier = budget or suite.tiers[0]
+    requests, impossible = first_requests(suite, find_models(models, left_out), tier, wrapper)
     for pair in impossible:
         left_out(pair.reason)
-    return [Tuning(base=base, trials=trials or suite.trials, **options) for base in requests]
+    return [Tuning(base=base, trials=trials or suite.trials_at(tier), **options) for base in requests]
 
 
 def _check_presets(tunings: list["Tuning"], held: list[str]) -> None:

@@ -93,7 +93,9 @@ def described(model: type[SequenceModel]) -> None:
     require(not missing, f"{model.__name__} does not set {', '.join(missing)}")
     require(isinstance(model.paper, Paper), f"paper is {model.paper!r}, not a Paper")
     require(model.paper.url.startswith("http"), f"paper.url is {model.paper.url!r}, not a web address")
-    require(model.wrapper in WRAPPERS, f"wrapper is {model.wrapper!r}; legal: {', '.join(WRAPPERS)}")
+    unknown = {model.wrapper, *model.wrappers} - WRAPPERS.keys()
+    require(not unknown, f"wrapper is {', '.join(sorted(unknown))}; legal: {', '.join(WRAPPERS)}")
+    require(model.wrapper in model.wrappers, f"wrapper is {model.wrapper!r}, and wrappers lacks it")
     require(bool(model.__doc__), f"{model.__name__} has no docstring")
 
 
@@ -112,6 +114,8 @@ def settings(model: type[SequenceModel]) -> None:
 
 @rule("Let every size of at_width(w) be a function of w that never shrinks and is at least 1.")
 def widths(model: type[SequenceModel]) -> None:
+    if not model.mixes:
+        return
     counts = [count(model, model.Config.at_width(width)) for width in WIDTHS]
     require(counts == sorted(counts), f"parameters at widths {WIDTHS} are {counts}, which is not non-decreasing")
     require(counts[-1] > counts[0], f"parameters are {counts[0]} at every width: at_width changes nothing")
@@ -123,7 +127,7 @@ def countable(model: type[SequenceModel]) -> None:
     counted = count(model, config)
     real = sum(parameter.numel() for parameter in build(model, config).parameters())
     require(counted == real, f"{counted} parameters on the meta device, {real} in memory")
-    require(real > 0, "no parameters")
+    require(real > 0 or not model.mixes, "no parameters")
 
 
 @rule("Return (B, T, H) from forward and (B, H) from last, with H = output_size, for any B and T from 1 on.")
@@ -195,7 +199,8 @@ def gradients(model: type[SequenceModel]) -> None:
             raise Violation(f"{name} gets no gradient")
         require(bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} is not finite")
     require(bool(torch.isfinite(x_BTD.grad).all()), "the gradient of the input is not finite")
-    require(bool((x_BTD.grad[:, 0] != 0).any()), f"the last output of {STEPS} steps has no gradient at the first step")
+    reaches = bool((x_BTD.grad[:, 0] != 0).any())
+    require(reaches or not model.mixes, f"the last output of {STEPS} steps has no gradient at the first step")
 
 
 @rule("Draw random numbers from torch's global generator only.")
@@ -290,7 +295,7 @@ class EdgeTrial:
 @rule("Train in both wrappers: the mixer must accept any input width and any of the task's outputs.")
 def wrappers(model: type[SequenceModel]) -> None:
     for spec in (LABEL_SPEC, TOKEN_SPEC):
-        for wrapper in WRAPPERS.values():
+        for wrapper in map(WRAPPERS.__getitem__, model.wrappers):
             torch.manual_seed(0)
             network = build_network(wrapper, model, spec)
             y = network(task_input(spec))

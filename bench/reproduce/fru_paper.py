@@ -31,6 +31,8 @@ UNREAD = "not read: the paper's text was unavailable where this was written"
 PROTOCOLS = ("ours", "authors")
 STAND_INS = {"fashion": "smnist"}
 """Task → the task of the paper that it can replace, by our protocol only."""
+UNCHANGED = {"warmup": 0.0, "end_when_solved": False}
+"""Settings of training that came later, at what held before: a paper's own protocol has neither."""
 MOST_SEEDS = 20  # seeds of an experiment that are looked for in the store
 FOLDER = Path(__file__).parent
 
@@ -167,6 +169,16 @@ def chosen(tasks: Sequence[str], models: Sequence[str], protocols: Sequence[str]
     return [each for each in every if each.task in wanted and each.model in (models or [each.model])]
 
 
+class PaperRequest(RunRequest):
+    """A run with the paper's training and our evaluation.
+
+    Protocol 2 brought warm-up, an early end and other starts. These runs have neither, and their architectures start
+    as before, so they stay what they were under protocol 1.
+    """
+
+    protocol = 1
+
+
 class AuthorsRequest(RunRequest):
     """A run by the authors' protocol. It has its own task and protocol number, so no board can mix it in."""
 
@@ -191,9 +203,9 @@ def requests(experiment: Experiment, protocol: str, seeds: int, epochs: int | No
     """
     name = experiment.task
     task = find_task(name) if protocol == "ours" else FoundTask(FOUND[name], f"{name}{SUFFIX}")
-    flags = SettingFlags(preset=experiment.settings, epochs=epochs, wrapper="plain")
+    flags = SettingFlags(preset=experiment.settings | UNCHANGED, epochs=epochs, wrapper="plain")
     first = build_request(find_model(experiment.model), task, flags, seed=0)
-    kind = RunRequest if protocol == "ours" else AuthorsRequest
+    kind = PaperRequest if protocol == "ours" else AuthorsRequest
     return [kind(**vars(first) | {"seed": seed}) for seed in range(seeds)]
 
 

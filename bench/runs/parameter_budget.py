@@ -1,13 +1,14 @@
 """Fit an architecture to a parameter tier by its width."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from bench.catalog.tiers import tier_size
+from bench.catalog.tiers import embedding_width, tier_size
 from bench.common.errors import RequestError
 from bench.runs.network import count_on_meta
 from bench.runs.settings import Settings
-from datamodules._spec import TaskSpec
-from models.shared.contract import SequenceModel
+from datamodules._spec import TaskSpec, Tokens
+from models.shared.contract import LEAST_UNITS, SequenceModel
 from models.shared.wrappers import Wrapper
 
 NEIGHBOURS = 8
@@ -20,15 +21,20 @@ def fit(
 ) -> Settings:
     """Return the settings at the width that uses most of the budget: learned numbers, not counting token tables.
 
+    Token tables have the width that belongs to the budget.
+
     Args:
         spec: the task, which sets the sizes of the input and the output.
         budget: a tier or a number.
         changes: settings that hold at every width.
 
     Raises:
-        RequestError: no such tier, not even the smallest width fits, or the size does not grow with the width.
+        RequestError: no such tier, not even the smallest width fits, the size does not grow with the width, or it fits
+            only with fewer than LEAST_UNITS units, statistics, states or channels that `changes` does not ask for.
     """
     limit = budget if isinstance(budget, int) else tier_size(budget)
+    if isinstance(spec.input, Tokens):
+        changes = {"embed_size": embedding_width(limit, spec.input.vocabulary)} | changes
 
     def settings(width: int) -> Settings:
         return Settings.at_width(model, wrapper, width).updated(changes)
@@ -49,4 +55,13 @@ def fit(
         middle = (low + high) // 2
         low, high = (middle, high) if size(middle) <= limit else (low, middle)
     near = {width: size(width) for width in range(max(1, low - NEIGHBOURS), low + NEIGHBOURS + 1)}
-    return settings(max((width for width in near if near[width] <= limit), key=near.__getitem__))
+    found = settings(max((width for width in near if near[width] <= limit), key=near.__getitem__))
+    _refuse_absurd(found, changes, f"{model.__name__} does not fit {spec.name} in {budget}")
+    return found
+
+
+def _refuse_absurd(settings: Settings, asked: Mapping[str, Any], problem: str) -> None:
+    """Refuse sizes that no author proposes, unless they are asked for."""
+    for name, number in settings.units().items():
+        if number < LEAST_UNITS and name not in asked:
+            raise RequestError(f"{problem}: {name} would be {number}, and sensible layers have {LEAST_UNITS} or more.")

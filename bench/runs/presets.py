@@ -1,10 +1,12 @@
 """Settings that tuning found, in `models/presets/`: one TOML file for each model, read by `--preset`.
 
     [plain.digits.10k."20 trials of 1000 steps"]
-    clip_norm = 1.0
     lr = 0.0034
+    protocol = 2
+    weight_decay = 0.1
 
-A heading is a wrapper, a task, a parameter tier and what was spent on tuning. The lines under it are the settings.
+A heading is a wrapper, a task, a parameter tier and what was spent on tuning. The lines under it are the settings, and
+the protocol that they were found by: 1 where none is named. Only presets of today's protocol are used.
 """
 
 import json
@@ -15,12 +17,15 @@ from typing import Any
 
 from bench.catalog.registry import FoundModel
 from bench.common.errors import RequestError
+from bench.common.protocol import PROTOCOL
 from bench.common.root import ROOT
 from bench.common.whole_files import write_whole
 from bench.runs.request import RunRequest, SettingFlags
 
 FOLDER = ROOT / "models" / "presets"
 HEADER = "# Written by `bench tune --save-preset`, read by --preset.\n"
+
+KEY = "protocol"  # no setting has this name
 
 Tables = dict[str, Any]
 
@@ -35,10 +40,14 @@ class Preset:
     tuning: str
     """What was spent, as `setting_sources.spent` writes it."""
     settings: dict[str, Any]
+    protocol: int = PROTOCOL
 
     def applied_to(self, flags: SettingFlags) -> SettingFlags:
         """Return flags that start from this preset and override it."""
         return replace(flags, preset=self.settings, spent=self.tuning)
+
+    def is_for(self, wrapper: str, task: str, budget: str) -> bool:
+        return (self.wrapper, self.task, self.budget) == (wrapper, task, budget)
 
 
 def path_of(model: FoundModel) -> Path:
@@ -67,7 +76,7 @@ def save(base: RunRequest, tuning: str, settings: dict[str, Any]) -> Path:
     place = tables
     for key in (base.wrapper.name, base.spec.name, base.budget or "none"):
         place = place.setdefault(key, {})
-    place[tuning] = settings
+    place[tuning] = settings | {KEY: PROTOCOL}
     write_whole(path, (HEADER + "".join(_written(tables, ()))).encode())
     return path
 
@@ -83,15 +92,19 @@ def load(base: RunRequest, tuning: str | None = None) -> Preset:
         RequestError: there is no such preset, the file is not TOML, or the model is a file outside the project.
     """
     budget = base.budget or "none"
-    found = _read(path_of(base.model)).get(base.wrapper.name, {}).get(base.spec.name, {}).get(budget, {})
+    every = [each for each in saved(base.model) if each.is_for(base.wrapper.name, base.spec.name, budget)]
+    found = {each.tuning: each for each in every if each.protocol == PROTOCOL}
     if not found or tuning not in (None, *found):
-        kept = f" (there is one for {', '.join(found)})" if found else ""
+        others = [
+            f"for {each.tuning}" if each.protocol == PROTOCOL else f"of protocol {each.protocol}, which is not used"
+            for each in every
+        ]
+        kept = f" (there is one {', one '.join(others)})" if others else ""
         raise RequestError(
             f"no preset for {base.model.name} ({base.wrapper.name}) on {base.spec.name} at budget {budget}"
             f"{f' from {tuning}' if tuning else ''}{kept}. Make one with `bench tune … --save-preset`."
         )
-    words = tuning or max(found, key=lambda each: int(each.split()[0]))
-    return Preset(wrapper=base.wrapper.name, task=base.spec.name, budget=budget, tuning=words, settings=found[words])
+    return found[tuning or max(found, key=lambda each: int(each.split()[0]))]
 
 
 def saved(model: FoundModel) -> list[Preset]:
@@ -101,12 +114,17 @@ def saved(model: FoundModel) -> list[Preset]:
         RequestError: its file is not TOML, or the model is a file outside the project.
     """
     return [
-        Preset(wrapper=wrapper, task=task, budget=budget, tuning=tuning, settings=settings)
+        _preset(settings, wrapper=wrapper, task=task, budget=budget, tuning=tuning)
         for wrapper, tasks in sorted(_read(path_of(model)).items())
         for task, budgets in sorted(tasks.items())
         for budget, tunings in sorted(budgets.items())
         for tuning, settings in sorted(tunings.items())
     ]
+
+
+def _preset(lines: dict[str, Any], **key: str) -> Preset:
+    settings = {name: value for name, value in lines.items() if name != KEY}
+    return Preset(**key, settings=settings, protocol=lines.get(KEY, 1))
 
 
 def _read(path: Path) -> Tables:

@@ -98,6 +98,8 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
         RequestError: a setting, its value, the wrapper or the budget is not legal, or the model does not fit.
     """
     wrapper = find_wrapper(flags.wrapper or model.cls.wrapper)
+    if wrapper.name not in model.cls.wrappers:
+        raise RequestError(f"{model.name} runs in {' or '.join(model.cls.wrappers)}, and not in {wrapper.name}.")
     spec = task.build().spec
     defaults = Settings.defaults(model.cls, wrapper)
     words = list(flags.assignments)

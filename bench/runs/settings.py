@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,6 +48,10 @@ class Settings:
         """Return setting → value for all settings, in plain JSON."""
         return _plain({name: value for part in PARTS for name, value in asdict(getattr(self, part)).items()})
 
+    def units(self) -> dict[str, int]:
+        """Return the settings that count units, statistics, states or channels."""
+        return {name: getattr(part, name) for part in (self.model, self.wrapper) for name in part.units}
+
     def owners(self) -> dict[str, str]:
         """Return setting → the part that it belongs to."""
         return {field.name: part for part in PARTS for field in fields(getattr(self, part))}
@@ -82,12 +86,21 @@ class Settings:
 
 
 def _recorded(config: ModelConfig) -> dict[str, Any]:
-    """Return all settings except later ones at their defaults: a run keeps the identity it had before they existed."""
+    """Return all settings, except later ones at what they were before they existed.
+
+    So a run keeps the identity that it had before.
+    """
     values = asdict(config)
     for each in fields(config):
-        if each.metadata.get("later") and values[each.name] == each.default:
+        if _is_as_before(each, values[each.name]):
             del values[each.name]
     return values
+
+
+def _is_as_before(setting: Field[Any], value: Any) -> bool:
+    if setting.metadata.get("later"):
+        return bool(value == setting.default)
+    return "before" in setting.metadata and bool(value == setting.metadata["before"])
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from bench.bundle.errors import BundleError
 from bench.bundle.read import Claim
 from bench.catalog.registry import FoundTask, find_model, find_task
 from bench.catalog.setting_sources import FLAG, is_preset, spent_on
-from bench.common.protocol import PROTOCOL
 from bench.common.text import assignments, word
 from bench.runs.request import RunRequest, SettingFlags, build_request
 from models.shared.wrappers import WRAPPERS
@@ -23,7 +22,6 @@ def claimed_task(claim: Claim) -> FoundTask:
     found = find_task(record.task)
     spec = found.build().spec
     here = {
-        "protocol": PROTOCOL,
         "model": find_model(record.model).name,
         "task": spec.name,
         "task_version": spec.version,

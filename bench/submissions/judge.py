@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bench.bundle.errors import BundleError
 from bench.bundle.read import LARGEST_BUNDLE, Bundle, Claim, read_bundle
 from bench.common.errors import RequestError
+from bench.common.protocol import PROTOCOL
 from bench.runs.request import Execution, RunRequest
 from bench.submissions.claim_checks import Host, confirm, verify
 from bench.submissions.claimed_request import claimed_request
@@ -65,12 +66,14 @@ def judge(data: bytes, host: Host, *, fresh: int, listener: Listener) -> Judged:
 
     Raises:
         DataError: the data of a task are missing here.
-        RequestError: a configuration has too few seeds to be trained again, or training was interrupted.
+        RequestError: a run is of another protocol than today's, a configuration has too few seeds to be trained again,
+            or training was interrupted.
     """
     try:
         bundle = read_bundle(data)
     except BundleError as error:
         return Judged(data=data, verdict=Verdict(problem=str(error)))
+    _require_protocol(bundle)
     verdict, requests, again = verify(bundle, data, host), list[RunRequest](), list[Reproduction]()
     if verdict.accepted:
         requests = [claimed_request(claim) for claim in bundle.claims]
@@ -79,3 +82,14 @@ def judge(data: bytes, host: Host, *, fresh: int, listener: Listener) -> Judged:
         again = reproduce(bundle.claims, requests, host.store, execution, fresh=fresh, listener=listener)
         confirm(verdict, again)
     return Judged(data=data, verdict=verdict, bundle=bundle, requests=requests, reproductions=again)
+
+
+def _require_protocol(bundle: Bundle) -> None:
+    """Refuse to judge runs that today's code would train or evaluate in another way than theirs did."""
+    for claim in bundle.claims:
+        theirs = claim.record.protocol
+        if theirs != PROTOCOL:
+            raise RequestError(
+                f"the bundle can't be judged here, which is no rejection: {claim.record.label} is of protocol "
+                f"{theirs}, and this version trains and evaluates by protocol {PROTOCOL}. A version of that time can."
+            )

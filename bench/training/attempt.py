@@ -32,6 +32,7 @@ from bench.speed.memory import peak_device, release, reset_peaks
 from bench.training.callbacks import (
     Curves,
     DivergedError,
+    EndWhenSolved,
     SeedEachEpoch,
     StopAtStep,
     StopWhenDiverged,
@@ -271,6 +272,8 @@ class Attempt:
         mode = "max" if self.request.spec.higher_is_better else "min"
         seed = self.request.seed
         callbacks: list[Callback] = [self.curves, StopWhenDiverged(), SeedEachEpoch(seed), StopAtStep(total_steps)]
+        if self.training.end_when_solved and self.chooses:
+            callbacks.append(EndWhenSolved(self.request.spec))
         if self.training.patience:
             callbacks.append(
                 EarlyStopping(self.monitor, mode=mode, patience=self.training.patience, check_on_train_epoch_end=False)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from datamodules._spec import TaskSpec
+
 CHECK_EVERY = 50  # steps between checks of the training loss: each makes the device wait
 
 
@@ -82,6 +84,33 @@ class StopWhenDiverged(Callback):
         for name, value in trainer.callback_metrics.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {float(value)} at step {trainer.global_step}")
+
+
+class EndWhenSolved(Callback):
+    """Ends training once the validation metric counts as solved at EVALUATIONS in a row. Checkpoints hold the streak.
+
+    Args:
+        spec: the task, which says what counts as solved.
+    """
+
+    EVALUATIONS = 3
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self.spec, self.streak = spec, 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            return
+        value = float(trainer.callback_metrics[f"validation/{self.spec.metric}"])
+        self.streak = self.streak + 1 if self.spec.is_solved(value) else 0
+        if self.streak >= self.EVALUATIONS:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"streak": self.streak}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.streak = state_dict["streak"]
 
 
 class StopAtStep(Callback):

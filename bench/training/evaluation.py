@@ -9,8 +9,7 @@ from torch import Tensor
 
 from bench.bundle.predictions import Array, compact
 from datamodules._base import BatchLoader
-from datamodules._spec import IGNORED, TokenPerStep
-from models.shared.lightning_module import SequenceModule
+from models.shared.lightning_module import SequenceModule, answered
 
 
 def evaluate(trainer: Trainer, module: SequenceModule, loader: BatchLoader) -> tuple[dict[str, float], Array]:
@@ -22,8 +21,8 @@ def evaluate(trainer: Trainer, module: SequenceModule, loader: BatchLoader) -> t
     """
     (scores,) = trainer.test(module, dataloaders=loader, verbose=False)
     rows = _in_order(torch.cat(module.predictions))
-    if isinstance(module.spec.output, TokenPerStep):
-        rows = rows[rows != IGNORED]
+    if module.spec.per_step:
+        rows = rows[answered(module.spec, rows)]
     return named(scores), compact(rows.numpy())
 
 

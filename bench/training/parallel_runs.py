@@ -34,6 +34,7 @@ class Plan:
     models: str
     """As `find_models` takes them."""
     budget: str
+    wrapper: str
     preset: bool
     seeds: int
 
@@ -44,7 +45,7 @@ class Plan:
             skip: as `find_models` takes it.
         """
         models = find_models(self.models, skip)
-        firsts, impossible = first_requests(self.suite, models, self.budget, preset=self.preset)
+        firsts, impossible = first_requests(self.suite, models, self.budget, self.wrapper, preset=self.preset)
         return with_seeds(firsts, self.seeds), impossible
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from lightning.pytorch import Callback
 
-from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
+from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task, find_wrapper, model_names
 from bench.catalog.setting_sources import spent
 from bench.catalog.suites import Suite
 from bench.common.errors import BusyError, RequestError
@@ -56,29 +56,40 @@ def find_models(names: str, skip: Callable[[str], None]) -> list[FoundModel]:
 
 
 def first_requests(
-    suite: Suite, models: Iterable[FoundModel], budget: str, *, preset: bool = False
+    suite: Suite, models: Iterable[FoundModel], budget: str, wrapper: str, *, preset: bool = False
 ) -> tuple[list[RunRequest], list[Impossible]]:
-    """Return the run of seed 0 for each model and task, cheapest first, and the pairs that can't run."""
+    """Return the run of seed 0 for each model and task, cheapest first, and the pairs that can't run.
+
+    Raises:
+        RequestError: the suite takes no new runs, or there is no such wrapper.
+    """
+    suite.require_open()
+    find_wrapper(wrapper)
     requests, impossible = [], []
     for model in models:
         for task in suite.tasks:
             try:
-                requests.append(first_request(suite, model, task, budget, preset=preset))
+                requests.append(first_request(suite, model, task, budget, wrapper, preset=preset))
             except RequestError as error:
                 impossible.append(Impossible(model.name, task, str(error)))
     return sorted(requests, key=cost), impossible
 
 
-def first_request(suite: Suite, model: FoundModel, task: str, budget: str, *, preset: bool = False) -> RunRequest:
-    """Build the run of seed 0, in the wrapper of the model's paper and with the suite's training.
+def first_request(
+    suite: Suite, model: FoundModel, task: str, budget: str, wrapper: str, *, preset: bool = False
+) -> RunRequest:
+    """Build the run of seed 0, with the suite's training.
 
     Args:
+        wrapper: "residual" or "plain".
         preset: use the settings that the suite's tuning budget found.
 
     Raises:
-        RequestError: the model does not fit the budget or lacks the preset, or the task's version is not the suite's.
+        RequestError: the suite takes no new runs, the model does not fit the budget or the wrapper or lacks the preset,
+            or the task's version is not the suite's.
     """
-    flags = SettingFlags(assignments=assignments(suite.tasks[task]), budget=budget)
+    suite.require_open()
+    flags = SettingFlags(assignments=assignments(suite.tasks[task]), budget=budget, wrapper=wrapper)
     request = build_request(model, find_task(task), flags, seed=0)
     if request.spec.version != suite.version_of(task):
         raise RequestError(
@@ -87,7 +98,7 @@ def first_request(suite: Suite, model: FoundModel, task: str, budget: str, *, pr
         )
     if not preset:
         return request
-    tuned = load(request, spent(suite.trials, request.settings.training.length))
+    tuned = load(request, spent(suite.trials_at(budget), request.settings.training.length))
     return build_request(model, request.task, tuned.applied_to(flags), seed=0)
 
 

@@ -34,6 +34,7 @@ class Comparison:
     suite: Suite
     model: FoundModel
     budget: str
+    wrapper: str
     trials: int
     seeds: int
 
@@ -41,9 +42,10 @@ class Comparison:
         """Return the study of each task of the suite.
 
         Raises:
-            RequestError: the model does not fit a task.
+            RequestError: the model does not fit a task, or the suite takes no new runs.
         """
-        requests = [first_request(self.suite, self.model, task, self.budget) for task in self.suite.tasks]
+        tasks = self.suite.tasks
+        requests = [first_request(self.suite, self.model, task, self.budget, self.wrapper) for task in tasks]
         return [Tuning(base=request, trials=self.trials) for request in requests]
 
     def admits(self, run: Run) -> bool:

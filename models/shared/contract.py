@@ -25,6 +25,15 @@ LATER = {"later": True}
 """Marks a setting that was added after results had been recorded. At its default it is left out of a run's identity."""
 
 
+def later(before: object) -> dict[str, object]:
+    """Mark a setting that was added after results had been recorded, and whose default is something new since.
+
+    Args:
+        before: what a record without the setting means. At this value it is left out of a run's identity.
+    """
+    return {"before": before}
+
+
 LEAST_UNITS = 4
 
 
@@ -105,6 +114,10 @@ class SequenceModel(nn.Module):
     family: ClassVar[str]
     wrapper: ClassVar[str]
     """The name of the wrapper that the paper uses: "plain" or "residual" (see `models.shared.wrappers`)."""
+    wrappers: ClassVar[tuple[str, ...]] = ("plain", "residual")
+    """The names of the wrappers that it runs in."""
+    mixes: ClassVar[bool] = True
+    """False for a floor that passes each step through: it has no memory, and nothing to learn."""
     depth: ClassVar[int | None] = None
     """Layers that the paper stacks in that wrapper, set where the wrapper's default is not what the paper proposes."""
     causal: ClassVar[bool] = True

@@ -1,7 +1,7 @@
 """The settings of training that every architecture shares, its optimiser and its learning-rate schedule."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import cos, inf, pi
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from models.shared.contract import ModelConfig
+from models.shared.contract import ModelConfig, later
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -29,6 +29,8 @@ class Training(ModelConfig):
     lr_schedule: Literal["cosine", "constant", "staircase"] = "cosine"
     lr_decay: float = 0.9
     """The factor of each stair of the staircase schedule."""
+    warmup: float = field(default=0.05, metadata=later(0.0))
+    """The share of the steps in which the learning rate grows linearly from zero."""
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     batch_size: int = 64
@@ -37,6 +39,8 @@ class Training(ModelConfig):
     """Optimiser steps after which training ends, in place of `epochs`."""
     patience: int | None = 20
     """Evaluations without a better validation metric after which training stops. None means never."""
+    end_when_solved: bool = field(default=True, metadata=later(False))
+    """End training once the validation metric has counted as solved at three evaluations in a row."""
     precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
 
     def __post_init__(self) -> None:
@@ -46,6 +50,8 @@ class Training(ModelConfig):
                 self.require_positive(name)
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay={self.weight_decay} must be zero or more")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup={self.warmup} must be in [0, 1)")
 
     @property
     def length(self) -> str:
@@ -64,8 +70,6 @@ class Training(ModelConfig):
         """Draw what tuning may choose for every model. A model's own `search_space` adds to it."""
         return {
             "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),
-            "lr_schedule": trial.suggest_categorical("lr_schedule", ["cosine", "constant"]),
-            "clip_norm": trial.suggest_categorical("clip_norm", [0.1, 1.0, 10.0]),
             "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 0.01, 0.1]),
         }
 
@@ -92,7 +96,22 @@ def _group_lr(lr: float, group: dict[str, Any]) -> float:
 
 
 def lr_factor(training: Training, total_steps: int) -> Callable[[int], float]:
-    """Return a function from the number of a step to the factor of the learning rate at it."""
+    """Return a function from the number of a step, from 0, to the factor of the learning rate at it."""
+    warmup_steps = round(training.warmup * total_steps)
+    scheduled = _scheduled(training, total_steps - warmup_steps)
+
+    def factor(step: int) -> float:
+        return (step + 1) / (warmup_steps + 1) if step < warmup_steps else scheduled(step - warmup_steps)
+
+    return factor
+
+
+def _scheduled(training: Training, total_steps: int) -> Callable[[int], float]:
+    """Return the factor of the learning rate at each step after warm-up.
+
+    Args:
+        total_steps: the steps after warm-up.
+    """
     match training.lr_schedule:
         case "constant":
             return lambda step: 1.0

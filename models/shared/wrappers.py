@@ -1,8 +1,8 @@
 """The network around a sequence mixer: embedding, depth, normalisation, pooling and readout, the same for every model.
 
-There are two wrappers. `Plain` stacks the layers as they are, feeds continuous input raw and reads the last step. The
-recurrent-network papers do this, and the FRU paper's parameter counts mean this. `Residual` is that of the state-space
-papers: a linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling.
+There are two wrappers. `Residual` is the same block for every mixer: a linear encoder, pre-norm residual blocks with a
+gated unit, the last step is read. `Plain` stacks the layers as they are, feeds continuous input raw and reads the last
+step. The recurrent-network papers do this, and the FRU paper's parameter counts mean this.
 
 Shapes: B batch, T time, D input, H output of a mixer, W width of the residual stream, V output vocabulary.
 """
@@ -13,12 +13,13 @@ from typing import ClassVar, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value
+from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from models.kernels.backend import runs_compiled
 from models.shared.contract import LATER, ModelConfig, Place, SequenceModel, final_step
 from models.shared.linear import Linear
 
 MAX_EMBED_SIZE = 128  # the FRU paper's, for 10,000 words. A small vocabulary needs no more than one number a token
+MOST_BIASES = 256
 
 
 class Wrapper(nn.Module):
@@ -82,7 +83,7 @@ class Plain(Wrapper):
             size = layers[-1].output_size
         self.core = nn.ModuleList(layers)
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
-        self.every_step = isinstance(spec.output, TokenPerStep)
+        self.every_step = spec.per_step
         self.readout = build_readout(spec, size, self.embedding)
 
     def embed(self, spec: TaskSpec, embed_size: int | None) -> int:
@@ -103,20 +104,26 @@ class Plain(Wrapper):
 
 
 class Residual(Wrapper):
-    """Linear encoder, pre-norm residual blocks with a gated unit, mean or last pooling."""
+    """Linear encoder, pre-norm residual blocks with a gated unit. The last step is read."""
 
     name = "residual"
     core: nn.ModuleDict
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        units = ("width",)
         width: int = 128
         depth: int = 2
-        pooling: Literal["mean", "last"] = "mean"
+        pooling: Literal["mean", "last"] = "last"
+        """What is read of all steps. Averaged gated units solve some tasks without any mixer."""
         dropout: float = 0.0
+        embed_size: int | None = field(default=None, metadata=LATER)
+        """The width of the token table, which a linear map takes to the stream; None: the stream's, without a map."""
 
         def __post_init__(self) -> None:
             self.require_positive("width", "depth")
+            if self.embed_size is not None:
+                self.require_positive("embed_size")
             require_share("dropout", self.dropout)
 
         @classmethod
@@ -125,18 +132,25 @@ class Residual(Wrapper):
 
     def __init__(self, model: type[SequenceModel], model_config: ModelConfig, spec: TaskSpec, config: Config) -> None:
         super().__init__(model, model_config, spec, config)
-        self.every_step = isinstance(spec.output, TokenPerStep)
+        self.every_step = spec.per_step
         self.pooling = config.pooling
-        self.embedding = build_embedding(spec.input, config.width) if isinstance(spec.input, Tokens) else None
+        encoder = self.embed(spec, config)
         blocks = []
         for layer in range(config.depth):
             place = Place(input_size=config.width, seq_len=spec.seq_len, layer=layer, layers=config.depth)
             blocks.append(ResidualBlock(model(model_config, **place), config))
-        encoder = nn.Identity() if isinstance(spec.input, Tokens) else nn.Linear(spec.input.width, config.width)
         self.core = nn.ModuleDict(
             {"encoder": encoder, "blocks": nn.ModuleList(blocks), "norm": nn.LayerNorm(config.width)}
         )
         self.readout = build_readout(spec, config.width, self.embedding)
+
+    def embed(self, spec: TaskSpec, config: Config) -> nn.Module:
+        """Set `embedding`. Return the map to the stream."""
+        if not isinstance(spec.input, Tokens):
+            self.embedding = None
+            return nn.Linear(spec.input.width, config.width)
+        self.embedding = build_embedding(spec.input, config.embed_size or config.width)
+        return nn.Identity() if config.embed_size is None else Linear(config.embed_size, config.width)
 
     def forward(self, x: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         h_BTW = self.core["encoder"](x if self.embedding is None else self.embedding(x))
@@ -185,14 +199,18 @@ def require_share(name: str, value: float) -> None:
 
 
 class TiedReadout(nn.Module):
-    """A readout whose weight is the input embedding's table, after a projection to the table's width."""
+    """A readout whose weight is the input embedding's table, after a projection to the table's width.
+
+    It has no bias for more than MOST_BIASES tokens. With 8,192, the bias was most of a network of 10,000 numbers.
+    """
 
     def __init__(self, size: int, embedding: nn.Embedding) -> None:
         super().__init__()
         same = size == embedding.embedding_dim
         self.project = nn.Identity() if same else Linear(size, embedding.embedding_dim)
         self.weight = embedding.weight
-        self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings))
+        has_bias = embedding.num_embeddings <= MOST_BIASES
+        self.bias = nn.Parameter(torch.zeros(embedding.num_embeddings)) if has_bias else None
 
     def forward(self, h_BTH: Tensor) -> Tensor:
         return nn.functional.linear(self.project(h_BTH), self.weight, self.bias)
@@ -213,7 +231,7 @@ def build_readout(spec: TaskSpec, size: int, embedding: nn.Embedding | None) -> 
     match spec.output:
         case Label(classes):
             return nn.Linear(size, classes)
-        case Value(width):
+        case Value(width) | ValuePerStep(width):
             return nn.Linear(size, width)
         case TokenPerStep(vocabulary):
             if embedding is not None and embedding.num_embeddings == vocabulary:
