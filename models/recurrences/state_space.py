@@ -7,9 +7,9 @@ Shapes: B batch, T time, D input, H channels, N complex state numbers.
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Self, Unpack
+from typing import Literal, Self, Unpack
 
 import numpy as np
 import torch
@@ -17,8 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.scan import linear_scan
-from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, resize
+from models.shared.contract import LATER, ModelConfig, Place, SequenceModel, final_step, resize
 from models.shared.linear import linear
+
+Discretisation = Literal["zoh", "bilinear"]
+
+STATE_AT_WIDTH = 32  # between the 16 of S5's smallest experiment (lindermanlab/S5, ListOps) and S4's 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,24 +30,29 @@ class StateSpaceConfig(ModelConfig):
     """The sizes, and the range in which the step sizes Δ start.
 
     128 channels, 64 state numbers and Δ from 1e-3 to 1e-1 are the defaults of S4's authors (state-spaces/s4, example.py
-    and models/s4/s4d.py). The state stays at 64 at every width. This is our choice, so that a small budget goes into
-    channels.
+    and models/s4/s4d.py). At a tier, the state has STATE_AT_WIDTH numbers at every width, so that a small budget goes
+    into channels.
     """
+
+    units = ("hidden_size", "state_size")
 
     hidden_size: int = 128
     state_size: int = 64
     """N, counting both numbers of each conjugate pair."""
     dt_min: float = 1e-3
     dt_max: float = 1e-1
+    discretisation: Discretisation = field(default="zoh", metadata=LATER)
+    """How the differential equation becomes a recurrence: a zero-order hold or the bilinear rule."""
 
     def __post_init__(self) -> None:
         self.require_positive("hidden_size", "state_size", "dt_min")
+        self.require_one_of("discretisation", "zoh", "bilinear")
         if self.dt_max < self.dt_min:
             raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
 
     @classmethod
     def at_width(cls, width: int) -> Self:
-        return cls(hidden_size=width)
+        return cls(hidden_size=width, state_size=STATE_AT_WIDTH)
 
 
 def complex_parameter(values: Tensor) -> nn.Parameter:
@@ -67,19 +76,33 @@ def hippo_legs(order: int) -> tuple[np.ndarray, np.ndarray]:
 def hippo_normal_eigen(order: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the eigenvalues (N/2,) with positive imaginary part of HiPPO-LegS's normal part, and their eigenvectors.
 
-    The eigenvectors are (N, N/2). The normal part is −A + ½ B Bᵀ, which is −½ I plus a skew-symmetric matrix.
+    The eigenvectors are (N, N/2). The normal part is −A + ½ B Bᵀ, which is −½ I plus a skew-symmetric matrix. The phase
+    of an eigenvector is free. Its first entry is positive here, so that no library's choice changes a start.
     """
     a, b = hippo_legs(order)
     normal = np.outer(b, b) / 2 - a
     skew = normal + np.eye(order) / 2
     frequencies, vectors = np.linalg.eigh(-1j * skew)
-    return -0.5 + 1j * frequencies[order // 2 :], vectors[:, order // 2 :]
+    vectors = vectors[:, order // 2 :]
+    return -0.5 + 1j * frequencies[order // 2 :], vectors * (np.abs(vectors[0]) / vectors[0])
 
 
-def zero_order_hold(a: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Ā = exp(Δ A) and B's factor (Ā − 1)/A, for diagonal A and an input that is constant between steps."""
-    a_bar = torch.exp(a * dt)
-    return a_bar, (a_bar - 1) / a
+def discretise(a: Tensor, dt: Tensor, method: Discretisation) -> tuple[Tensor, Tensor]:
+    """Return log Ā and the factor of B in B̄, for diagonal A.
+
+    Args:
+        method: "zoh" takes the input as constant between steps: Ā = exp(Δ A) and (Ā − 1)/A. "bilinear" is the
+            trapezoidal rule: Ā = (1 + Δ A/2)/(1 − Δ A/2) and Δ/(1 − Δ A/2).
+    """
+    if method == "bilinear":
+        return 2 * torch.atanh(a * dt / 2), dt / (1 - a * dt / 2)
+    return a * dt, complex_expm1(a * dt) / a
+
+
+def complex_expm1(z: Tensor) -> Tensor:
+    """Return exp(z) − 1 without the digits that the difference loses near 0, where small step sizes lie."""
+    real = torch.expm1(z.real) * torch.cos(z.imag) - 2 * torch.sin(z.imag / 2) ** 2
+    return torch.complex(real, torch.exp(z.real) * torch.sin(z.imag))
 
 
 def fft_convolve(u_BTH: Tensor, kernel_TH: Tensor) -> Tensor:
@@ -103,7 +126,8 @@ class SharedStateSpace(SequenceModel):
 
         x_t = Λ̄ x_{t−1} + B̄ u_t,    y_t = GELU(Re(C x_t) + D ⊙ u_t)
 
-    A subclass defines Λ̄, B̄ and C. The GELU is the first half of the papers' blocks. The wrapper adds their gate.
+    A subclass defines Λ̄, B̄ and C. The GELU is the first half of the papers' blocks, in JAX's default form by tanh. The
+    wrapper adds their gate.
 
     Args:
         hidden_size: H.
@@ -177,4 +201,4 @@ class SharedStateSpace(SequenceModel):
         """Return GELU(Re(C x) + D ⊙ u), (…, H). Re(C x) is a product of reals too: Re C Re x − Im C Im x."""
         c_HN2 = torch.view_as_real(self.output_matrix().conj().resolve_conj())
         y_H = linear(torch.view_as_real(state_N).flatten(-2), c_HN2.flatten(1))
-        return F.gelu(y_H + self.D * u_H)
+        return F.gelu(y_H + self.D * u_H, approximate="tanh")

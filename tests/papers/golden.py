@@ -3,6 +3,7 @@
 A file or one of its entries is named `FILE` or `FILE:ENTRY`, with the wildcards of fnmatch.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -12,37 +13,20 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from bench.catalog.registry import find_model
-from models.shared.authors_weights import PREFIX, AuthorsWeights
-from models.shared.contract import SequenceModel
+from models.shared.authors_weights import PREFIX
+from models.shared.contract import Place, SequenceModel
 from tests.conftest import GOLDEN
+from tests.papers.golden_networks import ResidualStack, Stack
 
 Arrays = dict[str, np.ndarray]
 Line = TypeVar("Line")
 
-HIPPO = "to be mended: our cell is another one, in which the gate and candidate read h and the old memory"
-NORM = "to be mended: our layer has no BatchNorm"
-POSITIVE = "to be mended: ours lacks the authors' g, which keeps the candidate positive"
 
 DIFFERS = {
-    "hippo": HIPPO,
-    "hippo_init:W_*": HIPPO,
-    "indrnn_bn_after": NORM,
-    "indrnn_init:RNNs.*.norm1.bn.*": NORM,
-    "indrnn_init:DIs.*.fc.weight": "to be mended: ours are uniform up to 1/√D, theirs up to 0.304/√D",
-    "indrnn_init:DIs.*.fc.bias": "to be mended: ours are uniform up to 1/√D, theirs 0",
-    "indrnn_init:RNNs.*.weight_hh": "to be mended: ours start up to 1, theirs up to 5^{1/T}",
-    "indrnn_init:fact/U_bound*": "to be mended: our bound is 2^{1/T}, theirs 5^{1/T}",
     "lem_init:cell.hid2hid.bias": "ours has one bias where theirs add two",
     "lem_init:cell.transform_z.bias": "ours has one bias where theirs add two",
-    "lru_init:C_*": "to be mended: the parts of our C are smaller by √2",
-    "mingru": POSITIVE,
-    "minlstm": POSITIVE,
-    "s4d_full_legs_init:kernel.B": "to be mended: our B is 1",
-    "s5_*_init:B": "to be mended: our B before V has variance 1/H, theirs 1/P",
-    "s5_truncnormal_init:C": "to be mended: our C before V is real, so its parts are smaller by √2",
     "sru_init:*/Matrix": "to be mended: ours starts as the FRU does, theirs from Glorot's uniform",
     "tcn_init:network.0.downsample.weight": "to be mended: ours is uniform up to 1/√D, theirs N(0, 0.01²)",
 }
@@ -50,18 +34,6 @@ DIFFERS = {
 
 NO_SETTING = {
     "exprnn_cayley": "expRNN's matrix is the exponential; Cayley's map is another parametrisation",
-    "hippo_maxlen": "the time of the memory has no cap",
-    "hippo_m2_nogate": "one memory, and always a gate",
-    "hippo_legt": "LegS only",
-    "indrnn_bn_before": "no BatchNorm",
-    "indrnn_residual": "no BatchNorm; residual blocks belong to the wrapper",
-    "indrnn_residual_init": "no BatchNorm; residual blocks belong to the wrapper",
-    "mingru_expand": "no expansion",
-    "minlstm_expand": "no expansion",
-    "s4d_full_bilinear": "zero-order hold only",
-    "s5_bilinear_noconj": "zero-order hold and conjugate pairs only",
-    "s5_lecun_init:C": "one way to start C",
-    "s5_complexnormal_init:C": "one way to start C",
 }
 """What a file shows and no setting of ours does. Such files are skipped with the reason."""
 
@@ -87,8 +59,23 @@ def fru(arrays: Arrays) -> dict[str, Any]:
     return statistical("FRUCell", arrays) | {"freqs": tuple(arrays["freqs"].tolist())}
 
 
+def hippo(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"order": number(arrays, "memory_order"), "memory_size": number(arrays, "memory_size")}
+    return plain(arrays) | sizes | {"gate": f"{PREFIX}W_gxm.W_g.weight" in arrays}
+
+
 def s4d(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"state_size": number(arrays, "d_state")}
+
+
+def s5(arrays: Arrays) -> dict[str, Any]:
+    conj_sym = bool((arrays["param/Lambda_im"] < 0).all())
+    states = len(arrays["param/Lambda_re"]) * (2 if conj_sym else 1)
+    return plain(arrays) | {"state_size": states, "blocks": number(arrays, "blocks"), "conj_sym": conj_sym}
+
+
+def expanded(arrays: Arrays) -> dict[str, Any]:
+    return plain(arrays) | {"expansion": number(arrays, "expansion")}
 
 
 CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
@@ -96,9 +83,14 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "exprnn": ("exprnn", plain),
     "fru_k1": ("fru", fru),
     "fru_k6": ("fru", fru),
-    "hippo": ("hippo", lambda a: plain(a) | {"order": number(a, "memory_order")}),
-    "indrnn_bn_after": ("indrnn", plain),
-    "indrnn_recurrent_only": ("indrnn", plain),
+    "hippo": ("hippo", hippo),
+    "hippo_legt": ("hippo", lambda a: hippo(a) | {"measure": "legt", "dt": number(a, "dt")}),
+    "hippo_m2_nogate": ("hippo", hippo),
+    "hippo_maxlen": ("hippo", lambda a: hippo(a) | {"max_length": number(a, "max_length")}),
+    "indrnn_bn_after": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
+    "indrnn_bn_before": ("indrnn", lambda a: plain(a) | {"batch_norm": "before"}),
+    "indrnn_recurrent_only": ("indrnn", lambda a: plain(a) | {"batch_norm": "none"}),
+    "indrnn_residual": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
     "lem": ("lem", lambda a: plain(a) | {"dt": number(a, "dt")}),
     "lmu": ("lmu", lambda a: plain(a) | {"order": number(a, "order"), "theta": number(a, "theta")}),
     "lru": ("lru", lambda a: plain(a) | {"state_size": len(a["param/nu_log"])}),
@@ -109,12 +101,16 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
             | {"state_size": number(a, "d_state"), "conv_size": number(a, "d_conv"), "expand": number(a, "expand")}
         ),
     ),
-    "mingru": ("mingru", plain),
-    "minlstm": ("minlstm", plain),
+    "mingru": ("mingru", expanded),
+    "mingru_expand": ("mingru", expanded),
+    "minlstm": ("minlstm", expanded),
+    "minlstm_expand": ("minlstm", expanded),
     "s4_block_diag": ("s4d", s4d),
     "s4d": ("s4d", s4d),
-    "s4d_full_legs": ("s4d", s4d),
-    "s5": ("s5", lambda a: plain(a) | {"state_size": 2 * len(a["param/Lambda_re"]), "blocks": number(a, "blocks")}),
+    "s4d_full_bilinear": ("s4d", lambda a: s4d(a) | {"init": "legs", "discretisation": "bilinear"}),
+    "s4d_full_legs": ("s4d", lambda a: s4d(a) | {"init": "legs"}),
+    "s5": ("s5", s5),
+    "s5_bilinear_noconj": ("s5", lambda a: s5(a) | {"discretisation": "bilinear"}),
     "sru": (
         "sru",
         lambda a: statistical("SimpleSRUCell", a) | {"decays": tuple(a["alphas"].tolist())},
@@ -126,7 +122,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
 }
 """The model of each file of outputs and its settings."""
 
-BEFORE_GELU = {"lru", "s4d_full_legs", "s5"}
+BEFORE_GELU = {"lru", "s4d_full_bilinear", "s4d_full_legs", "s5", "s5_bilinear_noconj"}
 """Files whose y is that of the bare layer, before the GELU in which our layers end."""
 
 GATED = {"s4_block_diag", "s4d"}
@@ -159,59 +155,30 @@ def build(name: str, arrays: Arrays) -> Any:
     cls = find_model(model_name).cls
     sizes, (_, seq_len, input_size) = settings(arrays), arrays["x"].shape
     dtype = torch.from_numpy(arrays["x"]).dtype
+
+    def layer(width: int, k: int, count: int) -> SequenceModel:
+        place = Place(input_size=width, seq_len=seq_len, layer=k, layers=count)
+        made = cls(cls.Config(**sizes), **place).to(dtype)
+        if model_name == "indrnn":
+            made.bound = math.inf  # the authors' training bounds u, their layer does not, and the files have larger ones
+        return made
+
     with precision(dtype):
-        widths = [input_size] + [hidden(arrays)] * (layers(arrays) - 1)
-        stack = [cls(cls.Config(**sizes), input_size=width, seq_len=seq_len).to(dtype) for width in widths]
-    model = stack[0] if len(stack) == 1 else Stack(stack)
+        model = network(arrays, input_size, layer)
     model.load_authors_weights(arrays)
     return model
 
 
-def layers(arrays: Arrays) -> int:
-    return number(arrays, "layers") if "const/layers" in arrays else 1
-
-
-class Stack(nn.Module):
-    """Layers one after the other, whose parameters have the layer's number in the first part of their names."""
-
-    def __init__(self, stack: list[SequenceModel]) -> None:
-        super().__init__()
-        self.stack = nn.ModuleList(stack)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        for layer in self.stack:
-            x_BTD = layer(x_BTD)
-        return x_BTD
-
-    def last(self, x_BTD: Tensor) -> Tensor:
-        return self(x_BTD)[:, -1]
-
-    def is_recurrent(self) -> bool:
-        return all(layer.is_recurrent() for layer in self.stack)
-
-    def initial_state(self, batch_size: int) -> list[Any]:
-        return [layer.initial_state(batch_size) for layer in self.stack]
-
-    def step(self, x_BD: Tensor, state: list[Any]) -> tuple[Tensor, list[Any]]:
-        after = []
-        for layer, before in zip(self.stack, state, strict=True):
-            x_BD, next_state = layer.step(x_BD, before)
-            after.append(next_state)
-        return x_BD, after
-
-    def of_layer(self, arrays: dict[str, Any], k: int) -> dict[str, Any]:
-        return {key.replace(f"s.{k}.", "s.0."): values for key, values in arrays.items() if f"s.{k}." in key}
-
-    def load_authors_weights(self, arrays: dict[str, Any]) -> None:
-        for k, layer in enumerate(self.stack):
-            layer.load_authors_weights(self.of_layer(arrays, k))
-
-    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
-        ours = {}
-        for k, layer in enumerate(self.stack):
-            alone = layer.from_authors(AuthorsWeights(self.of_layer(authors.arrays, k), authors.device))
-            ours |= {f"stack.{k}.{name}": values for name, values in alone.items()}
-        return ours
+def network(arrays: Arrays, input_size: int, layer: Callable[[int, int, int], SequenceModel]) -> Any:
+    """Return a layer or several, each built by `layer` from its input's width, its number and how many there are."""
+    width = hidden(arrays)
+    if "const/blocks" in arrays and "param/fc0.fc.weight" in arrays:
+        blocks = number(arrays, "blocks")
+        count = 2 * blocks + 1
+        return ResidualStack([layer(width, k, count) for k in range(count)], [input_size, *[width] * blocks])
+    count = number(arrays, "layers") if "const/layers" in arrays else 1
+    stack = [layer(width if k else input_size, k, count) for k in range(count)]
+    return stack[0] if count == 1 else Stack(stack)
 
 
 @contextmanager

@@ -20,9 +20,11 @@ from tests.papers.golden import (
     NO_SETTING,
     Arrays,
     build,
+    line_of,
     load,
     marks,
 )
+from tests.papers.golden_networks import settle
 
 FILES = [pytest.param(name, marks=marks(name)) for name in CASES]
 
@@ -34,6 +36,10 @@ one turn first.
 """
 LOOSER = {"exprnn": 1e-7}
 """The authors compute the exponential to single precision."""
+
+
+ZERO = {"indrnn_bn_before:DIs.*.fc.bias": True}
+"""Gradients that are zero, of which a file has the rounding. They are compared in absolute numbers."""
 
 
 class Golden:
@@ -65,7 +71,7 @@ def difference(ours: Tensor, theirs: np.ndarray) -> float:
 @pytest.fixture
 def golden(name: str, golden_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Golden:
     if name in BEFORE_GELU:
-        monkeypatch.setattr(F, "gelu", lambda y_H: y_H)
+        monkeypatch.setattr(F, "gelu", lambda y_H, **_: y_H)
     return Golden(name, load(name, golden_folder))
 
 
@@ -79,6 +85,7 @@ def test_outputs_at_every_step(golden: Golden) -> None:
 def test_step_by_step(golden: Golden) -> None:
     if not golden.model.is_recurrent():
         pytest.skip("needs the whole sequence")
+    settle(golden.model, golden.x_BTD)
     state = golden.model.initial_state(len(golden.x_BTD))
     for t, x_BD in enumerate(golden.x_BTD.unbind(1)):
         y_BH, state = golden.model.step(x_BD, state)
@@ -87,13 +94,23 @@ def test_step_by_step(golden: Golden) -> None:
         golden.assert_close(state[0].flatten(1), golden.arrays["state"])
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("indrnn_")])
+def test_running_averages_replace_a_batchs_own_statistics(golden: Golden) -> None:
+    settle(golden.model, golden.x_BTD)
+    golden.assert_close(golden.model(golden.x_BTD), golden.arrays["y"])
+    golden.assert_close(golden.model.last(golden.x_BTD), golden.arrays["y"][:, -1])
+    one_BTD = golden.x_BTD[:1, :5]
+    golden.assert_close(golden.model(one_BTD), golden.arrays["y"][:1, :5])
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_gradient(golden: Golden) -> None:
     present = [which for which in ("last", "all") if f"w_{which}" in golden.arrays]
     assert present
     for which in present:
         for key, ours in gradients(golden, which).items():
-            golden.assert_close(ours, golden.arrays[f"grad_{which}/{key}"])
+            zero = 1 if line_of(f"{golden.name}:{key}", ZERO) else 0
+            golden.assert_close(zero + ours, zero + golden.arrays[f"grad_{which}/{key}"])
 
 
 def gradients(golden: Golden, which: str) -> dict[str, Tensor]:
@@ -119,7 +136,7 @@ def test_what_we_have_no_setting_for(name: str) -> None:
     raise AssertionError(f"{name} is in NO_SETTING, so that it is skipped")
 
 
-@pytest.mark.parametrize("name", sorted(CASES.keys() - {"hippo", "indrnn_bn_after"}))
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"indrnn_residual"}))  # its network has other names
 def test_wrong_weights_are_refused(name: str, golden_folder: Path) -> None:
     arrays = load(name, golden_folder)
     model = build(name, arrays)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from bench.catalog.registry import find_model
 from models.lmu import discretised_delay
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
+from models.shared.contract import Place
 from tests.conftest import GOLDEN
 from tests.papers.golden import DIFFERS, NO_SETTING, Arrays, line_of, load, marks
 
@@ -35,6 +36,9 @@ ENOUGH = 10_000
 SEQ_LEN = 100  # where a file has no size/T
 AROUND = ("readout.", "classifier.", "output_linear.")
 """Parameters of the network around the mixer. Ours is the same for all architectures."""
+
+UP_TO_SIGN = {"s4d_full_legs_init:kernel.B"}
+"""Pairs of a real and an imaginary part that follow from eigenvectors, whose signs are LAPACK's choice."""
 
 Sizes = dict[str, Any]
 Theirs = dict[str, Tensor | None]
@@ -64,26 +68,28 @@ def exprnn(m: Any) -> Theirs:
 
 
 def hippo(m: Any) -> Theirs:
-    """The weights of x and of the memory; what reads h has no counterpart."""
-    columns = [*range(m.input_size), *range(m.input_size + m.output_size, m.gated.in_features)]
-    gate_HK, candidate_HK = m.gated.weight[:, columns].chunk(2)
-    gate_H, candidate_H = m.gated.bias.chunk(2)
-    return {
-        "W_uxh.weight": torch.cat([torch.zeros(1, m.input_size), m.function.weight], dim=1),
-        "W_uxh.bias": m.function.bias,
-        "W_hxm.weight": candidate_HK,
-        "W_hxm.bias": candidate_H,
-        "W_gxm.W_g.weight": gate_HK,
-        "W_gxm.W_g.bias": gate_H,
-    }
+    linears = {"W_uxh": m.function, "W_hxm": m.candidate, "W_gxm.W_g": m.gate}
+    return {f"{name}.{part}": getattr(linear, part) for name, linear in linears.items() for part in ("weight", "bias")}
 
 
 def indrnn(stack: Any) -> Theirs:
+    return indrnn_layers(stack, [(f"DIs.{k}", f"RNNs.{k}") for k in range(len(stack))])
+
+
+def indrnn_residual(stack: Any) -> Theirs:
+    """Each layer's linear map, which is first in ours, and its recurrence and BatchNorm."""
+    blocks = [f"features.resblock{i}" for i in range(1, (len(stack) + 1) // 2)]
+    linears = ["features.fc0", *(f"{block}.fc{j}" for block in blocks for j in (1, 2))]
+    recurrences = [*(f"{block}.IndRNNwithBN{j}" for block in blocks for j in (1, 2)), "features.IndRNNwithBN_last"]
+    return indrnn_layers(stack, list(zip(linears, recurrences, strict=True)))
+
+
+def indrnn_layers(stack: Any, names: list[tuple[str, str]]) -> Theirs:
     theirs: Theirs = {}
-    for k, m in enumerate(stack):
-        theirs |= {f"DIs.{k}.fc.weight": m.input.weight, f"DIs.{k}.fc.bias": m.input.bias}
-        theirs |= {f"RNNs.{k}.norm1.bn.weight": None, f"RNNs.{k}.norm1.bn.bias": None}
-        theirs[f"RNNs.{k}.indrnn1.indrnn_cell.weight_hh"] = m.u
+    for m, (linear, recurrence) in zip(stack, names, strict=True):
+        theirs |= {f"{linear}.fc.weight": m.input.weight, f"{linear}.fc.bias": m.input.bias}
+        theirs |= {f"{recurrence}.norm1.bn.weight": m.after.weight, f"{recurrence}.norm1.bn.bias": m.after.bias}
+        theirs[f"{recurrence}.indrnn1.indrnn_cell.weight_hh"] = m.u
     return theirs
 
 
@@ -128,7 +134,8 @@ def mamba(m: Any) -> Theirs:
 
 
 def mingru(m: Any) -> Theirs:
-    return {m.authors_name: m.project.weight.roll(m.output_size, dims=0)}
+    leave = {"to_out.weight": m.leave.weight} if isinstance(m.leave, nn.Linear) else {}
+    return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
 
 
 def s4d(m: Any) -> Theirs:
@@ -143,13 +150,13 @@ def s4d(m: Any) -> Theirs:
 
 def s4d_full(m: Any) -> Theirs:
     """A, B and C of the authors' s4.py. Of a conjugate pair, ours keeps the number with the positive imaginary part."""
-    frequency_HN = m.frequency.sort(dim=1, descending=True).values
-    b_HN = torch.ones_like(torch.view_as_complex(m.C))
+    frequency_HN, order_HN = m.frequency.sort(dim=1, descending=True)
+    b_HN = torch.ones_like(torch.view_as_complex(m.C)) if m.B is None else torch.view_as_complex(m.B).conj()
     return {
         "kernel.A_real": m.log_decay,
         "kernel.A_imag": frequency_HN,
         "kernel.inv_dt": m.log_dt.unsqueeze(1),
-        "kernel.B": torch.view_as_real(b_HN).unsqueeze(0),
+        "kernel.B": torch.view_as_real(b_HN.gather(1, order_HN).resolve_conj()).unsqueeze(0),
         "kernel.C": m.C.unsqueeze(0),
         "D": m.D.unsqueeze(0),
     }
@@ -194,12 +201,16 @@ def at_hidden(sizes: Sizes) -> dict[str, Any]:
     return {"hidden_size": sizes["H"]}
 
 
+def expanded(sizes: Sizes) -> dict[str, Any]:
+    return {"hidden_size": sizes["D"], "expansion": sizes["ef"]}
+
+
 def s4d_settings(init: str) -> Callable[[Sizes], dict[str, Any]]:
     return lambda s: {"hidden_size": s["H"], "state_size": s["N"], "init": init}
 
 
-def s5_settings(s: Sizes) -> dict[str, Any]:
-    return {"hidden_size": s["D"], "state_size": s["P"], "blocks": s["blocks"]}
+def s5_settings(c_init: str) -> Callable[[Sizes], dict[str, Any]]:
+    return lambda s: {"hidden_size": s["D"], "state_size": s["P"], "blocks": s["blocks"], "c_init": c_init}
 
 
 def lru_settings(s: Sizes) -> dict[str, Any]:
@@ -216,20 +227,21 @@ STARTS = {
     "cornn_init": Start("cornn", at_hidden, cornn),
     "exprnn_cayley_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "cayley"}, exprnn),
     "exprnn_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "henaff"}, exprnn),
-    "hippo_init": Start("hippo", lambda s: at_hidden(s) | {"order": s["H"]}, hippo),
-    "indrnn_init": Start("indrnn", at_hidden, indrnn),
+    "hippo_init": Start("hippo", at_hidden, hippo),
+    "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
+    "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
     "lem_init": Start("lem", at_hidden, lem),
     "lmu_init": Start("lmu", lambda s: at_hidden(s) | {"order": s["N"], "theta": s["theta"]}, lmu),
     "lru_init": Start("lru", lru_settings, lru),
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
-    "mingru_init": Start("mingru", lambda s: {"hidden_size": s["D"]}, mingru),
-    "minlstm_init": Start("minlstm", lambda s: {"hidden_size": s["D"]}, mingru),
+    "mingru_init": Start("mingru", expanded, mingru),
+    "minlstm_init": Start("minlstm", expanded, mingru),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
-    "s5_complexnormal_init": Start("s5", s5_settings, s5),
-    "s5_lecun_init": Start("s5", s5_settings, s5),
-    "s5_truncnormal_init": Start("s5", s5_settings, s5),
+    "s5_complexnormal_init": Start("s5", s5_settings("complex_normal"), s5),
+    "s5_lecun_init": Start("s5", s5_settings("lecun_normal"), s5),
+    "s5_truncnormal_init": Start("s5", s5_settings("trunc_standard_normal"), s5),
     "sru_init": Start("sru", sru_settings, sru),
     "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
 }
@@ -247,6 +259,7 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "hippo_init:fact/A_legs(*)": lambda _, theirs: -hippo_legs(len(theirs))[0],
     "hippo_init:fact/B_legs(*)": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
     "indrnn_init:fact/U_bound=*": lambda arrays, _: build("indrnn_init", arrays)[0].bound,
+    "indrnn_init:fact/U_lowbound=*": lambda arrays, _: 1 / build("indrnn_init", arrays)[0].bound,
     "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
     "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
     "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
@@ -289,7 +302,10 @@ def test_every_parameter_starts_as_the_authors_do(name: str, entry: str, golden_
     assert entry in ours, f"ours has no {entry}"
     assert ours[entry].shape[1:] == tuple(arrays[f"shape/{entry}"])
     if f"exact/{entry}" in arrays:
-        np.testing.assert_allclose(ours[entry][0], arrays[f"exact/{entry}"], rtol=1e-5, atol=1e-6)
+        exact, first = arrays[f"exact/{entry}"], ours[entry][0]
+        if f"{name}:{entry}" in UP_TO_SIGN:
+            first = first * np.sign((first * exact).sum(-1, keepdims=True))
+        np.testing.assert_allclose(first, exact, rtol=1e-5, atol=1e-6)
         assert (ours[entry] == ours[entry][0]).all()
     else:
         errors = standard_errors(ours[entry].ravel(), arrays[f"stats/{entry}"], int(arrays[f"count/{entry}"]))
@@ -343,6 +359,7 @@ def build(name: str, arrays: Arrays) -> Any:
     cls, seq_len = find_model(start.model).cls, sizes.get("T", SEQ_LEN)
     config = cls.Config(**start.settings(sizes))
     if start.model == "indrnn":
-        widths = [arrays[f"shape/DIs.{k}.fc.weight"][1] for k in range(sizes["L"])]
-        return nn.ModuleList(cls(config, input_size=int(width), seq_len=seq_len) for width in widths)
+        linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
+        places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
+        return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
     return cls(config, input_size=sizes.get("D", sizes.get("H")), seq_len=seq_len)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.papers.reference import agrees, as_complex, build, gelu, loop
+from tests.papers.reference import agrees, as_complex, build, gelu_tanh, loop
 
 
 def test_lru():
@@ -13,7 +13,7 @@ def test_lru():
     def advance(x, h):
         u = p["encoder.weight"] @ x + p["encoder.bias"]
         h = lam * h + np.exp(p["gamma_log"]) * (as_complex(p["B"]) @ u)
-        return gelu((as_complex(p["C"]) @ h).real + p["D"] * u), h
+        return gelu_tanh((as_complex(p["C"]) @ h).real + p["D"] * u), h
 
     agrees(model, loop(advance, np.zeros(5)))
 

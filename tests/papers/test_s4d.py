@@ -11,10 +11,11 @@ def test_s4d(init, steps):
     a = -np.exp(p["log_decay"]) + 1j * p["frequency"]
     dt = np.exp(p["log_dt"])[:, None]
     a_bar, c = np.exp(a * dt), as_complex(p["C"])
+    b = as_complex(p["B"]) if init == "legs" else 1
 
     def advance(x, h):
         u = p["encoder.weight"] @ x + p["encoder.bias"]
-        h = a_bar * h + (a_bar - 1) / a * u[:, None]
+        h = a_bar * h + (a_bar - 1) / a * b * u[:, None]
         return gelu(2 * (c * h).sum(1).real + p["D"] * u), h
 
     agrees(model, loop(advance, np.zeros((4, 3))), steps=steps)
@@ -33,3 +34,8 @@ def test_s4d_starts_at_the_papers_eigenvalues():
     np.testing.assert_allclose(normal + normal.T, -np.eye(64), atol=1e-9)  # −½ I plus a skew-symmetric matrix
     eigenvalues = np.linalg.eigvals(normal)
     np.testing.assert_allclose(np.sort(p["frequency"][0]), np.sort(eigenvalues.imag)[32:], rtol=1e-5)
+    values, vectors = np.linalg.eig(normal)  # LegS's B in that basis; a vector's phase is free, and its first entry > 0
+    vectors = vectors[:, np.argsort(values.imag)[32:]]
+    expected = (vectors * np.abs(vectors[0]) / vectors[0] / np.linalg.norm(vectors, axis=0)).conj().T @ b
+    expected = expected.real + 1j * expected.imag.clip(-2, 2)
+    np.testing.assert_allclose(as_complex(p["B"])[0], expected, rtol=1e-4)
