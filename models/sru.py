@@ -7,23 +7,27 @@
     μ_t[α] = α μ_{t−1}[α] + (1 − α) φ_t
     y_t = σ(W_y μ_t + b_y)                          (Oliva et al. 2017, §3)
 
-with k decays α (fixed), S statistics, R recurrent features, σ = ReLU.
+with k decays α (fixed), S statistics, R recurrent features, σ = ReLU. Weights start from Glorot's uniform distribution,
+TensorFlow's default in the authors' code, and biases at 0.
 
 Shapes: B batch, T time, D input, k decays, S statistics, R recurrent features, H output.
 State: k·S numbers a sequence. Time O(T k S (R + H)).
 """
 
 from dataclasses import dataclass
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.kernels.backend import Backend, loop_backend
 from models.recurrences.scan import linear_scan
 from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence
 from models.recurrences.stepwise import full_precision
-from models.shared.contract import Paper, Place, final_step
+from models.shared.contract import LEAST_UNITS, Paper, Place, final_step
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 
 class SRU(StatisticalRecurrence):
@@ -32,12 +36,6 @@ class SRU(StatisticalRecurrence):
     paper = Paper("The Statistical Recurrent Unit", 2017, "https://arxiv.org/abs/1703.00381")
     family = "statistical recurrence"
     wrapper = "plain"
-    deviations = {
-        "start": (
-            "Weights start as the FRU's, normal with a standard deviation of 0.1. The authors' start from "
-            "Glorot's uniform. To be mended."
-        ),
-    }
     authors_cell = "SimpleSRUCell"
 
     @dataclass(frozen=True, kw_only=True)
@@ -54,10 +52,16 @@ class SRU(StatisticalRecurrence):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(output_size=width, recur_size=max(1, round(0.3 * width)), stat_size=width)
+            """Return R/H = 0.3 as in the authors' experiments (60 and 200), and few statistics.
+
+            Each of the k decays multiplies them, and the outputs and recurrent features get the rest of a budget.
+            """
+            return cls(output_size=width, recur_size=max(LEAST_UNITS, round(0.3 * width)), stat_size=16)
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, num_summaries=len(config.decays), **place)
+        for linear in (self.recur_feats, self.stats, self.output):
+            nn.init.xavier_uniform_(linear.weight)
         self.register_buffer("decays_k", torch.tensor(config.decays), persistent=False)
         self.decays_k: Tensor
 
@@ -112,3 +116,7 @@ class SRU(StatisticalRecurrence):
 
     def gain(self, t: Tensor) -> Tensor:
         return (1 - self.decays_k).expand(*t.shape, -1)
+
+    @classmethod
+    def search_space(cls, trial: "Trial") -> dict[str, Any]:
+        return {"stat_size": trial.suggest_categorical("stat_size", [8, 16, 32])}
