@@ -6,8 +6,8 @@
     h_t = exp(Δ_t A) ⊙ h_{t−1} + Δ_t B_t x_t,    y_t = C_t · h_t + D ⊙ x_t       a state of N for each channel
     out_t = W_out (y_t ⊙ SiLU(z_t))                                  (Gu & Dao 2023, §3, Algorithm 2, Figure 3)
 
-A = −exp(A_log) starts at −(1, …, N) in every channel (S4D-Real). The mixer is the whole block, because
-convolution, selection and gate belong to the architecture.
+A = −exp(A_log) starts at −(1, …, N) in every channel (S4D-Real), and W_out at torch's start divided by √layers, as in
+the authors' models. The mixer is the whole block, because convolution, selection and gate belong to the architecture.
 
 Shapes: B batch, T time, D input, H output, E inner channels, N state, R rank of the step size, K convolution width.
 State: E (N + K − 1) numbers a sequence. Time O(T E (H + N)), depth O(log T) within chunks of time; only the states of
@@ -62,17 +62,12 @@ class Mamba(SequenceModel):
     )
     family = "selective state-space model"
     wrapper = "residual"
-    deviations = {
-        "start of the last map": (
-            "Not divided by √layers as in the authors' models, since the mixer does not know how many there "
-            "are. To be mended."
-        ),
-    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
         """The defaults are the authors' (mamba_simple.py), except the width, which is our residual wrapper's."""
 
+        units = ("hidden_size", "state_size")
         hidden_size: int = 128
         state_size: int = 16
         """N, the state numbers of each inner channel."""
@@ -101,6 +96,8 @@ class Mamba(SequenceModel):
         self.A_log = nn.Parameter(torch.arange(1.0, config.state_size + 1).log().repeat(self.inner_size, 1))
         self.D = nn.Parameter(torch.ones(self.inner_size))
         self.leave = Linear(self.inner_size, config.hidden_size, bias=False)
+        with torch.no_grad():
+            self.leave.weight.div_(self.layers**0.5)
 
     def start_dt(self) -> None:
         """Start b_Δ so that its softplus is log-uniform between Δ's bounds: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
@@ -153,14 +150,17 @@ class Mamba(SequenceModel):
         return {"scan": loop_backend(self.A_log)}
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        return [{"params": [self.A_log, self.D], "weight_decay": 0.0}]
+        return [{"params": [self.A_log, self.D, self.dt.bias, self.conv.bias], "weight_decay": 0.0}]
 
     def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
         return authors.renamed(self, AUTHORS_NAMES)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        return {"state_size": trial.suggest_categorical("state_size", [8, 16, 32])}
+        return {
+            "state_size": trial.suggest_categorical("state_size", [4, 8, 16]),  # of the paper's Table 10
+            "expand": trial.suggest_categorical("expand", [1, 2]),
+        }
 
 
 def selective_scan(x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from bench.catalog.registry import find_model
 from tests.papers.reference import agrees, build, sigmoid
 
 
@@ -34,3 +35,21 @@ def test_mamba_starts_as_s4d_real_with_steps_in_range():
     dt = np.log1p(np.exp(p["dt.bias"]))
     assert dt.min() > 0.99e-3
     assert dt.max() < 1.01e-1
+
+
+def test_the_last_map_starts_narrower_in_a_deeper_network():
+    cls = find_model("mamba").cls
+    bounds = []
+    for layers in (1, 4):
+        model = cls(cls.Config(hidden_size=64), input_size=8, seq_len=9, layers=layers)
+        bounds.append(model.leave.weight.abs().max().item())
+    assert bounds == pytest.approx([128**-0.5, 128**-0.5 / 2], rel=0.01)
+
+
+def test_decay_spares_what_the_authors_spare():
+    cls = find_model("mamba").cls
+    model = cls(cls.Config(hidden_size=8), input_size=8, seq_len=9)
+    (spared,) = model.optimizer_groups()
+    names = {name for name, each in model.named_parameters() if any(each is other for other in spared["params"])}
+    assert names == {"A_log", "D", "dt.bias", "conv.bias"}
+    assert spared["weight_decay"] == 0
