@@ -3,6 +3,7 @@
     one label        (N,)        class
     one token a step (M,)        token at each position that the metric looks at, sample after sample
     one value        (N, width)  float32
+    one value a step (M, width)  float32, the values at each position that the metric looks at, sample after sample
 
 Classes and tokens have the smallest type that holds them. An array is a view of the file's bytes. Its header must have
 a fixed form, and nothing is allocated or evaluated for it.

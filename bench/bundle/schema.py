@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.types import StringConstraints
 
+from datamodules._spec import Metric as TaskMetric
+
 SCHEMA = 1
 MOST_PARAMS = 16_000_000
 LARGEST_SIZE = 100_000  # bounds every whole number among the settings of a model or a wrapper
@@ -83,7 +85,7 @@ class Strict(BaseModel):
 class Metric(Strict):
     """The task's metric on a split, and the loss."""
 
-    name: Literal["accuracy", "mse"]
+    name: TaskMetric
     value: Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
     loss: Number
 

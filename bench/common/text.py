@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from datamodules._spec import ACCURACIES
+
 LONGEST = 200
 NONE = "–"
 
@@ -36,11 +38,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural(noun)}"
 
 
+def is_accuracy(metric: str) -> bool:
+    """Whether more of a metric is better. It is then a share, and an error otherwise."""
+    return metric in ACCURACIES
+
+
 def metric_text(name: str, value: float | None) -> str:
-    """Write a metric: accuracies with four decimals, errors with three digits, as they span decades."""
+    """Write a metric: accuracies (also macro-F1) with four decimals, errors with three digits, as they span decades."""
     if value is None:
         return NONE
-    return f"{value:.4f}" if name == "accuracy" else f"{value:.3g}"
+    return f"{value:.4f}" if is_accuracy(name) else f"{value:.3g}"
 
 
 def word(value: Any) -> str:

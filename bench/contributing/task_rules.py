@@ -12,10 +12,10 @@ from torch import Tensor
 
 from bench.contributing.rules import BrokenRule, Rule, expect, require
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._spec import IGNORED, SPLITS, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value
+from datamodules._spec import IGNORED, SPLITS, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from models.gru import GRU
 from models.shared.contract import HiddenSizeConfig
-from models.shared.lightning_module import SequenceModule
+from models.shared.lightning_module import SequenceModule, answered
 from models.shared.training import Training
 from models.shared.wrappers import Plain
 
@@ -77,7 +77,9 @@ def tiny(task: type[SequenceDataModule]) -> None:
             require(len(samples.y) > 0, f"{each.variant} {split} has no samples")
 
 
-@task_rule("Return x (B, T, width) or (B, T), y (B,), (B, width) or (B, T), and lengths (B,) only if they vary.")
+@task_rule(
+    "Return x (B, T, width) or (B, T), y (B,), (B, width), (B, T) or (B, T, width), and lengths (B,) only if they vary."
+)
 def shapes(task: type[SequenceDataModule]) -> None:
     for name, split, batch, found in _batches(task):
         count = len(batch.y)
@@ -91,6 +93,8 @@ def shapes(task: type[SequenceDataModule]) -> None:
                 expect(f"{name}: y", batch.y.shape, (count, size))
             case TokenPerStep():
                 expect(f"{name}: y", batch.y.shape, (count, steps))
+            case ValuePerStep(width=size):
+                expect(f"{name}: y", batch.y.shape, (count, steps, size))
         varies = batch.lengths is not None
         require(varies == found.variable_lengths, f"{name}: variable_lengths is {found.variable_lengths}")
         if batch.lengths is not None:
@@ -101,16 +105,16 @@ def shapes(task: type[SequenceDataModule]) -> None:
 def types(task: type[SequenceDataModule]) -> None:
     for name, _, batch, found in _batches(task):
         _expect_type(f"{name}: x", batch.x, real=isinstance(found.input, Continuous))
-        _expect_type(f"{name}: y", batch.y, real=isinstance(found.output, Value))
+        _expect_type(f"{name}: y", batch.y, real=isinstance(found.output, Value | ValuePerStep))
         if batch.lengths is not None:
             _expect_type(f"{name}: lengths", batch.lengths, real=False)
 
 
 @task_rule("Look for divisions by zero, logarithms of zero and memory that is never written.")
 def finite(task: type[SequenceDataModule]) -> None:
-    for name, _, batch, _ in _batches(task):
-        for part in ("x", "y"):
-            require(bool(getattr(batch, part).isfinite().all()), f"{name}: {part} has numbers that are not finite")
+    for name, _, batch, found in _batches(task):
+        for part, numbers in (("x", batch.x), ("y", batch.y[answered(found, batch.y)])):
+            require(bool(numbers.isfinite().all()), f"{name}: {part} has numbers that are not finite")
 
 
 @task_rule("Keep tokens and labels in [0, number of them), or raise the number in the specification.")

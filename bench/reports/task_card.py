@@ -44,10 +44,9 @@ def task_card(name: str) -> dict[str, Any]:
 def _sample(example: Any) -> dict[str, Any]:
     """The first steps of the input, and the answer: None at steps that ask for none."""
     x, y = example.x[0], example.y[0]
-    answer = [None if value == IGNORED else value for value in y.tolist()] if y.dim() else y.item()
     return {
         "x": _rounded(x[:SHOWN].tolist()),
-        "y": _rounded(answer),
+        "y": _rounded(y.tolist()),
         "length": len(x) if example.lengths is None else int(example.lengths[0]),
     }
 
@@ -55,4 +54,6 @@ def _sample(example: Any) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(part) for part in value]
+    if value == IGNORED or value != value:  # NaN differs from itself
+        return None
     return round(value, DIGITS) if isinstance(value, float) else value

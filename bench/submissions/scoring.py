@@ -1,4 +1,4 @@
-"""Metrics recomputed from predictions, without the code that trained. N samples, T time.
+"""Metrics recomputed from predictions, without the code that trained. N samples, T time, C classes.
 
 `bench.bundle.predictions` describes the format of predictions.
 """
@@ -8,13 +8,14 @@ from functools import cached_property
 from math import sqrt
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bench.bundle.errors import BundleError
 from bench.bundle.predictions import Array
 from datamodules._base import BatchLoader, InOrder, Samples, SequenceDataModule
-from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
-from models.shared.lightning_module import scored
+from datamodules._spec import Label, TaskSpec, TokenPerStep, Value, ValuePerStep
+from models.shared.lightning_module import answered, scored
 
 BATCH = 64
 ACCURACY_MARGIN, ERROR_MARGIN = 0.005, 0.02
@@ -55,7 +56,10 @@ def in_order(task: SequenceDataModule, samples: Samples) -> BatchLoader:
 
 
 def targets(task: SequenceDataModule, samples: Samples) -> Array:
-    """Return what the metric compares predictions with: (N,), (N, width), or (N, T) with IGNORED where it skips."""
+    """Return what the metric compares predictions with: (N,), (N, width), (N, T) or (N, T, width).
+
+    Where the metric skips a position, there is IGNORED or NaN.
+    """
     return np.concatenate([scored(task.spec, batch.y).numpy() for batch in in_order(task, samples)])
 
 
@@ -65,27 +69,56 @@ def score(spec: TaskSpec, predictions: Array, y: Array) -> Scored:
     Raises:
         BundleError: the predictions do not have the type, shape or range of the task's answers.
     """
-    sums_N, counts_N = _by_sample(spec, predictions, y)
-    value = float(sums_N.sum() / counts_N.sum())
-    residuals_N = sums_N - value * counts_N
-    return Scored(value, float(residuals_N.std(ddof=1) / counts_N.mean() / sqrt(len(y))))
-
-
-def _by_sample(spec: TaskSpec, predictions: Array, y: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return, for each sample, the sum over its answers of what the metric averages, and the number of answers."""
+    answers = _answers(spec, y)
     match spec.output:
-        case Value():
-            _check(predictions, y.shape, "f", None)
-            return ((predictions.astype(np.float64) - y) ** 2).mean(1), np.ones(len(y))
-        case Label(classes):
-            _check(predictions, y.shape, "iu", classes)
-            return (predictions == y).astype(np.float64), np.ones(len(y))
-        case TokenPerStep(vocabulary):
-            looked_at_NT = y != IGNORED
-            _check(predictions, (int(looked_at_NT.sum()),), "iu", vocabulary)
-            right_NT = np.zeros(y.shape)
-            right_NT[looked_at_NT] = predictions == y[looked_at_NT]
-            return right_NT.sum(1), looked_at_NT.sum(1).astype(np.float64)
+        case Value() | ValuePerStep():
+            _check(predictions, answers.values.shape, "f", None)
+            errors_MW = predictions.astype(np.float64) - answers.values
+            parts_M = (np.abs(errors_MW) if spec.metric == "mae" else errors_MW**2).mean(1)
+        case Label(classes) | TokenPerStep(classes):
+            _check(predictions, answers.values.shape, "iu", classes)
+            if spec.metric == "macro-f1":
+                return _macro_f1(answers, predictions, classes)
+            parts_M = (predictions == answers.values).astype(np.float64)
+    return _mean_of_ratios(answers.by_sample(parts_M)[:, None], answers.by_sample(np.ones_like(parts_M))[:, None])
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The answers that the metric looks at, sample after sample."""
+
+    values: Array
+    """(M,) or (M, width)"""
+    sample_M: NDArray[np.int64]
+    """The sample that each belongs to."""
+    samples: int
+
+    def by_sample(self, parts_M: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Add up the parts of each sample's answers, (N,)."""
+        return np.bincount(self.sample_M, parts_M, self.samples)
+
+
+def _answers(spec: TaskSpec, y: Array) -> _Answers:
+    there = answered(spec, torch.from_numpy(y)).numpy()
+    return _Answers(y[there], np.nonzero(there)[0], len(y))
+
+
+def _macro_f1(answers: _Answers, predictions: Array, classes: int) -> Scored:
+    """Average the F1 of all classes that are ever asked for or said. F1 = 2 × hits / (times said + times asked for)."""
+    hits_NC, shares_NC = np.zeros((2, answers.samples, classes))
+    for number in range(classes):
+        said_M, asked_M = predictions == number, answers.values == number
+        hits_NC[:, number] = answers.by_sample(2.0 * (said_M & asked_M))
+        shares_NC[:, number] = answers.by_sample(said_M + 1.0 * asked_M)
+    seen_C = shares_NC.any(0)
+    return _mean_of_ratios(hits_NC[:, seen_C], shares_NC[:, seen_C])
+
+
+def _mean_of_ratios(parts_NC: NDArray[np.float64], counts_NC: NDArray[np.float64]) -> Scored:
+    """Return the mean over C of Σ parts / Σ counts, and its standard error over samples, to first order."""
+    ratio_C = parts_NC.sum(0) / counts_NC.sum(0)
+    residuals_N = ((parts_NC - ratio_C * counts_NC) / counts_NC.mean(0)).mean(1)
+    return Scored(float(ratio_C.mean()), float(residuals_N.std(ddof=1) / sqrt(len(parts_NC))))
 
 
 def _check(predictions: Array, shape: tuple[int, ...], kinds: str, limit: int | None) -> None:
@@ -116,15 +149,15 @@ def check_agreement(spec: TaskSpec, precision: str, ours: Array, theirs: Array, 
     Raises:
         BundleError: they differ by more than rounding explains.
     """
-    if isinstance(spec.output, Value):
-        gap, error = _rms(ours - theirs), _rms(ours - y)
+    answers = _answers(spec, y).values
+    if not spec.higher_is_better:
+        gap, error = _rms(ours - theirs), _rms(ours - answers)
         legal = 0.05 * error + ROUNDING[precision] * _rms(ours)
         if not gap <= legal:  # also for NaN
             raise BundleError(
                 f"predictions are {gap:.3g} (root mean square) from what the weights say; {legal:.2g} is legal"
             )
         return f"{gap:.2g} apart (root mean square)"
-    answers = y[y != IGNORED]
     different, wrong = int((ours != theirs).sum()), int((ours != answers).sum())
     if different > MOST_OF_ERRORS * wrong + FEW:
         raise BundleError(f"{different:,} of {len(ours):,} predictions are not what the weights say")

@@ -60,7 +60,7 @@ def step_axis() -> alt.X:
 
 def value_axis(title: str) -> alt.Y:
     """Return a logarithmic axis for errors, and a linear one for accuracies and losses."""
-    scale = alt.Scale(type="log", nice=False) if title == "mse" else alt.Scale(zero=False)
+    scale = alt.Scale(type="log", nice=False) if title in ("mse", "mae") else alt.Scale(zero=False)
     return alt.Y("value:Q", title=title, scale=scale)
 
 

@@ -6,11 +6,11 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MeanMetric, MeanSquaredError, Metric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, SumMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from datamodules._base import Samples
-from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
+from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value, ValuePerStep
 from models.shared.training import Training, build_optimizer
 from models.shared.wrappers import Wrapper
 
@@ -31,8 +31,8 @@ class SequenceModule(LightningModule):
         super().__init__()
         self.network, self.spec, self.training_config = network, spec, training
         self.metric: Metric = build_metric(spec)
-        # NaN stays NaN. Searching for it would make the CPU wait for the device.
-        self.mean_loss = MeanMetric(nan_strategy="disable")
+        # NaN stays NaN. Searching for it would make the CPU wait for the device. MeanMetric ignores weights then.
+        self.loss_sum, self.answers = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
         self.predictions: list[Tensor] = []
         """What `predicted` returned in the last test, batch by batch."""
         self.register_buffer("train_loss_sum", torch.zeros(()), persistent=False)
@@ -47,7 +47,11 @@ class SequenceModule(LightningModule):
             case Label():
                 return F.cross_entropy(outputs, y)
             case Value():
-                return F.mse_loss(outputs, y)
+                return F.l1_loss(outputs, y) if self.spec.metric == "mae" else F.mse_loss(outputs, y)
+            case ValuePerStep():
+                errors = torch.where(y.isnan(), 0, outputs - y)
+                total = errors.abs().sum() if self.spec.metric == "mae" else errors.square().sum()
+                return total / (~y.isnan()).sum()
             case TokenPerStep():
                 return F.cross_entropy(outputs.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
 
@@ -68,9 +72,15 @@ class SequenceModule(LightningModule):
 
     def evaluate(self, batch: Samples) -> Tensor:
         outputs = self(batch)
-        weight = (batch.y != IGNORED).sum() if isinstance(self.spec.output, TokenPerStep) else len(batch.y)
-        self.mean_loss.update(self.loss(outputs, batch.y), weight)
-        self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, scored(self.spec, batch.y))
+        answers = answered(self.spec, batch.y).sum()
+        self.loss_sum.update(self.loss(outputs, batch.y) * answers)
+        self.answers.update(answers)
+        y = scored(self.spec, batch.y)
+        if isinstance(self.spec.output, ValuePerStep):
+            there_BT = answered(self.spec, y)
+            self.metric.update(outputs[there_BT], y[there_BT])
+        else:
+            self.metric.update(outputs.movedim(-1, 1) if outputs.dim() == 3 else outputs, y)
         return outputs
 
     def mean_train_loss(self) -> Tensor:
@@ -89,9 +99,13 @@ class SequenceModule(LightningModule):
         self.log_evaluation("test")
 
     def log_evaluation(self, split: str) -> None:
-        self.log_dict({f"{split}/loss": self.mean_loss.compute(), f"{split}/{self.spec.metric}": self.metric.compute()})
-        self.mean_loss.reset()
-        self.metric.reset()
+        self.log_dict({f"{split}/loss": self.mean_loss(), f"{split}/{self.spec.metric}": self.metric.compute()})
+        for each in (self.loss_sum, self.answers, self.metric):
+            each.reset()
+
+    def mean_loss(self) -> Tensor:
+        """Return the mean loss over all answers since the last reset, in batches of any size."""
+        return self.loss_sum.compute() / self.answers.compute()
 
     def configure_optimizers(self) -> Any:
         groups = [group for mixer in self.network.mixers() for group in mixer.optimizer_groups()]
@@ -101,31 +115,50 @@ class SequenceModule(LightningModule):
 
 
 def scored(spec: TaskSpec, y: Tensor) -> Tensor:
-    """Return the targets, with `IGNORED` in place of those that the metric leaves out."""
-    if isinstance(spec.output, TokenPerStep) and spec.output.unscored is not None:
-        return y.masked_fill(y == spec.output.unscored, IGNORED)
-    return y
+    """Return the targets, with `IGNORED` (or NaN, for values) in place of those that the metric leaves out."""
+    match spec.output:
+        case TokenPerStep(unscored=unscored, scored_from=start):
+            left_out = torch.arange(y.shape[1], device=y.device) < start
+            return y.masked_fill(left_out if unscored is None else left_out | (y == unscored), IGNORED)
+        case ValuePerStep(scored_from=start):
+            return y.masked_fill((torch.arange(y.shape[1], device=y.device) < start)[:, None], torch.nan)
+        case _:
+            return y
+
+
+def answered(spec: TaskSpec, y: Tensor) -> Tensor:
+    """Return where the targets are not masked out: (B,), all of them, or (B, T) for an answer at every position."""
+    match spec.output:
+        case TokenPerStep():
+            return y != IGNORED
+        case ValuePerStep():
+            return ~y.isnan().any(-1)
+        case _:
+            return torch.ones(len(y), dtype=torch.bool, device=y.device)
 
 
 def predicted(spec: TaskSpec, outputs: Tensor, y: Tensor) -> Tensor:
-    """Return a network's predictions: classes (B,), values (B, width), or tokens (B, T).
+    """Return a network's predictions: classes (B,), values (B, width), or tokens (B, T) or values (B, T, width).
 
-    Tokens that the metric leaves out are `IGNORED`.
+    Tokens that the metric leaves out are `IGNORED`; such values are NaN.
     """
     match spec.output:
         case Label():
             return outputs.argmax(-1).int()
         case Value():
             return outputs.float()
+        case ValuePerStep():
+            return outputs.float().masked_fill(scored(spec, y).isnan().any(-1, keepdim=True), torch.nan)
         case TokenPerStep():
             return outputs.argmax(-1).int().masked_fill(scored(spec, y) == IGNORED, IGNORED)
 
 
 def build_metric(spec: TaskSpec) -> Metric:
     match spec.output:
-        case Label(classes):
-            return MulticlassAccuracy(classes, average="micro")
-        case TokenPerStep(vocabulary):
-            return MulticlassAccuracy(vocabulary, average="micro", ignore_index=IGNORED)
-        case Value():
-            return MeanSquaredError(num_outputs=1)
+        case Label(classes) | TokenPerStep(classes):
+            ignored = IGNORED if spec.per_step else None
+            if spec.metric == "macro-f1":
+                return MulticlassF1Score(classes, average="macro", ignore_index=ignored)
+            return MulticlassAccuracy(classes, average="micro", ignore_index=ignored)
+        case Value() | ValuePerStep():
+            return MeanAbsoluteError() if spec.metric == "mae" else MeanSquaredError()

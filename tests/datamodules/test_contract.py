@@ -10,10 +10,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bench.catalog.registry import family_names, find_family, find_task, task_names
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._spec import IGNORED, SPLITS, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value
+from datamodules._spec import IGNORED, SPLITS, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from models.gru import GRU
 from models.shared.contract import HiddenSizeConfig
-from models.shared.lightning_module import SequenceModule
+from models.shared.lightning_module import SequenceModule, scored
 from models.shared.training import Training
 from models.shared.wrappers import Plain
 
@@ -114,7 +114,13 @@ def check_batch(batch: Samples, spec: TaskSpec, steps: int) -> None:
             assert batch.y.shape == (8, steps)
             said = batch.y[batch.y != IGNORED]
             assert 0 <= said.min() <= said.max() < vocabulary
-    if not isinstance(spec.output, Value):
+            assert (scored(spec, batch.y) != IGNORED).any(1).all()
+        case ValuePerStep(width):
+            assert batch.y.shape == (8, steps, width)
+            assert batch.y.dtype == torch.float32
+            assert batch.y[~batch.y.isnan()].isfinite().all()
+            assert not scored(spec, batch.y).isnan().all(1).any()
+    if not isinstance(spec.output, Value | ValuePerStep):
         assert batch.y.dtype == torch.int64
     assert (batch.lengths is not None) == spec.variable_lengths
     if batch.lengths is not None:

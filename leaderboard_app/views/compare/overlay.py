@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from bench.common.text import metric_text
+from bench.common.text import is_accuracy, metric_text
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.views.compare.sides import Sides
@@ -62,7 +62,7 @@ def _chart(frame: pd.DataFrame, sides: Sides, metric: str) -> alt.LayerChart | a
 def _row(name: str, runs: Sequence[Run], frame: pd.DataFrame, metric: str) -> dict[str, str]:
     own = frame[frame["entry"] == name]
     by_seed = [values.sort_values("step")["value"] for _, values in own.groupby("seed")]
-    best = [values.max() if metric == "accuracy" else values.min() for values in by_seed]
+    best = [values.max() if is_accuracy(metric) else values.min() for values in by_seed]
     last = [values.iloc[-1] for values in by_seed]
     tested = [run.metric_value for run in runs if run.metric_value is not None]
     return {

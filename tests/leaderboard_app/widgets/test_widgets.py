@@ -32,6 +32,7 @@ def test_sizes(size: int, text: str) -> None:
 def test_metrics() -> None:
     assert metric_text("accuracy", 0.98765) == "0.9877"
     assert metric_text("mse", 0.00123456) == "0.00123"
+    assert metric_text("macro-f1", 0.98765) == "0.9877"
     assert metric_text("mse", None) == "–"
     assert figures.counted(1, "run") == "1 run"
     assert figures.counted(2_000, "run") == "2,000 runs"
