@@ -14,7 +14,6 @@ from bench.contributing.rules import BrokenRule, Rule, expect, require
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._spec import IGNORED, SPLITS, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from models.gru import GRU
-from models.shared.contract import HiddenSizeConfig
 from models.shared.lightning_module import SequenceModule, answered
 from models.shared.training import Training
 from models.shared.wrappers import Plain
@@ -145,7 +144,7 @@ def splits(task: type[SequenceDataModule]) -> None:
 def trains(task: type[SequenceDataModule]) -> None:
     torch.manual_seed(0)
     each = task(tiny=True, batch_size=8)
-    network = Plain(GRU, HiddenSizeConfig(hidden_size=WIDTH), each.spec, Plain.Config())
+    network = Plain(GRU, GRU.Config(hidden_size=WIDTH), each.spec, Plain.Config())
     module = SequenceModule(network, each.spec, Training())
     before = [parameter.clone() for parameter in network.parameters()]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)

@@ -95,7 +95,7 @@ class _Answers:
 
     def by_sample(self, parts_M: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up the parts of each sample's answers, (N,)."""
-        return np.bincount(self.sample_M, parts_M, self.samples)
+        return np.asarray(np.bincount(self.sample_M, parts_M, self.samples), np.float64)
 
 
 def _answers(spec: TaskSpec, y: Array) -> _Answers:

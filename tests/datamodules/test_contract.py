@@ -12,7 +12,6 @@ from bench.catalog.registry import family_names, find_family, find_task, task_na
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._spec import IGNORED, SPLITS, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from models.gru import GRU
-from models.shared.contract import HiddenSizeConfig
 from models.shared.lightning_module import SequenceModule, scored
 from models.shared.training import Training
 from models.shared.wrappers import Plain
@@ -131,7 +130,7 @@ def check_batch(batch: Samples, spec: TaskSpec, steps: int) -> None:
 def test_a_gru_trains_on_the_tiny_variant(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     task = tiny(name)
-    network = Plain(GRU, HiddenSizeConfig(hidden_size=4), task.spec, Plain.Config())
+    network = Plain(GRU, GRU.Config(hidden_size=4), task.spec, Plain.Config())
     before = [parameter.clone() for parameter in network.parameters()]
     module = SequenceModule(network, task.spec, Training(max_steps=2))
     trainer = Trainer(

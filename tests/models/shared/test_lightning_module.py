@@ -16,7 +16,6 @@ from bench.submissions.scoring import score
 from datamodules._base import Samples
 from datamodules._spec import IGNORED, Continuous, Label, TaskSpec, TokenPerStep, Value, ValuePerStep
 from models.gru import GRU
-from models.shared.contract import HiddenSizeConfig
 from models.shared.lightning_module import SequenceModule, predicted, scored
 from models.shared.training import Training
 from models.shared.wrappers import WRAPPERS
@@ -124,7 +123,7 @@ def test_the_standard_error_of_macro_f1_is_that_of_resamples() -> None:
 @pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
 def test_both_wrappers_answer_with_values_at_every_step(wrapper) -> None:
     spec = replace(SPEC, output=ValuePerStep(WIDTH), metric="mse", chance=1.0, solved=1e-3)
-    network = wrapper(GRU, HiddenSizeConfig(hidden_size=4), spec, wrapper.Config())
+    network = wrapper(GRU, GRU.Config(hidden_size=4), spec, wrapper.Config())
     assert network(torch.randn(B, T, 2), None).shape == (B, T, WIDTH)
 
 
