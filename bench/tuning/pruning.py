@@ -5,20 +5,25 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner,
 
 from bench.common.errors import unknown
 from bench.tuning.trial import Progress
+from datamodules._spec import TaskSpec
 
 STARTUP = 6  # trials before the median of what was seen is trusted
 
 
-def should_stop(trial: Trial, progress: Progress, steps: int) -> bool:
+def should_stop(trial: Trial, progress: Progress, spec: TaskSpec, steps: int) -> bool:
     """Report an evaluation to the study, and ask its pruner whether the trial should end there.
+
+    A trial that solves the task is never pruned: it ends early by itself, and is complete.
 
     Args:
         progress: right after an evaluation.
+        spec: the task.
         steps: those of a whole trial. At the last of them a trial is complete, however good it is.
     """
     assert progress.value is not None
     trial.report(progress.value, step=progress.evaluation)
-    return progress.step < steps and trial.should_prune()
+    prunes = trial.should_prune()  # asked in any case, since later trials are compared with this one
+    return prunes and progress.step < steps and not spec.is_solved(progress.value)
 
 
 def build_pruner(name: str, evaluations: int) -> BasePruner:

@@ -21,10 +21,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.runs.network import count_on_meta
-from bench.runs.request import TUNING_SEEDS, TrialRequest
+from bench.runs.request import TrialRequest
 from bench.training.ending import Ending
 from bench.tuning.best import best_trials, weights_path
 from bench.tuning.pruning import build_pruner, should_stop
+from bench.tuning.random_numbers import random_number, training_seed
 from bench.tuning.samplers import build_sampler
 from bench.tuning.search import Tuning
 from bench.tuning.storage import STORAGE_ERRORS, Studies
@@ -86,7 +87,8 @@ class Owner:
         trials = self.study.get_trials(deepcopy=False)
         # Each proposal has its own random numbers, so that a resumed study goes on as if it had not been stopped.
         number = min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
-        self.study.sampler = build_sampler(self.tuning.sampler, seed=TUNING_SEEDS + number)
+        seed = random_number(self.study.study_name, number)
+        self.study.sampler = build_sampler(self.tuning.sampler, seed, self.tuning.trials)
         trial = self.study.ask()
         assert trial.number == number
         try:
@@ -102,7 +104,7 @@ class Owner:
             return False
         if progress.evaluation in self._frozen(trial).intermediate_values:  # judged before it was retried
             return False
-        return should_stop(trial, progress, self.tuning.steps)
+        return should_stop(trial, progress, self.tuning.base.spec, self.tuning.steps)
 
     def end(self, trial: Trial, outcome: Outcome, place: str | None = None) -> FrozenTrial:
         """Record a trial's value, or the reason why it has none. Keep the weights of the best.
@@ -183,7 +185,8 @@ class Owner:
         trial.set_user_attr("config", settings.to_dict())
         trial.set_user_attr("budgeted", counts.budgeted)
         trial.set_user_attr("params", asdict(counts) | {"total": counts.total})
-        return TrialRequest(**vars(base) | {"settings": settings, "seed": TUNING_SEEDS + trial.number})
+        seed = training_seed(self.study.study_name, trial.number)
+        return TrialRequest(**vars(base) | {"settings": settings, "seed": seed})
 
 
 def _open(tuning: Tuning, studies: Studies) -> Study:

@@ -18,7 +18,8 @@ import bench.training.attempt
 from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task, model_names
 from bench.catalog.suites import SUITES, Suite
 from bench.runs.commands import run_command
-from bench.runs.request import TUNING_SEEDS, SettingFlags, build_request
+from bench.runs.request import SettingFlags, build_request
+from bench.tuning.random_numbers import training_seed
 from bench.tuning.search import Tuning
 from bench.tuning.study import Unset
 from datamodules.digits import Digits
@@ -59,9 +60,9 @@ def test_the_test_split_is_not_built_and_seeds_are_tunings(bench: Bench, monkeyp
         return seed_all(seed, **options)
 
     monkeypatch.setattr("bench.training.attempt.seed_everything", note)
-    bench(*GRU, "--trials", "2", *RANDOM)
+    name = bench.json(*GRU, "--trials", "2", *RANDOM)["study"]
     assert splits == {"train", "validation"}
-    assert seeds == [TUNING_SEEDS, TUNING_SEEDS + 1]
+    assert seeds == [training_seed(name, number) for number in range(2)]
 
 
 def bench_seed_everything() -> Callable[..., int]:
@@ -79,14 +80,14 @@ def test_a_task_without_test_splits_has_none_to_give() -> None:
 def test_the_first_trial_has_the_defaults(bench: Bench) -> None:
     bench(*GRU, "--trials", "1")
     (trial,) = trials_of(bench)
-    assert trial.params == {"lr": 3e-3, "lr_schedule": "cosine", "clip_norm": 1.0, "weight_decay": 0.0}
+    assert trial.params == {"lr": 3e-3, "weight_decay": 0.0, "chrono": False}
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_defaults_lie_in_the_search_space_and_proposals_are_legal(name: str) -> None:
     base = build_request(find_model(name), find_task("digits"), SettingFlags(budget="100k"), seed=0)
     tuning = Tuning(base=base, trials=1)
-    flat = {key: value for part in base.settings.to_dict().values() for key, value in part.items()}
+    flat = base.settings.flat()
     for given in (flat, {}):
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
         study.enqueue_trial(given)
