@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 from bench.common.errors import RequestError
@@ -13,6 +14,7 @@ from bench.runs.parameter_budget import fit
 from bench.runs.request import RunRequest
 from bench.runs.settings import Settings
 from bench.training.attempt import evaluation_interval
+from models.shared.contract import LEAST_UNITS
 
 SMALLEST = 100  # with max_params in place of a tier, networks from max_params / SMALLEST parameters on are tried
 
@@ -92,11 +94,15 @@ class Tuning:
 
     @cached_property
     def smallest(self) -> int:
-        """Parameters of the smallest network that is tried where there is no tier."""
+        """Parameters of the smallest network that is tried where there is no tier: its width is a sensible one."""
         base = self.base
-        narrow = Settings.at_width(base.model.cls, base.wrapper, 1).updated(self.fixed)
+        sizes = (Settings.at_width(base.model.cls, base.wrapper, width).updated(self.fixed) for width in count(1))
+        narrow = next(settings for settings in sizes if self._is_sensible(settings))  # `fit` has found one
         least = count_on_meta(base.model.cls, base.wrapper, narrow, base.spec).budgeted
         return max(least, (self.max_params or 0) // SMALLEST)
+
+    def _is_sensible(self, settings: Settings) -> bool:
+        return all(number >= LEAST_UNITS for name, number in settings.units().items() if name not in self.fixed)
 
     def settings(self, chosen: Mapping[str, Any], max_params: int | None) -> Settings:
         """The complete settings of a trial, fitted to the budget."""

@@ -146,6 +146,7 @@ def test_two_objectives_give_a_front_and_prune_nothing(bench: Bench) -> None:
     front = [(each["value"], each["params"]["total"]) for each in done["front"]]
     assert front == sorted(front, reverse=True), "better ones are larger"
     assert max(size for _, size in front) <= 2000
+    assert min(trial.user_attrs["config"]["model"]["hidden_size"] for trial in trials_of(bench)) >= 4
     assert done["best"] == done["front"][0]
     words = done["command"].split()
     run = bench.json(*words[words.index("run") :])
