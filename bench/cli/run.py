@@ -9,7 +9,7 @@ from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
 from bench.cli.options import Budget, DataDir, Db, Json, Model
 from bench.cli.output import print_json, stderr
-from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from db.schema import Run
     from db.store import Store
 
-EXIT_CODES = {"finished": 0, "interrupted": EXIT_INTERRUPTED}  # every other status: 1
+EXIT_CODES = {"finished": 0, "interrupted": EXIT_INTERRUPTED}
 
 EPILOG = """Examples:
 
@@ -84,7 +84,7 @@ def run(
         if before and not as_json:
             _say_repeated(recorded, request.model)
         _show(recorded, request, store, as_json=as_json)
-    return EXIT_CODES.get(recorded.status, 1)
+    return EXIT_CODES.get(recorded.status, EXIT_FAILED)
 
 
 def _say_before(request: "RunRequest", store: "Store", execution: "Execution") -> None:

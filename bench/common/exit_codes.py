@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from bench.common.output_streams import lost_output, protect_streams
 
+EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 EXIT_UNWRITTEN = 2
 

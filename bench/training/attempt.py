@@ -7,11 +7,12 @@ network is evaluated.
 import io
 import math
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from safetensors.torch import save_model
 from bench.bundle.predictions import Array, fingerprint, write_predictions
 from bench.catalog.registry import FoundModel
 from bench.common.errors import RequestError
+from bench.common.exit_codes import EXIT_FAILED
 from bench.runs.network import build
 from bench.runs.provenance import gpu_joules
 from bench.runs.request import Execution, RunRequest
@@ -38,7 +40,7 @@ from bench.training.callbacks import (
     StopWhenDiverged,
 )
 from bench.training.checkpoints import SOURCE_HASH, KeepBest, KeepLast, WholeCheckpoints
-from bench.training.ending import Ending, ending_of
+from bench.training.ending import Ending, ending_of, is_lost_connection
 from bench.training.evaluation import evaluate, named
 from bench.training.helper_processes import own_launcher
 from bench.training.process_settings import prepare_process
@@ -50,6 +52,7 @@ from models.shared.lightning_module import SequenceModule
 LAST = "last.ckpt"
 WEIGHTS = "weights.safetensors"
 MOST_STEPS = 500  # of training between two evaluations
+SECONDS_TO_END = 30  # for a process whose connection has ended already
 
 
 class Attempt:
@@ -104,7 +107,9 @@ class Attempt:
             with own_launcher(self.execution):
                 call_ended_by_signals(act, came)
         except BaseException as error:
-            self._stop_helpers()
+            helper_failed = self._stop_helpers(SECONDS_TO_END if is_lost_connection(error) else 0)
+            if helper_failed and not came:  # its traceback is kept; this process saw a connection end, no more
+                return Ending("failed", "the process of another device failed")
             return self._ending(error, came)
         return Ending("finished")
 
@@ -128,16 +133,27 @@ class Attempt:
             text = "".join(traceback.format_exception(error))
             (self.folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
 
-    def _stop_helpers(self) -> None:
+    def _stop_helpers(self, seconds: float) -> bool:
         """Kill the processes of further devices: nothing waits for them any more.
 
         When one of them exits with an error, Lightning kills this process too within five seconds. That is right while
         this process waits for them, but not while it records the same error.
+
+        Args:
+            seconds: to wait for processes that end by themselves, whose failure this process may be hearing of.
+
+        Returns:
+            Whether the run failed in one of them.
         """
         helpers: list[Popen[bytes]] = getattr(self._trainer and self._trainer.strategy.launcher, "procs", [])
-        for helper in helpers:
-            helper.kill()
+        mine = helpers[:]
         helpers.clear()  # Lightning watches the processes in this list
+        deadline = time.monotonic() + seconds
+        for helper in mine:
+            with suppress(TimeoutExpired):
+                helper.wait(max(0, deadline - time.monotonic()))
+            helper.kill()
+        return seconds > 0 and any(helper.returncode == EXIT_FAILED for helper in mine)
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))

@@ -15,6 +15,11 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 OOM_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 GPU_WORDS = ("cuda", "cudnn", "cufft", "hip ")
 """Words that name a GPU in messages of torch, Triton and the vendor's libraries."""
+LOST_WORDS = (
+    "closed by peer", "reset by peer", "broken pipe", "refused", "timed out", "timeout", "unreachable",
+    "no route to host", "ncclremoteerror", "ncclsystemerror", "communicator was aborted",
+)  # fmt: skip
+"""Words of gloo and NCCL for a connection that is gone. Their other messages are about tensors that don't fit."""
 PACKAGES = ("bench", "db", "models", "datamodules")
 ENTRIES = ("models", "datamodules")
 """In these folders, each file without a leading underscore is somebody's architecture or task."""
@@ -45,6 +50,18 @@ def ending_of(error: BaseException, model: Path) -> Ending:
     return Ending("oom" if _is_out_of_memory(error) else "failed", reason)
 
 
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether the processes of a run on several devices can no longer reach one another.
+
+    torch has types for the network of its own store. NCCL has one type for all its errors, and gloo has none.
+    """
+    types, message = {each.__name__ for each in type(error).__mro__}, _message(error).lower()
+    is_of_backend = "DistBackendError" in types or "/gloo/transport/" in message
+    is_lost = "DistNetworkError" in types or "DistStoreError" in types
+    is_lost |= is_of_backend and any(words in message for words in LOST_WORDS)
+    return isinstance(error, RuntimeError) and is_lost
+
+
 def _in_words(error: BaseException) -> str:
     """Describe an error in characters that every database accepts."""
     text = f"{type(error).__name__}: {_message(error)}"[:MOST_CHARACTERS]
@@ -66,7 +83,7 @@ def _is_of_the_machine(error: BaseException, model: Path) -> bool:
     number = _os_error_number(error)
     if number in DISK_ERRORS:
         return True
-    is_candidate = number is not None or isinstance(error, OSError | SystemExit)
+    is_candidate = number is not None or isinstance(error, OSError | SystemExit) or is_lost_connection(error)
     return is_candidate and not _is_raised_by_entry(error, model)
 
 

@@ -8,11 +8,15 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+import torch
+from torch import distributed
 
 import bench.training.attempt as bench_attempt
 import bench.training.run as bench_run
@@ -31,6 +35,7 @@ from models.gru import GRU
 from models.shared import contract
 from tests.bench.training.test_run import INTERRUPT, results
 from tests.conftest import QUICK, Bench
+from tests.support.processes import ended, start
 from tests.support.trials import trials_of
 
 Writer = Callable[[str, str], Path]
@@ -147,6 +152,77 @@ def test_a_library_in_rust_tells_its_fault_as_text() -> None:
     for number in (errno.ENOSPC, errno.ESTALE):
         assert ending_of(ValueError(f"I/O error: gone (os error {number})"), NOWHERE).status == "interrupted"
     assert ending_of(ValueError("gone"), NOWHERE).status == "failed"
+
+
+def peer(store: str) -> None:
+    """The other of two processes. It waits for an answer that never comes."""
+    group = joined(store, 1)
+    group.barrier().wait()
+    group.recv([torch.zeros(1)], 0, 0).wait()
+
+
+def joined(store: str, rank: int) -> distributed.ProcessGroupGloo:
+    return distributed.ProcessGroupGloo(distributed.FileStore(store, 2), rank, 2, timedelta(seconds=60))
+
+
+@pytest.mark.parametrize("act", [BaseProcess.kill, lambda process: None], ids=["killed", "silent"])
+def test_a_process_that_does_not_answer_is_a_lost_connection(
+    tmp_path: Path, act: Callable[[BaseProcess], None]
+) -> None:
+    process = start(peer, str(tmp_path / "store"))
+    group = joined(str(tmp_path / "store"), 0)
+    group.barrier().wait()
+    act(process)
+    options = distributed.AllreduceOptions()
+    options.timeout = timedelta(seconds=0.5)
+    with pytest.raises(RuntimeError) as raised:
+        group.allreduce([torch.zeros(1)], options).wait()
+    process.kill()
+    ended(process)
+    assert ending_of(raised.value, NOWHERE).status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (distributed.DistNetworkError("The client socket has failed to connect to 10.0.0.1:29500"), "interrupted"),
+        (distributed.DistBackendError("ncclRemoteError: A call failed possibly due to a network error"), "interrupted"),
+        (distributed.DistBackendError("ncclInvalidUsage: Duplicate GPU detected"), "failed"),
+        (RuntimeError("[enforce fail at /x/gloo/transport/tcp/pair.cc:446] op.preamble.length <= op.nbytes"), "failed"),
+        (RuntimeError("connection closed by peer"), "failed"),
+    ],
+)
+def test_other_words_of_distributed_torch(error: Exception, status: str) -> None:
+    """Tensors that don't fit are no fault of the network."""
+    assert ending_of(error, NOWHERE).status == status
+
+
+# Two devices, one of which fails
+
+TWO = ("--devices", "2", "--accelerator", "cpu", "--json")
+SECOND_ONLY = """
+        if os.environ.get("LOCAL_RANK") == "1" and self.training and self.calls == 5:
+            {act}
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_of_another_device_leaves_a_run_to_resume(bench: Bench, write_model: Writer) -> None:
+    marker = str(bench.folder / "marker")
+    act = f"os.path.exists({marker!r}) or (open({marker!r}, 'w'), os.kill(os.getpid(), signal.SIGKILL))"
+    words = ("run", "--model", str(write_model("mine", SECOND_ONLY.format(act=act))), "--epochs", "2", *TWO)
+    run = json.loads(bench.fresh(*words, code=130).stdout)
+    assert (run["status"], "peer" in run["reason"]) == ("interrupted", True)
+    assert json.loads(bench.fresh(*words, "--resume").stdout)["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_a_failure_in_the_process_of_another_device_is_final(bench: Bench, write_model: Writer) -> None:
+    path = write_model("mine", SECOND_ONLY.format(act="raise ValueError('only there')"))
+    run = json.loads(bench.fresh("run", "--model", str(path), "--epochs", "2", *TWO, code=1).stdout)
+    assert (run["status"], run["reason"]) == ("failed", "the process of another device failed")
+    (told,) = bench.folder.rglob("error.txt")
+    assert "only there" in told.read_text("utf-8")
 
 
 # Faults of a model's or a task's own code
