@@ -39,6 +39,11 @@ class Samples(NamedTuple):
         return Samples(self.x[index], self.y[index], None if self.lengths is None else self.lengths[index])
 
 
+def named_rng(name: str) -> np.random.Generator:
+    """Return the random generator whose seed is the SHA-256 of a name."""
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
+
+
 def samples_hash(samples: Samples) -> str:
     """Return the SHA-256 of the samples' types, shapes and bytes."""
     digest = hashlib.sha256()
@@ -140,8 +145,7 @@ class SequenceDataModule(LightningDataModule):
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Return the task's random generator for a purpose (a split's name, say). The run's seed does not affect it."""
-        name = f"{self.variant}/v{self.version}/{purpose}"
-        return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
+        return named_rng(f"{self.variant}/v{self.version}/{purpose}")
 
     @property
     def split_names(self) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class GeneratedTask(SequenceDataModule):
     def fresh_test(self, secret: str) -> Samples:
         """Draw a test split, of at most CHUNK samples, that nobody without the secret can have seen."""
         count = TINY_COUNT if self.is_tiny else min(self.count("test"), CHUNK)
-        return self.draw_split("test", count, self.rng(f"fresh/{secret}"))
+        return self.draw_split("test", count, self.rng(f"secret/{secret}"))  # not "fresh/", which anyone can draw
 
     def _chunks(self, split: str) -> Iterator[Samples]:
         starts = range(0, self.count(split), CHUNK)

@@ -70,12 +70,16 @@ class ImageTask(SequenceDataModule):
 
 
 class IdxTask(ImageTask):
-    """A task on 28×28 images of an IDX data set: 784 steps, a pixel each, row by row or in another fixed order."""
+    """A task on the images of an IDX data set: a step is a pixel, row by row or in another fixed order.
+
+    Where `side` is 14, the 28×28 pixels are averaged in squares of four.
+    """
 
     dataset: IdxSet
     order = "rows"
     summary = "28×28 grey images, pixel by pixel"
     side = 28
+    chance = 1 / CLASSES
     held_out = 10_000
     tiny = {"side": 4}
 
@@ -87,14 +91,15 @@ class IdxTask(ImageTask):
             input=Continuous(1),
             output=Label(CLASSES),
             metric="accuracy",
-            chance=1 / CLASSES,
+            chance=self.chance,
             source=self.dataset.source,
             license=self.dataset.license,
             citation=self.dataset.citation,
         )
 
     def read(self, part: str) -> tuple[Images, Labels]:
-        return self.dataset.read(part, self.data_dir)
+        images, labels = self.dataset.read(part, self.data_dir)
+        return images if images.shape[1] == self.side else averaged(images, images.shape[1] // self.side), labels
 
     def missing(self) -> str | None:
         return None if self.is_tiny else self.dataset.missing(self.data_dir)
@@ -120,6 +125,17 @@ class IdxTask(ImageTask):
         if self.order == "rows":
             return {}
         return {"permutation_sha256": hashlib.sha256(self.permutation().astype("<i8").tobytes()).hexdigest()}
+
+
+def averaged(images: Images, size: int) -> Images:
+    """Average squares of size × size pixels in each of the images, and round halves up.
+
+    >>> averaged(np.array([[[1, 2], [3, 4]]], np.uint8), 2).tolist()
+    [[[3]]]
+    """
+    count, side = len(images), images.shape[1] // size
+    sums = images.reshape(count, side, size, side, size).sum(axis=(2, 4), dtype=np.uint32)
+    return ((sums + size**2 // 2) // size**2).astype(np.uint8)
 
 
 def bit_reversal(count: int) -> NDArray[np.int64]:

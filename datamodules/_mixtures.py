@@ -22,6 +22,12 @@ class MixtureTask(GeneratedTask):
     """A task: memorise a curve and reproduce it."""
 
     length = 176
+    noise = 0.0
+    """The standard deviation of the noise that is added to what is read, not to the target."""
+    asked: int | None = None
+    """How many evenly spaced steps of the curve are the target; all but the first, unless set."""
+    chance: float | None = None
+    solved = 1e-4
     summary: str
     counts = {"train": 2_800, "validation": 400, "test": 800}  # a fifth of 4,000 tests; an eighth of the rest validates
     tiny = {"length": 16}
@@ -36,10 +42,10 @@ class MixtureTask(GeneratedTask):
             summary=self.summary,
             seq_len=self.length,
             input=Continuous(1),
-            output=Value(self.length - 1),
+            output=Value(len(self.targets())),
             metric="mse",
-            chance=self._variance(),
-            solved=1e-4,
+            chance=self._variance() if self.chance is None else self.chance,
+            solved=self.solved,
             source="generated",
             license="MIT",
             citation="Zhang, Lin, Song & Dhillon, Fourier Recurrent Units, ICML 2018, arXiv 1803.06585",
@@ -48,7 +54,17 @@ class MixtureTask(GeneratedTask):
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         coefficients_N6 = rng.normal(scale=SCALE, size=(count, 1 + CURVES))
         x_NT = (coefficients_N6 @ self._basis()).astype(np.float32)
-        return samples(x_NT[:, :, None], x_NT[:, 1:].copy())
+        y_NV = x_NT[:, self.targets()]
+        if self.noise:
+            x_NT = x_NT + self.noise * rng.standard_normal(x_NT.shape, dtype=np.float32)
+        return samples(x_NT[:, :, None], y_NV)
+
+    def targets(self) -> NDArray[np.int64]:
+        """Return the steps whose values are the target."""
+        if self.asked is None:
+            return np.arange(1, self.length)
+        asked = min(self.asked, self.length)
+        return np.arange(1, asked + 1) * (self.length // asked) - 1
 
     def _basis(self) -> NDArray[np.float64]:
         """Return the constant and the five curves at the task's points, (6, T)."""
@@ -61,7 +77,7 @@ class MixtureTask(GeneratedTask):
 
     def _variance(self) -> float:
         """Return the squared error of predicting zero, the mean of every value, rounded to be equal on all machines."""
-        return round(float(SCALE**2 * (self._basis()[:, 1:] ** 2).sum(0).mean()), 6)
+        return round(float(SCALE**2 * (self._basis()[:, self.targets()] ** 2).sum(0).mean()), 6)
 
 
 def regress_on_seven(fit_NT: NDArray[np.float64], score_NT: NDArray[np.float64]) -> float:

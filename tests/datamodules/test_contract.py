@@ -22,7 +22,8 @@ EXPECTED = {
     "selective-copy-200", "selective-copy-1000", "temporal-order-100", "temporal-order-500", "parity-40", "parity-200",
     "mqar-64-4", "mqar-128-8", "mqar-256-16", "mix-sin", "mix-poly-5", "mix-poly-10", "mix-poly-15", "smnist",
     "psmnist", "psmnist-bitrev", "fashion", "pfashion", "scifar", "scifar-grey", "ncifar", "imdb", "imdb-byte",
-    "listops", "pathfinder", "path-x", "speech", "digits",
+    "listops", "pathfinder", "path-x", "speech", "digits", "digits-by-writer", "fashion-14", "selective-copy-64",
+    "recall-32", "s3-64", "subtract-100", "mix-sin-noise",
 }  # fmt: skip
 NAMES = task_names()
 

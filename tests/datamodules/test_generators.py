@@ -4,11 +4,17 @@ from math import sqrt
 
 import numpy as np
 import pytest
+import torch
 
 from bench.catalog.registry import find_task
 from datamodules._generated import GeneratedTask, distinct, distinct_weighted
+from datamodules._idx import IdxSet
 from datamodules._pathfinder import TURN_SHARES, TURNS, Sheet
+from datamodules._spec import SPLITS
+from datamodules.copy import Copy, belongs_to
+from datamodules.fashion import Fashion
 from datamodules.listops import SYMBOLS, grow
+from datamodules.mix_sin import MixSin
 from datamodules.mqar import MQAR
 from datamodules.parity import Parity
 from datamodules.pathfinder import Pathfinder
@@ -61,6 +67,63 @@ def test_copy_has_the_published_layout() -> None:
     assert (batch.x[:, 110:] == 8).all()
     assert (batch.y[:, :110] == 8).all()
     assert (batch.y[:, 110:] == batch.x[:, :10]).all()
+
+
+def test_no_sequence_of_symbols_is_in_two_splits_of_copy_50() -> None:
+    task = Copy("copy-50")
+    drawn = {split: task.draw_split(split, 20_000, task.rng(split)).x.numpy() for split in SPLITS}
+    for split, symbols_NS in drawn.items():
+        owners = {each for each in SPLITS if belongs_to(each, symbols_NS).any()}
+        assert owners == {split}
+        counts = np.bincount(symbols_NS[:, 4], minlength=8)
+        assert all(close(share, 1 / 8, 20_000) for share in counts / 20_000)
+    every = np.random.default_rng(0).integers(8, size=(50_000, 10), dtype=np.uint8)
+    assert [close(float(belongs_to(split, every).mean()), share, 50_000) for split, share in
+            (("train", 14 / 16), ("validation", 1 / 16), ("test", 1 / 16))] == [True] * 3  # fmt: skip
+    assert belongs_to("test", task.fresh_test("a secret").x.numpy()).all()
+
+
+def test_a_secret_draw_is_no_public_one() -> None:
+    """The secret may be a length: `fresh` draws from a length's own random numbers."""
+    task = generated("adding-25")
+    _, public = task.fresh(8, 25)
+    assert not torch.equal(task.decode(task.fresh_test("25")).x[:8], public.x)
+
+
+def test_subtract_marks_any_two_places() -> None:
+    task = generated("subtract-100")
+    marks_BT = task.decode(task.draw(5_000, task.rng("test"))).x[..., 1]
+    assert (marks_BT.sum(1) == 2).all()
+    assert (marks_BT.mean(0) - 0.02).abs().max() < 5 * sqrt(0.02 * 0.98 / 5_000)
+
+
+def test_recall_asks_each_key_once_among_the_last_steps() -> None:
+    task = generated("recall-32")
+    batch = task.decode(task.draw(3_000, task.rng("test")))
+    assert (batch.x[:, 1:16:2] == 16).all()
+    keys, values = batch.x[:, 0:16:4], batch.x[:, 2:16:4]
+    asked = batch.y != -100
+    assert (asked.sum(1) == 4).all()
+    assert (asked == (batch.x != 16) & (torch.arange(32) >= 16)).all()
+    assert (batch.x[asked].view(-1, 4).sort().values == keys.sort().values).all()
+    assert (batch.y[asked].view(-1, 4).sort().values == values.sort().values).all()
+    assert all(close(float(share), 1 / 4, 3_000) for share in asked[:, 16:].float().mean(0))
+
+
+def test_fashion_14_averages_squares_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(256, size=(7, 28, 28), dtype=np.uint8)
+    monkeypatch.setattr(IdxSet, "read", lambda *_: (images, np.zeros(7, np.uint8)))
+    x_NTD = Fashion("fashion-14").split("test").x
+    expected = torch.nn.functional.avg_pool2d(torch.from_numpy(images).float(), 2)
+    assert (x_NTD.view(7, 14, 14) - expected).abs().max() <= 0.5
+
+
+def test_noise_is_added_to_what_is_read_only() -> None:
+    noisy, clean = MixSin("mix-sin-noise"), MixSin()
+    drawn, curves = noisy.draw(400, noisy.rng("test")), clean.draw(400, noisy.rng("test"))
+    noise = drawn.x - curves.x
+    assert float(noise.std()) == pytest.approx(0.05, rel=0.02)
+    assert torch.equal(drawn.y, curves.x[:, noisy.targets(), 0])
 
 
 def test_selective_copy_scatters_evenly() -> None:

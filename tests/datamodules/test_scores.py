@@ -16,6 +16,7 @@ from datamodules._base import Samples, SequenceDataModule
 from datamodules._generated import GeneratedTask
 from datamodules._mixtures import regress_on_seven
 from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
+from datamodules.mix_sin import MixSin
 from models.shared.lightning_module import SequenceModule, scored
 from models.shared.training import Training
 
@@ -74,6 +75,27 @@ def first_value(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x[:, 1:2].expand_as(x)
 
 
+def commonest_symbol(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    counts_BV = F.one_hot(x_BT, 10)[..., :8].sum(1)
+    return counts_BV.argmax(1, keepdim=True).expand_as(x_BT)
+
+
+def right_sign(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """An element of S3 that is odd where the product is. In lexicographic order 021, 102 and 210 are odd."""
+    odd_BT = ((x_BT == 1) | (x_BT == 2) | (x_BT == 5)).cumsum(1) % 2
+    return torch.where(odd_BT == 1, 2, 3)
+
+
+def curve_from(steps: slice) -> Predict:
+    """The mean of the clean curve, given some of the noisy values: what least squares tends to with many samples."""
+    task = MixSin("mix-sin-noise")
+    basis_6T = torch.from_numpy(task._basis())
+    seen_6S = basis_6T[:, steps]
+    precision_66 = seen_6S @ seen_6S.T / 0.05**2 + torch.eye(6, dtype=torch.float64) / 0.1**2
+    weights_SV = seen_6S.T @ torch.linalg.solve(precision_66, basis_6T[:, task.targets()]) / 0.05**2
+    return lambda x, lengths: (x[:, steps, 0].double() @ weights_SV).float()
+
+
 def mean_curve(x: Tensor, lengths: Tensor | None) -> Tensor:
     return torch.zeros(len(x), x.shape[1] - 1)
 
@@ -82,8 +104,14 @@ TRIVIAL: dict[str, Predict] = {
     "adding-200": lambda x, lengths: torch.ones(len(x), 1),
     "adding-2000": lambda x, lengths: torch.ones(len(x), 1),
     "copy-10": guess_symbols,
+    "copy-50": commonest_symbol,
     "copy-100": guess_symbols,
+    "selective-copy-64": commonest_symbol,
     "selective-copy-200": guess_symbols,
+    "s3-64": right_sign,
+    "subtract-100": lambda x, lengths: torch.zeros(len(x), 1),
+    "recall-32": lambda x, lengths: x[:, 2:3].expand_as(x),
+    "mix-sin-noise": curve_from(slice(0, 16)),
     "temporal-order-100": constant(2),
     "temporal-order-500": constant(1),
     "parity-40": constant(0),
@@ -112,6 +140,12 @@ def test_the_trivial_predictor_scores_what_the_specification_says(name: str) -> 
     assert abs(value - task.spec.chance) < 4 * error
 
 
+def test_the_last_values_of_a_noisy_curve_are_no_better_than_the_first() -> None:
+    task = find_task("mix-sin-noise").build()
+    value, error = score(task, drawn(task, 4_000), curve_from(slice(-16, None)))
+    assert abs(value - 0.060) < 4 * error
+
+
 @pytest.mark.skipif(not _idx.DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_the_trivial_predictor_of_fashion() -> None:
     task = find_task("fashion").build()
@@ -128,10 +162,38 @@ def marked_sum(x_BTD: Tensor, lengths: Tensor | None) -> Tensor:
     return (x_BTD[..., 0] * x_BTD[..., 1]).sum(1, keepdim=True)
 
 
+def marked_difference(x_BTD: Tensor, lengths: Tensor | None) -> Tensor:
+    first, second = x_BTD[..., 0][x_BTD[..., 1] == 1].view(-1, 2).T
+    return (first - second)[:, None]
+
+
+def products(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """The running products of permutations, applied one after the other to three things."""
+    orders = ["012", "021", "102", "120", "201", "210"]
+    y_BT = torch.empty_like(x_BT)
+    for row, tokens in enumerate(x_BT.tolist()):
+        product = "012"
+        for step, token in enumerate(tokens):
+            product = "".join(product[int(place)] for place in orders[token])
+            y_BT[row, step] = orders.index(product)
+    return y_BT
+
+
+def looked_up(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """The value two steps after each key's first place; keys are tokens 0 to 7."""
+    y_BT = torch.zeros_like(x_BT)
+    for row, tokens in enumerate(x_BT.tolist()):
+        for step, token in enumerate(tokens):
+            if token < 8 and step >= len(tokens) // 2:
+                y_BT[row, step] = tokens[tokens.index(token) + 2]
+    return y_BT
+
+
 def symbols_last(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
     """Blanks, then the symbols (tokens under 8) in their order."""
+    count = int((x_BT[0] < 8).sum())
     y_BT = torch.full_like(x_BT, 8)
-    y_BT[:, -10:] = x_BT[x_BT < 8].view(-1, 10)
+    y_BT[:, -count:] = x_BT[x_BT < 8].view(-1, count)
     return y_BT
 
 
@@ -184,8 +246,14 @@ PERFECT: dict[str, Predict] = {
     "adding-200": marked_sum,
     "adding-5000": marked_sum,
     "copy-10": symbols_last,
+    "copy-50": symbols_last,
     "copy-100": symbols_last,
     "copy-2000": symbols_last,
+    "subtract-100": marked_difference,
+    "s3-64": products,
+    "recall-32": looked_up,
+    "mix-sin-noise": curve_from(slice(0, 176)),
+    "selective-copy-64": symbols_last,
     "selective-copy-200": symbols_last,
     "selective-copy-1000": symbols_last,
     "temporal-order-100": order_of_two,

@@ -1,0 +1,93 @@
+"""The base of word problems: the running product of a sequence of random elements of a group (Merrill et al. 2024).
+
+    y_t = x_1 · x_2 · … · x_t,    x_t uniform
+
+An element is a token, and the product so far is asked for at every step. Elements of a permutation group are numbered
+in the lexicographic order of (g(0), g(1), …), so that 0 is the identity. (g · h)(i) = g(h(i)).
+
+Shapes: N samples, T time, G elements.
+"""
+
+from abc import abstractmethod
+from itertools import permutations
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules._base import Samples
+from datamodules._generated import GeneratedTask, require_length, samples
+from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
+
+CITATION = "Merrill, Petty & Sabharwal, The Illusion of State in State-Space Models, ICML 2024, arXiv 2404.08819"
+
+
+class WordProblem(GeneratedTask):
+    """A task: multiply the elements of a group, one after the other."""
+
+    length: int
+    longer: ClassVar[dict[str, int]] = {}
+    """Split → how many times as long its sequences are. Only the steps beyond the training length are asked there."""
+    group: str
+    """The group's name, as sentences say it."""
+    chance: float
+    tiny = {"length": 8}
+
+    @classmethod
+    @abstractmethod
+    def table(cls) -> NDArray[np.uint8]:
+        """Return the products g · h, (G, G)."""
+
+    def describe(self) -> TaskSpec:
+        order = len(self.table())
+        longer = f", asked up to {max(self.longer.values()) * self.length} steps" if self.longer else ""
+        return TaskSpec(
+            name=self.variant,
+            summary=f"the running product of {self.length} elements of {self.group}{longer}",
+            seq_len=self.length,
+            input=Tokens(order),
+            output=TokenPerStep(order, scored_from=0 if self.longer else self.length // 2),
+            metric="accuracy",
+            chance=self.chance,
+            source="generated",
+            license="MIT",
+            citation=CITATION,
+        )
+
+    def resized(self, seq_len: int) -> dict[str, int]:
+        require_length(seq_len, 2)
+        return {"length": seq_len}
+
+    def draw(self, count: int, rng: np.random.Generator) -> Samples:
+        return self.draw_split("train", count, rng)
+
+    def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
+        table_GG = self.table()
+        factor = self.longer.get(split, 1)
+        x_NT = rng.integers(len(table_GG), size=(count, factor * self.length), dtype=np.uint8)
+        y_NT = x_NT.astype(np.int16)
+        for step in range(1, x_NT.shape[1]):
+            y_NT[:, step] = table_GG[y_NT[:, step - 1], x_NT[:, step]]
+        if factor > 1:
+            y_NT[:, : self.length] = IGNORED
+        return samples(x_NT, y_NT)
+
+    def decode(self, batch: Samples) -> Samples:
+        return Samples(batch.x.long(), batch.y.long())
+
+
+def symmetric(size: int, *, even: bool = False) -> NDArray[np.uint8]:
+    """Return the products of the permutations of `size` things, or of the even ones alone.
+
+    >>> symmetric(3)[[1, 3], [3, 1]].tolist()  # elements 1 = (0, 2, 1) and 3 = (1, 2, 0) don't commute
+    [5, 2]
+    """
+    elements = [each for each in permutations(range(size)) if not even or is_even(each)]
+    number = {element: index for index, element in enumerate(elements)}
+    return np.array([[number[tuple(g[i] for i in h)] for h in elements] for g in elements], np.uint8)
+
+
+def is_even(permutation: tuple[int, ...]) -> bool:
+    """Return whether the number of pairs in the wrong order is even."""
+    pairs = ((a, b) for index, a in enumerate(permutation) for b in permutation[index + 1 :])
+    return sum(a > b for a, b in pairs) % 2 == 0
