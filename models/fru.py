@@ -15,7 +15,7 @@ State: k·S numbers a sequence. Time O(T k S (R + H)).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from models.kernels.backend import loop_backend
 from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import GainBounds, Paper, Place
+from models.shared.contract import LATER, LEAST_UNITS, GainBounds, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -44,33 +44,35 @@ class FRU(StatisticalRecurrence):
     )
     family = "statistical recurrence"
     wrapper = "plain"
-    deviations = {
-        "sizes under a budget": (
-            "`at_width` keeps a statistic for every 20 outputs, which is one to three at 10k. The authors' "
-            "experiments have five or ten. To be mended."
-        ),
-    }
     authors_cell = "FRUCell"
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StatisticalConfig):
+        units = ("stat_size", "recur_size", "output_size")
         stat_size: int = 10
         """S, the statistics kept for each frequency."""
         num_freqs: int = 40
         """k, the number of frequencies. Unused where `freqs` lists them."""
         max_freq: float | None = None
-        """The highest frequency, in periods over the training length T. None means T, a period a step."""
+        """The highest frequency, in periods over the training length T. None means that `min_period` sets it."""
+        min_period: float = field(default=1.0, metadata=LATER)
+        """The period of the highest frequency, in steps. Unused where `max_freq` or `freqs` is given. The authors have
+        1 on MNIST, and 3 on their mixtures and on IMDB."""
         freqs: tuple[float, ...] | None = None
         """The frequencies, in periods over the training length. None means 0 and `num_freqs − 1` log-spaced ones."""
+        recur_scale: float = field(default=1.0, metadata=LATER)
+        """A factor of `recur_size`. Tuning varies it, and the width still sets both sizes."""
         backend: Backend = "auto"
         """How the layer is computed: "eager" step by step in torch, "fused" by the kernel, which must support the
         input, or "auto" by the kernel where it supports the input and in torch elsewhere."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            self.require_positive("num_freqs")
+            self.require_positive("num_freqs", "recur_scale")
             if self.max_freq is not None and self.max_freq < LOWEST_FREQ:
                 raise ValueError(f"max_freq={self.max_freq} must be at least {LOWEST_FREQ}")
+            if self.min_period < 1:
+                raise ValueError(f"min_period={self.min_period} must be at least 1, a period a step")
             if self.freqs is not None and (not self.freqs or min(self.freqs) < 0):
                 raise ValueError(f"freqs={self.freqs} must be one or more numbers ≥ 0")
             if self.backend not in get_args(Backend):
@@ -80,20 +82,31 @@ class FRU(StatisticalRecurrence):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            """Return the paper's proportions at multiples of 20: output w, recurrent features 0.3 w, statistics w/20.
+            """Return the authors' smallest statistics and frequencies at a small width, their proportions at 200.
 
-            Between those multiples, w/20 is rounded down, and the other two sizes grow to take up the remainder.
-            Otherwise the parameter count would jump by a third where a statistic is added.
+            They have 5 or 10 statistics in all experiments, never fewer. With 10, the network that reads inputs which
+            are never negative is dead at the start once in 1,024. Frequencies grow from 10 to the 40 of their network
+            of 100,000 numbers. Recurrent features and outputs grow with the width alone, so that they take what
+            a budget leaves, whatever the other two sizes are set to.
             """
-            stat_size = max(1, width // 20)
-            outputs = width * width / (20 * stat_size)
-            return cls(output_size=max(1, round(outputs)), recur_size=max(1, round(0.3 * outputs)), stat_size=stat_size)
+            recur_size, output_size = (max(LEAST_UNITS, size) for size in (round(0.3 * width), width))
+            return cls(
+                stat_size=10,
+                num_freqs=min(max(10, width // 5), 40),
+                recur_size=recur_size,
+                output_size=output_size,
+            )
+
+        @property
+        def recur_features(self) -> int:
+            """R: `recur_size` times `recur_scale`, which takes it no lower than LEAST_UNITS."""
+            return max(min(self.recur_size, LEAST_UNITS), round(self.recur_scale * self.recur_size))
 
         def frequencies(self, seq_len: int) -> tuple[float, ...]:
             """Return the k frequencies, in periods over the training length `seq_len`."""
             if self.freqs is not None:
                 return self.freqs
-            highest = seq_len if self.max_freq is None else self.max_freq
+            highest = seq_len / self.min_period if self.max_freq is None else self.max_freq
             exponents = np.linspace(math.log2(LOWEST_FREQ), math.log2(highest), self.num_freqs - 1)
             return (0.0, *(2.0**exponents).tolist())
 
@@ -199,4 +212,9 @@ class FRU(StatisticalRecurrence):
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        return {"num_freqs": trial.suggest_categorical("num_freqs", [5, 10, 20, 40, 80])}
+        return {
+            "stat_size": trial.suggest_categorical("stat_size", [4, 5, 8, 10]),
+            "num_freqs": trial.suggest_int("num_freqs", 5, 40, log=True),
+            "min_period": trial.suggest_categorical("min_period", [1.0, 3.0]),
+            "recur_scale": trial.suggest_categorical("recur_scale", [0.5, 1.0, 2.0]),
+        }

@@ -26,19 +26,25 @@ from models.shared.contract import ModelConfig, Place, SequenceModel
 
 INIT_STD = 0.1
 """The standard deviation that the FRU's authors use for all of its weights and phases, truncated at two standard
-deviations. Their SRU has TensorFlow's default initial values (Glorot's). Ours starts as the FRU does."""
+deviations. The SRU draws its own."""
 
 State = tuple[Tensor, Tensor]  # u_BkS, t_B
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticalConfig(ModelConfig):
+    units = ("stat_size", "recur_size", "output_size")
     stat_size: int
     recur_size: int = 60
     output_size: int = 200
 
     def __post_init__(self) -> None:
         self.require_positive("stat_size", "recur_size", "output_size")
+
+    @property
+    def recur_features(self) -> int:
+        """R."""
+        return self.recur_size
 
 
 class StatisticalRecurrence(SequenceModel):
@@ -56,8 +62,8 @@ class StatisticalRecurrence(SequenceModel):
         self.output_size = config.output_size
         self.num_summaries, self.stat_size = num_summaries, config.stat_size
         summary_size = num_summaries * config.stat_size
-        self.recur_feats = nn.Linear(summary_size, config.recur_size)
-        self.stats = nn.Linear(self.input_size + config.recur_size, config.stat_size)  # its first D columns are W_x
+        self.recur_feats = nn.Linear(summary_size, config.recur_features)
+        self.stats = nn.Linear(self.input_size + config.recur_features, config.stat_size)  # its first D columns are W_x
         self.output = nn.Linear(summary_size, config.output_size)
         for linear in (self.recur_feats, self.stats, self.output):
             truncated_normal_(linear.weight)
