@@ -23,6 +23,7 @@ page = st.navigation(
         _page("architecture", "Architectures", ":material/account_tree:"),
         _page("compare", "Compare", ":material/compare_arrows:"),
         _page("run", "Runs", ":material/timeline:"),
+        _page("audit", "Audit", ":material/fact_check:"),
         _page("studies", "Studies", ":material/tune:"),
         _page("submit", "Submit", ":material/upload_file:"),
     ],

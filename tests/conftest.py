@@ -277,10 +277,10 @@ class Mine(SequenceModel):
         def at_width(cls, width):
             return cls(size=width)
 
-    def __init__(self, config, *, input_size, seq_len):
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config, **place):
+        super().__init__(config, **place)
         self.output_size = config.size
-        self.linear = nn.Linear(input_size, config.size)
+        self.linear = nn.Linear(self.input_size, config.size)
         self.drop = nn.Dropout(0.3)
         self.calls = 0
 

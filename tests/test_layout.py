@@ -30,7 +30,7 @@ MAY_IMPORT = {
 LAYERS = {
     "bench": [
         "common", "catalog", "runs bundle ranking", "reports speed reproduce", "training",
-        "tuning submissions contributing probe", "publishing", "cli", "__init__ __main__",
+        "tuning submissions contributing probe", "audit publishing", "cli", "__init__ __main__",
     ],
     "models": ["kernels", "shared", "recurrences", "ARCHITECTURES"],
     "leaderboard_app": ["data", "widgets", "views", "app asgi server"],

@@ -3,6 +3,7 @@
 import typer
 
 from bench.cli import (
+    audit,
     board,
     compare,
     contribute,
@@ -40,6 +41,7 @@ app.command("new-model", epilog=contribute.NEW_MODEL_EPILOG)(contribute.new_mode
 app.command("check", epilog=contribute.CHECK_EPILOG)(contribute.check)
 app.command("runs", epilog=board.RUNS_EPILOG)(board.runs)
 app.command("leaderboard", epilog=board.LEADERBOARD_EPILOG)(board.leaderboard)
+app.command("audit", epilog=audit.EPILOG)(audit.audit)
 app.command("show", epilog=board.SHOW_EPILOG)(board.show)
 app.command("bundle", epilog=submit.EPILOG)(submit.bundle)
 app.command("verify", epilog=submit.VERIFY_EPILOG)(submit.verify)

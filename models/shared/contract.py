@@ -126,6 +126,8 @@ class SequenceModel(nn.Module):
     the file's top."""
     deviations: ClassVar[Mapping[str, str]] = {}
     """What differs from the authors' own code, and for each why, or "to be mended"."""
+    golden: ClassVar[tuple[str, ...]] = ()
+    """The files of tests/golden, by their stems, that it reproduces: numbers made by its authors' own code."""
     Config: ClassVar[type[ModelConfig]]
     output_size: int
     """H, set by the constructor."""

@@ -20,7 +20,7 @@ python -m bench tune --model fru --task digits --budget 10k --trials 12
 For every task of a suite, with the number of trials that the suite allows each architecture:
 
 ```
-python -m bench tune --suite quick-v1 --models fru,lstm --budget 10k --save-preset
+python -m bench tune --suite quick-v2 --models fru,lstm --budget 10k --save-preset
 ```
 """
 

@@ -15,8 +15,8 @@ from leaderboard_app.views.submit.inbox import InboxError, keep
 from leaderboard_app.widgets.text import plain
 
 HOW_TO = """# 1. tune with the suite's budget, then train seeds 0 to 4 on each of its tasks
-python -m bench tune --suite quick-v1 --models my-rnn --budget 10k --save-preset
-python -m bench suite --suite quick-v1 --models my-rnn --seeds 5 --budget 10k --preset
+python -m bench tune --suite quick-v2 --models my-rnn --budget 10k --save-preset
+python -m bench suite --suite quick-v2 --models my-rnn --seeds 5 --budget 10k --preset
 
 # 2. list the ids of its runs: send all of them, including the failed ones
 python -m bench runs --model my-rnn

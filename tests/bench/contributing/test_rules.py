@@ -24,6 +24,20 @@ class SeesPadding(MinGRU):
         return super().forward(x_BTD) + x_BTD.mean((1, 2), keepdim=True)
 
 
+class NormalisesPadding(MinGRU):
+    """Takes statistics over padding too, in training."""
+
+    def __init__(self, config, **place):
+        super().__init__(config, **place)
+        self.norm = torch.nn.BatchNorm1d(self.output_size)
+
+    def forward(self, x_BTD, lengths_B=None):
+        return self.norm(super().forward(x_BTD).transpose(1, 2)).transpose(1, 2)
+
+    def last(self, x_BTD, lengths_B=None):
+        return final_step(self(x_BTD), lengths_B)
+
+
 class WrongLast(MinGRU):
     """Returns the step before."""
 
@@ -58,8 +72,8 @@ class NoGradient(MinGRU):
 class Unsaved(MinGRU):
     """Keeps a random matrix out of its state."""
 
-    def __init__(self, config, *, input_size, seq_len):
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config, **place):
+        super().__init__(config, **place)
         self.secret_H = torch.randn(self.output_size)
 
     def forward(self, x_BTD, lengths_B=None):
@@ -76,8 +90,8 @@ class Float32Only(MinGRU):
 class LeftBehind(MinGRU):
     """Keeps a constant that is no buffer."""
 
-    def __init__(self, config, *, input_size, seq_len):
-        super().__init__(config, input_size=input_size, seq_len=seq_len)
+    def __init__(self, config, **place):
+        super().__init__(config, **place)
         self.constants = {"scale": torch.ones(self.output_size)}
 
     def forward(self, x_BTD, lengths_B=None):
@@ -115,6 +129,7 @@ class Undescribed(SequenceModel):
     [
         (Anticausal, "causal"),
         (SeesPadding, "lengths"),
+        (NormalisesPadding, "lengths"),
         (WrongLast, "last"),
         (WrongStep, "step"),
         (WrongShape, "shapes"),

@@ -15,7 +15,15 @@ from sklearn.model_selection import train_test_split
 from bench.catalog.registry import find_task, task_names
 from bench.catalog.suites import SUITES
 from bench.reproduce import fru_paper
-from bench.reproduce.fru_paper import STAND_INS, Experiment, chosen, experiment_of, experiments, requests
+from bench.reproduce.fru_paper import (
+    MOST_SEEDS,
+    STAND_INS,
+    Experiment,
+    chosen,
+    experiment_of,
+    experiments,
+    requests,
+)
 from bench.runs.network import build, count_on_meta
 from bench.training import callbacks, checkpoints
 from datamodules import _files
@@ -26,9 +34,10 @@ from db.store import Store
 from models.fru import FRU
 from models.rnn import RNN
 from models.shared.wrappers import Plain
-from tests.conftest import Bench
+from tests.conftest import ROOT, Bench
 from tests.support.runs import make_run
 
+PUBLISHED_CELLS = sorted((ROOT / "db" / "published" / "fru-paper").glob("*/*.json"))
 SHORT = ("--only", "mix-poly-5", "--models", "rnn", "--epochs", "2", "--seeds", "1")
 ONLY_BIASES = {"lstm": 4, "rnn": 1, "fru": 0, "sru": 0}  # torch's second bias of each gate, in units
 
@@ -154,6 +163,15 @@ def test_an_experiment_is_built_with_the_published_settings(experiment: Experime
     vocabulary = 10_000 if experiment.task == "imdb" else 0
     outputs = {"imdb": 2, "smnist": 10, "psmnist": 10, "fashion": 10}.get(experiment.task, 175)
     assert counts.total - extra == experiment.params_by_authors_code(1, outputs, vocabulary)
+
+
+@pytest.mark.parametrize("path", PUBLISHED_CELLS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_cell_still_finds_its_published_runs(path: Path) -> None:
+    """Their names were computed before protocol 2 brought settings of its own."""
+    stem, _, protocol = path.stem.rpartition("-")
+    (experiment,) = [each for each in experiments() if (each.task, each.stem) == (path.parent.name, stem)]
+    published = {run["run_id"] for run in json.loads(path.read_text(encoding="utf-8"))["runs"]}
+    assert published <= {request.run_id for request in requests(experiment, protocol, MOST_SEEDS, None)}
 
 
 def test_the_frequencies_are_those_of_the_published_configurations() -> None:

@@ -219,7 +219,6 @@ CLAIMS: dict[str, tuple[Change | None, Change | None, str]] = {
     "labels that were swapped": (swap, None, "splits: test is "),
     "another permutation": (set_to("facts.task", {"permutation_sha256": "0" * 64}), None, "permutation_sha256 is 000"),
     "fewer splits": (set_to("facts.splits", {}), None, "splits: test is None"),
-    "another protocol": (set_to("protocol", 99), None, "names and versions: protocol is 99, here it is"),
     "another version of the task": (set_to("task_version", 99), None, "task_version is 99, here it is 1"),
     "a variant that nobody knows": (set_to("task", "digits-9"), None, "names and versions: no task named 'digits-9'"),
     "a wrapper that nobody knows": (set_to("wrapper", "plane"), None, "there is no wrapper 'plane'"),
@@ -257,6 +256,16 @@ def test_claims_that_are_not_so(rejected: Verify, digits: Members, name: str) ->
     (reason,) = rejected(members)["reasons"]
     assert message in reason
     assert reason.startswith(("gru on digits, seed 0: ", "gru on digits-9, seed 0: "))
+
+
+def test_a_bundle_of_another_protocol_is_not_judged(host: Bench, digits: Members) -> None:
+    """That is no rejection: a rejected bundle would end with exit code 1."""
+    path = write(forged(digits, set_to("protocol", 1)), host.folder / "old.zip")
+    for words in (("verify", str(path)), ("import", str(path))):
+        message = host.refused(*words)
+        assert (
+            "the bundle can't be judged here, which is no rejection: gru on digits, seed 0 is of protocol 1" in message
+        )
 
 
 def test_an_id_that_is_another_runs(rejected: Verify, digits: Members) -> None:

@@ -11,12 +11,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from safetensors.torch import load_model
 
 import models
@@ -25,6 +28,7 @@ from bench.runs.commands import run_command
 from bench.runs.network import build
 from bench.runs.request import RunRequest, SettingFlags, build_request
 from bench.training import checkpoints
+from bench.training.callbacks import EndWhenSolved
 from datamodules._base import Samples
 from datamodules.digits import Digits
 from db.errors import StoreError
@@ -72,6 +76,13 @@ def test_a_setting_that_came_later_leaves_recorded_runs_what_they_are() -> None:
     assert other.run_id != before.run_id
     assert other.settings.to_dict()["wrapper"]["dropout"] == 0.1
     assert run_command(other).endswith("--set dropout=0.1")
+
+
+def test_a_setting_whose_default_is_new_is_part_of_a_runs_identity() -> None:
+    """Records from before `warmup` mean that there was none, so a run without any is named as it would have been."""
+    assert gru().settings.to_dict()["training"]["warmup"] == 0.05
+    as_before = gru(assignments=["warmup=0", "end_when_solved=false"]).settings.to_dict()["training"]
+    assert not {"warmup", "end_when_solved"} & as_before.keys()
 
 
 def test_an_edited_file_is_another_model(write_model: Writer) -> None:
@@ -529,11 +540,50 @@ def test_two_processes_do_not_carry_out_the_same_run(bench: Bench, write_model: 
 
 
 def test_schedules() -> None:
-    cosine = lr_factor(Training(), 100)
+    cosine = lr_factor(Training(warmup=0), 100)
     assert [cosine(0), cosine(50), cosine(100)] == pytest.approx([1, 0.5, 0])
-    stairs = lr_factor(Training(lr_schedule="staircase", lr_decay=0.5), 100)
+    stairs = lr_factor(Training(lr_schedule="staircase", lr_decay=0.5, warmup=0), 100)
     assert [stairs(0), stairs(999), stairs(1000), stairs(2500)] == [1, 1, 0.5, 0.25]
-    assert lr_factor(Training(lr_schedule="constant"), 100)(10**6) == 1
+    assert lr_factor(Training(lr_schedule="constant", warmup=0), 100)(10**6) == 1
+
+
+def test_warm_up_comes_before_the_schedule() -> None:
+    """It is linear over 5% of the steps. What follows is the cosine over the other 95%."""
+    factor = lr_factor(Training(), 200)
+    assert [factor(step) for step in range(11)] == pytest.approx([step / 11 for step in range(1, 11)] + [1])
+    assert [factor(105), factor(200)] == pytest.approx([0.5, 0])
+
+
+def test_training_ends_once_solved_at_three_evaluations_in_a_row(bench: Bench, write_model: Writer) -> None:
+    """Also where it was interrupted in between: the checkpoint holds the streak."""
+    solved = replace(find_task("digits").build().spec, solved=0.2)
+    done = bench.json("run", "--model", "gru", "--epochs", "9", "--set", "hidden_size=8")
+    assert done["epochs"] == 9  # accuracy 1 is out of reach
+    callback = EndWhenSolved(solved)
+    streaks = [after(callback, value) for value in (0.3, 0.3, 0.1, 0.2, 0.2)]
+    assert streaks == [(1, False), (2, False), (0, False), (1, False), (2, False)]
+    resumed = EndWhenSolved(solved)
+    resumed.load_state_dict(callback.state_dict())
+    assert after(resumed, 0.25) == (3, True)
+
+
+def after(callback: EndWhenSolved, accuracy: float) -> tuple[int, bool]:
+    """Return the streak after an evaluation, and whether training ends there."""
+    trainer = SimpleNamespace(
+        state=SimpleNamespace(fn="fit"), should_stop=False, callback_metrics={"validation/accuracy": accuracy}
+    )
+    callback.on_validation_end(cast(Trainer, trainer), cast(LightningModule, None))
+    return callback.streak, trainer.should_stop
+
+
+@pytest.mark.parametrize(("ends", "steps"), [("true", 12), ("false", 40)])
+def test_an_early_end_is_a_whole_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, ends: str, steps: int) -> None:
+    """Any accuracy counts as solved here, so that training ends at the third evaluation."""
+    spec = Digits.describe
+    monkeypatch.setattr(Digits, "describe", lambda self: replace(spec(self), chance=-1.0, solved=0.0))
+    words = ("--set", "max_steps=40", "--set", "batch_size=269", "--set", "hidden_size=8")
+    done = bench.json("run", "--model", "gru", *words, "--set", f"end_when_solved={ends}")
+    assert (done["status"], done["steps"]) == ("finished", steps)
 
 
 def test_optimizer_groups_keep_their_own_settings() -> None:

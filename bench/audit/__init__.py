@@ -1,0 +1,1 @@
+"""What a sceptic would ask of each entry: is its size sensible, did its seeds learn, did its tuning find anything."""

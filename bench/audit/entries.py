@@ -1,0 +1,152 @@
+"""The audit of a suite's entries: what can be told of each from the store and from the models' files."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+from bench.audit import flags
+from bench.audit.audited import AuditedCell, AuditedEntry
+from bench.audit.search_ranges import at_edge
+from bench.catalog.registry import FoundModel, find_model, find_task, find_wrapper
+from bench.catalog.setting_sources import is_preset
+from bench.catalog.suites import Suite
+from bench.catalog.tiers import TIERS
+from bench.common.errors import RequestError
+from bench.ranking.cells import EntryKey
+from bench.ranking.utility import LEARNED, score
+from bench.reports.entries import entries_of
+from bench.reports.mixer_share import mixer_share
+from bench.runs.parameter_budget import fit
+from db.schema import OPEN, Event, Run
+from db.standing import Standing
+
+EVENT = "audit"
+"""The kind of the events that hold what was measured: on a cell's first run, `data` = {"dead": share, "starts": n}."""
+FLOOR = "none"
+"""The mixer that passes each step through."""
+
+
+Runs = Mapping[EntryKey, Mapping[str, Sequence[Run]]]
+"""Entry → task → its runs, lowest seed first."""
+
+
+def audit(runs: Iterable[Run], standing: Standing, events: Iterable[Event], suite: Suite) -> list[AuditedEntry]:
+    """Return the audit of a suite's entries, complete or not.
+
+    Args:
+        events: all events, oldest first.
+    """
+    grouped = _grouped(standing.counted(runs), standing, suite)
+    dead = {event.run_id: event.data["dead"] for event in events if event.kind == EVENT}
+    rates = _rates(grouped)
+    floors = {
+        (key.wrapper, key.tier, task): fmean(map(score, found))
+        for key, tasks in grouped.items()
+        for task, found in tasks.items()
+        if key.model == FLOOR
+    }
+    audited = []
+    for key, tasks in sorted(grouped.items()):
+        cells = tuple(
+            _cell(key, found, floors.get((key.wrapper, key.tier, task)), rates, dead)
+            for task, found in sorted(tasks.items())
+        )
+        entry = _entry(suite, key, cells)
+        audited.append(replace(entry, flags=tuple(flags.of(entry))))
+    return audited
+
+
+def _grouped(runs: Iterable[Run], standing: Standing, suite: Suite) -> Runs:
+    grouped: defaultdict[EntryKey, defaultdict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(runs, key=lambda run: run.seed):
+        if run.status != OPEN:
+            for key in entries_of(suite, standing, run):
+                grouped[key][run.task].append(run)
+    return grouped
+
+
+def _entry(suite: Suite, key: EntryKey, cells: tuple[AuditedCell, ...]) -> AuditedEntry:
+    found = _model(key.model)
+    return AuditedEntry(
+        suite=suite.name, model=key.model, wrapper=key.wrapper, budget=key.tier, tuning=key.tuning,
+        settings=key.settings, protocol=suite.protocol, golden=found.cls.golden if found else (),
+        deviations=dict(found.cls.deviations) if found else {}, cells=cells,
+    )  # fmt: skip
+
+
+def _cell(
+    key: EntryKey, runs: Sequence[Run], floor: float | None, rates: "Counter[Rate]", dead: Mapping[str, float]
+) -> AuditedCell:
+    run, scores = runs[0], [score(run) for run in runs]
+    params, chosen = run.params_total - run.params_embedding, _chosen(run)
+    found = _model(key.model)
+    return AuditedCell(
+        task=run.task,
+        run_id=run.run_id,
+        depth=run.config["wrapper"]["depth"],
+        pooling=run.config["wrapper"].get("pooling"),
+        units=_units(run, found),
+        params=params,
+        fill=params / TIERS[key.tier],
+        mixer_share=mixer_share(run),
+        seeds=len(runs),
+        score=fmean(scores),
+        learned=fmean(each >= 100 * LEARNED for each in scores),
+        chosen=chosen,
+        defaults_won=bool(chosen) and _is_default(key, run, chosen),
+        at_edge=at_edge(found.cls, chosen) if found else [],
+        same_rate_as=_others(rates, run),
+        over_none=None if floor is None or key.model == FLOOR else fmean(scores) - floor,
+        dead=dead.get(run.run_id),
+    )
+
+
+@cache
+def _model(name: str) -> FoundModel | None:
+    try:
+        return find_model(name)
+    except RequestError:  # a file outside the project, or one that is broken now
+        return None
+
+
+def _units(run: Run, found: FoundModel | None) -> dict[str, int]:
+    names = {*(found.cls.Config.units if found else ()), *find_wrapper(run.wrapper).Config.units}
+    return {name: value for name, value in sorted(run.flat_config.items()) if name in names}
+
+
+def _chosen(run: Run) -> dict[str, Any]:
+    values = run.flat_config
+    return {name: values[name] for name, source in sorted(run.config_source.items()) if is_preset(source)}
+
+
+def _is_default(key: EntryKey, run: Run, chosen: Mapping[str, Any]) -> bool:
+    """Whether the chosen settings are what a run without tuning has."""
+    found = _model(key.model)
+    if found is None:
+        return False
+    try:
+        spec = find_task(run.task).build().spec
+        defaults = fit(found.cls, find_wrapper(key.wrapper), spec, key.tier, {}).flat()
+    except RequestError:
+        return False
+    return all(defaults.get(name) == value for name, value in chosen.items())
+
+
+Rate = tuple[str, float]
+"""A model and a tuned learning rate of it."""
+
+
+def _rates(grouped: Runs) -> "Counter[Rate]":
+    """Count each architecture's cells by their tuned learning rate."""
+    first = [found[0] for tasks in grouped.values() for found in tasks.values()]
+    return Counter((run.model, run.flat_config["lr"]) for run in first if "lr" in _chosen(run))
+
+
+def _others(rates: "Counter[Rate]", run: Run) -> int:
+    rate = _chosen(run).get("lr")
+    if rate is None or rate == flags.DEFAULT_RATE:
+        return 0
+    return sum(count for (model, other), count in rates.items() if other == rate and model != run.model)

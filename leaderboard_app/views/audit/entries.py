@@ -1,0 +1,69 @@
+"""The entries of an audit: a table of all, and what was looked at in each."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import streamlit as st
+
+from bench.audit.audited import AuditedCell, AuditedEntry
+from leaderboard_app.widgets.tables import code, link, table
+from leaderboard_app.widgets.text import plain
+
+
+def show(audited: Sequence[AuditedEntry]) -> None:
+    counts = Counter(flag.name for entry in audited for flag in entry.flags)
+    said = ", ".join(f"{plain(name)} ({count})" for name, count in counts.most_common())
+    st.markdown(f"**{len(audited)} entries**. Flags: {said or 'none'}.")
+    table([_row(entry) for entry in audited], alt="Entries and their flags")
+    for entry in audited:
+        with st.expander(f"{_name(entry)}: {len(entry.flags)} flags"):
+            _details(entry)
+
+
+def _row(entry: AuditedEntry) -> dict[str, str]:
+    names = dict.fromkeys(flag.name for flag in entry.flags)
+    return {
+        "architecture": link(entry.model, "architecture", name=entry.model),
+        "block": plain(entry.wrapper),
+        "tuning": plain(entry.tuning),
+        "settings": code(entry.settings),
+        "authors' numbers": ", ".join(map(code, entry.golden)) or "–",
+        "flags": str(len(entry.flags)),
+        "what": ", ".join(map(plain, names)) or "–",
+    }
+
+
+def _name(entry: AuditedEntry) -> str:
+    return plain(" ".join(filter(None, (entry.model, entry.wrapper, entry.tuning, entry.settings))))
+
+
+def _details(entry: AuditedEntry) -> None:
+    for flag in entry.flags:
+        st.markdown(f"- **{plain(flag.name)}**: {plain(flag.what)}")
+    table([_cell(cell) for cell in entry.cells], alt="What was looked at")
+    for what, why in entry.deviations.items():
+        st.caption(f"Differs from its authors' code: {plain(what)}: {plain(why)}")
+
+
+def _cell(cell: AuditedCell) -> dict[str, str]:
+    return {
+        "task": link(cell.task, "run", id=cell.run_id),
+        "score": f"{cell.score:.1f}",
+        "learned": f"{cell.learned:.0%} of {cell.seeds}",
+        "over none": _number(cell.over_none, "+.1f"),
+        "sizes": plain(", ".join(f"{name} {number}" for name, number in cell.units.items())),
+        "depth": str(cell.depth),
+        "of the tier": f"{cell.fill:.0%}",
+        "mixers": _number(cell.mixer_share, ".0%"),
+        "dead at the start": _number(cell.dead, ".0%"),
+        "tuning chose": plain("the defaults" if cell.defaults_won else ", ".join(map(_word, cell.chosen.items()))),
+    }
+
+
+def _word(setting: tuple[str, object]) -> str:
+    name, value = setting
+    return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

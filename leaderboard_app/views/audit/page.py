@@ -1,0 +1,41 @@
+"""The audit of a suite's entries: what a sceptic would point at. The address is `audit?suite=…&tier=…`."""
+
+import streamlit as st
+
+from bench.audit.audited import AuditedEntry
+from bench.catalog.suites import find_suite
+from db.store import Store
+from leaderboard_app.data import load_tiers, open_store, snapshot
+from leaderboard_app.views.audit import entries
+from leaderboard_app.widgets.address import filtered
+
+INTRO = """
+What a sceptic would ask of each entry. A flag is no verdict: it names something that its owner should explain.
+`bench audit --model NAME` prints the same, `--json` all that was looked at.
+"""
+
+
+def render(store: Store) -> None:
+    st.title("Audit", anchor=False)
+    st.markdown(INTRO)
+    tiers = load_tiers(store)
+    if not tiers:
+        st.info("**No entries yet.** A suite's runs in a parameter tier make some: `python -m bench suite --help`.")
+        return
+    suite = filtered("Suite", list(tiers), "suite", what="suite")
+    tier = filtered("Tier", tiers[suite], "tier", what="tier")
+    audited = [entry for entry in _audited(store, suite) if entry.budget == tier]
+    entries.show(audited)
+
+
+def _audited(store: Store, suite: str) -> list[AuditedEntry]:
+    from bench.audit.entries import audit  # builds networks, so that torch is imported
+
+    seen = snapshot(store)
+    with st.spinner("Looking at the entries …"):
+        return seen.once(
+            ("audit", suite), lambda: audit(store.runs(), seen.standing, store.events(), find_suite(suite))
+        )
+
+
+render(open_store())
