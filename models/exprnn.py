@@ -1,6 +1,6 @@
 """expRNN: a recurrent network whose matrix is the exponential of a skew-symmetric one, so it stays orthogonal.
 
-    W = exp(A − Aᵀ),  A strictly upper triangular
+    W = exp(A − Aᵀ),  A strictly upper triangular; or Cayley's map (I + A − Aᵀ)⁻¹ (I − A + Aᵀ)
     h_t = modReLU(W h_{t−1} + T x_t),   modReLU(z) = sign(z) ReLU(|z| + b)      (Lezcano-Casado & Martínez-Rubio 2019)
 
 A − Aᵀ starts with 2 × 2 blocks on its diagonal, one angle each (§5). The angle comes from Cayley's map,
@@ -11,7 +11,7 @@ Shapes: B batch, T time, D input, H hidden. State: H numbers a sequence. Time O(
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import torch
@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import HiddenSizeConfig, Paper, Place
+from models.shared.contract import LATER, HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -51,14 +51,19 @@ class ExpRNN(StepwiseRecurrence):
         hidden_size: int = 170
         init: Literal["cayley", "henaff"] = "cayley"
         """How the angles of A − Aᵀ start: from Cayley's map, or uniform in [−π, π] as in Henaff et al."""
+        parametrization: Literal["exp", "cayley"] = field(default="exp", metadata=LATER)
+        """How a skew-symmetric matrix becomes an orthogonal one: by the exponential, or by Cayley's map as in the
+        scoRNN (Helfrich et al. 2018), which the authors compare."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
             self.require_one_of("init", "cayley", "henaff")
+            self.require_one_of("parametrization", "exp", "cayley")
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
         self.output_size = hidden = config.hidden_size
+        self.map = cayley if config.parametrization == "cayley" else skew_exp
         self.input = nn.Linear(self.input_size, hidden, bias=False)
         nn.init.kaiming_normal_(self.input.weight, nonlinearity="relu")
         self.bias = nn.Parameter(torch.empty(hidden).uniform_(-BIAS_RANGE, BIAS_RANGE))
@@ -72,7 +77,7 @@ class ExpRNN(StepwiseRecurrence):
     def orthogonal(self) -> Tensor:
         """Return W, (H, H)."""
         upper_HH = self.A.new_zeros(self.output_size, self.output_size).index_put(tuple(self.upper), self.A)
-        return skew_exp(upper_HH - upper_HH.T)
+        return self.map(upper_HH - upper_HH.T)
 
     def weights(self) -> tuple[Tensor, ...]:
         return self.orthogonal().T, self.bias
@@ -104,7 +109,7 @@ class ExpRNN(StepwiseRecurrence):
     def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
         a_HH = authors("recurrent_kernel.A", self.output_size, self.output_size)
         names = {"input.weight": "input_kernel.weight", "bias": "nonlinearity.b"}
-        # Their matrix multiplies rows from the right: it is our Wᵀ, and exp(S)ᵀ = exp(−S).
+        # Their matrix multiplies rows from the right: it is our Wᵀ, and exp(S)ᵀ = exp(−S), as with Cayley's map.
         return authors.renamed(self, names) | {"A": -a_HH[self.upper[0], self.upper[1]]}
 
     @classmethod
@@ -119,6 +124,12 @@ def skew_exp(s_HH: Tensor) -> Tensor:
         w_HH: Tensor = SkewExp.apply(s_HH)
         return w_HH
     return torch.linalg.matrix_exp(s_HH)
+
+
+def cayley(s_HH: Tensor) -> Tensor:
+    """Return (I + S)⁻¹ (I − S) of a skew-symmetric S, (H, H)."""
+    one_HH = torch.eye(len(s_HH), dtype=s_HH.dtype, device=s_HH.device)
+    return torch.linalg.solve(one_HH + s_HH, one_HH - s_HH)
 
 
 class SkewExp(torch.autograd.Function):

@@ -12,11 +12,13 @@ from tests.papers.reference import agrees, build, loop
 
 @pytest.mark.parametrize("init", ["cayley", "henaff"])
 @pytest.mark.parametrize("hidden_size", [6, 7])
-def test_exprnn(init, hidden_size):
-    model, p = build("exprnn", hidden_size=hidden_size, init=init)
+@pytest.mark.parametrize("parametrization", ["exp", "cayley"])
+def test_exprnn(init, hidden_size, parametrization):
+    model, p = build("exprnn", hidden_size=hidden_size, init=init, parametrization=parametrization)
     a = np.zeros((hidden_size, hidden_size))
     a[np.triu_indices(hidden_size, 1)] = p["A"]
-    w = expm(a - a.T)
+    one = np.eye(hidden_size)
+    w = expm(a - a.T) if parametrization == "exp" else np.linalg.inv(one + a - a.T) @ (one - a + a.T)
 
     def advance(x, h):
         z = w @ h + p["input.weight"] @ x
@@ -26,10 +28,11 @@ def test_exprnn(init, hidden_size):
     agrees(model, loop(advance, np.zeros(hidden_size)))
 
 
-def test_exprnn_is_orthogonal_at_any_parameters():
+@pytest.mark.parametrize("parametrization", ["exp", "cayley"])
+def test_exprnn_is_orthogonal_at_any_parameters(parametrization):
     torch.manual_seed(0)
     cls = find_model("exprnn").cls
-    model = cls(cls.Config(), input_size=1, seq_len=10)
+    model = cls(cls.Config(parametrization=parametrization), input_size=1, seq_len=10)
     with torch.no_grad():
         model.A.normal_()
     w = model.orthogonal()

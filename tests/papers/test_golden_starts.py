@@ -68,8 +68,10 @@ def exprnn(m: Any) -> Theirs:
 
 
 def hippo(m: Any) -> Theirs:
-    linears = {"W_uxh": m.function, "W_hxm": m.candidate, "W_gxm.W_g": m.gate}
-    return {f"{name}.{part}": getattr(linear, part) for name, linear in linears.items() for part in ("weight", "bias")}
+    theirs = {"W_uxh.weight": m.function.weight, "W_uxh.bias": m.function.bias}
+    for part in ("weight", "bias"):
+        theirs[f"W_gxm.W_g.{part}"], theirs[f"W_hxm.{part}"] = getattr(m.reader, part).chunk(2)
+    return theirs
 
 
 def indrnn(stack: Any) -> Theirs:
@@ -225,7 +227,9 @@ def sru_settings(s: Sizes) -> dict[str, Any]:
 
 STARTS = {
     "cornn_init": Start("cornn", at_hidden, cornn),
-    "exprnn_cayley_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "cayley"}, exprnn),
+    "exprnn_cayley_init": Start(
+        "exprnn", lambda s: at_hidden(s) | {"init": "cayley", "parametrization": "cayley"}, exprnn
+    ),
     "exprnn_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "henaff"}, exprnn),
     "hippo_init": Start("hippo", at_hidden, hippo),
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
@@ -362,4 +366,5 @@ def build(name: str, arrays: Arrays) -> Any:
         linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
-    return cls(config, input_size=sizes.get("D", sizes.get("H")), seq_len=seq_len)
+    width, layers = sizes.get("D", sizes.get("H")), sizes.get("n_layer", 1)
+    return cls(config, input_size=width, seq_len=seq_len, layers=layers)
