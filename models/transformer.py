@@ -15,7 +15,7 @@ Time O(T² N d + T H²), memory O(T H): the T × T weights are never stored wher
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,8 @@ from models.shared.linear import Linear
 if TYPE_CHECKING:
     from optuna import Trial
 
-ROTARY_BASE = 10_000.0
-HEAD_SIZE = 64
+LONGEST_PERIOD = 10_000.0
+"""The base of the angles' frequencies, of Vaswani et al.'s sinusoids (§3.5) and of rotary positions alike."""
 
 
 class Transformer(SequenceModel):
@@ -37,24 +37,38 @@ class Transformer(SequenceModel):
     paper = Paper("Attention Is All You Need", 2017, "https://arxiv.org/abs/1706.03762")
     family = "attention"
     wrapper = "residual"
+    deviations = {
+        "norm": "Before attention and the feed-forward network, as in GPT-2. The paper's follows their sums.",
+        "positions": "Rotary by default. The paper adds sinusoids to the input, which is `positions=sinusoidal`.",
+        "activation": "GELU, as in GPT-2. The paper's is ReLU.",
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
         """The default width is our residual wrapper's. Heads of 64 (§3.2.2) and `expand` (§3.3) are the paper's."""
 
+        units = ("hidden_size",)
         hidden_size: int = 128
-        num_heads: int = 2
-        """N. The heads share the width equally, each rounded up to an even size."""
+        min_head_size: int = 64
+        """The smallest size of a head. There are as many heads as have room for it in the width, and at least one."""
         expand: int = 4
         """Width of the feed-forward network, as a multiple of `hidden_size`."""
+        positions: Literal["rotary", "sinusoidal"] = "rotary"
+        """Turn queries and keys by angles that grow with time, or add sinusoids to the input of the first layer."""
 
         def __post_init__(self) -> None:
-            self.require_positive("hidden_size", "num_heads", "expand")
+            self.require_positive("hidden_size", "min_head_size", "expand")
+            self.require_one_of("positions", "rotary", "sinusoidal")
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            """Return as many heads as give a head size of 64, as in the paper (§3.2.2), at multiples of 64."""
-            return cls(hidden_size=width, num_heads=max(1, round(width / HEAD_SIZE)))
+            """Return heads of 16 or more: with the paper's 64, a small budget would have a single head."""
+            return cls(hidden_size=width, min_head_size=16)
+
+        @property
+        def num_heads(self) -> int:
+            """N. The heads share the width equally."""
+            return max(1, self.hidden_size // self.min_head_size)
 
         @property
         def head_size(self) -> int:
@@ -64,7 +78,7 @@ class Transformer(SequenceModel):
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
         self.output_size = hidden = config.hidden_size
-        self.num_heads, self.head_size = config.num_heads, config.head_size
+        self.num_heads, self.head_size, self.positions = config.num_heads, config.head_size, config.positions
         self.encoder = resize(self.input_size, hidden)
         self.norm = nn.LayerNorm(hidden)
         self.qkv = Linear(hidden, 3 * self.num_heads * self.head_size, bias=False)
@@ -77,14 +91,14 @@ class Transformer(SequenceModel):
         )
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        u_BTH = self.encoder(x_BTD)
+        u_BTH = self.encode(x_BTD)
         q_BNTd, k_BNTd, v_BNTd = self.heads(self.norm(u_BTH))
         return self.finish(u_BTH, F.scaled_dot_product_attention(q_BNTd, k_BNTd, v_BNTd, is_causal=True))
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if lengths_B is not None:
             return super().last(x_BTD, lengths_B)
-        u_BTH = self.encoder(x_BTD)
+        u_BTH = self.encode(x_BTD)
         q_BNTd, k_BNTd, v_BNTd = self.heads(self.norm(u_BTH))
         attended_BN1d = F.scaled_dot_product_attention(q_BNTd[:, :, -1:], k_BNTd, v_BNTd)
         return self.finish(u_BTH[:, -1:], attended_BN1d).squeeze(1)
@@ -94,8 +108,19 @@ class Transformer(SequenceModel):
         q_BNTd, k_BNTd, v_BNTd = (
             self.qkv(u_BTH).unflatten(-1, (3, self.num_heads, self.head_size)).permute(2, 0, 3, 1, 4)
         )
+        if self.positions != "rotary":
+            return q_BNTd, k_BNTd, v_BNTd
         cos_Td, sin_Td = rotations(q_BNTd.shape[-2], self.head_size, q_BNTd.device, q_BNTd.dtype)
         return Rotate.apply(q_BNTd, cos_Td, sin_Td), Rotate.apply(k_BNTd, cos_Td, sin_Td), v_BNTd
+
+    def encode(self, x_BTD: Tensor) -> Tensor:
+        """Return the block's input u, (B, T, H)."""
+        u_BTH = self.encoder(x_BTD)
+        if self.positions != "sinusoidal" or self.layer > 0:
+            return u_BTH
+        steps, width = u_BTH.shape[1:]
+        turns = rotations(steps, width + width % 2, u_BTH.device, u_BTH.dtype)
+        return u_BTH + torch.cat(turns[::-1], dim=-1)[:, :width]
 
     def finish(self, u_BTH: Tensor, attended_BNTd: Tensor) -> Tensor:
         """Return the block's output y, (B, T, H), from its input u and the heads' outputs a."""
@@ -104,14 +129,17 @@ class Transformer(SequenceModel):
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        return {"num_heads": trial.suggest_categorical("num_heads", [1, 2, 4, 8])}
+        return {
+            "min_head_size": trial.suggest_categorical("min_head_size", [8, 16, 64]),
+            "positions": trial.suggest_categorical("positions", ["rotary", "sinusoidal"]),
+        }
 
 
 def rotations(steps: int, head_size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return cos t ω_i and sin t ω_i for T = `steps` times, (T, d/2) each."""
     half = head_size // 2
     # In float64, because t ω reaches hundreds of turns, where float32 is too coarse for the angle.
-    omega_d = ROTARY_BASE ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
+    omega_d = LONGEST_PERIOD ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
     angle_Td = torch.outer(torch.arange(steps, device=device, dtype=torch.float64), omega_d)
     return angle_Td.cos().to(dtype), angle_Td.sin().to(dtype)
 
