@@ -43,6 +43,9 @@ class LMU(StepwiseRecurrence):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):
+        """The defaults are those of the authors' permuted sMNIST (§5)."""
+
+        units = ("hidden_size", "order")
         hidden_size: int = 212
         order: int = 256
         """N, the number of Legendre coefficients in the memory."""
@@ -58,7 +61,8 @@ class LMU(StepwiseRecurrence):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width, order=width)
+            """Return fewer coefficients than the authors' 256, which alone would take a small budget."""
+            return cls(hidden_size=width, order=16)
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
@@ -164,7 +168,11 @@ class LMU(StepwiseRecurrence):
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        return {"recurrent": trial.suggest_categorical("recurrent", [True, False])}
+        return {
+            "order": trial.suggest_categorical("order", [16, 32, 64]),
+            "theta": trial.suggest_categorical("theta", [None, 50.0]),
+            "recurrent": trial.suggest_categorical("recurrent", [True, False]),
+        }
 
 
 def delay_system(order: int) -> tuple[np.ndarray, np.ndarray]:
