@@ -31,8 +31,8 @@ class LEM(StepwiseRecurrence):
     wrapper = "plain"
     deviations = {
         "biases": (
-            "One for each sum, as in the paper's equations, where the authors' code adds two. Ours starts as their sum, "
-            "and then takes one step of the optimiser where theirs take two."
+            "One for each sum, as in the paper's equations, where the authors' code adds two. Ours starts as their "
+            "sum. Then it takes one step of the optimiser where theirs take two."
         ),
         "readout": (
             "It belongs to the wrapper, which starts it alike for all architectures, 2.4 times narrower than "

@@ -56,7 +56,7 @@ class SRU(StatisticalRecurrence):
 
             Each of the k decays multiplies them, and the outputs and recurrent features get the rest of a budget.
             """
-            return cls(output_size=width, recur_size=max(LEAST_UNITS, round(0.3 * width)), stat_size=16)
+            return cls(output_size=width, recur_size=max(LEAST_UNITS, round(0.3 * width)), stat_size=10)
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, num_summaries=len(config.decays), **place)
@@ -119,4 +119,4 @@ class SRU(StatisticalRecurrence):
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
-        return {"stat_size": trial.suggest_categorical("stat_size", [8, 16, 32])}
+        return {"stat_size": trial.suggest_categorical("stat_size", [5, 10, 20])}

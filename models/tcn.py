@@ -3,8 +3,8 @@
     block_i(x) = ReLU(x W_s + c(c(x))),    c(x)_t = ReLU(Σ_{j<k} F_j x_{t − 2^i j})       (Bai et al. 2018, §3)
 
 F is weight-normalised and has torch's initial values: the authors start it from N(0, 0.01²), which their normalisation
-undoes. W_s starts from N(0, 0.01²), and is the identity where the widths agree. Each of n blocks holds two convolutions of dilation 2^i, so that an output sees the
-last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
+undoes. W_s starts from N(0, 0.01²), and is the identity where the widths agree. Each of n blocks holds two convolutions
+of dilation 2^i, so that an output sees the last 1 + 2 (k − 1) (2ⁿ − 1) inputs.
 
 Shapes: B batch, T time, D input, H channels, k kernel width, n blocks. State: none kept; a step needs the receptive
 field. Time O(T n k H²), depth O(n).
