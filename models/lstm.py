@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import nn
 
-from models.recurrences.torch_layers import TorchRecurrent
+from models.recurrences.torch_layers import TorchRecurrent, start_keeping
 from models.shared.contract import HiddenSizeConfig, Paper, Place
 
 if TYPE_CHECKING:
@@ -45,12 +45,11 @@ class LSTM(TorchRecurrent):
 
     def start_chrono(self, max_memory: int) -> None:
         """Set the biases of the input and forget gates for memory times up to `max_memory` steps."""
-        input_gate, forget_gate = slice(0, self.output_size), slice(self.output_size, 2 * self.output_size)
+        forget_bias_H = start_keeping(self.rnn, gate=1, max_memory=max_memory)
         _, _, bias, other_bias = self.rnn.parameters()  # torch adds the two biases
         with torch.no_grad():
-            other_bias[: 2 * self.output_size] = 0
-            bias[forget_gate].uniform_(1, max_memory - 1).log_()
-            bias[input_gate] = -bias[forget_gate]
+            other_bias[: self.output_size] = 0
+            bias[: self.output_size] = -forget_bias_H
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

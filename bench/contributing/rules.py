@@ -1,7 +1,8 @@
 """What every architecture must satisfy: named checks that say what failed and how to mend it.
 
 `bench check FILE` and the tests run the same list. A check is a function of the model class that raises `Violation`;
-any other exception counts as one too. Shapes: B batch, T time, D input, H output.
+any other exception counts as one too. Where a check does not say otherwise the model is in evaluation: in training,
+batch normalisation may mix sequences and steps. Shapes: B batch, T time, D input, H output.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -160,12 +161,25 @@ def causal(model: type[SequenceModel]) -> None:
 def lengths(model: type[SequenceModel]) -> None:
     mixer, x_BTD = small(model), sample()
     lengths_B = torch.tensor([1, STEPS // 2, STEPS - 1, STEPS])
-    padded_BTD = torch.where((torch.arange(STEPS) < lengths_B[:, None]).unsqueeze(-1), x_BTD, 7.0)
+    valid_BT1 = (torch.arange(STEPS) < lengths_B[:, None]).unsqueeze(-1)
+    padded_BTD = torch.where(valid_BT1, x_BTD, 7.0)
     y_BTH, last_BH = mixer(padded_BTD, lengths_B), mixer.last(padded_BTD, lengths_B)
     for row, length in enumerate(lengths_B.tolist()):
         alone_1TD = x_BTD[row : row + 1, :length]
         same(f"forward of a sequence padded from {length} steps", y_BTH[row : row + 1, :length], mixer(alone_1TD))
         same(f"last of a sequence padded from {length} steps", last_BH[row : row + 1], mixer.last(alone_1TD))
+    # The statistics of a batch are another way to see padding. They are taken in training only.
+    before, after = (in_training(mixer, x_BTD.where(valid_BT1, padding), lengths_B) for padding in (7.0, -7.0))
+    for what, y_before, y_after in zip(("forward", "last"), before, after, strict=True):
+        same(f"{what} in training, after a change of the padding,", y_after, y_before)
+
+
+def in_training(mixer: SequenceModel, x_BTD: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all outputs, with 0 for padding, and the last ones. Dropout is the same in every call."""
+    torch.manual_seed(0)
+    mixer.train()
+    valid_BT1 = (torch.arange(x_BTD.shape[1]) < lengths_B[:, None]).unsqueeze(-1)
+    return mixer(x_BTD, lengths_B).where(valid_BT1, 0), mixer.last(x_BTD, lengths_B)
 
 
 @rule("Let last return what forward returns at the final step; without an override it does.")

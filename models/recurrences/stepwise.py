@@ -40,9 +40,13 @@ class StepwiseRecurrence(SequenceModel):
         """Return the next state, whose first tensor is the output, (B, H)."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        state = self.initial_state(len(x_BTD))
-        drive_BTK = self.drive(x_BTD).to(state[0].dtype)
-        with full_precision(x_BTD):
+        return self.every_output(self.drive(x_BTD))
+
+    def every_output(self, drive_BTK: Tensor) -> Tensor:
+        """Return the output of every step, (B, T, H)."""
+        state = self.initial_state(len(drive_BTK))
+        drive_BTK = drive_BTK.to(state[0].dtype)
+        with full_precision(drive_BTK):
             weights = self.weights()
             match self.backend(drive_BTK, weights):
                 case "numba":

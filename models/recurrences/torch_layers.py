@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Unpack
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -49,3 +50,22 @@ class TorchRecurrent(SequenceModel):
     def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
         y_B1H, state = self._run(x_BD.unsqueeze(1), tree_map(lambda h_BH: h_BH.unsqueeze(0), state))
         return y_B1H.squeeze(1), tree_map(lambda h_1BH: h_1BH.squeeze(0), state)
+
+
+@torch.no_grad()
+def start_keeping(rnn: nn.RNNBase, *, gate: int, max_memory: int) -> Tensor:
+    """Start the bias of the gate that keeps the state from memory times spread over [1, max_memory − 1] steps.
+
+    A gate of bias log u, alone, keeps the state for about u steps (Tallec & Ollivier 2018, §2).
+
+    Args:
+        gate: its place among the gates of torch's layer.
+
+    Returns:
+        The bias, (H,).
+    """
+    _, _, bias, other_bias = rnn.parameters()  # torch adds the two biases
+    size = rnn.hidden_size
+    rows = slice(gate * size, (gate + 1) * size)
+    other_bias[rows] = 0
+    return bias[rows].uniform_(1, max_memory - 1).log_()

@@ -36,13 +36,14 @@ def every_state(cell: str, z_BTQ: Tensor, u_H: Tensor) -> Tensor:
 
 
 def last_state(
-    cell: str, x_BTD: Tensor, lengths_B: Tensor | None, weight_QD: Tensor, bias_Q: Tensor, u_H: Tensor
+    cell: str, x_BTD: Tensor, lengths_B: Tensor | None, weight_QD: Tensor, bias_Q: Tensor | None, u_H: Tensor
 ) -> Tensor:
     """Return h, (B, H), at each sequence's last step, from h = 0, where z = W x + b.
 
     Args:
         cell: one of `CELLS`.
         lengths_B: each sequence's number of steps. None means T.
+        bias_Q: b. None means 0.
         u_H: the weight of h_{t−1}. Only "indrnn" has one.
 
     Raises:
@@ -51,6 +52,7 @@ def last_state(
     units, steps = len(u_H), x_BTD.shape[1]
     lengths_B = torch.full((len(x_BTD),), steps) if lengths_B is None else lengths_B
     check_lengths(lengths_B, x_BTD)  # the kernel reads memory as far as they say
+    bias_Q = weight_QD.new_zeros(len(weight_QD)) if bias_Q is None else bias_Q
     both_DQ = torch.cat([weight_QD.T, bias_Q.unsqueeze(0)])
     weight_NDPC = in_blocks(both_DQ.unflatten(1, (-1, units)))
     h_BH: Tensor = LastState.apply(

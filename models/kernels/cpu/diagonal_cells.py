@@ -2,8 +2,10 @@
 
     sum       h_t = h_{t−1} + ReLU(z)
     indrnn    h_t = ReLU(z + u h_{t−1})
-    mingru    h_t = h_{t−1} + s (c − h_{t−1}),  s = σ(z),  (z, c) given
-    minlstm   h_t = c + s (h_{t−1} − c),  s = σ(f) / (σ(f) + σ(i)),  (f, i, c) given
+    mingru    h_t = h_{t−1} + s (g(c) − h_{t−1}),  s = σ(z),  (z, c) given
+    minlstm   h_t = g(c) + s (h_{t−1} − g(c)),  s = σ(f) / (σ(f) + σ(i)),  (f, i, c) given
+
+    g(c) = c + ½ for c ≥ 0, else σ(c)
 
 Shapes: H units; what is given lies side by side, (P, H). float32 only.
 """
@@ -26,6 +28,21 @@ def share(f: Any, i: Any) -> Any:
     return (e / (e + r) if m > 0 else FLOAT(1) / (FLOAT(1) + e * r)) + FLOAT(0) * (f + i)  # NaN stays NaN
 
 
+@helper
+def positive(c: Any) -> Any:
+    """Return g(c)."""
+    e = exp_of_negative(c)  # 1 where c is not negative
+    return relu(c) + e / (FLOAT(1) + e)
+
+
+@helper
+def positive_slope(c: Any) -> Any:
+    """Return g′(c)."""
+    e = exp_of_negative(c)
+    s = FLOAT(1) / (FLOAT(1) + e)
+    return e * s * s if c < 0 else FLOAT(1)
+
+
 @part
 def advance(cell: Any, z: Any, u: Any, before: Any, now: Any) -> None:
     """Compute h_t, `now`, from h_{t−1}, `before`."""
@@ -38,10 +55,10 @@ def advance(cell: Any, z: Any, u: Any, before: Any, now: Any) -> None:
             now[j] = relu(z[j] + u[j] * before[j])
     elif cell == MINGRU:
         for j in range(size):
-            now[j] = before[j] + sigmoid(z[j]) * (z[size + j] - before[j])
+            now[j] = before[j] + sigmoid(z[j]) * (positive(z[size + j]) - before[j])
     else:
         for j in range(size):
-            c = z[2 * size + j]
+            c = positive(z[2 * size + j])
             now[j] = c + share(z[j], z[size + j]) * (before[j] - c)
 
 
@@ -59,17 +76,17 @@ def retreat(cell: Any, z: Any, u: Any, before: Any, now: Any, to_h: Any, to_z: A
             to_h[j] = to_z[j] * u[j]
     elif cell == MINGRU:
         for j in range(size):
-            s = sigmoid(z[j])
-            to_z[size + j] = to_h[j] * s
-            to_z[j] = to_h[j] * (z[size + j] - before[j]) * s * (FLOAT(1) - s)
+            s, c = sigmoid(z[j]), z[size + j]
+            to_z[size + j] = to_h[j] * s * positive_slope(c)
+            to_z[j] = to_h[j] * (positive(c) - before[j]) * s * (FLOAT(1) - s)
             to_h[j] *= FLOAT(1) - s
     else:
         for j in range(size):
-            f, i = z[j], z[size + j]
+            f, i, c = z[j], z[size + j], z[2 * size + j]
             s = share(f, i)
-            to_s = to_h[j] * (before[j] - z[2 * size + j]) * s * (FLOAT(1) - s)
+            to_s = to_h[j] * (before[j] - positive(c)) * s * (FLOAT(1) - s)
             to_z[j], to_z[size + j] = to_s * sigmoid(-f), -to_s * sigmoid(-i)
-            to_z[2 * size + j] = to_h[j] * (FLOAT(1) - s)
+            to_z[2 * size + j] = to_h[j] * (FLOAT(1) - s) * positive_slope(c)
             to_h[j] *= s
 
 

@@ -27,6 +27,7 @@ SETTINGS = {
     "lem": {"dt": 0.3},
     "lmu": {"order": 9},
     "hippo": {"order": 9},
+    "minlstm": {"expansion": 1.5},
     "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
     "s5": {"state_size": 6},
     "s4d": {"state_size": 6},
@@ -45,7 +46,7 @@ def build(name):
     cls, steps = find_model(name).cls, LONGER.get(name, STEPS)
     config = replace(cls.Config.at_width(WIDER.get(name, 13)), **SETTINGS.get(name, {}))
     x_BTD = torch.randn(steps, BATCH, INPUT).transpose(0, 1)  # not contiguous
-    return cls(config, input_size=INPUT, seq_len=steps), x_BTD
+    return cls(config, input_size=INPUT, seq_len=steps).eval(), x_BTD
 
 
 def results(model, x_BTD):

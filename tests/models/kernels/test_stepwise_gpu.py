@@ -63,7 +63,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def build(name: str, steps: int) -> Layer:
     torch.manual_seed(0)
     cls, settings = LAYERS[name]
-    layer = cls(cls.Config(**settings), input_size=3, seq_len=steps).to(DEVICE)
+    layer = cls(cls.Config(**settings), input_size=3, seq_len=steps).to(DEVICE).eval()
     if isinstance(layer, ExpRNN):
         torch.nn.init.uniform_(layer.bias, -0.3, 0.1)  # some units at rest, some not
     if isinstance(layer, IndRNN):
