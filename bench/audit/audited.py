@@ -18,7 +18,8 @@ class AuditedCell:
     task: str
     run_id: str
     """Its run with the lowest seed, which has the settings of all."""
-    depth: int
+    depth: int | None
+    """Layers; None where the record does not say."""
     pooling: str | None
     """What the residual wrapper reads of all steps; None in the plain one."""
     units: dict[str, int]

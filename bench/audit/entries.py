@@ -86,8 +86,8 @@ def _cell(
     return AuditedCell(
         task=run.task,
         run_id=run.run_id,
-        depth=run.config["wrapper"]["depth"],
-        pooling=run.config["wrapper"].get("pooling"),
+        depth=run.flat_config.get("depth"),
+        pooling=run.flat_config.get("pooling"),
         units=_units(run, found),
         params=params,
         fill=params / TIERS[key.tier],
@@ -125,7 +125,7 @@ def _chosen(run: Run) -> dict[str, Any]:
 def _is_default(key: EntryKey, run: Run, chosen: Mapping[str, Any]) -> bool:
     """Whether the chosen settings are what a run without tuning has."""
     found = _model(key.model)
-    if found is None:
+    if found is None or chosen.get("lr", flags.DEFAULT_RATE) != flags.DEFAULT_RATE:  # spares fitting the network
         return False
     try:
         spec = find_task(run.task).build().spec

@@ -1,0 +1,118 @@
+"""The audit: what it finds in the board that was published first, and that nothing else is flagged."""
+
+from typing import Any
+
+import pytest
+
+from bench.audit import flags
+from bench.audit.audited import AuditedCell, AuditedEntry
+from bench.audit.search_ranges import at_edge
+from bench.catalog.registry import find_model
+from models.shared.contract import SequenceModel
+from tests.conftest import Bench
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A database with the published results alone."""
+    bench = Bench(tmp_path_factory.mktemp("published"))
+    del bench.env["BENCH_PUBLISHED"]
+    bench("db", "upgrade")
+    return bench
+
+
+@pytest.fixture(scope="module")
+def published(board: Bench) -> Rows:
+    rows: Rows = board.json("audit", "--suite", "quick-v1")
+    return rows
+
+
+def flagged(rows: Rows, model: str, name: str, tuning: str = "tuned") -> list[str]:
+    (row,) = [row for row in rows if (row["model"], row["tuning"]) == (model, tuning)]
+    return [flag["what"] for flag in row["flags"] if flag["name"] == name]
+
+
+def test_the_fru_had_too_few_statistics(published: Rows) -> None:
+    assert flagged(published, "fru", "few-units") == ["adding-200: stat_size is 3", "mix-sin: stat_size is 1"]
+    assert flagged(published, "fru", "old-model")
+    assert "mix-sin: 4 of 5 seeds learned" in flagged(published, "fru", "seeds-disagree")
+
+
+def test_all_studies_drew_the_same_points(published: Rows) -> None:
+    """Five rates were drawn in every study: 33 of 84 cells share theirs with other architectures."""
+    shared = [cell["same_rate_as"] for row in published for cell in row["cells"] if row["tuning"] == "tuned"]
+    assert (sum(count > 0 for count in shared), len(shared)) == (33, 84)
+    assert any("lr 0.0191 was also drawn for" in what for what in flagged(published, "fru", "same-draw"))
+
+
+def test_tuning_kept_the_defaults_where_another_rate_was_better(published: Rows) -> None:
+    assert any(what.startswith("digits: ") for what in flagged(published, "minlstm", "defaults-won"))
+
+
+def test_the_blocks_differed(published: Rows) -> None:
+    blocks = {row["model"]: row["wrapper"] for row in published}
+    assert (blocks["s4d"], blocks["lstm"]) == ("residual", "plain")
+    assert flagged(published, "s4d", "mean-pooling")
+    assert not flagged(published, "lstm", "mean-pooling")
+
+
+def test_an_entry_is_shown_in_full(board: Bench) -> None:
+    shown = board("audit", "--suite", "quick-v1", "--model", "fru").stdout
+    assert "mix-sin: 80.1 from 5 seeds, 80% learned; depth 1, output_size 42, recur_size 13, stat_size 1;" in shown
+    assert "few-units: mix-sin: stat_size is 1" in shown
+
+
+def cell(**changes: Any) -> AuditedCell:
+    """A cell that nobody would object to."""
+    values: dict[str, Any] = {
+        "task": "digits", "run_id": "0" * 16, "depth": 2, "pooling": "last", "units": {"hidden_size": 16},
+        "params": 9_900, "fill": 0.99, "mixer_share": 0.5, "seeds": 5, "score": 90.0, "learned": 1.0,
+        "chosen": {"lr": 0.004}, "defaults_won": False, "at_edge": [], "same_rate_as": 0, "over_none": 60.0, "dead": 0.0,
+    }  # fmt: skip
+    return AuditedCell(**values | changes)
+
+
+def names(*cells: AuditedCell, protocol: int = 2, **changes: Any) -> list[str]:
+    values: dict[str, Any] = {"suite": "quick-v2", "model": "gru", "wrapper": "residual", "budget": "10k",
+                              "tuning": "tuned", "settings": "", "golden": (), "deviations": {}}  # fmt: skip
+    entry = AuditedEntry(**values | changes, protocol=protocol, cells=cells)
+    return [flag.name for flag in flags.of(entry)]
+
+
+def test_nothing_is_flagged_without_a_reason() -> None:
+    assert names(cell()) == []
+    assert names(cell(dead=None, over_none=None, mixer_share=None, learned=0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"units": {"hidden_size": 3}}, "few-units"),
+        ({"pooling": "mean"}, "mean-pooling"),
+        ({"fill": 0.8}, "tier-not-filled"),
+        ({"mixer_share": 0.2}, "small-mixer"),
+        ({"learned": 0.6}, "seeds-disagree"),
+        ({"dead": 0.26}, "dead-starts"),
+        ({"defaults_won": True}, "defaults-won"),
+        ({"at_edge": ["lr"]}, "edge"),
+        ({"same_rate_as": 7}, "same-draw"),
+        ({"over_none": 1.0}, "like-none"),
+    ],
+)
+def test_what_is_flagged(changes: dict[str, Any], flag: str) -> None:
+    assert names(cell(**changes)) == [flag]
+
+
+def test_what_an_entry_is_flagged_for() -> None:
+    assert names(cell(), deviations={"start": "Torch's own. To be mended."}) == ["deviation"]
+    assert names(cell(), deviations={"start": "Torch's own, as it makes no difference."}) == []
+    assert names(cell(), protocol=1, model="fru") == ["old-protocol", "old-model"]
+
+
+@pytest.mark.parametrize(("rate", "edge"), [(1e-4, ["lr"]), (1.2e-4, ["lr"]), (3e-3, []), (2.9e-2, ["lr"])])
+def test_the_edge_of_a_range_is_on_its_own_scale(rate: float, edge: list[str]) -> None:
+    gru: type[SequenceModel] = find_model("gru").cls
+    assert at_edge(gru, {"lr": rate}) == edge
+    assert at_edge(gru, {}) == []
