@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from models.shared.training import Training, build_optimizer
 from tests.papers.reference import agrees, as_complex, build, gelu_tanh, loop
 
 
@@ -28,3 +29,13 @@ def test_lru_starts_on_its_ring():
     assert np.angle(lam).min() >= 0
     assert np.angle(lam).max() <= math.pi / 10
     np.testing.assert_allclose(np.exp(p["gamma_log"]), np.sqrt(1 - radius**2), rtol=1e-4)
+
+
+def test_the_state_learns_at_half_the_rate_without_decay():
+    """NicolasZucchet/minimal-LRU: ν, θ, γ and B in one group, C and D in the other."""
+    model, _ = build("lru", hidden_size=4, state_size=5)
+    optimizer, _ = build_optimizer(model, model.optimizer_groups(), Training(lr=1e-2, weight_decay=0.1, warmup=0.0), 10)
+    (rest, state), names = optimizer.param_groups, {id(each): name for name, each in model.named_parameters()}
+    assert {names[id(each)] for each in state["params"]} == {"nu_log", "theta_log", "gamma_log", "B"}
+    assert (state["lr"], state["weight_decay"]) == (0.5e-2, 0.0)
+    assert (rest["lr"], rest["weight_decay"]) == (1e-2, 0.1)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models.shared.training import Training, build_optimizer
 from tests.papers.reference import STEPS, agrees, as_complex, build, gelu, legs_system, loop
 
 
@@ -39,3 +40,13 @@ def test_s4d_starts_at_the_papers_eigenvalues():
     expected = (vectors * np.abs(vectors[0]) / vectors[0] / np.linalg.norm(vectors, axis=0)).conj().T @ b
     expected = expected.real + 1j * expected.imag.clip(-2, 2)
     np.testing.assert_allclose(as_complex(p["B"])[0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("init", ["lin", "legs"])
+def test_a_b_and_the_steps_learn_at_most_at_a_thousandth_without_decay(init):
+    model, _ = build("s4d", hidden_size=4, state_size=6, init=init)
+    optimizer, _ = build_optimizer(model, model.optimizer_groups(), Training(lr=1e-2, weight_decay=0.1, warmup=0.0), 10)
+    (_, state), names = optimizer.param_groups, {id(each): name for name, each in model.named_parameters()}
+    own = {"log_decay", "frequency", "log_dt"}
+    assert {names[id(each)] for each in state["params"]} == (own | {"B"} if init == "legs" else own)
+    assert (state["lr"], state["weight_decay"]) == (1e-3, 0.0)

@@ -26,11 +26,11 @@ SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
     "lem": {"dt": 0.3},
     "lmu": {"order": 9},
-    "hippo": {"order": 9},
+    "hippo": {"order": 9, "max_length": 17},
     "minlstm": {"expansion": 1.5},
     "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
     "s5": {"state_size": 6},
-    "s4d": {"state_size": 6},
+    "s4d": {"state_size": 6, "init": "legs", "discretisation": "bilinear"},  # with a B of its own
 }
 LONGER = {"s4d": 150}  # more than a chunk of its kernel
 WIDER = {"indrnn": 130, "mingru": 130}  # more units than a block
