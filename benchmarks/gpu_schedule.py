@@ -45,7 +45,9 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 LATENCY = defaultdict(lambda: 15, LDS=30, LDSM=33, SHFL=24, LDG=500, LDC=40, HMMA=33, LDL=35, STS=20, STG=20, MUFU=20)
 """Instruction → cycles until its result is there, for results that have no fixed number of cycles to wait."""
 BARRIER = 20  # cycles that the warps of a program lose to one another
-INTEGERS = ("T", "B", "E", "H", "K", "N", "R", "S", "k", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N")
+INTEGERS = (
+    "T", "B", "E", "H", "K", "N", "R", "S", "k", "CAP", "ACTED", "before", "steps", "decay_B", "decay_T", "decay_N",
+)  # fmt: skip
 FLOATS = ("dt", "gamma", "epsilon")
 LAUNCH = ("num_warps", "enable_fp_fusion")
 SMALL = {"S": 16, "R": 64, **resources(16 * 64)}  # S = 10 and R = 60, padded
@@ -84,8 +86,8 @@ CASES = (
     Case("coRNN backward", cornn.loop_backward, in_registers(128, 2)),
     Case("LEM forward", lem.loop_forward, in_registers(64, 4)),
     Case("LEM backward", lem.loop_backward, in_registers(64, 4)),
-    Case("HiPPO forward", hippo.loop_forward, hippo.resources(64, 64)),
-    Case("HiPPO backward", hippo.loop_backward, hippo.resources(64, 64)),
+    Case("HiPPO forward, large", hippo.loop_forward, hippo.resources(128, 128)),
+    Case("HiPPO backward, large", hippo.loop_backward, hippo.resources(128, 128)),
     Case("SRU forward", sru.statistics_forward, sru.resources(5, 11, 37)),
     Case("SRU backward", sru.statistics_backward, sru.resources(5, 11, 37)),
     Case("scan, real", scan.scan, {"REVERSE": False, "COMPLEX": False, **SCAN}),

@@ -1,8 +1,9 @@
 """HiPPO-LegS's loop over time on a CPU, compiled, forward and backward. The equations are those of models/hippo.py.
 
-The memory's triangular system is solved row by row, with the sum left of the diagonal carried along, in O(N).
+The memory's triangular system is solved row by row, with the sum left of the diagonal carried along, in O(N). All
+sequences of a share have the same system, so a row is solved for all of them at once, in vectors.
 
-Shapes: B batch, T time, H hidden, N order. float32 only.
+Shapes: B batch, T time, H hidden, N order, K = 2H + 1: gate, candidate and u side by side. float32 only.
 """
 
 from typing import Any
@@ -11,94 +12,122 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
+from models.kernels.cpu.toolkit.compile import FLOAT, SHARE, adjoint, in_float32, kernel, part, run
 from models.kernels.cpu.toolkit.functions import relax_backward, sigmoid, tanh
 from models.kernels.cpu.toolkit.state_product import carried, in_panels, products
 from models.kernels.cpu.toolkit.vector import LANES
 
 
 class HiPPOLoop(torch.autograd.Function):
-    """Maps the drive (B, T, 2H), W_g and W_h (H + N, 2H), L_f (H), b_f (1) and B (N) to h (B, T, H), from zeros."""
+    """Maps the drive (B, T, K), what reads c (N, 2H) and h (1, H), B (N) and the time's cap to h (B, T, H)."""
 
     @staticmethod
     @in_float32
-    def forward(ctx: Any, drive_BT2H: Tensor, weight: Tensor, to_f_H: Tensor, bias_f: Tensor, b_N: Tensor) -> Tensor:
-        gates_BT2H = drive_BT2H.clone(memory_format=torch.contiguous_format)
-        both_BTK = gates_BT2H.new_empty(*gates_BT2H.shape[:2], len(weight))  # h and c side by side
-        run(hippo_forward, gates_BT2H, in_panels(weight), to_f_H.contiguous(), bias_f, b_N, both_BTK)
-        ctx.save_for_backward(gates_BT2H, weight, to_f_H, b_N, both_BTK)
-        return both_BTK[..., : len(to_f_H)].clone()
+    def forward(ctx: Any, drive_BTK: Tensor, from_c: Tensor, from_h_1H: Tensor, b_N: Tensor, cap: int) -> Tensor:
+        kept_BTK, ctx.cap = drive_BTK.clone(memory_format=torch.contiguous_format), torch.tensor(cap)
+        h_BTH, c_BTN = (kept_BTK.new_empty(*kept_BTK.shape[:2], size) for size in (from_h_1H.shape[1], len(b_N)))
+        run(hippo_forward, kept_BTK, in_panels(from_c), from_h_1H.contiguous(), b_N, ctx.cap, h_BTH, c_BTN)
+        ctx.save_for_backward(kept_BTK, from_c, from_h_1H, b_N, h_BTH, c_BTN)
+        return h_BTH
 
     @staticmethod
     @adjoint
     def backward(ctx: Any, grad_h_BTH: Tensor) -> tuple[Tensor | None, ...]:
-        gates_BT2H, weight, to_f_H, b_N, both_BTK = ctx.saved_tensors
-        grad_BT2H, grad_f_BT = torch.empty_like(gates_BT2H), both_BTK.new_empty(both_BTK.shape[:2])
-        weights = in_panels(weight.T), to_f_H.contiguous(), b_N
-        run(hippo_backward, gates_BT2H, *weights, both_BTK, grad_h_BTH.contiguous(), grad_BT2H, grad_f_BT)
-        grad_to_f = both_BTK[..., : len(to_f_H)].flatten(0, 1).T @ grad_f_BT.flatten()
-        return grad_BT2H, carried(both_BTK, grad_BT2H), grad_to_f, grad_f_BT.sum().reshape(1), None
+        kept_BTK, from_c, from_h_1H, b_N, h_BTH, c_BTN = ctx.saved_tensors
+        grad_BTK, given = torch.empty_like(kept_BTK), (in_panels(from_c.T), from_h_1H.contiguous(), b_N, ctx.cap)
+        run(hippo_backward, kept_BTK, *given, h_BTH, grad_h_BTH.contiguous(), grad_BTK)
+        to_gates, to_u = grad_BTK.tensor_split((-1,), dim=2)
+        grad_from_c = c_BTN.flatten(0, 1).T @ to_gates.flatten(0, 1)
+        return grad_BTK, grad_from_c, carried(h_BTH, to_u).T, None, None
 
 
 @kernel
-def hippo_forward(first: int, last: int, gates: Any, weight: Any, to_f: Any, bias_f: Any, b: Any, both: Any) -> None:
-    count, (steps, width), size = last - first, both.shape[1:], len(to_f)
-    product, now = np.zeros((count, len(weight) * LANES), FLOAT), np.zeros((count, width), FLOAT)
-    # The share's sequences go through time together, so that one product serves them all. `now` holds h and c.
+def hippo_forward(first: int, last: int, kept: Any, from_c: Any, from_h: Any, b: Any, cap: Any, h: Any, c: Any) -> None:
+    count, (steps, size), order, from_h = last - first, h.shape[1:], len(b), from_h[0]
+    product, zeros = np.zeros((count, len(from_c) * LANES), FLOAT), np.zeros(size, FLOAT)
+    # Coefficients by rows of SHARE sequences; those beyond the count stay zero.
+    now, u, total = np.zeros((order, SHARE), FLOAT), np.zeros(SHARE, FLOAT), np.zeros(SHARE, FLOAT)
     for t in range(steps):
-        products(product, now, width, weight, count, width, product.shape[1])
         for i in range(first, last):
-            k, state, f = gates[i, t], now[i - first], bias_f[0]
+            before, f = h[i, t - 1] if t else zeros, kept[i, t, 2 * size]
+            for j in range(size):
+                f += from_h[j] * before[j]
+            u[i - first] = f
+        if t:
+            remember(now, u, FLOAT(0.5) / FLOAT(min(t, cap.item())), b, total)
+        else:
+            now[0] = u
+        for i in range(first, last):
+            for n in range(order):
+                c[i, t, n] = now[n, i - first]
+        # The share's sequences go through time together, so that one product serves them all.
+        products(product, c[first, t], steps * order, from_c, count, order, product.shape[1])
+        for i in range(first, last):
+            k, before = kept[i, t], h[i, t - 1] if t else zeros
             for j in range(size):
                 k[j] = sigmoid(k[j] + product[i - first, j])
             for j in range(size, 2 * size):
                 k[j] = tanh(k[j] + product[i - first, j])
             for j in range(size):
-                state[j] += k[j] * (k[size + j] - state[j])
-            for j in range(size):
-                f += to_f[j] * state[j]
-            remember(state[size:], f, FLOAT(0.5) / FLOAT(t + 1), b)
-            both[i, t] = state
+                h[i, t, j] = before[j] + k[j] * (k[size + j] - before[j])
 
 
 @kernel
 def hippo_backward(
-    first: int, last: int, gates: Any, weight: Any, to_f: Any, b: Any, both: Any, grad_h: Any, grad: Any, grad_f: Any
+    first: int, last: int, kept: Any, to_c: Any, from_h: Any, b: Any, cap: Any, h: Any, grad_h: Any, grad: Any
 ) -> None:
-    count, (steps, width), size = last - first, both.shape[1:], len(to_f)
-    product, to_both = np.zeros((count, len(weight) * LANES), FLOAT), np.zeros((count, width), FLOAT)
-    zeros = np.zeros(size, FLOAT)
+    count, (steps, size), order, from_h = last - first, h.shape[1:], len(b), from_h[0]
+    product, zeros = np.zeros((count, len(to_c) * LANES), FLOAT), np.zeros(size, FLOAT)
+    to_h, to_now = np.zeros((count, size), FLOAT), np.zeros((order, SHARE), FLOAT)
+    to_u, to_total = np.zeros(SHARE, FLOAT), np.zeros(SHARE, FLOAT)
     for t in range(steps - 1, -1, -1):
+        # In reverse order: h and its gates first, then the memory c, which they read, then u.
         for i in range(first, last):
-            k, g, to_state = gates[i, t], grad[i, t], to_both[i - first]
-            for j in range(width):
-                to_state[j] += product[i - first, j]
-            # In reverse order: the memory c first, since it was updated last, then f, then h and its gates.
-            grad_f[i, t] = remember_backward(to_state[size:], FLOAT(0.5) / FLOAT(t + 1), b)
+            k, g, before = kept[i, t], grad[i, t], h[i, t - 1] if t else zeros
             for j in range(size):
-                to_state[j] += grad_h[i, t, j] + grad_f[i, t] * to_f[j]
-            before = both[i, t - 1, :size] if t else zeros
-            relax_backward(k[:size], k[size:], before, FLOAT(1), to_state, g[:size], g[size:])
-        products(product, grad[first, t], 2 * steps * size, weight, count, 2 * size, product.shape[1])
+                to_h[i - first, j] += grad_h[i, t, j]
+            gates, to_gates = k[: 2 * size], g[: 2 * size]
+            relax_backward(
+                gates[:size], gates[size:], before, FLOAT(1), to_h[i - first], to_gates[:size], to_gates[size:]
+            )
+        products(product, grad[first, t], steps * (2 * size + 1), to_c, count, 2 * size, product.shape[1])
+        for i in range(count):
+            for n in range(order):
+                to_now[n, i] += product[i, n]
+        if t:
+            remember_backward(to_now, to_u, FLOAT(0.5) / FLOAT(min(t, cap.item())), b, to_total)
+        else:
+            to_u[:] = to_now[0]
+        for i in range(first, last):
+            grad[i, t, 2 * size] = to_u[i - first]
+            for j in range(size):
+                to_h[i - first, j] += to_u[i - first] * from_h[j]
 
 
-@helper
-def remember(c: Any, f: Any, alpha: Any, b: Any) -> None:
-    """Set c to 2 y − c, where (I + αA) y = c + α B f and row n of A is B_n (B_0, …, B_{n−1}) and n + 1."""
-    total = FLOAT(0)
+@part
+def remember(c: Any, u: Any, alpha: Any, b: Any, total: Any) -> None:
+    """Set c to 2 y − c, where (I + αA) y = c + α B u and row n of A is B_n (B_0, …, B_{n−1}) and n + 1.
+
+    c is (N, SHARE), u (SHARE). `total` is room for Σ_{m<n} B_m y_m.
+    """
+    total[:] = FLOAT(0)
     for n in range(len(c)):
-        y = (c[n] + alpha * b[n] * (f - total)) / (FLOAT(1) + alpha * FLOAT(n + 1))
-        total += b[n] * y
-        c[n] = FLOAT(2) * y - c[n]
+        scale = FLOAT(1) / (FLOAT(1) + alpha * FLOAT(n + 1))
+        for i in range(SHARE):
+            y = (c[n, i] + alpha * b[n] * (u[i] - total[i])) * scale
+            total[i] += b[n] * y
+            c[n, i] = FLOAT(2) * y - c[n, i]
 
 
-@helper
-def remember_backward(to_c: Any, alpha: Any, b: Any) -> Any:
-    """Run the adjoint: the gradient of the new c becomes that of the old one. Return that of f."""
-    to_f, to_total = FLOAT(0), FLOAT(0)
+@part
+def remember_backward(to_c: Any, to_u: Any, alpha: Any, b: Any, to_total: Any) -> None:
+    """Run the adjoint: the gradient of the new c becomes that of the old one. to_u is written: that of u."""
+    to_total[:] = FLOAT(0)
+    to_u[:] = FLOAT(0)
     for n in range(len(to_c) - 1, -1, -1):
-        to_target = (FLOAT(2) * to_c[n] + to_total * b[n]) / (FLOAT(1) + alpha * FLOAT(n + 1))
-        to_total -= alpha * b[n] * to_target
-        to_f += alpha * b[n] * to_target
-        to_c[n] = to_target - to_c[n]
-    return to_f
+        scale = FLOAT(1) / (FLOAT(1) + alpha * FLOAT(n + 1))
+        for i in range(SHARE):
+            to_target = (FLOAT(2) * to_c[n, i] + to_total[i] * b[n]) * scale
+            to_total[i] -= alpha * b[n] * to_target
+            to_u[i] += alpha * b[n] * to_target
+            to_c[n, i] = to_target - to_c[n, i]

@@ -480,9 +480,8 @@ def test_an_answer_that_is_none_rejects_the_bundle(
 def test_a_network_that_would_fill_the_memory_is_refused(
     tmp_path: Path, digits: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HiPPO keeps a matrix of order × order that is no parameter: 20,000 parameters can ask for gigabytes."""
-    settings = {"hidden_size": 1, "order": 20_000}
-    flags = SettingFlags(assignments=[f"{name}={value}" for name, value in settings.items()])
+    """HiPPO keeps a matrix of order × order that is no parameter: 40,000 parameters can ask for gigabytes."""
+    flags = SettingFlags(assignments=["hidden_size=1", "order=20000"])
     request = build_request(find_model("hippo"), find_task("digits"), flags, 0)
     network = bench.submissions.rescore.on_meta(request)
     weights = {name: torch.zeros(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -491,10 +490,11 @@ def test_a_network_that_would_fill_the_memory_is_refused(
     def claim(record: dict[str, Any]) -> None:
         record["params"] = counts | {"total": sum(counts.values())}
         record |= {"model": "hippo", "state_bytes": state_bytes(network)}
-        record["config_source"] |= dict.fromkeys(settings, "flag")
+        record["config_source"] |= request.sources
 
     monkeypatch.setattr(bench.submissions.claim_checks, "MEMORY", 2 << 30)
-    members = forged(digits, claim, set_to("model", settings), weights_safetensors=save(weights))
+    config = set_to("model", asdict(request.settings.model))
+    members = forged(digits, claim, config, weights_safetensors=save(weights))
     (reason,) = Bench(tmp_path).json("verify", write(members, tmp_path / "sent.zip"), code=1)["reasons"]
     assert reason.startswith("hippo on digits, seed 0: rescored: ")
     assert "Unable to allocate" in reason or "can't allocate memory" in reason

@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[type[Layer], dict[str, Any]]] = {
     "exprnn": (ExpRNN, {"hidden_size": 6}),
     "hippo": (HiPPO, {"hidden_size": 5, "order": 3}),
     "wide hippo": (HiPPO, {"hidden_size": 2, "order": 8}),
+    "capped hippo": (HiPPO, {"hidden_size": 3, "order": 4, "max_length": 6}),
     "indrnn": (IndRNN, {"hidden_size": 6}),
     "lem": (LEM, {"hidden_size": 5, "dt": 0.7}),
     "one indrnn": (IndRNN, {"hidden_size": 1}),
@@ -123,7 +124,7 @@ def test_a_matrix_too_large_for_the_registers_is_left_to_torch(name: str, monkey
     ("operator", "shapes", "settings"),
     [
         (cornn_loop, ((2, 5, 4), (8, 4)), (0.3, 1.7, 0.9)),
-        (hippo_loop, ((2, 5, 8), (7, 8), (4,), (1,), (3,)), ()),
+        (hippo_loop, ((2, 5, 9), (3, 8), (1, 4), (3,)), (4,)),
         (every_state, ((2, 5, 3), (3,)), ()),
         (lem_loop, ((2, 5, 8), (2, 6), (2, 2)), (0.7,)),
         (product_loop, ((2, 5, 4), (4, 4), (3,)), ("tanh",)),
