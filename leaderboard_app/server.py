@@ -30,7 +30,7 @@ def serve(store: Store, *, host: str, port: int) -> NoReturn:
         raise AppError("the app needs Streamlit and Altair: pip install -e '.[app]'")
     address = _bindable(host, port)
     print(f"Leaderboard of {store} at http://{_place(host, port)}  (Ctrl-C stops it)", file=sys.stderr, flush=True)
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(APP)]
+    command = [sys.executable, "-P", "-m", "leaderboard_app.streamlit_process", "run", str(APP)]
     command += [f"--server.port={port}", f"--server.address={address}"]
     environment = child_environment() | {"BENCH_DB": store.address}
     # exec, so that a signal to this process reaches the server.
