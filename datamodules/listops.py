@@ -4,6 +4,10 @@ An expression is a digit with probability 3/4, and always at depth 10; otherwise
 median, rounded down) and SM (the sum modulo 10) of 2 to 10 expressions. Expressions of more than 500 and fewer than
 2,000 tokens are kept. The trivial score is that of the most common value among a million expressions.
 
+`listops` has 1.1% of expressions that are wrong: they outgrew 2,000 tokens, their open operators became digits, and
+then they were short enough. `listops-2` leaves these out, as Long Range Arena does. There 0 points are what the first
+token alone is worth: its operator tells the value 0.37 of the time. A bag of all tokens is right 0.18 of the time.
+
 >>> task = ListOps(tiny=True)
 >>> batch = next(iter(task.val_dataloader()))
 >>> " ".join(SYMBOLS[token] for token in batch.x[0, : batch.lengths[0]]), batch.y[0].item()
@@ -36,8 +40,11 @@ class ListOps(GeneratedTask):
     max_length = 2_000
     max_depth = 10
     roots = ROOTS
+    chance = 0.17
+    with_cut = True
+    """Whether to keep expressions that outgrew the greatest length and became short enough when they were cut."""
     counts = {"train": 96_000, "validation": 2_000, "test": 2_000}
-    variants = {"listops": {}}
+    variants = {"listops": {}, "listops-2": {"with_cut": False, "chance": 0.37}}
     tiny = {"min_length": 4, "max_length": 20, "max_depth": 3, "roots": 5_000}
 
     def describe(self) -> TaskSpec:
@@ -48,7 +55,7 @@ class ListOps(GeneratedTask):
             input=Tokens(len(SYMBOLS)),
             output=Label(10),
             metric="accuracy",
-            chance=0.17,
+            chance=self.chance,
             variable_lengths=True,
             source="generated",
             license="MIT",
@@ -58,7 +65,10 @@ class ListOps(GeneratedTask):
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         parts: list[Samples] = []
         while sum(len(part.y) for part in parts) < count:
-            levels = kept(grow(self.roots, self.max_depth, self.max_length, rng), self.min_length, self.max_length)
+            levels, length = grow(self.roots, self.max_depth, self.max_length, rng)
+            if self.with_cut:
+                length = written_length(levels)
+            levels = kept(levels, (length > self.min_length) & (length < self.max_length))
             parts.append(samples(*write(levels, self.max_length)))
         x, y, lengths = (np.concatenate(column)[:count] for column in zip(*parts, strict=True))
         return samples(x, y, lengths)
@@ -79,8 +89,13 @@ class Level(NamedTuple):
     """The digit, or the number of the operator."""
 
 
-def grow(roots: int, max_depth: int, max_length: int, rng: np.random.Generator) -> list[Level]:
-    """Draw expressions, breadth first. An expression that reaches the greatest length stops growing."""
+def grow(roots: int, max_depth: int, max_length: int, rng: np.random.Generator) -> tuple[list[Level], Ints]:
+    """Draw expressions, breadth first. An expression that reaches the greatest length is cut: its open operators have
+    no arguments.
+
+    Returns:
+        The levels, and the number of tokens of each expression; of one that was cut, those before the cut.
+    """
     length = np.zeros(roots, np.int64)
     levels: list[Level] = []
     tree, parent = np.arange(roots), np.zeros(roots, np.int64)
@@ -93,15 +108,19 @@ def grow(roots: int, max_depth: int, max_length: int, rng: np.random.Generator) 
         levels.append(Level(tree, parent, arguments, value))
         parent = np.repeat(np.arange(len(tree)), arguments)
         tree = tree[parent]
-    return levels
+    return levels, length
 
 
-def kept(levels: list[Level], min_length: int, max_length: int) -> list[Level]:
-    """Return the expressions longer than `min_length` and shorter than `max_length`, renumbered."""
-    length = np.zeros(len(levels[0].tree))
+def written_length(levels: list[Level]) -> Ints:
+    """Return the number of tokens of each expression as it is written."""
+    length = np.zeros(len(levels[0].tree), np.int64)
     for level in levels:
-        length += np.bincount(level.tree, weights=1 + (level.arguments > 0), minlength=len(length))
-    keep = (length > min_length) & (length < max_length)
+        length += np.bincount(level.tree, weights=1 + (level.arguments > 0), minlength=len(length)).astype(np.int64)
+    return length
+
+
+def kept(levels: list[Level], keep: NDArray[np.bool_]) -> list[Level]:
+    """Return some of the expressions, renumbered."""
     number, above = np.cumsum(keep) - 1, np.zeros(len(keep), np.int64)
     result = []
     for level in levels:

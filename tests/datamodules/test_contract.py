@@ -23,7 +23,7 @@ EXPECTED = {
     "mqar-64-4", "mqar-128-8", "mqar-256-16", "mix-sin", "mix-poly-5", "mix-poly-10", "mix-poly-15", "smnist",
     "psmnist", "psmnist-bitrev", "fashion", "pfashion", "scifar", "scifar-grey", "ncifar", "imdb", "imdb-byte",
     "listops", "pathfinder", "path-x", "speech", "digits", "digits-by-writer", "fashion-14", "selective-copy-64",
-    "recall-32", "s3-64", "subtract-100", "mix-sin-noise",
+    "recall-32", "s3-64", "subtract-100", "mix-sin-noise", "listops-2",
 }  # fmt: skip
 NAMES = task_names()
 

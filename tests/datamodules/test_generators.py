@@ -13,7 +13,7 @@ from datamodules._pathfinder import TURN_SHARES, TURNS, Sheet
 from datamodules._spec import SPLITS
 from datamodules.copy import Copy, belongs_to
 from datamodules.fashion import Fashion
-from datamodules.listops import SYMBOLS, grow
+from datamodules.listops import SYMBOLS, ListOps, grow, kept, write, written_length
 from datamodules.mix_sin import MixSin
 from datamodules.mqar import MQAR
 from datamodules.parity import Parity
@@ -168,7 +168,7 @@ def test_mqar_is_the_published_construction() -> None:
 
 
 def test_listops_follows_the_grammar() -> None:
-    levels = grow(20_000, 10, 2_000, np.random.default_rng(0))
+    levels, _ = grow(20_000, 10, 2_000, np.random.default_rng(0))
     roots = levels[0]
     assert close(float(np.mean(roots.arguments > 0)), 0.25, 20_000)
     arguments = roots.arguments[roots.arguments > 0]
@@ -176,6 +176,27 @@ def test_listops_follows_the_grammar() -> None:
     assert close(float(np.mean(arguments == 7)), 1 / 9, len(arguments))
     assert len(levels) == 10
     assert (levels[-1].arguments == 0).all()
+
+
+def test_listops_2_has_no_expression_that_was_cut() -> None:
+    """A cut expression is shorter as written than before the cut."""
+    levels, length = grow(50_000, 10, 2_000, np.random.default_rng(0))
+    shorter = written_length(levels)
+    cut = shorter < length
+    assert (length[cut] >= 2_000).all()
+    assert 0 < ((shorter > 500) & (shorter < 2_000) & cut).sum() < 100  # what `listops` keeps of them
+    texts = {name: task_texts(name) for name in ("listops", "listops-2")}
+    assert texts["listops-2"] < texts["listops"]
+
+
+def task_texts(name: str) -> set[bytes]:
+    """What a task keeps of the same 50,000 expressions."""
+    task = generated(name)
+    assert isinstance(task, ListOps)
+    levels, length = grow(task.roots, 10, 2_000, np.random.default_rng(0))
+    size = written_length(levels) if task.with_cut else length
+    tokens, _, _ = write(kept(levels, (size > 500) & (size < 2_000)), 2_000)
+    return {row.tobytes() for row in tokens}
 
 
 def test_listops_keeps_expressions_of_500_to_2000_tokens() -> None:
