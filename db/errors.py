@@ -9,3 +9,7 @@ class StoreError(Exception):
 
 class ReadOnlyError(StoreError):
     """The database can be read, but not written."""
+
+
+class DamagedError(StoreError):
+    """A file's content is not what it should be."""

@@ -159,6 +159,46 @@ class Event(Base):
     run_id: Mapped[str] = column_property(select(Run.run_id).where(Run.id == run_row).scalar_subquery())
 
 
+class Trial(Base):
+    """A trial of a published tuning study. Where a study is made, Optuna's own tables have it; these are copies.
+
+    A trial sees train and validation only. It is not a run, and no board shows it.
+    """
+
+    __tablename__ = "trials"
+    __table_args__ = (UniqueConstraint("study", "number"),)
+
+    id: Mapped[int] = mapped_column(init=False, primary_key=True)
+    study: Mapped[str]
+    """The study's name: all that its trials have in common, in words."""
+    protocol: Mapped[int]
+    model: Mapped[str]
+    wrapper: Mapped[str]
+    task: Mapped[str]
+    task_version: Mapped[int]
+    budget: Mapped[str]
+    metric_name: Mapped[str]
+    higher_is_better: Mapped[bool]
+
+    number: Mapped[int]
+    """From 0, which has the defaults."""
+    state: Mapped[str]
+    """One of TRIAL_STATES."""
+    reason: Mapped[str | None]
+    """Why the trial failed."""
+    value: Mapped[float | None]
+    """The metric on validation: the best of a finished trial, the last of a pruned one, null for a failed one."""
+    steps: Mapped[int]
+    settings: Mapped[dict[str, Any]]
+    """Setting → what the study chose. All other settings were fixed, defaults, or followed from the budget."""
+    params_total: Mapped[int | None]
+    finished_at: Mapped[datetime]
+    source: Mapped[str] = mapped_column(String(64), default="")
+    """SHA-256 of the file that the trial came from."""
+
+
+TRIAL_STATES = ("finished", "pruned", "failed")
+
 EVENT_KINDS = {
     "imported": 'from a bundle or a published file; data: {"bundle": its identity, …}',
     "verified": 'data: {"rung": a rung of LADDER, …}',

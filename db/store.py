@@ -16,8 +16,9 @@ from db import migrate
 from db.engine import DEFAULT_PATH, address, check_writable, connect, database_url, reason, shown, use_wal
 from db.errors import StoreError
 from db.record import Record
-from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run
+from db.schema import EVENT_KINDS, OPEN, CurvePoint, Event, Run, Trial
 from db.standing import Standing
+from db.trial_record import news
 
 LATEST = select(func.max(Run.id)).group_by(Run.run_id)
 UNLISTED = (Run.metrics, Run.facts, Run.command)
@@ -178,6 +179,36 @@ class Store:
                 elif record.run.attempt == published:
                     _add_events(session, here, record.events)
         return added
+
+    def add_trials(self, trials: Sequence[Trial], source: str) -> list[Trial]:
+        """Add the trials of a file that are not here. A study that is here with other trials stays as it is.
+
+        Args:
+            source: the SHA-256 of the file.
+
+        Returns:
+            The trials that were added.
+        """
+        with self._session() as session:
+            if self.url.get_backend_name() == "postgresql":  # a SQLite writer locks the whole file
+                session.execute(text("LOCK TABLE trials IN SHARE ROW EXCLUSIVE MODE"))
+            names = {trial.study for trial in trials}
+            added = news(session.scalars(select(Trial).where(Trial.study.in_(names))), trials)
+            for trial in added:
+                trial.source = source
+            session.add_all(added)
+        return added
+
+    def trials(self, study: str | None = None) -> list[Trial]:
+        """Return the published trials of a study, or of all studies, those of a study together and in their order."""
+        query = select(Trial).order_by(Trial.study, Trial.number)
+        with self._session() as session:
+            return list(session.scalars(query if study is None else query.where(Trial.study == study)))
+
+    def trial_files(self) -> set[str]:
+        """Return the SHA-256 of the files that trials came from."""
+        with self._session() as session:
+            return set(session.scalars(select(Trial.source).distinct()))
 
     def record_together(self, submissions: Iterable[Submission]) -> None:
         """Add runs that others made, each with its events and correction: all together or not at all.

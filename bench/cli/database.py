@@ -41,6 +41,8 @@ def open_store(db: str | None) -> "Store":
             left_out(outcome.problem)
     if added := sum(outcome.added for outcome in outcomes):
         stderr.print(f"{counted(added, 'published run')} added to {store}.", markup=False)
+    if trials := sum(outcome.trials for outcome in outcomes):
+        stderr.print(f"{counted(trials, 'published trial')} added to {store}.", markup=False)
     return store
 
 
@@ -75,12 +77,15 @@ def import_(
         outcomes.append(outcome)
         _tell(outcome)
     added, damaged = sum(outcome.added for outcome in outcomes), [each for each in outcomes if each.problem]
+    trials = sum(outcome.trials for outcome in outcomes)
     if as_json:
-        print_json({"files": len(outcomes), "added": added,
+        print_json({"files": len(outcomes), "added": added, "trials": trials,
                     "damaged": [{"file": str(each.path), "problem": each.problem} for each in damaged]})  # fmt: skip
     else:
+        studied = f"{counted(trials, 'trial')} added, " if trials else ""
         print(
-            f"{counted(len(outcomes), 'file')}: {counted(added, 'run')} added, {counted(len(damaged), 'file')} damaged."
+            f"{counted(len(outcomes), 'file')}: {counted(added, 'run')} added, {studied}"
+            f"{counted(len(damaged), 'file')} damaged."
         )
     return 2 if damaged else 0
 
@@ -109,3 +114,5 @@ def _tell(outcome: "FileOutcome") -> None:
         left_out(outcome.problem)
     elif outcome.added:
         stderr.print(f"{outcome.path}: {counted(outcome.added, 'run')} added", markup=False)
+    elif outcome.trials:
+        stderr.print(f"{outcome.path}: {counted(outcome.trials, 'trial')} added", markup=False)

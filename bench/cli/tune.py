@@ -9,7 +9,7 @@ import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
 from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
-from bench.cli.output import field, left_out, number, print_json, print_rows, stderr
+from bench.cli.output import Cells, field, left_out, number, print_json, print_rows, stderr
 from bench.cli.suite import Block
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
@@ -32,10 +32,20 @@ EPILOG = """Examples:
 
   python -m bench tune --model fru --task adding-200 --trials 50 --workers 8 --gpus-per-trial 0.5
 """
-STUDIES_EPILOG = """Example:
+STUDIES_EPILOG = """Examples:
 
   python -m bench studies --db my.sqlite
+
+  python -m bench studies --published --json
 """
+STUDY_COLUMNS: Cells = {
+    "finished": lambda row: str(row["trials"]["finished"]),
+    "pruned": lambda row: str(row["trials"]["pruned"]),
+    "failed": lambda row: str(row["trials"]["failed"]),
+    "steps": number("steps"),
+    "best": number("best", ".4g"),
+    "study": field("study"),
+}
 
 
 def tune(
@@ -233,22 +243,34 @@ def _show(document: dict[str, Any]) -> None:
             print("  (and --resume) here, and give --preset to `bench suite` or `bench run`.")
 
 
-def studies(db: Db = None, as_json: Json = False, as_csv: Csv = False) -> None:
+def studies(
+    published: Annotated[
+        bool, typer.Option("--published", help="Those published with the results; --json has each trial.")
+    ] = False,
+    db: Db = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
     """List the tuning studies that are stored next to the database."""
+    if published:
+        _published_studies(db, as_json=as_json, as_csv=as_csv)
+        return
     require("optuna", "tune")
     from bench.tuning.best import overview
     from bench.tuning.storage import Studies
 
     kept = Studies(db, read_only=True)
-    columns = {
-        "finished": lambda row: str(row["trials"]["finished"]),
-        "pruned": lambda row: str(row["trials"]["pruned"]),
-        "failed": lambda row: str(row["trials"]["failed"]),
-        "steps": number("steps"),
-        "best": number("best", ".4g"),
-        "study": field("study"),
-    }
     empty = "No studies yet. Make one:  python -m bench tune --model fru --task digits --trials 12"
-    print_rows([overview(study) for study in kept.all()], columns, as_json=as_json, as_csv=as_csv, empty=empty)
+    rows = [overview(study) for study in kept.all()]
+    print_rows(rows, STUDY_COLUMNS, as_json=as_json, as_csv=as_csv, empty=empty)
     if kept.exist():
         stderr.print(f"Optuna's dashboard shows them: optuna-dashboard {shlex.quote(kept.address)}", markup=False)
+
+
+def _published_studies(db: str | None, *, as_json: bool, as_csv: bool) -> None:
+    from bench.cli.database import open_to_show
+    from bench.reports.published_studies import published_studies
+
+    rows = published_studies(open_to_show(db).trials())
+    empty = "No published studies in this database. `bench db upgrade` adds what db/published has."
+    print_rows(rows, STUDY_COLUMNS, as_json=as_json, as_csv=as_csv, empty=empty)

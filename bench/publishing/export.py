@@ -13,11 +13,13 @@ from bench.catalog.suites import SUITES
 from bench.common.whole_files import write_whole
 from bench.probe.events import DEPENDENCY_LENGTH, TRAINING_LENGTH
 from bench.publishing.import_published import RANKING, import_files
+from bench.publishing.study_tables import export_studies
 from bench.ranking.cells import EntryKey
 from bench.reports.board import suite_board
 from bench.reports.entries import entries_of
 from bench.reproduce import fru_paper
-from db.record import DamagedError, Record, read_file, to_text
+from db.errors import DamagedError
+from db.record import Record, read_file, to_text
 from db.schema import OPEN, CurvePoint, Event, Run
 from db.store import Store
 
@@ -28,6 +30,8 @@ DECIMALS = 6  # of the numbers of a ranking
 
 def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path]:
     """Write every entry of every suite to its file, along with the runs that the file already has; then the rankings.
+
+    The tables of the studies that tuned for these suites are written, too.
 
     Experiments that `bench reproduce` ran at the paper's length have files, too, and so have the other runs that probes
     made. Left out are runs that have not ended, all other runs that belong to no suite or tier, and runs of a model
@@ -55,6 +59,7 @@ def export(store: Store, folder: Path, *, model: str | None = None) -> list[Path
             path, to_text(sorted(records.values(), key=lambda record: (record.run.task, record.run.seed))).encode()
         )
         paths.append(path)
+    paths += export_studies(store, folder, model)
     _write_rankings(folder, rankings(folder))
     return paths
 

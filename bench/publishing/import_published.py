@@ -11,7 +11,10 @@ from pathlib import Path
 
 from bench.common.errors import RequestError
 from bench.common.root import ROOT
-from db.record import DamagedError, read_file
+from bench.publishing.study_tables import is_study_file, study_files
+from db import trial_record
+from db.errors import DamagedError
+from db.record import read_file
 from db.store import Store
 
 PUBLISHED = ROOT / "db" / "published"
@@ -24,6 +27,9 @@ class FileOutcome:
 
     path: Path
     added: int = 0
+    """Runs that the database lacked."""
+    trials: int = 0
+    """Trials of tuning studies that the database lacked."""
     problem: str | None = None
 
 
@@ -47,29 +53,32 @@ def open_store(db: str | None) -> tuple[Store, list[FileOutcome]]:
 
 
 def import_files(store: Store, places: Iterable[Path]) -> Iterator[FileOutcome]:
-    """Add the runs of files, and of all files in folders, that are not in the database; each file whole or not at all.
+    """Add what files, and all files in folders, have and the database lacks: runs, and trials of tuning studies.
 
-    A damaged file does not keep the others from being added.
+    Each file is added whole or not at all. A damaged file does not keep the others from being added.
 
     Raises:
         RequestError: there is no such file or folder.
     """
-    seen = {event.data.get("sha256") for event in store.events() if event.kind == "imported"}
+    seen = {event.data.get("sha256") for event in store.events() if event.kind == "imported"} | store.trial_files()
     for place in places:
         if not place.exists():
             raise RequestError(f"no file or folder {str(place)!r}.")
-        for path in entry_files(place) if place.is_dir() else [place]:
+        for path in [*entry_files(place), *study_files(place)] if place.is_dir() else [place]:
             name = str(path.relative_to(place)) if place.is_dir() else path.name
             yield _import_file(store, path, name, seen)
 
 
 def entry_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.json") if path.name != RANKING)
+    return sorted(path for path in folder.rglob("*.json") if path.name != RANKING and not is_study_file(path))
 
 
 def _import_file(store: Store, path: Path, name: str, seen: set[str | None]) -> FileOutcome:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if is_study_file(path):
+            trials = [] if digest in seen else store.add_trials(trial_record.read_file(path), digest)
+            return FileOutcome(path, trials=len(trials))
         records = [] if digest in seen else read_file(path)
     except (OSError, DamagedError) as error:
         return FileOutcome(path, problem=str(error))

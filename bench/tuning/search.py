@@ -76,6 +76,16 @@ class Tuning:
             [base.model.name, base.wrapper.name, task, size, training.length, f"protocol {PROTOCOL}", *held]
         )
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the study's table says of it where it is published; `held` is what tuning left alone."""
+        base, spec = self.base, self.base.spec
+        return {
+            "protocol": PROTOCOL, "model": base.model.name, "wrapper": base.wrapper.name, "task": spec.name,
+            "task_version": spec.version, "budget": base.budget, "metric_name": spec.metric,
+            "higher_is_better": spec.higher_is_better, "held": self.fixed,
+        }  # fmt: skip
+
     @cached_property
     def train_count(self) -> int:
         """Samples in the train split."""

@@ -200,5 +200,6 @@ def _open(tuning: Tuning, studies: Studies) -> Study:
         load_if_exists=True,
     )
     if not study.trials:
+        study.set_user_attr("about", tuning.about)
         study.enqueue_trial(base.settings.flat())  # the first trial has the defaults: tuning must not be worse
     return study

@@ -21,10 +21,10 @@ from db import migrate
 from db.engine import address, connect, database_url
 from db.errors import StoreError
 from db.record import Record
-from db.schema import Base, CurvePoint, Run
+from db.schema import Base, CurvePoint, Run, Trial
 from db.store import UNLISTED, Store, Submission, new_event
 from tests.conftest import ROOT, as_nobody
-from tests.support.runs import NOON, make_run
+from tests.support.runs import NOON, make_run, make_trial
 
 
 def test_a_run_comes_back_as_it_went_in(url: str) -> None:
@@ -43,11 +43,13 @@ def test_migrations_make_what_the_schema_says(url: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["UPDATE runs SET metric_value = 1", "DELETE FROM runs", "DELETE FROM curves",
-                                    "UPDATE curves SET value = 0", "DELETE FROM events"])  # fmt: skip
+                                    "UPDATE curves SET value = 0", "DELETE FROM events", "DELETE FROM trials",
+                                    "UPDATE trials SET value = 1"])  # fmt: skip
 def test_results_are_append_only(url: str, change: str) -> None:
     store = Store(url)
     run = store.record(make_run(), [CurvePoint(name="train/loss", epoch=1, step=1, value=1.0)])
     store.add_event(run, "retracted", "for a test")
+    store.add_trials([make_trial()], "a" * 64)
     with pytest.raises(DBAPIError, match="append-only"), store._engine.begin() as connection:
         connection.execute(text(change))
     assert store.runs()[0].metric_value == 0.5
@@ -55,10 +57,12 @@ def test_results_are_append_only(url: str, change: str) -> None:
 
 
 RUN_COLUMNS = ", ".join(column.name for column in Run.__table__.columns if column.name != "id")
+TRIAL_COLUMNS = ", ".join(column.name for column in Trial.__table__.columns if column.name != "id")
 BY_KEY = [
     ("runs", "id", {}), ("runs", RUN_COLUMNS, {}), ("runs", RUN_COLUMNS, {"attempt": "9"}),
     ("runs", RUN_COLUMNS, {"attempt": "9", "corrects": "1"}), ("curves", "run_row, name, step, epoch, value", {}),
-    ("events", "id, run_row, kind, reason, data, at", {}),
+    ("events", "id, run_row, kind, reason, data, at", {}), ("trials", TRIAL_COLUMNS, {}),
+    ("trials", f"id, {TRIAL_COLUMNS}", {"number": "9"}),
 ]  # fmt: skip
 
 
@@ -69,6 +73,7 @@ def test_no_row_is_replaced(tmp_path: Path, table: str, columns: str, changes: d
     run = store.record(make_run(), [CurvePoint(name="train/loss", epoch=1, step=1, value=1.0)])
     store.add_event(run, "retracted", "for a test")
     store.record_together([corrected(run)])
+    store.add_trials([make_trial()], "a" * 64)
     columns = f"id, {RUN_COLUMNS}" if columns == "id" else columns
     values = ", ".join(changes.get(name, name) for name in columns.split(", "))
     row = text(f"INSERT OR REPLACE INTO {table} ({columns}) SELECT {values} FROM {table} LIMIT 1")
@@ -76,7 +81,7 @@ def test_no_row_is_replaced(tmp_path: Path, table: str, columns: str, changes: d
         connection.execute(row)
 
 
-@pytest.mark.parametrize("table", ["runs", "curves", "events"])
+@pytest.mark.parametrize("table", ["runs", "curves", "events", "trials"])
 def test_no_table_is_emptied(postgres: str, table: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"), Store(postgres)._engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {table} CASCADE"))

@@ -1,9 +1,9 @@
-"""A made-up run. Nothing here imports torch, so that a process which records runs starts at once."""
+"""A made-up run and a made-up trial. Nothing here imports torch: a process that records runs starts at once."""
 
 from datetime import UTC, datetime
 from typing import Any
 
-from db.schema import Run
+from db.schema import Run, Trial
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -20,3 +20,13 @@ def make_run(run_id: str = "0123456789abcdef", **changes: Any) -> Run:
         "environment": {}, "source_hash": "x", "command": "c", "started_at": NOON, "finished_at": NOON,
     }  # fmt: skip
     return Run(**values | changes)
+
+
+def make_trial(number: int = 0, **changes: Any) -> Trial:
+    values: dict[str, Any] = {
+        "study": "gru · residual · digits v1 · 10k", "protocol": 2, "model": "gru", "wrapper": "residual",
+        "task": "digits", "task_version": 1, "budget": "10k", "metric_name": "accuracy", "higher_is_better": True,
+        "number": number, "state": "finished", "reason": None, "value": 0.5 + number / 7, "steps": 1_000,
+        "settings": {"lr": 1 / 3, "clip_norm": None}, "params_total": 9_999, "finished_at": NOON,
+    }  # fmt: skip
+    return Trial(**values | changes)

@@ -25,8 +25,12 @@ python -m bench tune --suite quick-v2 --models fru,lstm --budget 10k --save-pres
 """
 
 
-def show(overviews: Sequence[Mapping[str, Any]]) -> None:
-    """Draw a row for each study."""
+def show(overviews: Sequence[Mapping[str, Any]], *, alt: str) -> None:
+    """Draw a row for each study.
+
+    Args:
+        alt: what the table shows, for those who can't see it.
+    """
     frame = pd.DataFrame([
         {
             "study": f"{page_url('studies', name=each['study'])}#{quote(each['study'])}",
@@ -41,4 +45,4 @@ def show(overviews: Sequence[Mapping[str, Any]]) -> None:
         "best on validation": st.column_config.NumberColumn(format="%.4g"),
         "training steps": st.column_config.NumberColumn(format="localized"),
     }
-    st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Tuning studies")
+    st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt=alt)

@@ -15,7 +15,8 @@ from bench.catalog.registry import model_names
 from bench.probe.events import DEPENDENCY_LENGTH
 from bench.publishing.export import RANKING, rankings
 from bench.publishing.import_published import PUBLISHED, entry_files
-from db.record import DamagedError, Record, from_text, to_text
+from db.errors import DamagedError
+from db.record import Record, from_text, to_text
 from db.schema import CurvePoint
 from db.store import Store, Submission, new_event
 from tests.conftest import Bench

@@ -1,6 +1,7 @@
 """The page of tuning studies."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial
 from bench.tuning.storage import Studies
 from db.store import Store
 from tests.support.pages import HOSTILE, assert_escaped, open_page, said
+from tests.support.runs import make_trial
 
 NAME = "gru · plain · digits v1 · 10k · 20 steps · protocol 1"
 
@@ -156,3 +158,53 @@ def test_without_the_packages(studied: Path, monkeypatch: pytest.MonkeyPatch, pa
     find: Callable[[str], Any] = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == package else find(name, *rest))
     assert "pip install -e '.[app,tune]'" in open_page("studies", studied).info[0].value
+
+
+# Published studies
+
+PUBLISHED = make_trial().study
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a published study whose text is hostile, and none of its own."""
+    db = tmp_path_factory.mktemp("published") / "board.sqlite"
+    failed = make_trial(2, state="failed", value=None, reason=HOSTILE, settings={"lr": 0.1, "nonlinearity": HOSTILE})
+    trials = [make_trial(), make_trial(1, state="pruned"), failed, make_trial(3, settings={"lr": 0.25})]
+    Store(str(db)).add_trials([*trials, make_trial(study=f"of {HOSTILE}", settings={"lr": HOSTILE})], "a" * 64)
+    return db
+
+
+def test_the_list_of_published_studies(published: Path) -> None:
+    app = open_page("studies", published)
+    assert app.subheader[0].value == "Published with the results"
+    (table,) = (each.value for each in app.dataframe)
+    assert (table["finished"].tolist(), table["pruned"].tolist()) == ([2, 1], [1, 0])
+    assert table["best on validation"][0] == make_trial(3).value
+    assert not app.info
+
+
+def test_a_published_study(published: Path) -> None:
+    app = open_page("studies", published, name=PUBLISHED)
+    assert app.title[0].value.replace("\\", "") == PUBLISHED
+    assert app.metric[0].label.replace("\\", "") == "trial 3, 9,999 parameters"
+    assert app.code[0].value == "--set lr=0.25"
+    trials = app.dataframe[0].value
+    assert trials["state"].tolist() == ["finished", "pruned", "failed", "finished"]
+    assert trials["reason"][2] == HOSTILE
+    assert trials["lr"].tolist() == [1 / 3, 1 / 3, 0.1, 0.25]
+    assert_escaped(open_page("studies", published, name=f"of {HOSTILE}"))
+
+
+def test_published_studies_need_no_optuna(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None)
+    app = open_page("studies", published)
+    assert "pip install -e '.[app,tune]'" in app.info[0].value
+    assert len(app.dataframe[0].value) == 2
+    assert not open_page("studies", published, name=PUBLISHED).info
+
+
+def test_a_published_study_that_is_here_too_is_shown_as_it_is_here(studied: Path, tmp_path: Path) -> None:
+    shutil.copytree(studied.parent, tmp_path, dirs_exist_ok=True)
+    Store(str(tmp_path / studied.name)).add_trials([make_trial(study=NAME)], "a" * 64)
+    assert len(open_page("studies", tmp_path / studied.name, name=NAME).get("plotly_chart")) == 2
