@@ -8,7 +8,7 @@ batch normalisation may mix sequences and steps. Shapes: B batch, T time, D inpu
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -16,8 +16,11 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from bench.catalog.registry import find_task
+from bench.runs.dead_starts import MOST_DEAD, STARTS, dead_share
+from bench.runs.parameter_budget import fit
 from datamodules._spec import Continuous, Label, TaskSpec, TokenPerStep, Tokens
-from models.shared.contract import ModelConfig, Paper, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.training import Training, build_optimizer
 from models.shared.wrappers import WRAPPERS, Wrapper
 
@@ -28,6 +31,7 @@ BATCH, STEPS, INPUT, WIDTH = 4, 12, 3, 8  # small, and all different, so that br
 WIDTHS = (1, 2, 3, 5, 8, 13, 40)
 LEARN_STEPS, LEARN_SAMPLES, LEARN_DROP = 60, 32, 0.9
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+SMALL_TIER = "10k"
 
 
 Checked = TypeVar("Checked")
@@ -319,6 +323,45 @@ def wrappers(model: type[SequenceModel]) -> None:
             require(not silent, f"no gradient in the {wrapper.name} wrapper for {', '.join(silent)}")
 
 
+@rule("Leave a mixer's parameters and buffers as its constructor makes them.")
+def start_kept(model: type[SequenceModel]) -> None:
+    for spec in (LABEL_SPEC, TOKEN_SPEC):
+        for wrapper in map(WRAPPERS.__getitem__, model.wrappers):
+            torch.manual_seed(0)
+            for mixer in build_network(wrapper, noting_its_start(model), spec).mixers():
+                start = cast(dict[str, Tensor], mixer.start)
+                changed = [name for name, values in numbers_of(mixer).items() if not torch.equal(values, start[name])]
+                require(not changed, f"the {wrapper.name} wrapper changes {', '.join(changed)} of the mixer's start")
+
+
+def noting_its_start(model: type[SequenceModel]) -> type[SequenceModel]:
+    """Return the model with an attribute `start`: its parameters and buffers when the constructor returns."""
+
+    class Noting(model):  # type: ignore[valid-type,misc]
+        def __init__(self, config: ModelConfig, **place: Unpack[Place]) -> None:
+            super().__init__(config, **place)
+            self.start = {name: values.detach().clone() for name, values in numbers_of(self).items()}
+
+    return Noting
+
+
+def numbers_of(mixer: nn.Module) -> dict[str, Tensor]:
+    return dict(mixer.named_parameters()) | dict(mixer.named_buffers())
+
+
+@rule("Look for units that a start can silence whatever they read, such as ReLUs without a bias on inputs above zero.")
+def alive(model: type[SequenceModel]) -> None:
+    if not model.mixes:
+        return
+    pixels = find_task("smnist").build(tiny=True)  # one channel, never negative: the hardest input for ReLUs
+    batch = pixels.decode(pixels.split("train").gather(torch.arange(2 * BATCH, device="cpu")))
+    for wrapper in map(WRAPPERS.__getitem__, model.wrappers):
+        settings = fit(model, wrapper, pixels.spec, SMALL_TIER, {})
+        share = dead_share(model, wrapper, settings, pixels.spec, batch.to(torch.get_default_device()))
+        dead = f"{share:.0%} of {STARTS} networks of {SMALL_TIER} in the {wrapper.name} wrapper are dead at the start"
+        require(share <= MOST_DEAD, f"{dead} on pixels; at most {MOST_DEAD:.0%} may be")
+
+
 @rule("The loss on one batch should fall. Look at the initialisation (dead units, vanishing output) first.")
 def learns(model: type[SequenceModel]) -> None:
     torch.manual_seed(0)
@@ -326,7 +369,7 @@ def learns(model: type[SequenceModel]) -> None:
     x_BTD = torch.randn(LEARN_SAMPLES, STEPS, INPUT)
     y_B = torch.randint(2, (LEARN_SAMPLES,))
     groups = [group for mixer in network.mixers() for group in mixer.optimizer_groups()]
-    optimizer, _ = build_optimizer(network, groups, Training(lr=1e-2), LEARN_STEPS)
+    optimizer, _ = build_optimizer(network, groups, Training(lr=1e-2, warmup=0.0), LEARN_STEPS)
     losses = [training_loss(network, optimizer, x_BTD, y_B) for _ in range(LEARN_STEPS)]
     problem = f"the loss on one batch went from {losses[0]:.3f} to {losses[-1]:.3f} in {LEARN_STEPS} steps"
     require(losses[-1] < LEARN_DROP * losses[0], problem)

@@ -1,11 +1,16 @@
 """The contract notices what it is for: each broken model fails the check that names its fault."""
 
+import re
+from dataclasses import dataclass, replace
+
 import pytest
 import torch
 
 from bench.contributing.rules import RULES
+from models.fru import FRU
 from models.mingru import MinGRU
 from models.shared.contract import SequenceModel, final_step
+from models.shared.wrappers import WRAPPERS, Plain, Residual
 
 
 class Anticausal(MinGRU):
@@ -120,6 +125,18 @@ class UnknownSetting(MinGRU):
         return {"heads": trial.suggest_int("heads", 1, 4)}
 
 
+class OneStatistic(FRU):
+    """Starts with its only statistic dead, one time in two."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(FRU.Config):
+        units = ()
+
+        @classmethod
+        def at_width(cls, width):
+            return replace(super().at_width(width), stat_size=1, recur_size=width)
+
+
 class Undescribed(SequenceModel):
     """Has no paper."""
 
@@ -140,6 +157,7 @@ class Undescribed(SequenceModel):
         (OnTheHost, "devices"),
         (Frozen, "optimizer-groups"),
         (UnknownSetting, "search-space"),
+        (OneStatistic, "alive"),
         (Undescribed, "described"),
     ],
 )
@@ -149,3 +167,38 @@ def test_a_broken_model_fails_its_check(model, check):
     assert finding.check == check
     assert finding.problem
     assert finding.mend
+
+
+def test_a_share_of_dead_starts_is_named():
+    finding = RULES["alive"].run(OneStatistic)
+    assert re.match(r"(4|5)\d% of 100 networks of 10k in the plain wrapper are dead at the start", finding.problem)
+
+
+class StartsAgain(Residual):
+    """Draws every linear map once more."""
+
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        for module in self.modules():
+            if isinstance(module, torch.nn.Linear):
+                torch.nn.init.xavier_uniform_(module.weight)
+
+
+class Counts(Plain):
+    """Changes a buffer."""
+
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        for mixer in self.mixers():
+            for buffer in mixer.buffers():
+                buffer.add_(1)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "changed"),
+    [(StartsAgain, "recur_feats.weight, stats.weight, output.weight"), (Counts, "freqs_k")],
+)
+def test_a_wrapper_that_changes_a_mixers_start_is_found(monkeypatch, wrapper, changed):
+    assert RULES["start-kept"].run(FRU) is None
+    monkeypatch.setitem(WRAPPERS, wrapper.name, wrapper)
+    assert RULES["start-kept"].run(FRU).problem == f"the {wrapper.name} wrapper changes {changed} of the mixer's start"
