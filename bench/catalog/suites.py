@@ -139,7 +139,17 @@ QUICK_V1 = Suite(
 QUICK_V2 = Suite(
     name="quick-v2",
     summary="eight tasks of 32 to 196 steps that ask for memory",
-    tasks={"digits": steps(1_000), "copy-50": steps(2_000)},
+    tasks={
+        "digits-by-writer": steps(1_000),
+        "fashion-14": steps(1_500),
+        "copy-50": steps(2_000),
+        "selective-copy-64": steps(2_000),
+        "recall-32": steps(2_000),
+        "s3-64": steps(2_000),
+        "subtract-100": steps(3_000),
+        "mix-sin-noise": steps(1_000),
+    },
+    versions={"copy-50": 2},
     tiers=("10k", "3k", "30k"),
     trials=12,
     trials_of={"3k": 4, "30k": 4},

@@ -114,12 +114,16 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
     else:
         settings = fit(model.cls, wrapper, spec, flags.budget, changes)
         sources = _fitted(defaults, settings) | sources
-    recorded = {name for part in settings.to_dict().values() for name in part}
-    sources = {name: source for name, source in sources.items() if name in recorded}
     return RunRequest(
-        model=model, wrapper=wrapper, task=task, spec=spec, settings=settings, sources=sources, seed=seed,
-        budget=flags.budget,
+        model=model, wrapper=wrapper, task=task, spec=spec, settings=settings,
+        sources=recorded_sources(settings, sources), seed=seed, budget=flags.budget,
     )  # fmt: skip
+
+
+def recorded_sources(settings: Settings, sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources of those settings that a record has: it lacks later ones that are as before they existed."""
+    recorded = {name for part in settings.to_dict().values() for name in part}
+    return {name: source for name, source in sources.items() if name in recorded}
 
 
 def _fitted(defaults: Settings, settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bench.catalog.setting_sources import from_preset, spent
 from bench.runs.commands import run_command
-from bench.runs.request import RunRequest
+from bench.runs.request import RunRequest, recorded_sources
 from bench.tuning.search import Tuning
 
 STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -95,4 +95,4 @@ def best_request(tuning: Tuning, study: Study) -> RunRequest:
         changes |= {name: value for name, value in settings.flat().items() if value != before[name]}
     words = spent(len(settled(study)), base.settings.training.length)
     sources = dict.fromkeys(changes, from_preset(words)) | base.sources
-    return replace(base, settings=settings, sources=sources)
+    return replace(base, settings=settings, sources=recorded_sources(settings, sources))

@@ -11,11 +11,12 @@ from tests.conftest import Bench
 
 PUBLISHED = {
     "quick-v1": "116bd0b76a610fdb",
+    "quick-v2": "1f8bdc0cfa078ce3",
     # No result of these four was ever published, so protocol 2 did not have to give them new names.
-    "paper-v1": "de77be8c1a7638a8",
-    "long-v1": "e9f2d517532a51e1",
-    "lra-v1": "b0192537881414e7",
-    "gpu-v1": "416f6be47b63d2d0",
+    "paper-v1": "9b805193b30eb025",
+    "long-v1": "e6706c098b8eb1cb",
+    "lra-v1": "318807ea63735e62",
+    "gpu-v1": "4fa215107b8198cf",
 }
 
 

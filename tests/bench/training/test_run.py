@@ -576,7 +576,7 @@ def after(callback: EndWhenSolved, accuracy: float) -> tuple[int, bool]:
     return callback.streak, trainer.should_stop
 
 
-@pytest.mark.parametrize(("ends", "steps"), [("true", 12), ("false", 40)])
+@pytest.mark.parametrize(("ends", "steps"), [("true", 15), ("false", 40)])
 def test_an_early_end_is_a_whole_run(bench: Bench, monkeypatch: pytest.MonkeyPatch, ends: str, steps: int) -> None:
     """Any accuracy counts as solved here, so that training ends at the third evaluation."""
     spec = Digits.describe

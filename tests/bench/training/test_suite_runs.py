@@ -71,7 +71,7 @@ def test_a_cell_that_failed_is_kept_and_shown(bench: Bench, write_model: Writer)
     path = str(write_model("mine", "raise KeyError('mine')"))
     done = bench(*SUITE, f"{path},last-values", "--seeds", "1", code=1)
     assert "2 runs recorded, 1 failed" in done.stdout
-    assert "The board:  python -m bench leaderboard --suite tiny-v1 --budget 10k\n" in done.stdout
+    assert "The board:  python -m bench leaderboard --suite tiny-v1 --budget 10k --wrapper residual\n" in done.stdout
     assert "seed 0: failed: KeyError: 'mine'" in done.stdout
 
 
@@ -111,21 +111,31 @@ def test_control_c_stops_a_suite_and_the_same_command_goes_on(bench: Bench, writ
 
 
 def test_cheapest_first() -> None:
-    requests, _ = first_requests(SUITES["quick-v1"], map(find_model, ("lstm", "last-values")), "10k")
-    assert len(requests) == 8
+    requests, _ = first_requests(SUITES["quick-v2"], map(find_model, ("lstm", "last-values")), "10k", "plain")
+    assert len(requests) == 16
     assert [cost(request) for request in requests] == sorted(map(cost, requests))
-    assert {request.spec.name for request in requests[:2]} == {"digits"}
-    assert {request.spec.name for request in requests[-4:]} == {"adding-200", "copy-100"}
-    assert {request.settings.training.max_steps for request in requests} == {1_000, 2_000, 3_000}
+    assert requests[0].spec.name == "digits-by-writer"
+    assert {request.spec.name for request in requests[-4:]} == {"fashion-14", "subtract-100"}
+    assert {request.settings.training.max_steps for request in requests} == {1_000, 1_500, 2_000, 3_000}
 
 
 def test_presets_of_the_suites_own_tuning(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runs.presets.FOLDER", tmp_path / "presets")
     (pair,) = bench.json(*SUITE, "gru", "--preset")["impossible"]
-    assert "no preset for gru (plain) on digits at budget 10k from 2 trials of 5 steps" in pair["reason"]
+    assert "no preset for gru (residual) on digits at budget 10k from 2 trials of 5 steps" in pair["reason"]
     (tuned,) = bench.json("tune", "--suite", "tiny-v1", "--models", "gru", "--save-preset")
     (run,) = bench.json(*SUITE, "gru", "--preset", "--seeds", "1")["runs"]
     assert bench.json("show", run["run_id"])["config"] == tuned["best"]["config"]
+
+
+def test_a_preset_of_protocol_1_is_not_used(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were saved before presets named their protocol."""
+    monkeypatch.setattr("bench.runs.presets.FOLDER", tmp_path)
+    (tmp_path / "gru.toml").write_text('[residual.digits.10k."2 trials of 5 steps"]\nlr = 0.002\n')
+    (pair,) = bench.json(*SUITE, "gru", "--preset")["impossible"]
+    assert "(there is one of protocol 1, which is not used)" in pair["reason"]
+    bench("tune", "--suite", "tiny-v1", "--models", "gru", "--save-preset")
+    assert bench.json(*SUITE, "gru", "--preset", "--seeds", "1")["impossible"] == []
 
 
 SPENT = {"1 trials of 5 steps": True, "2 trials of 5 steps": True,
@@ -137,7 +147,7 @@ def test_who_spends_more_than_a_suite_allows_is_not_in_it(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuning: str, counts: bool
 ) -> None:
     monkeypatch.setattr("bench.runs.presets.FOLDER", tmp_path)
-    (tmp_path / "gru.toml").write_text(f'[plain.digits.10k."{tuning}"]\nlr = 0.002\n')
+    (tmp_path / "gru.toml").write_text(f'[plain.digits.10k."{tuning}"]\nlr = 0.002\nprotocol = 2\n')
     bench("run", "--model", "gru", "--budget", "10k", "--preset", "--set", "max_steps=5", "--set", "batch_size=32")
     rows = bench.json("leaderboard", "--suite", "tiny-v1", "--budget", "10k")
     assert [row["tuning"] for row in rows] == ["tuned"] * counts
@@ -151,8 +161,8 @@ def test_a_comparison_spends_no_more_than_the_suite_allows(bench: Bench) -> None
 def test_suites_are_listed(bench: Bench) -> None:
     (row,) = [row for row in bench.json("suites") if row["name"] == "quick-v1"]
     assert row["tasks"]["digits"]["max_steps"] == 1_000
-    assert "no suite named 'quick-v2'. Did you mean 'quick-v1'?" in bench.refused(
-        "suite", "--suite", "quick-v2", "--models", "gru"
+    assert "no suite named 'quick-v3'. Did you mean 'quick-v2'?" in bench.refused(
+        "suite", "--suite", "quick-v3", "--models", "gru"
     )
 
 
@@ -191,7 +201,8 @@ def fill(bench: Bench, suite: Suite) -> None:
 
 def test_a_comparison_ends_with_the_newcomers_place_on_the_suites_board(bench: Bench, write_model: Writer) -> None:
     fill(bench, TINY)
-    words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--trials", "1", "--seeds", "5")
+    words = ("compare", str(write_model("mine", "pass")), "--suite", "tiny-v1", "--trials", "1", "--seeds", "5",
+             "--wrapper", "plain")  # fmt: skip
     done = bench(*words)
     assert "Nothing will be kept: --record keeps it" in done.stderr
     board = done.stdout.partition("tiny-v1 at 10k:\n")[2].splitlines()
@@ -221,14 +232,14 @@ def test_a_registered_newcomer_stands_once_as_it_was_tuned_now(bench: Bench) -> 
 def test_a_comparison_that_was_stopped_says_what_it_lacks(
     bench: Bench, write_model: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite = replace(TINY, tasks=dict.fromkeys(("digits", "adding-25", "copy-50"), TINY.tasks["digits"]))
+    suite = replace(TINY, tasks=dict.fromkeys(("digits", "adding-25", "copy-25"), TINY.tasks["digits"]))
     monkeypatch.setitem(SUITES, "tiny-v1", suite)
     body = "if x_BTD.shape[1] == 25: os.kill(os.getpid(), signal.SIGINT)"
     words = ("compare", str(write_model("mine", body)), "--suite", "tiny-v1", "--trials", "1", "--seeds", "1")
     done = bench(*words, code=130)
     assert "task 2 of 3: adding-25" in done.stderr
     assert "task 3 of 3" not in done.stderr
-    assert done.stderr.endswith("stopped; missing: adding-25, copy-50.\n")
+    assert done.stderr.endswith("stopped; missing: adding-25, copy-25.\n")
     stopped = bench.json(*words, code=130)
-    assert stopped["missing"] == ["adding-25", "copy-50"]
+    assert stopped["missing"] == ["adding-25", "copy-25"]
     assert stopped["suite_rows"][0]["score"] is None
