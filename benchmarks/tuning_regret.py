@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 GRIDS = Path(__file__).resolve().parent / "tuning_grids"
 BUDGET = "10k"
 SEEDS = (10_000, 10_001)
-LOWEST, HIGHEST, RATES = 1e-4, 3e-2, 8  # learning rates: the middles of RATES equal parts of what `bench tune` searches
+LOWEST, HIGHEST, RATES = 1e-4, 3e-2, 6  # learning rates: the middles of RATES equal parts of what `bench tune` searches
 MOST_STEPS = 100  # between evaluations: these short trials are evaluated as often as the longer ones of a suite
 DIGITS = 5  # of a recorded metric
 AIM_MEAN, AIM_HIGH, AIM_STEPS = 2.0, 8.0, 0.6  # points, points (95th percentile), share
@@ -105,10 +105,10 @@ PAIRS = (
     Pair("fru", "plain", "adding-200", 1_000, {"stat_size": [5, 10]}),
     Pair("gru", "residual", "digits", 600, {"chrono": [False, True]}),
     Pair("s4d", "residual", "copy-50", 1_000, {"dt_min": [0.001, 0.01]}),
-    Pair("mamba", "residual", "selective-copy-200", 600, {"state_size": [8, 16]}),
+    Pair("mamba", "residual", "selective-copy-64", 600, {"state_size": [8, 16]}),
     Pair("lstm", "plain", "copy-50", 1_000, {"chrono": [False, True]}),
     Pair("mingru", "residual", "digits", 600, {"expansion": [1.0, 2.0]}),
-    Pair("transformer", "residual", "mix-sin", 600, {"min_head_size": [8, 16]}),
+    Pair("transformer", "residual", "recall-32", 600, {"min_head_size": [8, 16]}),
 )
 
 
