@@ -103,14 +103,15 @@ class Pair:
 
 PAIRS = (
     Pair("fru", "plain", "adding-200", 1_000, {"stat_size": [5, 10]}),
+    Pair("gru", "residual", "digits", 600, {"chrono": [False, True]}),
+    Pair("s4d", "residual", "copy-50", 1_000, {"dt_min": [0.001, 0.01]}),
+    Pair("mamba", "residual", "selective-copy-64", 600, {"state_size": [8, 16]}),
+    Pair("lstm", "plain", "copy-50", 1_000, {"chrono": [False, True]}),
+    Pair("mingru", "residual", "digits", 600, {"expansion": [1.0, 2.0]}),
+    Pair("transformer", "residual", "recall-32", 600, {"min_head_size": [8, 16]}),
     Pair("lstm", "plain", "s3-64", 1_000, {"chrono": [False, True]}),
     Pair("indrnn", "plain", "subtract-100", 600, {"batch_norm": ["after", "before"]}),
     Pair("lmu", "plain", "mix-sin-noise", 600, {"recurrent": [True, False]}),
-    Pair("gru", "residual", "digits", 400, {"chrono": [False, True]}),
-    Pair("mingru", "residual", "digits", 600, {"expansion": [1.0, 2.0]}),
-    Pair("s4d", "residual", "selective-copy-64", 1_000, {"dt_min": [0.001, 0.01]}),
-    Pair("mamba", "residual", "recall-32", 1_000, {"state_size": [4, 16]}),
-    Pair("transformer", "residual", "recall-32", 1_000, {"positions": ["rotary", "sinusoidal"]}),
 )
 
 
