@@ -32,6 +32,9 @@ class GeneratedTask(SequenceDataModule):
 
     parallel = False
     """Whether drawing is slow enough to be worth a process for each core."""
+    shortcuts: ClassVar[Mapping[str, int]] = {}
+    """Predictor without a memory of order → the score (0 to 100) that it reaches, where that is not 0. A check compares
+    these with what it measures (`bench.contributing.shortcuts`)."""
     counts: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 2_000, "test": 10_000}
 
     @abstractmethod

@@ -20,6 +20,7 @@ from datamodules._generated import GeneratedTask, require_length, samples
 from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
 
 CITATION = "Merrill, Petty & Sabharwal, The Illusion of State in State-Space Models, ICML 2024, arXiv 2404.08819"
+LONGER = {"validation": 2, "test": 4}
 
 
 class WordProblem(GeneratedTask):

@@ -1,12 +1,14 @@
 """The trivial and the perfect predictor of each task, scored by the harness's own module against the specification."""
 
 from collections.abc import Callable
+from itertools import permutations
 from math import log, sqrt
 
 import numpy as np
 import pytest
 import torch
 from _pytest.mark import ParameterSet
+from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +17,7 @@ from datamodules import _idx, listops
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._generated import GeneratedTask
 from datamodules._mixtures import regress_on_seven
-from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value
+from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value, ValuePerStep
 from datamodules.mix_sin import MixSin
 from models.shared.lightning_module import SequenceModule, scored
 from models.shared.training import Training
@@ -37,7 +39,7 @@ class Predictor(nn.Module):
         match self.spec.output:
             case Label(classes) | TokenPerStep(classes):
                 return torch.zeros(*answer.shape, classes).scatter_(-1, answer.unsqueeze(-1), 100.0)
-            case Value():
+            case Value() | ValuePerStep():
                 return answer
 
 
@@ -47,7 +49,7 @@ def slow(value: str) -> ParameterSet:
 
 def drawn(task: SequenceDataModule, count: int) -> Samples:
     assert isinstance(task, GeneratedTask)
-    return task.decode(task.draw(count, task.rng("scores")))
+    return task.decode(task.draw_split("test", count, task.rng("scores")))
 
 
 def score(task: SequenceDataModule, batch: Samples, predict: Predict) -> tuple[float, float]:
@@ -57,7 +59,7 @@ def score(task: SequenceDataModule, batch: Samples, predict: Predict) -> tuple[f
         module.evaluate(batch.gather(index))
     value = float(module.metric.compute())
     if task.spec.metric == "mse":
-        errors_B = ((predict(batch.x, batch.lengths) - batch.y) ** 2).mean(1)
+        errors_B = ((predict(batch.x, batch.lengths) - batch.y) ** 2).flatten(1).nanmean(1)
         return value, float(errors_B.std()) / sqrt(len(errors_B))
     count = int((scored(task.spec, batch.y) != IGNORED).sum())
     return value, sqrt(task.spec.chance * (1 - task.spec.chance) / count)
@@ -78,6 +80,21 @@ def first_value(x: Tensor, lengths: Tensor | None) -> Tensor:
 def commonest_symbol(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
     counts_BV = F.one_hot(x_BT, 10)[..., :8].sum(1)
     return counts_BV.argmax(1, keepdim=True).expand_as(x_BT)
+
+
+def commonest_token(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    return F.one_hot(x_BT.masked_fill(~inside(x_BT, lengths), 15), 16)[..., :15].sum(1).argmax(1)
+
+
+def inside(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    assert lengths is not None
+    return torch.arange(x_BT.shape[1]) < lengths[:, None]
+
+
+def of_right_sign(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """An element of S5 that is odd where the product is: the identity, or the exchange of the last two things."""
+    odd = torch.tensor([sum(a > b for i, a in enumerate(p) for b in p[i:]) % 2 for p in permutations(range(5))])
+    return odd[x_BT].cumsum(1) % 2
 
 
 def right_sign(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
@@ -114,6 +131,15 @@ TRIVIAL: dict[str, Predict] = {
     "selective-copy-64": commonest_symbol,
     "selective-copy-200": guess_symbols,
     "s3-64": right_sign,
+    "a5": lambda x, lengths: torch.zeros_like(x),
+    "s5": of_right_sign,
+    "z60": lambda x, lengths: torch.zeros_like(x),
+    "parity-var": constant(1),
+    "cycle-nav": constant(3),
+    "mod-arith": constant(2),
+    "mod-arith-brackets": constant(0),
+    "induction": commonest_token,
+    "delay-32": lambda x, lengths: torch.zeros_like(x),
     "subtract-100": lambda x, lengths: torch.zeros(len(x), 1),
     "recall-32": lambda x, lengths: x[:, 2:3].expand_as(x),
     "mix-sin-noise": curve_from(slice(0, 16)),
@@ -173,16 +199,76 @@ def marked_difference(x_BTD: Tensor, lengths: Tensor | None) -> Tensor:
     return (first - second)[:, None]
 
 
-def products(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
-    """The running products of permutations, applied one after the other to three things."""
-    orders = ["012", "021", "102", "120", "201", "210"]
-    y_BT = torch.empty_like(x_BT)
+def products_of(orders: list[str]) -> Predict:
+    """The running products of permutations, applied one after the other."""
+
+    def products(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+        y_BT = torch.empty_like(x_BT)
+        for row, tokens in enumerate(x_BT.tolist()):
+            product = orders[0]
+            for step, token in enumerate(tokens):
+                product = "".join(product[int(place)] for place in orders[token])
+                y_BT[row, step] = orders.index(product)
+        return y_BT
+
+    return products
+
+
+def orders(size: int, *, even: bool = False) -> list[str]:
+    """Permutations in lexicographic order. An even one has determinant 1."""
+    every = ["".join(map(str, each)) for each in permutations(range(size))]
+    return [each for each in every if not even or np.linalg.det(np.eye(size)[list(map(int, each))]) > 0]
+
+
+def steps_on_a_circle(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    return ((x_BT == 1).long() - (x_BT == 2).long()).mul(inside(x_BT, lengths)).sum(1) % 5
+
+
+def calculated(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """Python's own value of each expression."""
+    assert lengths is not None
+    rows = zip(x_BT.tolist(), lengths.tolist(), strict=True)
+    return torch.tensor([eval("".join("01234+-*()"[token] for token in row[:size])) % 5 for row, size in rows])
+
+
+def latest(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """At each token that asks (16), the latest value of the key before it."""
+    y_BT = torch.zeros_like(x_BT)
     for row, tokens in enumerate(x_BT.tolist()):
-        product = "012"
-        for step, token in enumerate(tokens):
-            product = "".join(product[int(place)] for place in orders[token])
-            y_BT[row, step] = orders.index(product)
+        values: dict[int, int] = {}
+        for step in range(0, len(tokens) - 1, 2):
+            if tokens[step + 1] == 16:
+                y_BT[row, step + 1] = values[tokens[step]]
+            else:
+                assert values.get(tokens[step]) != tokens[step + 1], "an update brings another value"
+                values[tokens[step]] = tokens[step + 1]
     return y_BT
+
+
+def known_value(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """At each key (0 to 7) that came before, the token that followed it then."""
+    y_BT = torch.zeros_like(x_BT)
+    for row, tokens in enumerate(x_BT.tolist()):
+        for step, token in enumerate(tokens):
+            if token < 8 and token in tokens[:step]:
+                y_BT[row, step] = tokens[tokens.index(token) + 1]
+    return y_BT
+
+
+def integrated(x_BT1: Tensor, lengths: Tensor | None) -> Tensor:
+    """FitzHugh–Nagumo from the first value alone, by another solver."""
+
+    def slope(t: float, state: np.ndarray) -> list[float]:
+        v, w = state
+        return [v - v**3 / 3 - w + 0.5, 0.02 * (v + 0.7 - 0.8 * w)]
+
+    times = np.linspace(0, 400, 1_000)
+    curves = [solve_ivp(slope, (0, 400), [start, 0], t_eval=times, rtol=1e-8).y[0] for start in x_BT1[:, 0, 0].tolist()]
+    return torch.from_numpy(np.stack(curves)[:, 1:, None]).float()
+
+
+def after_the_special(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    return torch.tensor([tokens[tokens.index(15) + 1] for tokens in x_BT.tolist()])
 
 
 def looked_up(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
@@ -256,7 +342,19 @@ PERFECT: dict[str, Predict] = {
     "copy-100": symbols_last,
     "copy-2000": symbols_last,
     "subtract-100": marked_difference,
-    "s3-64": products,
+    "s3-64": products_of(["012", "021", "102", "120", "201", "210"]),
+    "a5": products_of(orders(5, even=True)),
+    "s5": products_of(orders(5)),
+    "z60": lambda x, lengths: x.cumsum(1) % 60,
+    "parity-var": lambda x, lengths: (x * inside(x, lengths)).sum(1) % 2,
+    "cycle-nav": steps_on_a_circle,
+    "mod-arith": calculated,
+    "mod-arith-brackets": calculated,
+    "recall-update": latest,
+    "noisy-recall": known_value,
+    "induction": after_the_special,
+    "fitzhugh-nagumo": integrated,
+    "delay-32": lambda x, lengths: F.pad(x, (0, 0, 32, 0))[:, :-32],
     "recall-32": looked_up,
     "mix-sin-noise": curve_from(slice(0, 176)),
     "selective-copy-64": symbols_last,

@@ -1,0 +1,42 @@
+"""A5: the running product of even permutations of five things, at lengths beyond training (Merrill et al. 2024).
+
+    y_t = x_1 · x_2 · … · x_t,    (g · h)(i) = g(h(i))
+
+The sixty even permutations of 0 … 4 are tokens 0 to 59 in lexicographic order; 0 is the identity. Training has 64 steps
+and asks at each of them. Validation has 128 steps, the test 256, and both ask only beyond step 64: for the rule, not
+for what was trained.
+
+A5 is the smallest group that can't be solved: its word problem is complete for NC¹, so no fixed number of layers that
+a scan can compute does it at every length, as far as is known. A recurrent network does it with one state of sixty. A
+bag of the inputs knows nothing of the product, nor do the last inputs. So guessing, 1/60, is 0 points.
+
+>>> task = A5(tiny=True)
+>>> batch = next(iter(task.train_dataloader()))
+>>> batch.x[0].tolist()
+[33, 9, 46, 38, 29, 24, 20, 18]
+>>> batch.y[0].tolist()
+[33, 29, 36, 59, 30, 4, 29, 19]
+>>> next(iter(task.val_dataloader())).y[0].tolist()
+[-100, -100, -100, -100, -100, -100, -100, -100, 1, 4, 4, 0, 54, 2, 38, 41]
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules._groups import LONGER, WordProblem, symmetric
+
+
+class A5(WordProblem):
+    """Multiply even permutations of five things."""
+
+    group = "A₅"
+    longer = LONGER
+    chance = 1 / 60
+    variants = {"a5": {"length": 64}}
+
+    @classmethod
+    @cache
+    def table(cls) -> NDArray[np.uint8]:
+        return symmetric(5, even=True)
