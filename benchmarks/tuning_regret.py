@@ -110,8 +110,6 @@ PAIRS = (
     Pair("mingru", "residual", "digits", 600, {"expansion": [1.0, 2.0]}),
     Pair("transformer", "residual", "recall-32", 600, {"min_head_size": [8, 16]}),
     Pair("lstm", "plain", "s3-64", 1_000, {"chrono": [False, True]}),
-    Pair("indrnn", "plain", "subtract-100", 600, {"batch_norm": ["after", "before"]}),
-    Pair("lmu", "plain", "mix-sin-noise", 600, {"recurrent": [True, False]}),
 )
 
 
