@@ -52,4 +52,4 @@ class Delay(GeneratedTask):
         return samples(rng.standard_normal((count, self.length, 1), dtype=np.float32), np.zeros(count, np.uint8))
 
     def decode(self, batch: Samples) -> Samples:
-        return batch._replace(y=F.pad(batch.x[:, : -self.steps], (0, 0, self.steps, 0), value=torch.nan))
+        return batch._replace(y=F.pad(batch.x, (0, 0, self.steps, -self.steps), value=torch.nan))
