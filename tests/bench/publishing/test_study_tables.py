@@ -12,7 +12,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from bench.catalog.registry import find_model
-from bench.catalog.suites import find_suite
+from bench.catalog.suites import SUITES, Suite
 from bench.training.suite_runs import first_request
 from bench.tuning.search import Tuning
 from bench.tuning.storage import Studies
@@ -23,7 +23,7 @@ from db.trial_record import from_text, news, to_text
 from tests.conftest import Bench
 from tests.support.runs import make_trial as trial
 
-SUITE = find_suite("quick-v2")
+SUITE = Suite(name="tiny-v2", summary="", tasks={"digits": {"max_steps": 5}}, tiers=("10k",), trials=4)
 FILE = "studies/10k/gru-residual.json"
 VALUES = (0.5, None, 0.25, 0.75)  # of the trials below; the second failed
 
@@ -55,7 +55,8 @@ def make_study(db: Path, *assignments: str, task: str = "digits", trials: int = 
 
 
 @pytest.fixture
-def host(bench: Bench) -> Bench:
+def host(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setitem(SUITES, SUITE.name, SUITE)
     Store(str(bench.db))
     return bench
 
