@@ -81,7 +81,7 @@ class Pair:
         """Setting → its values."""
         ratio = HIGHEST / LOWEST
         rates = [float(f"{LOWEST * ratio ** ((part + 0.5) / RATES):.3g}") for part in range(RATES)]
-        return {"lr": rates, "weight_decay": [0.0, 0.1], **{name: list(values) for name, values in self.varied.items()}}
+        return {"lr": rates, **{name: list(values) for name, values in self.varied.items()}}
 
     def cells(self) -> list[dict[str, Any]]:
         return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
@@ -103,10 +103,10 @@ class Pair:
 
 PAIRS = (
     Pair("fru", "plain", "adding-200", 1_000, {"stat_size": [5, 10]}),
-    Pair("gru", "residual", "digits", 600, {"chrono": [False, True]}),
-    Pair("s4d", "residual", "copy-50", 1_000, {"dt_min": [0.001, 0.01]}),
+    Pair("gru", "residual", "digits", 400, {"chrono": [False, True]}),
+    Pair("s4d", "residual", "copy-50", 600, {"dt_min": [0.001, 0.01]}),
     Pair("mamba", "residual", "selective-copy-64", 600, {"state_size": [8, 16]}),
-    Pair("lstm", "plain", "copy-50", 1_000, {"chrono": [False, True]}),
+    Pair("lstm", "plain", "copy-50", 600, {"chrono": [False, True]}),
     Pair("mingru", "residual", "digits", 600, {"expansion": [1.0, 2.0]}),
     Pair("transformer", "residual", "recall-32", 600, {"min_head_size": [8, 16]}),
     Pair("lstm", "plain", "s3-64", 1_000, {"chrono": [False, True]}),
