@@ -201,6 +201,7 @@ TRIAL_STATES = ("finished", "pruned", "failed")
 
 EVENT_KINDS = {
     "imported": 'from a bundle or a published file; data: {"bundle": its identity, …}',
+    "audit": 'what `bench audit --measure` found; data: {"dead": share of dead networks, "starts": of how many}',
     "verified": 'data: {"rung": a rung of LADDER, …}',
     "superseded": 'by a correction; data: {"by": its run_id, …}',
     "asked": 'for again, with the same settings chosen in another way; data: {"config_source": as of a run}',

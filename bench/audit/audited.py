@@ -44,8 +44,11 @@ class AuditedCell:
     """Cells of other architectures with exactly the same tuned learning rate, which is not the default."""
     over_none: float | None
     """Points of score above the mixer `none` in the same wrapper and tier; None where that has no result."""
-    dead: float | None
+    dead: float | None = None
     """Share of networks that are dead at the start; None until `bench audit --measure` has measured it."""
+    rate_sensitivity: float | None = None
+    """Points that its study's best trial has over the best one whose learning rate is at least three times as large or
+    small; None where the study is not published."""
 
 
 @dataclass(frozen=True, kw_only=True)

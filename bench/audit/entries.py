@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.audit import flags
 from bench.audit.audited import AuditedCell, AuditedEntry
+from bench.audit.rate_sensitivity import rate_sensitivity
 from bench.audit.search_ranges import at_edge
 from bench.catalog.registry import FoundModel, find_model, find_task, find_wrapper
 from bench.catalog.setting_sources import is_preset
@@ -20,7 +21,7 @@ from bench.ranking.utility import LEARNED, score
 from bench.reports.entries import entries_of
 from bench.reports.mixer_share import mixer_share
 from bench.runs.parameter_budget import fit
-from db.schema import OPEN, Event, Run
+from db.schema import OPEN, Event, Run, Trial
 from db.standing import Standing
 
 EVENT = "audit"
@@ -33,11 +34,14 @@ Runs = Mapping[EntryKey, Mapping[str, Sequence[Run]]]
 """Entry → task → its runs, lowest seed first."""
 
 
-def audit(runs: Iterable[Run], standing: Standing, events: Iterable[Event], suite: Suite) -> list[AuditedEntry]:
+def audit(
+    runs: Iterable[Run], standing: Standing, events: Iterable[Event], trials: Sequence[Trial], suite: Suite
+) -> list[AuditedEntry]:
     """Return the audit of a suite's entries, complete or not.
 
     Args:
         events: all events, oldest first.
+        trials: those of the published studies.
     """
     grouped = _grouped(standing.counted(runs), standing, suite)
     dead = {event.run_id: event.data["dead"] for event in events if event.kind == EVENT}
@@ -51,7 +55,11 @@ def audit(runs: Iterable[Run], standing: Standing, events: Iterable[Event], suit
     audited = []
     for key, tasks in sorted(grouped.items()):
         cells = tuple(
-            _cell(key, found, floors.get((key.wrapper, key.tier, task)), rates, dead)
+            replace(
+                _cell(key, found, floors.get((key.wrapper, key.tier, task)), rates),
+                dead=dead.get(found[0].run_id),
+                rate_sensitivity=rate_sensitivity(found[0], trials),
+            )
             for task, found in sorted(tasks.items())
         )
         entry = _entry(suite, key, cells)
@@ -77,9 +85,7 @@ def _entry(suite: Suite, key: EntryKey, cells: tuple[AuditedCell, ...]) -> Audit
     )  # fmt: skip
 
 
-def _cell(
-    key: EntryKey, runs: Sequence[Run], floor: float | None, rates: "Counter[Rate]", dead: Mapping[str, float]
-) -> AuditedCell:
+def _cell(key: EntryKey, runs: Sequence[Run], floor: float | None, rates: "Counter[Rate]") -> AuditedCell:
     run, scores = runs[0], [score(run) for run in runs]
     params, chosen = run.params_total - run.params_embedding, _chosen(run)
     found = _model(key.model)
@@ -100,7 +106,6 @@ def _cell(
         at_edge=at_edge(found.cls, chosen) if found else [],
         same_rate_as=_others(rates, run),
         over_none=None if floor is None or key.model == FLOOR else fmean(scores) - floor,
-        dead=dead.get(run.run_id),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.audit.audited import AuditedCell, AuditedEntry, Flag
 from bench.common.protocol import PROTOCOL
+from bench.runs.dead_starts import MOST_DEAD
 from models.shared.contract import LEAST_UNITS
 from models.shared.training import Training
 
@@ -14,7 +15,8 @@ DEFAULT_RATE = Training().lr
 LEAST_FILL = 0.9
 LEAST_MIXER = 0.4
 """In two residual blocks at 10k, a GRU's share is 0.45: the blocks' own maps take the rest."""
-MOST_DEAD = 0.05
+MOST_LOST = 30.0
+"""Points that another learning rate may cost before so few trials are a gamble."""
 LEAST_OVER_NONE = 5.0
 """Points of score that a mixer should add to what the block does alone."""
 FORMER = Path(__file__).parent / "protocol_1.toml"
@@ -48,6 +50,8 @@ def _of_cell(cell: AuditedCell) -> Iterator[Flag]:
         yield Flag("seeds-disagree", f"{round(cell.learned * cell.seeds)} of {cell.seeds} seeds learned")
     if cell.dead is not None and cell.dead > MOST_DEAD:
         yield Flag("dead-starts", f"{cell.dead:.0%} of networks are dead at the start")
+    if cell.rate_sensitivity is not None and cell.rate_sensitivity > MOST_LOST:
+        yield Flag("narrow-rate", f"it loses {cell.rate_sensitivity:.0f} points at a third or three times its rate")
     if cell.defaults_won:
         yield Flag("defaults-won", "tuning chose the defaults")
     for name in cell.at_edge:

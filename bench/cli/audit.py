@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.database import open_to_show
-from bench.cli.options import Csv, Db, Json
-from bench.cli.output import field, print_rows
+from bench.cli.database import open_store, open_to_show
+from bench.cli.options import Csv, DataDir, Db, Json
+from bench.cli.output import field, print_rows, stderr
 from bench.common.text import counted
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ EPILOG = """Examples:
   python -m bench audit --model fru
 
   python -m bench audit --suite quick-v2 --budget 10k --json
+
+  python -m bench audit --model fru --measure
 """
 ModelName = Annotated[str | None, typer.Option("--model", "-m", help="Only this architecture.")]
 
@@ -28,6 +30,10 @@ def audit(
     suite: Annotated[str | None, typer.Option(help="Only this suite.", show_default="all")] = None,
     budget: Annotated[str | None, typer.Option(help="Only this tier.", show_default="all")] = None,
     wrapper: Annotated[str | None, typer.Option(help="Only this block: residual or plain.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure first which networks are dead at the start, and record it.")
+    ] = False,
+    data_dir: DataDir = None,
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -37,9 +43,12 @@ def audit(
 
     An entry without flags has nothing that must be explained.
     """
-    store = open_to_show(db)
+    store = open_store(db) if measure else open_to_show(db)
     wanted = {"model": model, "budget": budget, "wrapper": wrapper}
     entries = [entry for entry in _audited(store, suite) if _is_wanted(entry, wanted)]
+    if measure:
+        _measure(entries, store, data_dir)
+        entries = [entry for entry in _audited(store, suite) if _is_wanted(entry, wanted)]
     rows = [asdict(entry) | {"flags": [flag._asdict() for flag in entry.flags]} for entry in entries]
     if model and not (as_json or as_csv):
         _show_each(rows)
@@ -60,8 +69,14 @@ def _audited(store: "Store", name: str | None) -> list["AuditedEntry"]:
     from bench.catalog.suites import SUITES, find_suite
 
     suites = [find_suite(name)] if name else list(SUITES.values())
-    runs, standing, events = store.runs(), store.standing(), store.events()
-    return [entry for suite in suites for entry in audit_suite(runs, standing, events, suite)]
+    runs, standing, events, trials = store.runs(), store.standing(), store.events(), store.trials()
+    return [entry for suite in suites for entry in audit_suite(runs, standing, events, trials, suite)]
+
+
+def _measure(entries: "list[AuditedEntry]", store: "Store", data_dir: str | None) -> None:
+    from bench.audit.measure import measure
+
+    measure(entries, store, data_dir=data_dir, tell=lambda text: stderr.print(text, markup=False))
 
 
 def _is_wanted(entry: "AuditedEntry", wanted: dict[str, str | None]) -> bool:

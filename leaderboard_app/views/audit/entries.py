@@ -56,6 +56,7 @@ def _cell(cell: AuditedCell) -> dict[str, str]:
         "of the tier": f"{cell.fill:.0%}",
         "mixers": _number(cell.mixer_share, ".0%"),
         "dead at the start": _number(cell.dead, ".0%"),
+        "lost at another rate": _number(cell.rate_sensitivity, ".0f"),
         "tuning chose": plain("the defaults" if cell.defaults_won else ", ".join(map(_word, cell.chosen.items()))),
     }
 

@@ -34,7 +34,8 @@ def _audited(store: Store, suite: str) -> list[AuditedEntry]:
     seen = snapshot(store)
     with st.spinner("Looking at the entries …"):
         return seen.once(
-            ("audit", suite), lambda: audit(store.runs(), seen.standing, store.events(), find_suite(suite))
+            ("audit", suite),
+            lambda: audit(store.runs(), seen.standing, store.events(), store.trials(), find_suite(suite)),
         )
 
 

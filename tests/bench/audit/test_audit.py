@@ -6,10 +6,13 @@ import pytest
 
 from bench.audit import flags
 from bench.audit.audited import AuditedCell, AuditedEntry
+from bench.audit.rate_sensitivity import rate_sensitivity
 from bench.audit.search_ranges import at_edge
 from bench.catalog.registry import find_model
+from db.schema import Trial
 from models.shared.contract import SequenceModel
 from tests.conftest import Bench
+from tests.support.runs import NOON, make_run
 
 Rows = list[dict[str, Any]]
 
@@ -64,12 +67,44 @@ def test_an_entry_is_shown_in_full(board: Bench) -> None:
     assert "few-units: mix-sin: stat_size is 1" in shown
 
 
+def test_what_was_measured_is_kept_as_an_event(board: Bench) -> None:
+    """26% of the FRU's networks were found dead on digits by another count, of 200 starts."""
+    done = board("audit", "--suite", "quick-v1", "--model", "fru", "--measure")
+    assert "fru (plain) on digits: 27% of 100 networks are dead at the start" in done.stderr
+    rows = board.json("audit", "--suite", "quick-v1")
+    assert flagged(rows, "fru", "dead-starts", "defaults") == ["digits: 27% of networks are dead at the start"]
+    again = board("audit", "--suite", "quick-v1", "--model", "fru", "--measure")
+    assert "dead at the start\n" not in again.stderr
+
+
+def trial(number: int, lr: float, value: float | None, **changes: Any) -> Trial:
+    values: dict[str, Any] = {
+        "study": "s", "protocol": 1, "model": "fru", "wrapper": "plain", "task": "digits", "task_version": 1,
+        "budget": "10k", "metric_name": "accuracy", "higher_is_better": True, "number": number, "state": "finished",
+        "reason": None, "value": value, "steps": 9, "settings": {"lr": lr}, "params_total": 9, "finished_at": NOON,
+    }  # fmt: skip
+    return Trial(**values | changes)
+
+
+def test_how_much_hangs_on_the_rate() -> None:
+    """The best trial at 0.01 counts 80 points. The best at a third of its rate or less counts 50."""
+    run = make_run(budget="10k", chance=0.0)
+    trials = [trial(0, 0.003, 0.5), trial(1, 0.01, 0.8), trial(2, 0.009, 0.7), trial(3, 0.0001, 0.2)]
+    assert rate_sensitivity(run, trials) == pytest.approx(30)
+    assert rate_sensitivity(run, trials[1:3]) is None
+    others = [trial(4, 0.02, 1.0, task="copy-100"), trial(5, 0.02, None, state="failed")]
+    pruned = trial(6, 0.05, 0.9, state="pruned")
+    assert rate_sensitivity(run, [*trials, *others, pruned]) == pytest.approx(30)
+    assert rate_sensitivity(run, []) is None
+
+
 def cell(**changes: Any) -> AuditedCell:
     """A cell that nobody would object to."""
     values: dict[str, Any] = {
         "task": "digits", "run_id": "0" * 16, "depth": 2, "pooling": "last", "units": {"hidden_size": 16},
         "params": 9_900, "fill": 0.99, "mixer_share": 0.5, "seeds": 5, "score": 90.0, "learned": 1.0,
-        "chosen": {"lr": 0.004}, "defaults_won": False, "at_edge": [], "same_rate_as": 0, "over_none": 60.0, "dead": 0.0,
+        "chosen": {"lr": 0.004}, "defaults_won": False, "at_edge": [], "same_rate_as": 0, "over_none": 60.0,
+        "dead": 0.0,
     }  # fmt: skip
     return AuditedCell(**values | changes)
 
@@ -95,6 +130,7 @@ def test_nothing_is_flagged_without_a_reason() -> None:
         ({"mixer_share": 0.2}, "small-mixer"),
         ({"learned": 0.6}, "seeds-disagree"),
         ({"dead": 0.26}, "dead-starts"),
+        ({"rate_sensitivity": 45.0}, "narrow-rate"),
         ({"defaults_won": True}, "defaults-won"),
         ({"at_edge": ["lr"]}, "edge"),
         ({"same_rate_as": 7}, "same-draw"),
