@@ -21,16 +21,20 @@ from sqlalchemy import text
 
 from bench.__main__ import main
 from bench.common import garbage
+from bench.common.root import ROOT
 from bench.submissions.rescore import respond
 from db.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""The folder of the tests and the documents. The packages are in ROOT, which is another if a wheel is tested."""
 torch.set_num_threads(1)
 torch.backends.cudnn.allow_tf32 = False  # as in every run
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = CHECKOUT / "tests" / "golden"
 QUICK = ("--set", "epochs=2", "--set", "hidden_size=8")
 DIVERGING = ("--set", "num_freqs=2", "--set", "output_size=4", "--set", "lr=1e20", "--set", "clip_norm=none")
 
+needs_checkout = pytest.mark.skipif(ROOT != CHECKOUT, reason="what it is about is not installed with the packages")
+collect_ignore = [] if ROOT == CHECKOUT else ["benchmarks", "docs", "test_layout.py"]  # for the same reason
 
 # A shell's background jobs are deaf to Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -251,7 +255,7 @@ def write_model(tmp_path: Path) -> Callable[[str, str], Path]:
 
     def write(name: str, body: str) -> Path:
         path = tmp_path / f"{name}.py"
-        path.write_text(MODEL.format(body=body))
+        path.write_text(MODEL.format(body=body), encoding="utf-8")
         return path
 
     return write

@@ -21,6 +21,7 @@ import psutil
 from bench.common.errors import RequestError
 
 SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib64", "/bin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 LOG_SHOWN = 2_000  # last characters that the program printed
 NOBODY = "65534"
 AS_USER = ["--unshare-user", "--disable-userns", "--uid", NOBODY, "--gid", NOBODY]
@@ -145,8 +146,11 @@ def _folders(places: Iterable[str]) -> list[str]:
 
 
 def _prefixes() -> list[str]:
-    """The folders of the running interpreter and of its packages."""
-    return sorted({sys.base_prefix, sys.prefix} - {"/usr"})
+    """The folders of the running interpreter, and those of packages that it finds elsewhere, as in a home folder."""
+    prefixes = {sys.base_prefix, sys.prefix} - {"/usr"}
+    packages = {path for path in sys.path if Path(path).name in PACKAGE_FOLDERS and Path(path).is_dir()}
+    seen = (*prefixes, *SYSTEM)
+    return sorted(prefixes | {path for path in packages if not any(map(Path(path).is_relative_to, seen))})
 
 
 def _python() -> list[str]:

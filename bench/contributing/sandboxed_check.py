@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shutil
+import site
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ PACKAGES = ("bench", "models", "datamodules", "db")
 HIDDEN = (Path(sklearn.__file__).parent / "datasets" / "data",)
 """Folders of installed packages that contain the task's answers."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_CACHE_DIR": "/tmp/numba",  # noqa: S108
-               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/project", "PYTHONSAFEPATH": "1"}  # fmt: skip
+               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "/project", "PYTHONSAFEPATH": "1",
+               "PYTHONUSERBASE": site.getuserbase()}  # fmt: skip
 MODEL_REPORT, TASK_REPORT = {IMPORT, *RULES, TRAINING}, {IMPORT, *TASK_RULES}
 """The names in a whole report."""
 SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -14,9 +14,9 @@ import pytest
 from bench.catalog.registry import find_task, task_names
 from datamodules._base import samples_hash
 from datamodules._generated import GeneratedTask
-from tests.conftest import ROOT
+from tests.conftest import GOLDEN
 
-RECORDED = ROOT / "tests" / "golden" / "task_hashes.json"
+RECORDED = GOLDEN / "task_hashes.json"
 NAMES = task_names()
 GENERATED = [name for name in NAMES if isinstance(find_task(name).build(), GeneratedTask)]
 SLOW = ("pathfinder", "path-x")

@@ -14,13 +14,15 @@ from urllib.request import urlopen
 
 import pytest
 
+from bench.common.errors import RequestError
+from bench.contributing.sandbox import check_available
 from bench.publishing.screenshot import serving
 from db.store import Store
-from tests.conftest import ROOT, Bench
+from tests.conftest import ROOT, needs_checkout
 from tests.leaderboard_app.test_server import free_port
 from tests.support.foreign_folder import ForeignFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_checkout]
 
 PACKAGES = ("bench", "models", "datamodules", "db", "leaderboard_app")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.sqlite*", "leaderboard-*")
@@ -124,12 +126,33 @@ def test_the_picture_of_the_board(foreign: ForeignFolder, small_db: Path, monkey
     assert foreign.ran() == []
 
 
-def test_the_sandbox(bench: Bench, tmp_path: Path) -> None:
-    bench.folder = ForeignFolder(tmp_path / "foreign").path
-    shutil.copy(ROOT / "models" / "gru.py", bench.folder / "mine.py")
-    done = bench.start("check", "mine.py", "--sandbox")
-    said = "".join(done.communicate())
-    if "bubblewrap" in said:
-        pytest.skip("programs can't be confined here")
-    assert done.returncode == 0, said
-    assert not (tmp_path / "foreign.log").exists()
+@pytest.fixture
+def sandbox() -> None:
+    try:
+        check_available()
+    except RequestError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("name", ["models/gru.py", "datamodules/adding.py"])
+def test_the_sandbox(run: Run, foreign: ForeignFolder, name: str) -> None:
+    """The packages that ours need are in no folder of this environment."""
+    shutil.copy(ROOT / name, foreign.path / "mine.py")
+    assert "mine.py says that it " in run("check", "mine.py", "--sandbox").stdout
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_the_sandbox_of_packages_in_a_home(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> None:
+    """As `pip install --user` leaves them."""
+    (packages,) = installed.parent.glob("lib/python*/site-packages")
+    home = tmp_path / "home" / packages.relative_to(installed.parent)
+    shutil.copytree(packages, home)
+    shutil.copy(ROOT / "models" / "gru.py", foreign.path / "mine.py")
+    python = Path(sys.base_prefix) / "bin" / "python3"
+    done = subprocess.run(
+        [python, "-m", "bench", "check", "mine.py", "--sandbox"], cwd=foreign.path, capture_output=True, text=True,
+        env=clean_environment(tmp_path) | {"PYTHONUSERBASE": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert foreign.ran() == []
+    assert done.returncode == 0, done

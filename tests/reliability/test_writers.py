@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 from db.store import Store
-from tests.conftest import ROOT
+from tests.conftest import CHECKOUT
 
 PROCESSES, RUNS, POINTS = 8, 200, 5
 
@@ -27,7 +27,7 @@ for index in range(int(sys.argv[3])):
 def start_writer(url: str, number: int) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", WRITER, url, str(number), str(RUNS), str(POINTS)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)  # type: ignore[call-overload]
+    return subprocess.Popen(command, cwd=CHECKOUT, text=True, **pipes)  # type: ignore[call-overload]
 
 
 def test_eight_processes_record_two_hundred_runs_each(url: str) -> None:

@@ -21,7 +21,7 @@ from bench.bundle.schema import Record
 from bench.catalog.tiers import TIERS
 from bench.common.text import one_line
 from db.schema import OPEN, STATUSES
-from tests.conftest import ROOT, Bench
+from tests.conftest import CHECKOUT, Bench
 from tests.support.hostile.arrays import MARK
 from tests.support.hostile.cases import CASES
 from tests.support.hostile.common import Members
@@ -148,7 +148,7 @@ def test_a_hostile_bundle_is_refused_in_one_line(members: Members, name: str) ->
 def test_refusing_costs_little_and_does_nothing(good: Path) -> None:
     """Every hostile bundle in one process without torch, each within 512 MiB: nothing is run, opened or written."""
     command = [sys.executable, "-m", "tests.support.hostile.guard", str(good)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["cases"]) == set(CASES)

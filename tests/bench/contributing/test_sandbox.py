@@ -73,6 +73,16 @@ def test_nothing_else_can_be_read(tmp_path: Path, secret: str) -> None:
     assert "No such file or directory" in outcome.log or "Permission denied" in outcome.log
 
 
+def test_packages_that_are_installed_elsewhere_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a home folder, for example. What lies beside them can't."""
+    packages = tmp_path / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages.parent / "secret").touch()
+    monkeypatch.syspath_prepend(packages)
+    outcome = run(f"import os; print(os.listdir({str(packages.parent)!r}))", tmp_path)
+    assert (outcome.problem, outcome.log) == (None, "['site-packages']\n")
+
+
 def test_the_home_folder_is_empty_but_for_what_python_needs(tmp_path: Path) -> None:
     """Where Python is installed below it, the way there can be seen, and nothing beside it."""
     outcome = run(f"import os; print(os.listdir({str(Path.home())!r}))", tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from torch.utils import backend_registration
 
 from bench.catalog.registry import find_model
-from tests.conftest import ROOT, Bench
+from tests.conftest import CHECKOUT, Bench
 
 pytestmark = pytest.mark.skipif(
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
@@ -28,7 +28,7 @@ RUNS = {
 def run(bench: Bench, *words: str) -> dict[str, Any]:
     """The record of a run on the device."""
     call = [sys.executable, "-m", "tests.support.pretended_gpu", "run", *words, "--set", "max_steps=3", "--json"]
-    answer = subprocess.run(call, cwd=ROOT, env=os.environ | bench.env, capture_output=True, text=True)
+    answer = subprocess.run(call, cwd=CHECKOUT, env=os.environ | bench.env, capture_output=True, text=True)
     assert answer.stdout, answer.stderr
     record: dict[str, Any] = bench.json("show", json.loads(answer.stdout)["run_id"])
     return record
@@ -53,7 +53,7 @@ def test_a_tensor_that_stays_on_the_host_is_noticed(bench: Bench, write_model: C
 @pytest.mark.slow
 def test_the_contract_holds_there() -> None:
     """But for the checks that save weights, change their type or ask for a tensor's numbers."""
-    answer = subprocess.run([sys.executable, "-c", CONTRACT], cwd=ROOT, capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", CONTRACT], cwd=CHECKOUT, capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (0, ""), answer.stderr
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.fru import FRU
-from tests.conftest import ROOT
+from tests.conftest import CHECKOUT
 from tests.papers.test_golden import build, load
 
 pytest.importorskip("numba")
@@ -296,7 +296,7 @@ def in_process(code: str, cache: Path | None, **environment: str) -> "subprocess
     variables = {**os.environ, **environment, **({} if cache is None else {"NUMBA_CACHE_DIR": str(cache)})}
     return subprocess.Popen(
         [sys.executable, "-c", program],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
