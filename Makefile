@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 # Files are not reordered: by their numbers of tests, those with few and long ones would come last, on one process.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 
-.PHONY: help demo test slow oldest lint app results clean
+.PHONY: help demo test slow latin oldest lint app results clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,18 @@ test: $(VENV)/.dev  ## Run the linters, the type checker and the suite without t
 
 slow: $(VENV)/.dev  ## Run the tests marked slow, in two processes.
 	$(PYTEST) -m slow
+
+# The part of the suite that reads and writes text. A file that is opened without an encoding has the locale's.
+LATIN_TESTS = $(addprefix tests/bench/,cli common contributing publishing runs submissions training tuning) tests/db \
+  tests/leaderboard_app/views
+LATIN := $(VENV)/locales/en_US.ISO-8859-1
+
+latin: $(VENV)/.dev $(LATIN)  ## Run a part of the suite in a locale of 256 letters.
+	LOCPATH=$(abspath $(dir $(LATIN))) LC_ALL=$(notdir $(LATIN)) PYTHONUTF8=0 PYTHONIOENCODING=latin-1 $(PYTEST) $(LATIN_TESTS)
+
+$(LATIN):
+	mkdir -p $(dir $@)
+	localedef -i en_US -f ISO-8859-1 $@
 
 # The part of the suite that calls most of other packages: command line, store, tuning, app.
 OLDEST_TESTS = tests/bench/cli/test_cli.py tests/bench/cli/test_odd_folder.py tests/db tests/bench/tuning/test_storage.py \

@@ -15,7 +15,7 @@ from bench.publishing.doc_tables import TABLES, render
 from bench.publishing.import_published import PUBLISHED
 from bench.publishing.markers import documents, filled
 from db.store import Store
-from tests.conftest import Bench
+from tests.conftest import Bench, needs_checkout
 from tests.support.pages import probes
 from tests.support.published import suite_run
 
@@ -51,10 +51,11 @@ TOY = Suite(
 @pytest.fixture
 def document(tmp_path: Path) -> Path:
     path = tmp_path / "page.md"
-    path.write_text(DOCUMENT)
+    path.write_text(DOCUMENT, "utf-8")
     return path
 
 
+@needs_checkout
 def test_the_documentation_says_what_the_published_results_give(bench: Bench) -> None:
     """Of a fresh database, into which every command that writes imports db/published."""
     bench.env["BENCH_PUBLISHED"] = str(PUBLISHED)
@@ -63,24 +64,26 @@ def test_the_documentation_says_what_the_published_results_give(bench: Bench) ->
     assert "would change" not in done.stderr
 
 
+@needs_checkout
 def test_every_table_of_the_findings_is_there() -> None:
-    text = (ROOT / "docs" / "findings.md").read_text()
+    text = (ROOT / "docs" / "findings.md").read_text("utf-8")
     for name in (*(TABLES.keys() - {"top"}), *(f"figure {name}" for name in FIGURES)):
         assert f"<!-- results: {name} " in text
 
 
+@needs_checkout
 def test_the_readme_shows_five_rows_of_the_board(board: Bench, document: Path) -> None:
-    text = (ROOT / "README.md").read_text().partition("<!-- results: top quick-v1 10k 5 -->\n")[2]
+    text = (ROOT / "README.md").read_text("utf-8").partition("<!-- results: top quick-v1 10k 5 -->\n")[2]
     assert len(text.partition("\n<!-- end -->")[0].splitlines()) == 2 + 5, "with the headings and the line below them"
-    document.write_text(DOCUMENT.replace("board toy-v1 10k", "top toy-v1 10k five"))
+    document.write_text(DOCUMENT.replace("board toy-v1 10k", "top toy-v1 10k five"), "utf-8")
     assert "'five' is not a number of rows" in board.refused("results", str(document))
 
 
 def test_what_stands_between_the_markers_is_replaced(board: Bench, document: Path) -> None:
     assert "would change" in board("results", str(document), "--check", code=1).stderr
-    assert document.read_text() == DOCUMENT
+    assert document.read_text("utf-8") == DOCUMENT
     board("results", str(document))
-    text = document.read_text()
+    text = document.read_text("utf-8")
     assert "old words" not in text
     assert "\nBetween.\n" in text
     assert text.startswith(
@@ -95,7 +98,7 @@ def test_what_stands_between_the_markers_is_replaced(board: Bench, document: Pat
 
 def test_a_damaged_table_is_seen(board: Bench, document: Path) -> None:
     board("results", str(document))
-    document.write_text(document.read_text().replace("gru (plain)", "gru (plain!)"))
+    document.write_text(document.read_text("utf-8").replace("gru (plain)", "gru (plain!)"), "utf-8")
     assert "would change" in board("results", str(document), "--check", code=1).stderr
 
 
@@ -128,7 +131,7 @@ def test_a_wrong_marker_is_named_with_its_line(document: Path, tmp_path: Path) -
     store = Store(str(tmp_path / "empty.sqlite"))
 
     def fill(text: str) -> str:
-        document.write_text(text)
+        document.write_text(text, "utf-8")
         return filled(document, lambda words: render(store, words))
 
     with pytest.raises(RequestError, match=r"page\.md, line 3: no line"):
@@ -152,7 +155,7 @@ def test_a_figure_is_drawn_of_what_was_measured(board: Bench, document: Path, tm
     with pytest.raises(RequestError, match="gradient-flow takes TASK; got nothing"):
         render(store, ["figure", "gradient-flow"])
     draw(store, ["gradient-flow", "digits"], tmp_path)
-    drawn = (tmp_path / "gradient-flow-digits.svg").read_text()
+    drawn = (tmp_path / "gradient-flow-digits.svg").read_text("utf-8")
     for words in ("gru (plain, ", "initialisation", "trained", "steps back"):
         assert words in drawn
 

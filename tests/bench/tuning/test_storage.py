@@ -41,7 +41,10 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
 def test_a_folder_with_odd_letters(tmp_path: Path, name: str) -> None:
     """Optuna takes addresses as text, which versions of SQLAlchemy read differently."""
     db = tmp_path / name / "board.sqlite"
-    db.parent.mkdir()
+    try:
+        db.parent.mkdir()
+    except UnicodeEncodeError:
+        pytest.skip("this locale has no name of these letters")
     make_study(str(db))
     for read_only in (True, False):
         (study,) = Studies(str(db), read_only=read_only).all()

@@ -43,7 +43,7 @@ def test_its_equations_and_its_code(empty_db: Path) -> None:
     app = open_page("architecture", empty_db, name="fru")
     assert any("φ_t = σ(W_x x_t + W_h r_t + b_φ)" in each.value for each in app.code)
     source = next(each.value for each in app.code if "class FRU" in each.value)
-    assert source == find_model("fru").path.read_text().strip()
+    assert source == find_model("fru").path.read_text("utf-8").strip()
     assert find_model("fru").source_hash in said(app)
 
 
