@@ -26,6 +26,7 @@ class CoRNN(StepwiseRecurrence):
     paper = Paper("Coupled Oscillatory Recurrent Neural Network (coRNN)", 2021, "https://arxiv.org/abs/2010.00951")
     family = "oscillator recurrence"
     wrapper = "plain"
+    golden = ("cornn", "cornn_init")
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):

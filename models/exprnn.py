@@ -39,6 +39,7 @@ class ExpRNN(StepwiseRecurrence):
     )
     family = "orthogonal recurrence"
     wrapper = "plain"
+    golden = ("exprnn", "exprnn_cayley", "exprnn_cayley_init", "exprnn_init")
     deviations = {
         "base point": (
             "A − Aᵀ is exponentiated at the identity, as this paper proposes. The authors' scripts by default "

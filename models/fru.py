@@ -44,6 +44,7 @@ class FRU(StatisticalRecurrence):
     )
     family = "statistical recurrence"
     wrapper = "plain"
+    golden = ("fru_k1", "fru_k6")
     authors_cell = "FRUCell"
 
     @dataclass(frozen=True, kw_only=True)

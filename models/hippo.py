@@ -47,6 +47,7 @@ class HiPPO(StepwiseRecurrence):
     )
     family = "orthogonal-polynomial memory"
     wrapper = "plain"
+    golden = ("hippo", "hippo_init", "hippo_legt", "hippo_m2_nogate", "hippo_maxlen")
     deviations = {
         "LegT": (
             "Bilinear, with a window of the training length unless set. The authors' code can do the same, but "

@@ -44,6 +44,14 @@ class IndRNN(StepwiseRecurrence):
     )
     family = "nonlinear recurrence"
     wrapper = "plain"
+    golden = (
+        "indrnn_bn_after",
+        "indrnn_bn_before",
+        "indrnn_init",
+        "indrnn_recurrent_only",
+        "indrnn_residual",
+        "indrnn_residual_init",
+    )
     depth = 2
     deviations = {
         "start of the last layer": (

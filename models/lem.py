@@ -29,6 +29,7 @@ class LEM(StepwiseRecurrence):
     paper = Paper("Long Expressive Memory for Sequence Modeling", 2022, "https://arxiv.org/abs/2110.04744")
     family = "gated recurrence"
     wrapper = "plain"
+    golden = ("lem", "lem_init")
     deviations = {
         "biases": (
             "One for each sum, as in the paper's equations, where the authors' code adds two. Ours starts as their "

@@ -40,6 +40,7 @@ class LMU(StepwiseRecurrence):
     )
     family = "orthogonal-polynomial memory"
     wrapper = "plain"
+    golden = ("lmu", "lmu_init")
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

@@ -35,6 +35,7 @@ class LRU(SharedStateSpace):
     paper = Paper("Resurrecting Recurrent Neural Networks for Long Sequences", 2023, "https://arxiv.org/abs/2303.06349")
     family = "linear recurrence"
     wrapper = "residual"
+    golden = ("lru", "lru_init")
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

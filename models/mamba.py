@@ -62,6 +62,7 @@ class Mamba(SequenceModel):
     )
     family = "selective state-space model"
     wrapper = "residual"
+    golden = ("mamba", "mamba_init")
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

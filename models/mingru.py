@@ -24,6 +24,7 @@ class MinGRU(GatedLinearRecurrence):
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
     family = "gated linear recurrence"
     wrapper = "residual"
+    golden = ("mingru", "mingru_expand", "mingru_init")
     projections = 2
     cell = "mingru"
     authors_name = "to_hidden_and_gate.weight"

@@ -24,6 +24,7 @@ class MinLSTM(GatedLinearRecurrence):
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
     family = "gated linear recurrence"
     wrapper = "residual"
+    golden = ("minlstm", "minlstm_expand", "minlstm_init")
     projections = 3
     cell = "minlstm"
     authors_name = "to_hidden_and_f_i_gate.weight"

@@ -74,6 +74,15 @@ class S4D(SequenceModel):
     )
     family = "state-space model"
     wrapper = "residual"
+    golden = (
+        "s4_block_diag",
+        "s4d",
+        "s4d_full_bilinear",
+        "s4d_full_inv_init",
+        "s4d_full_legs",
+        "s4d_full_legs_init",
+        "s4d_init",
+    )
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StateSpaceConfig):

@@ -45,6 +45,7 @@ class S5(SharedStateSpace):
     paper = Paper("Simplified State Space Layers for Sequence Modeling", 2023, "https://arxiv.org/abs/2208.04933")
     family = "state-space model"
     wrapper = "residual"
+    golden = ("s5", "s5_bilinear_noconj", "s5_complexnormal_init", "s5_lecun_init", "s5_truncnormal_init")
 
     @dataclass(frozen=True, kw_only=True)
     class Config(StateSpaceConfig):

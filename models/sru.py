@@ -36,6 +36,7 @@ class SRU(StatisticalRecurrence):
     paper = Paper("The Statistical Recurrent Unit", 2017, "https://arxiv.org/abs/1703.00381")
     family = "statistical recurrence"
     wrapper = "plain"
+    golden = ("sru", "sru_init")
     authors_cell = "SimpleSRUCell"
 
     @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ class TCN(SequenceModel):
     )
     family = "convolution"
     wrapper = "plain"
+    golden = ("tcn", "tcn_init")
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelConfig):

@@ -22,12 +22,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.catalog.registry import find_model
+from bench.catalog.registry import find_model, model_names
 from models.lmu import discretised_delay
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
 from tests.conftest import GOLDEN
-from tests.papers.golden import DIFFERS, NO_SETTING, Arrays, line_of, load, marks
+from tests.papers.golden import CASES, DIFFERS, NO_SETTING, Arrays, line_of, load, marks
 
 LIMIT = 5.0
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -250,6 +250,13 @@ STARTS = {
     "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
 }
 """The model of each file of starts, its settings, and how its parameters are laid out in the authors' code."""
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_an_architecture_declares_the_files_that_it_reproduces(name: str) -> None:
+    outputs = {file for file, (model, _) in CASES.items() if model == name}
+    starts = {file for file, start in STARTS.items() if start.model == name}
+    assert find_model(name).cls.golden == tuple(sorted(outputs | starts))
 
 
 def legs_spectrum(pairs: int) -> tuple[np.ndarray, np.ndarray]:
