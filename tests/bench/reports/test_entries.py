@@ -21,6 +21,7 @@ QUICK = find_suite("quick-v1")
 LR = Training().lr
 TUNED = {"lr": "preset"}
 BY_HAND = {"lr": "flag"}
+AT = ("--budget", "10k", "--wrapper", "residual")
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_preset(folder: Path, lr: float) -> None:
-    (folder / "gru.toml").write_text(f'[plain.digits.10k."2 trials of 5 steps"]\nlr = {lr}\n')
+    (folder / "gru.toml").write_text(f'[residual.digits.10k."2 trials of 5 steps"]\nlr = {lr}\nprotocol = 2\n')
 
 
 def board(bench: Bench, suite: str) -> dict[str, Any]:
@@ -55,10 +56,10 @@ def test_tuning_that_chooses_the_defaults(bench: Bench, presets: Path, first: st
 
 def test_a_run_by_hand_counts_once_the_suite_asks_for_it(bench: Bench, presets: Path) -> None:
     write_preset(presets, lr=LR)
-    given = ("--set", "max_steps=5", "--set", "batch_size=32", "--set", f"lr={LR}", "--budget", "10k")
+    given = ("--set", "max_steps=5", "--set", "batch_size=32", "--set", f"lr={LR}", *AT)
     bench("run", "--model", "gru", *given)
     assert board(bench, "tiny-v1") == {}
-    bench("run", "--model", "gru", *given[:4], "--preset", "--budget", "10k")
+    bench("run", "--model", "gru", *given[:4], "--preset", *AT)
     assert board(bench, "tiny-v1").keys() == {"tuned"}
 
 
