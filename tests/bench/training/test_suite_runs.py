@@ -194,7 +194,8 @@ def fill(bench: Bench, suite: Suite) -> None:
     """Entries of a suite: rnn with accuracies of nearly 1, gru below chance, both with five seeds."""
     for model, accuracy in (("rnn", 0.99), ("gru", 0.01)):
         for seed, (task, training) in product(range(5), suite.tasks.items()):
-            values = {"model": model, "task": task, "seed": seed, "budget": "10k", "metric_value": accuracy}
+            values = {"model": model, "task": task, "seed": seed, "budget": "10k", "metric_value": accuracy,
+                      "protocol": suite.protocol}  # fmt: skip
             run = make_run(f"{model}{seed}{task}", **values, config={"model": {}, "training": dict(training)})
             Store(str(bench.db)).record(run)
 
@@ -221,7 +222,10 @@ def test_a_registered_newcomer_stands_once_as_it_was_tuned_now(bench: Bench) -> 
     """Though the board has another tuned entry of that name: two results of one seed could not be ranked."""
     training = dict(TINY.tasks["digits"]) | {"lr": 0.5}
     source = dict.fromkeys(TINY.tasks["digits"], "flag") | {"lr": "preset: 2 trials of 5 steps"}
-    run = make_run(model="gru", budget="10k", config={"model": {}, "training": training}, config_source=source)
+    run = make_run(
+        model="gru", wrapper="residual", budget="10k", protocol=2, config={"model": {}, "training": training},
+        config_source=source,
+    )  # fmt: skip
     Store(str(bench.db)).record(run)
     done = bench.json("compare", "gru", "--suite", "tiny-v1", "--trials", "1", "--seeds", "1")
     (own,) = done["suite_rows"]
