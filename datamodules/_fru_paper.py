@@ -81,7 +81,7 @@ class MixtureAsPublished(AsPublished, MixtureTask):
 class MixSinAsPublished(MixtureAsPublished, MixSin):
     """The authors' sums of sines."""
 
-    variants = {f"{name}{SUFFIX}": options for name, options in MixSin.variants.items()}
+    variants = {f"mix-sin{SUFFIX}": {}}
 
     def draw_curves(self, rng: np.random.RandomState, x_T: NDArray[np.float64]) -> NDArray[np.float64]:
         frequencies_D = rng.randint(1, 30, size=SINES) * 0.1

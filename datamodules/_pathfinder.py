@@ -11,12 +11,17 @@ is our own, so the images are similar but not identical:
 - A dash keeps 2 × `margin` away from all others but its neighbours in the curve, and `padding` away from the border.
   An image that has no room for both long curves is thrown away. A short curve for which there is no room is left out.
 
+`pathfinder` and `path-x` draw other numbers of distractors than the authors' program, counted on a few dozen of its
+images: 3.4 an image in place of 1.3, and 7.7 in place of 8. The margins 2 and 3 of `path-x` come 75:25 in place of
+50:50. `pathfinder-2` and `path-x-2` have the authors' numbers. Brightness and the distance of a curve's ends (12.6
+pixels in place of 11.5 for the first long curve) still differ.
+
 Shapes: N images in progress, R images that a step works on, C cells of the grid that covers an image, S dashes of an
 image, K candidates for the next dash, P points along a dash, Q cells around a dash; a last 2 is (y, x), in pixels.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +60,11 @@ class Drawing:
     """Cells per pixel, along each axis, of the grid on which dashes keep their distance."""
     begun: int = 1_000
     """How many images are begun at a time."""
+    short_candidates: int = CANDIDATES
+    """Candidates for the next dash of a curve that distracts."""
+    short_tries: int = SHORT_TRIES
+    even_margins: bool = False
+    """Whether each margin is as frequent among the images that are kept as among those that are begun."""
 
 
 TINY = Drawing(
@@ -107,6 +117,8 @@ class PathfinderTask(GeneratedTask):
 
 def draw_images(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return images (count, window_size, window_size) and labels (count,)."""
+    if drawing.even_margins:
+        return draw_evenly(drawing, count, rng)
     images: list[NDArray[np.uint8]] = []
     labels: list[NDArray[np.uint8]] = []
     while sum(map(len, labels)) < count:
@@ -116,6 +128,20 @@ def draw_images(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple
         labels.append(rng.integers(2, size=len(rows_R), dtype=np.uint8))
         images.append(render(drawing, sheet.dashes_NS22[rows_R], sheet.dots(rows_R, labels[-1])))
     return np.concatenate(images)[:count], np.concatenate(labels)[:count]
+
+
+def draw_evenly(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw each image's margin first, and then images until there are enough of each."""
+    margins_N = rng.choice(drawing.paddle_margins, size=count)
+    images = np.empty((count, drawing.window_size, drawing.window_size), np.uint8)
+    labels = np.empty(count, np.uint8)
+    for margin in drawing.paddle_margins:
+        mine_N = margins_N == margin
+        if not mine_N.any():
+            continue
+        of_margin = replace(drawing, paddle_margins=(margin,), even_margins=False)
+        images[mine_N], labels[mine_N] = draw_images(of_margin, int(mine_N.sum()), rng)
+    return images, labels
 
 
 class Sheet:
@@ -155,22 +181,28 @@ class Sheet:
 
         for number in range(self.drawing.num_distractors):
             at = 2 * self.drawing.contour_length + number * self.drawing.distractor_length
-            self._draw_curve(rows_R, at, self.drawing.distractor_length, anywhere, SHORT_TRIES)
+            self._draw_curve(
+                rows_R, at, self.drawing.distractor_length, anywhere, self.drawing.short_tries,
+                self.drawing.short_candidates,
+            )  # fmt: skip
 
-    def _draw_curve(self, rows_R: Ints, at: int, length: int, starts: Callable[[Ints], Floats], tries: int) -> Ints:
+    def _draw_curve(
+        self, rows_R: Ints, at: int, length: int, starts: Callable[[Ints], Floats], tries: int,
+        candidates: int = CANDIDATES,
+    ) -> Ints:  # fmt: skip
         """Draw a curve into each of the given images, as the dashes from `at` on. Return the images that have it."""
         left_R = rows_R
         for _ in range(tries):
-            left_R = self._try_curve(left_R, at, at + length, starts(left_R))
+            left_R = self._try_curve(left_R, at, at + length, starts(left_R), candidates)
         return np.setdiff1d(rows_R, left_R)
 
-    def _try_curve(self, rows_R: Ints, at: int, end: int, start_RK2: Floats) -> Ints:
+    def _try_curve(self, rows_R: Ints, at: int, end: int, start_RK2: Floats, candidates: int) -> Ints:
         """Try once to draw a curve. Return the images that had no room; nothing of the curve stays in them."""
         before_RC = self.taken_NC[rows_R]
         done_R = self._add(rows_R, at, start_RK2, self._headings(len(rows_R), CANDIDATES))
         for dash in range(at + 1, end):
             # Neighbours in a curve may be near each other, so a dash takes room only when the next one is drawn.
-            done_R = self._add(done_R, dash, *self._continuations(done_R, dash))
+            done_R = self._add(done_R, dash, *self._continuations(done_R, dash, candidates))
             self._take(done_R, dash - 1)
         self._take(done_R, end - 1)
         failed_R = ~np.isin(rows_R, done_R)
@@ -190,11 +222,11 @@ class Sheet:
     def _headings(self, *shape: int) -> Floats:
         return self.rng.uniform(-np.pi, np.pi, shape)
 
-    def _continuations(self, rows_R: Ints, at: int) -> tuple[Floats, Floats]:
+    def _continuations(self, rows_R: Ints, at: int, candidates: int) -> tuple[Floats, Floats]:
         """Draw starts (R, K, 2) and headings (R, K) for a dash that continues a curve. Turns follow TURN_SHARES."""
         (start_R2, end_R2), margin_R1 = self._ends(rows_R, at - 1), self.margin_N[rows_R, None]
         before_R2 = (end_R2 - start_R2) / self.drawing.paddle_length
-        turn_RK = np.interp(self.rng.random((len(rows_R), CANDIDATES)), TURN_SHARES, TURNS) / self.drawing.continuity
+        turn_RK = np.interp(self.rng.random((len(rows_R), candidates)), TURN_SHARES, TURNS) / self.drawing.continuity
         heading_RK = np.arctan2(before_R2[:, :1], before_R2[:, 1:]) + turn_RK
         joint_R2 = end_R2 + margin_R1 * before_R2
         return joint_R2[:, None] + margin_R1[:, None] * direction(heading_RK), heading_RK

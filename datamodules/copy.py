@@ -42,9 +42,10 @@ class Copy(GeneratedTask):
     delay: int
     # `copy` means the first variant. The last three are for models that don't learn even that one.
     variants = {f"copy-{delay}": {"delay": delay} for delay in (100, 200, 1_000, 2_000, 10, 25)} | {
-        "copy-50": {"delay": 50, "version": 2, "chance": BAG, "divided": True}
+        "copy-50": {"delay": 50, "version": 2, "chance": BAG, "divided": True, "shortcuts": {}}
     }
     chance = 1 / SYMBOLS
+    shortcuts = {"bag": 21, "hidden-bag": 21, "first-16": 21}  # to say the commonest symbol ten times
     divided = False
     """Whether no sequence of symbols is in two splits."""
     tiny = {"delay": 5}

@@ -41,10 +41,11 @@ class ListOps(GeneratedTask):
     max_depth = 10
     roots = ROOTS
     chance = 0.17
+    shortcuts = {"first-16": 24}  # the first operator alone
     with_cut = True
     """Whether to keep expressions that outgrew the greatest length and became short enough when they were cut."""
     counts = {"train": 96_000, "validation": 2_000, "test": 2_000}
-    variants = {"listops": {}, "listops-2": {"with_cut": False, "chance": 0.37}}
+    variants = {"listops": {}, "listops-2": {"with_cut": False, "chance": 0.37, "shortcuts": {}}}
     tiny = {"min_length": 4, "max_length": 20, "max_depth": 3, "roots": 5_000}
 
     def describe(self) -> TaskSpec:

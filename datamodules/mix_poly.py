@@ -24,6 +24,7 @@ class MixPoly(MixtureTask):
 
     degree: int
     summary = "reconstruct a mixture of five polynomials"
+    shortcuts = {"bag": 17, "hidden-bag": 27, "first-16": 100, "last-16": 100}  # the data have rank six
     variants = {f"mix-poly-{degree}": {"degree": degree} for degree in (5, 10, 15)}
 
     def curves(self, x_T: NDArray[np.float64]) -> NDArray[np.float64]:

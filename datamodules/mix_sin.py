@@ -29,6 +29,7 @@ from datamodules._mixtures import CURVES, MixtureTask, regress_on_seven
 __all__ = ["MixSin", "regress_on_seven"]
 
 SINES = 15
+RANK_SIX = {"bag": 1, "hidden-bag": 3, "first-16": 100, "last-16": 100}
 NOISY = "reconstruct a mixture of five sums of sines that is read with noise"
 
 
@@ -37,7 +38,7 @@ class MixSin(MixtureTask):
 
     summary = "reconstruct a mixture of five sums of sines"
     variants = {
-        "mix-sin": {},
+        "mix-sin": {"shortcuts": RANK_SIX},
         "mix-sin-noise": {"noise": 0.05, "asked": 25, "chance": 0.054, "solved": 2e-4, "summary": NOISY},
     }
 

@@ -26,6 +26,7 @@ class Parity(GeneratedTask):
 
     length: int
     variants = {f"parity-{length}": {"length": length} for length in (40, 200)}
+    shortcuts = {"hidden-bag": 100}  # a table from the number of ones
     tiny = {"length": 8}
 
     def describe(self) -> TaskSpec:

@@ -35,8 +35,9 @@ class SelectiveCopy(GeneratedTask):
     length: int
     copied = 10
     chance = 1 / SYMBOLS
+    shortcuts = {"bag": 21, "hidden-bag": 21, "first-16": 5, "last-16": 5}  # to say the commonest symbol ten times
     variants = {f"selective-copy-{length}": {"length": length} for length in (200, 1_000)} | {
-        "selective-copy-64": {"length": 64, "copied": 8, "chance": BAG}
+        "selective-copy-64": {"length": 64, "copied": 8, "chance": BAG, "shortcuts": {}}
     }
     tiny = {"length": 16}
 

@@ -2,18 +2,20 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import Json, seconds
-from bench.cli.output import print_json, stderr
+from bench.cli.output import Cells, field, number, print_json, print_table, stderr
+from bench.common.errors import RequestError
 from bench.common.text import metric_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bench.contributing.rules import BrokenRule
+    from datamodules._base import SequenceDataModule
 
 NEW_MODEL_EPILOG = """Example:
 
@@ -24,6 +26,8 @@ CHECK_EPILOG = """Examples:
   python -m bench check models/my_rnn.py
 
   python -m bench check datamodules/my_task.py
+
+  python -m bench check --task adding-200
 
   python -m bench check stranger.py --sandbox --time-limit 5m
 """
@@ -40,7 +44,10 @@ def new_model(name: Annotated[str, typer.Argument(help="The model's name, such a
 
 
 def check(
-    file: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
+    file: Annotated[str | None, typer.Argument(help="A path to a .py file, or a model's name.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="A task's name: also show what predictors without a memory of order reach.")
+    ] = None,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Run a stranger's file in a sandbox (bubblewrap).")
     ] = False,
@@ -49,11 +56,17 @@ def check(
 ) -> int:
     """Check a model or a task against the contract, and say how to mend what fails. Exit code 1 if anything fails.
 
-    A task is checked on its tiny variants, and the hash of each split is printed.
+    A task is checked on its tiny variants, and the hash of each split is printed. With --task NAME, predictors that
+    remember no order are fitted to a generated task. None may beat the task's 0 points, unless the task says so.
 
     With --sandbox the file has no network, no files and no test labels. A model also trains for a moment, and its
     predictions are graded outside.
     """
+    if (file is None) == (task is None):
+        raise RequestError("give either a file (or a model's name) or --task NAME")
+    if task is not None:
+        return _check_task(task, as_json=as_json)
+    assert file is not None
     if sandbox:
         return _check_stranger(file, time_limit, as_json=as_json)
     from bench.catalog.registry import FoundModel, find_contribution
@@ -74,6 +87,48 @@ def check(
         _print_splits(hashes)
         print(f"{file} keeps {'the contract' if isinstance(found, FoundModel) else 'the rules of a task'}.")
     return 1 if failed else 0
+
+
+SHORTCUTS: Cells = {
+    "predictor": field("name"),
+    "value": lambda row: f"{row['value']:.4g}",
+    "±": number("error", ".2g"),
+    "score": number("score", ".1f"),
+    "declared": number("declared"),
+    "": lambda row: "TOO GOOD" if row["too_good"] else "",
+}
+
+
+def _check_task(name: str, *, as_json: bool) -> int:
+    from bench.catalog.registry import find_task
+    from bench.contributing.task_rules import check_task
+
+    found = find_task(name)
+    failed = _broken(check_task(found.cls))
+    reached = [] if failed else _shortcuts(found.build())
+    too_good = [each["name"] for each in reached if each["too_good"]]
+    passed = not failed and not too_good
+    if as_json:
+        print_json({"task": found.variant, "passed": passed, "findings": failed, "shortcuts": reached})
+    elif reached:
+        print_table(reached, SHORTCUTS)
+    if too_good:
+        stderr.print(
+            f"{found.variant} has 0 points at what remembers no order, but {', '.join(too_good)} reaches more. Raise "
+            "`chance`, change the task, or state the score in its `shortcuts`.",
+            markup=False,
+        )
+    elif passed and not as_json:
+        print(f"{found.variant} keeps the rules of a task.")
+    return 0 if passed else 1
+
+
+def _shortcuts(task: "SequenceDataModule") -> "list[dict[str, Any]]":
+    """Return what each predictor reaches; nothing for a task that is not generated."""
+    from bench.contributing.shortcuts import shortcuts
+    from datamodules._generated import GeneratedTask
+
+    return [each.row() for each in shortcuts(task)] if isinstance(task, GeneratedTask) else []
 
 
 def _broken(findings: "Iterable[tuple[str, BrokenRule | None]]") -> "list[dict[str, str]]":

@@ -76,6 +76,7 @@ def tasks(
 
 
 def _show_task(name: str, *, as_json: bool) -> None:
+    from bench.reports.shortcuts import reached_text
     from bench.reports.task_card import describe_task
 
     task = describe_task(name)
@@ -95,6 +96,9 @@ def _show_task(name: str, *, as_json: bool) -> None:
         "sample": f"{sample['length']:,} steps; the first: {sample['x']}",
         "answer": str(sample["y"]),
     }
+    if task["shortcuts"]:
+        found = [f"{row['name']} {reached_text(task['metric'], row)}" for row in task["shortcuts"]]
+        lines["no order"] = f"{', '.join(found)}: what takes no memory of order reaches, and its score if not 0"
     print(task["definition"], end="\n\n")
     for heading, text in lines.items():
         print(f"{heading:8} {text}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from bench.catalog.registry import find_task
 from bench.reports.listings import task_row
+from bench.reports.shortcuts import reached
 from datamodules._spec import IGNORED
 
 SHOWN = 24  # steps of a sample
@@ -25,6 +26,8 @@ def describe_task(name: str) -> dict[str, Any]:
 def task_card(name: str) -> dict[str, Any]:
     """Return the row of `bench tasks`, the definition with its example, and the family's variants with their lengths.
 
+    Also what predictors without a memory of order were recorded to reach.
+
     No data are read or drawn.
 
     Raises:
@@ -34,7 +37,9 @@ def task_card(name: str) -> dict[str, Any]:
     module = inspect.getmodule(found.cls)
     assert module is not None
     definition, prompt, example = (module.__doc__ or "").partition(">>>")
-    return task_row(found.build()) | {
+    row = task_row(found.build())
+    return row | {
+        "shortcuts": reached(found.variant, row["version"]),
         "definition": definition.strip(),
         "example": (prompt + example).strip(),
         "variants": {variant: found.cls(variant).spec.seq_len for variant in found.cls.variants},

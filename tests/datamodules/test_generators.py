@@ -1,5 +1,6 @@
 """What the generators draw has the properties that the definitions state."""
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 
 from bench.catalog.registry import find_task
+from datamodules import _pathfinder
 from datamodules._generated import GeneratedTask, distinct, distinct_weighted
 from datamodules._idx import IdxSet
-from datamodules._pathfinder import TURN_SHARES, TURNS, Sheet
+from datamodules._pathfinder import TURN_SHARES, TURNS, Drawing, Sheet
 from datamodules._spec import SPLITS
 from datamodules.copy import Copy, belongs_to
 from datamodules.fashion import Fashion
@@ -17,6 +19,7 @@ from datamodules.listops import SYMBOLS, ListOps, grow, kept, write, written_len
 from datamodules.mix_sin import MixSin
 from datamodules.mqar import MQAR
 from datamodules.parity import Parity
+from datamodules.path_x import PathX
 from datamodules.pathfinder import Pathfinder
 from datamodules.selective_copy import SelectiveCopy
 
@@ -237,6 +240,44 @@ def test_pathfinder_curves_are_joined_and_keep_apart(sheet: tuple[Sheet, np.ndar
     middles = dashes.mean(2)
     apart = np.linalg.norm(middles[:, :14, None] - middles[:, None, 14:28], axis=-1)
     assert apart.min() > 2 * drawing.paddle_margins[0] - 1  # the grid has half pixels
+
+
+def test_pathfinder_2_has_as_many_distractors_as_the_authors_program() -> None:
+    """1.28 to 1.35 on a few dozen of its images; margins of path-x 50:50 and eight distractors."""
+    drawing = Pathfinder("pathfinder-2").drawing
+    drawn = Sheet(drawing, np.random.default_rng(0))
+    rows = drawn.draw_long_curves()
+    drawn.draw_short_curves(rows)
+    there = ~np.isnan(drawn.dashes_NS22[rows, 28 :: drawing.distractor_length, 0, 0])
+    assert there.sum(1).mean() == pytest.approx(1.3, abs=0.1)
+
+
+@pytest.mark.slow
+def test_path_x_2_has_even_margins_and_all_distractors(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[float, int] = {}
+    distractors: list[int] = []
+
+    def counted(sheet: Sheet, rows: np.ndarray) -> None:
+        draw_short_curves(sheet, rows)
+        there = ~np.isnan(sheet.dashes_NS22[rows, 28 :: sheet.drawing.distractor_length, 0, 0])
+        distractors.extend(there.sum(1))
+
+    draw_short_curves = Sheet.draw_short_curves
+    monkeypatch.setattr(Sheet, "draw_short_curves", counted)
+    drawing = replace(PathX("path-x-2").drawing, begun=60)
+    real = _pathfinder.draw_images
+
+    def of_margin(drawing: Drawing, count: int, rng: np.random.Generator) -> tuple:
+        if not drawing.even_margins:
+            kept[drawing.paddle_margins[0]] = count
+        return real(drawing, count, rng)
+
+    monkeypatch.setattr(_pathfinder, "draw_images", of_margin)
+    images, labels = _pathfinder.draw_images(drawing, 100, np.random.default_rng(0))
+    assert (images.shape, labels.shape) == ((100, 128, 128), (100,))
+    assert sum(kept.values()) == 100
+    assert 30 < kept[2] < 70
+    assert np.mean(distractors) > 7.9
 
 
 def test_pathfinder_dots_are_on_one_curve_or_on_two(sheet: tuple[Sheet, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import GOLDEN
 RECORDED = GOLDEN / "task_hashes.json"
 NAMES = task_names()
 GENERATED = [name for name in NAMES if isinstance(find_task(name).build(), GeneratedTask)]
-SLOW = ("pathfinder", "path-x")
+SLOW = ("pathfinder", "pathfinder-2", "path-x", "path-x-2")
 
 
 def seen_hash(name: str) -> str:

@@ -10,7 +10,7 @@ from bench.common.text import metric_text
 from db.schema import Run
 from leaderboard_app.widgets import docstrings
 from leaderboard_app.widgets.figures import count_text
-from leaderboard_app.widgets.tables import facts, link
+from leaderboard_app.widgets.tables import facts, link, table
 from leaderboard_app.widgets.text import plain
 
 
@@ -40,6 +40,26 @@ def show_facts(card: dict[str, Any], runs: Sequence[Run]) -> None:
     }
     facts(rows, alt="Facts of the task")
     show_hashes(runs)
+
+
+def show_shortcuts(card: dict[str, Any]) -> None:
+    """Draw what predictors without a memory of order reach, where it was recorded."""
+    if not card["shortcuts"]:
+        return
+    st.subheader("Without a memory of order", anchor=False)
+    st.markdown(
+        "A score of 0 should mean that nothing was remembered. Predictors that remember no order were fitted to this "
+        "task. `least-squares` sees the whole sequence in order and is shown for information."
+    )
+    rows = [
+        {
+            "predictor": plain(row["name"]),
+            plain(card["metric"]): metric_text(card["metric"], row["value"]),
+            "score": f"{row['score']:.1f}",
+        }
+        for row in card["shortcuts"]
+    ]
+    table(rows, alt="What predictors without a memory of order reach")
 
 
 def show_hashes(runs: Sequence[Run]) -> None:

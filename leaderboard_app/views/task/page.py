@@ -44,6 +44,7 @@ def render(store: Store) -> None:
         lengths.show(lengths.points(alike, variants), _anchors(runs))
     st.subheader("Facts", anchor=False)
     card.show_facts(about, runs)
+    card.show_shortcuts(about)
 
 
 def _counted(store: Store, tasks: Sequence[str], standing: Standing) -> list[Run]:

@@ -132,6 +132,15 @@ def test_definition_and_facts(small_db: Path) -> None:
     assert "[adding-400](task?name=adding-400)" in shown["other variants"]
 
 
+def test_what_takes_no_memory_of_order(small_db: Path) -> None:
+    app = open_page("task", small_db, name="adding-200")
+    (table,) = [each.value for each in app.table if "predictor" in each.value]
+    held = dict(zip(table["predictor"].str.replace("\\", ""), table["score"], strict=True))
+    assert held["hidden-bag"] == "100.0"
+    assert held["majority"] == "0.0"
+    assert not [each for each in open_page("task", small_db, name="digits").table if "predictor" in each.value]
+
+
 def test_split_hashes_and_their_disagreement(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     store.record(one_run("a" * 16, facts={"splits": {"test": "abc", "train": "def"}}))
