@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.catalog.registry import FoundTask, find_model, find_task
 from bench.common.errors import unknown
@@ -177,20 +177,23 @@ class PaperRequest(RunRequest):
     """
 
     protocol = 1
+    words: ClassVar[str] = "ours"
+    """What `--protocol` calls it."""
 
 
-class AuthorsRequest(RunRequest):
+class AuthorsRequest(PaperRequest):
     """A run by the authors' protocol. It has its own task and protocol number, so no board can mix it in."""
 
     protocol = FRU_PAPER_PROTOCOL
+    words = "authors"
 
 
 @run_command.register
-def _(request: AuthorsRequest) -> str:
+def _(request: PaperRequest) -> str:
     """Return a command that makes this run. It also makes the lower seeds and the model's other experiments."""
-    words = f"python -m bench reproduce {NAME} --only {_task(request)} --models {request.model.name} --protocol authors"
+    words = f"python -m bench reproduce {NAME} --only {_task(request)} --models {request.model.name}"
     epochs = f" --epochs {request.settings.training.epochs}" if request.sources["epochs"] == "flag" else ""
-    return f"{words} --seeds {request.seed + 1}{epochs}"
+    return f"{words} --protocol {request.words} --seeds {request.seed + 1}{epochs}"
 
 
 def requests(experiment: Experiment, protocol: str, seeds: int, epochs: int | None) -> list[RunRequest]:

@@ -315,7 +315,9 @@ def test_the_last_epochs_network_is_kept_before_the_checkpoint_that_says_so(
 def test_our_run_is_repeated_by_its_command(reproduced: tuple[Bench, dict[str, Any]]) -> None:
     bench, document = reproduced
     (run_id,) = document["cells"][0]["our_protocol"]["run_ids"]
-    assert bench.json(*bench.json("show", run_id)["command"].split()[3:])["run_id"] == run_id
+    words = bench.json("show", run_id)["command"].split()[3:]
+    assert words[words.index("--protocol") + 1] == "ours"
+    assert bench.json(*words)["cells"][0]["our_protocol"]["run_ids"] == [run_id]
 
 
 def test_the_authors_protocol_is_on_no_board(reproduced: tuple[Bench, dict[str, Any]]) -> None:

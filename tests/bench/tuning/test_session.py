@@ -28,7 +28,7 @@ from tests.conftest import Bench
 from tests.support.trials import states, trials_of
 
 SMALL = ("--task", "digits", "--set", "max_steps=20", "--set", "hidden_size=4")
-GRU = ("tune", "--model", "gru", *SMALL)
+GRU = ("tune", "--model", "gru", *SMALL, "--wrapper", "plain")
 RANDOM = ("--sampler", "random", "--pruner", "none")
 Writer = Callable[[str, str], Path]
 
@@ -208,7 +208,7 @@ def test_after_control_c_a_study_goes_on_as_if_it_had_not_been(
     tmp_path: Path, write_model: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("tune", "--model", str(write_model("mine", INTERRUPT.format(log=tmp_path / "log"))))
-    words += ("--set", "max_steps=20", "--trials", "4", *RANDOM)
+    words += ("--wrapper", "plain", "--set", "max_steps=20", "--trials", "4", *RANDOM)
     stopped, whole = Bench(tmp_path / "stopped"), Bench(tmp_path / "whole")
     stopped.folder.mkdir()
     whole.folder.mkdir()
@@ -259,7 +259,7 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_preset_is_written_when_asked_for_and_used_when_asked_for(bench: Bench, presets: Path) -> None:
-    words = ("tune", "--model", "gru", "--budget", "10k", "--set", "max_steps=5", "--trials", "2")
+    words = ("tune", "--model", "gru", "--budget", "10k", "--wrapper", "plain", "--set", "max_steps=5", "--trials", "2")
     assert "for that, add --save-preset" in bench(*words).stdout
     assert not presets.exists()
     best = bench.json(*words, "--resume", "--save-preset")["best"]
@@ -302,7 +302,9 @@ def test_the_command_of_another_seed_is_of_what_was_asked_for(bench: Bench, pres
     spelled = ("run", "--model", "gru", "--budget", "10k", "--set", "lr=0.02", "--set", "max_steps=5")
     assert "--seed 1 --budget 10k --set lr=0.02 --set max_steps=5" in bench(*spelled).stdout
     presets.mkdir()
-    (presets / "gru.toml").write_text('[plain.digits.10k."2 trials of 5 steps"]\nlr = 0.02\nmax_steps = 5\n')
+    (presets / "gru.toml").write_text(
+        '[plain.digits.10k."2 trials of 5 steps"]\nlr = 0.02\nmax_steps = 5\nprotocol = 2\n'
+    )
     done = bench("run", "--model", "gru", "--budget", "10k", "--preset")
     assert "it is shown, not repeated" in done.stderr
     assert "--seed 1 --budget 10k --preset\n" in done.stdout
@@ -320,8 +322,8 @@ def test_presets_stand_side_by_side_in_a_readable_file(presets: Path) -> None:
     bench.runs.presets.save(base, "100 trials of 60 epochs", {"lr": 0.1, "lr_schedule": "cosine"})
     assert (presets / "gru.toml").read_text() == (
         "# Written by `bench tune --save-preset`, read by --preset.\n"
-        '\n[plain.digits.10k."100 trials of 60 epochs"]\nlr = 0.1\nlr_schedule = "cosine"\n'
-        '\n[plain.digits.10k."20 trials of 60 epochs"]\nclip_norm = "none"\nlr = 1e-05\n'
+        '\n[plain.digits.10k."100 trials of 60 epochs"]\nlr = 0.1\nlr_schedule = "cosine"\nprotocol = 2\n'
+        '\n[plain.digits.10k."20 trials of 60 epochs"]\nclip_norm = "none"\nlr = 1e-05\nprotocol = 2\n'
     )
     newest = bench.runs.presets.load(base)
     assert (newest.tuning, newest.settings) == ("100 trials of 60 epochs", {"lr": 0.1, "lr_schedule": "cosine"})
@@ -332,7 +334,7 @@ def test_presets_stand_side_by_side_in_a_readable_file(presets: Path) -> None:
 
 def test_a_preset_that_was_written_by_hand_is_checked(bench: Bench, presets: Path) -> None:
     presets.mkdir()
-    (presets / "gru.toml").write_text('[plain.digits.none."2 trials of 5 steps"]\nlr = inf\n')
+    (presets / "gru.toml").write_text('[plain.digits.none."2 trials of 5 steps"]\nlr = inf\nprotocol = 2\n')
     assert "lr=inf is not legal: expected float, and finite" in bench.refused("run", "--model", "gru", "--preset")
 
 
@@ -447,7 +449,7 @@ def test_names_of_studies(write_model: Writer) -> None:
         return Tuning(base=build_request(found, find_task("digits"), SettingFlags(**flags), seed=0), trials=1).name
 
     gru = find_model("gru")
-    assert name(gru, budget="10k") == "gru · plain · digits v1 · 10k · 60 epochs · protocol 1"
+    assert name(gru, budget="10k") == "gru · plain · digits v1 · 10k · 60 epochs · protocol 2"
     others = [name(gru), name(gru, epochs=3), name(gru, assignments=["lr=1"]), name(gru, wrapper="residual")]
     others.append(name(find_model_or_file(str(write_model("mine", "pass")))))
     assert len({*others, name(gru, budget="10k")}) == 6
