@@ -15,7 +15,7 @@ from bench.common.errors import RequestError
 from bench.common.garbage import set_aside
 from db.errors import StoreError
 from db.store import Store
-from leaderboard_app.data import load_board, load_tiers
+from leaderboard_app.data import load_rows, load_tiers
 from leaderboard_app.views.leaderboard import charts
 
 
@@ -32,8 +32,8 @@ async def warmed(_: Any) -> AsyncIterator[None]:
 def _warm() -> None:
     """Rank every board, and draw one chart, so that the drawing packages are imported too."""
     store = Store(read_only=True)
-    boards = [load_board(store, suite, tier) for suite, tiers in load_tiers(store).items() for tier in tiers]
-    charts.intervals(boards[-1].rows if boards else ())
+    boards = [load_rows(store, suite, tier) for suite, tiers in load_tiers(store).items() for tier in tiers]
+    charts.intervals(tuple(boards[-1]) if boards else ())
 
 
 app = st.App(Path(__file__).resolve().parent / "app.py", lifespan=warmed)

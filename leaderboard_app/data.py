@@ -13,8 +13,8 @@ import streamlit as st
 
 from bench.catalog.suites import SUITES, find_suite
 from bench.ranking.contest import Contest, InTier
-from bench.ranking.rows import Board
-from bench.reports.board import ranked_board
+from bench.ranking.rows import Board, SuiteRow
+from bench.reports.board import ranked_board, wrappers_apart
 from db.errors import StoreError
 from db.schema import Run
 from db.standing import Standing
@@ -57,17 +57,24 @@ def comparable(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run.is_comparable]
 
 
-def load_board(store: Store, suite_name: str, tier: str) -> Board:
-    """Return the ranked entries of a tier of a suite, as `bench leaderboard --suite … --budget …` prints them.
+def load_rows(store: Store, suite_name: str, tier: str, wrapper: str | None = None) -> list[SuiteRow]:
+    """Return the entries of a tier of a suite, as `bench leaderboard --suite … --budget … --wrapper …` prints them.
+
+    Raises:
+        RequestError: there is no such suite or wrapper, or the suite can't be ranked.
+    """
+    boards = (
+        load_board(store, suite_name, InTier(tier, each)) for each in wrappers_apart(find_suite(suite_name), wrapper)
+    )
+    return [row for board in boards for row in board.rows]
+
+
+def load_board(store: Store, suite_name: str, contest: Contest) -> Board:
+    """Return the board of a contest.
 
     Raises:
         RequestError: there is no such suite, or it can't be ranked.
     """
-    return load_contest(store, suite_name, InTier(tier))
-
-
-def load_contest(store: Store, suite_name: str, contest: Contest) -> Board:
-    """Return the ranked entries of any contest, as `load_board` does for a tier."""
     suite, seen = find_suite(suite_name), snapshot(store)
     return seen.once(("board", suite_name, contest), lambda: ranked_board(seen.runs, seen.standing, suite, contest))
 

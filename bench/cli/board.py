@@ -8,7 +8,7 @@ import typer
 from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
 from bench.cli.options import Csv, Db, Json, Latex, TaskFilter
-from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows
+from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 SUITE_COLUMNS: Cells = {
     "rank": lambda row: "–" if row["rank_low"] is None else f"{row['rank_low']}–{row['rank_high']}",
     "model": field("model"),
+    "wrapper": field("wrapper"),
     "score": number("score", ".1f"),
     "from": number("score_low", ".1f"),
     "to": number("score_high", ".1f"),
+    "learned": number("learned", ".0%"),
     "params": number("params", ",.0f"),
     "done": lambda row: f"{row['tasks_done']} of {row['tasks_total']}",
     "seeds": field("seeds"),
@@ -93,6 +95,13 @@ def leaderboard(
         typer.Option(help="Only one tier: 3k, 10k, 30k, 100k or 1M.", show_default="all; with --suite, its first"),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in one of its tiers.")] = None,
+    wrapper: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this wrapper: residual, the same block for all, or plain, as in the RNN papers.",
+            show_default="both, each ranked by itself",
+        ),
+    ] = None,
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -101,17 +110,22 @@ def leaderboard(
     """Order architectures by score within each task; with --suite, rank them over its tasks.
 
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
+    Suites of protocol 1 are shown as they were published, ranked across wrappers, unless --wrapper is given.
     """
+    from bench.reports.board import check_wrapper
     from bench.reports.board import task_rows as rows_of
 
     if suite is not None:
-        _rank(suite, task, budget, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
+        _rank(suite, task, budget, wrapper, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
         return
     if budget is not None:
         _check_budget(budget)
+    if wrapper is not None:
+        check_wrapper(wrapper)
     task = _task_name(task)
     store = open_to_show(db)
-    rows = [asdict(row) for row in rows_of(store, task) if budget in (None, row.budget)]
+    wanted = (row for row in rows_of(store, task) if budget in (None, row.budget) and wrapper in (None, row.wrapper))
+    rows = [asdict(row) for row in wanted]
     if as_latex:
         print_latex(rows, task_rows.COLUMNS)
     else:
@@ -121,31 +135,34 @@ def leaderboard(
             columns,
             as_json=as_json,
             as_csv=as_csv,
-            empty=_empty(store, task=task, budget=budget),
+            empty=_empty(store, task=task, budget=budget, wrapper=wrapper),
             kept=task_rows.KEPT,
         )
 
 
 def _rank(
-    name: str, task: str | None, budget: str | None, db: str | None, *, as_json: bool, as_csv: bool, as_latex: bool
-) -> None:
+    name: str, task: str | None, budget: str | None, wrapper: str | None, db: str | None, *,
+    as_json: bool, as_csv: bool, as_latex: bool,
+) -> None:  # fmt: skip
     from bench.catalog.suites import find_suite
     from bench.common.errors import RequestError
-    from bench.reports.board import suite_board
+    from bench.reports.board import suite_boards
     from bench.reports.board_formats import board_csv, board_latex
 
     suite = find_suite(name)
     budget = budget or suite.tiers[0]
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} needs --budget {' or '.join(suite.tiers)}, and no --task.")
-    board = suite_board(open_to_show(db), suite, budget)
+    rows = [row for board in suite_boards(open_to_show(db), suite, budget, wrapper) for row in board.rows]
+    say_superseded(suite)
     if as_csv:
-        print(board_csv(board.rows, list(suite.tasks)), end="")
+        print(board_csv(rows, list(suite.tasks)), end="")
     elif as_latex:
-        print(board_latex(board.rows), end="")
+        print(board_latex(rows), end="")
     else:
-        empty = f"No runs of {name} at {budget} yet. Its tasks: {', '.join(suite.tasks)}."
-        print_rows([asdict(row) for row in board.rows], SUITE_COLUMNS, as_json=as_json, as_csv=False, empty=empty)
+        within = f" in {wrapper}" if wrapper else ""
+        empty = f"No runs of {name} at {budget}{within} yet. Its tasks: {', '.join(suite.tasks)}."
+        print_rows([asdict(row) for row in rows], SUITE_COLUMNS, as_json=as_json, as_csv=False, empty=empty)
 
 
 def show(

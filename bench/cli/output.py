@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bench.common.csv_latex import csv_text, latex_table
+
+if TYPE_CHECKING:
+    from bench.catalog.suites import Suite
 
 Cells = Mapping[str, Callable[[Any], str]]
 
@@ -21,6 +24,12 @@ stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def left_out(reason: str) -> None:
     stderr.print(f"left out: {reason}", markup=False)
+
+
+def say_superseded(suite: "Suite") -> None:
+    """Say on stderr why a suite is superseded, if it is."""
+    if suite.superseded:
+        stderr.print(f"{suite.name} is superseded: {suite.superseded}", markup=False)
 
 
 def print_json(document: Any) -> None:

@@ -11,6 +11,7 @@ COLUMNS: Cells = {
     "model": field("model"),
     "score": number("score", ".1f"),
     "±": number("score_std", ".1f"),
+    "learned": number("learned", ".0%"),
     "metric": field("metric_name"),
     "value": lambda row: metric_text(row["metric_name"], row["metric_value"]),
     "params": number("params"),

@@ -90,10 +90,10 @@ def _gradient_chart(points: list[Point]) -> "alt.TopLevelMixin":
     return line.properties(width=330, height=280).facet(column=column, data=alt.Data(values=points))
 
 
-def _time_points(store: Store, suite: str, tier: str) -> list[Point]:
+def _time_points(store: Store, suite: str, tier: str, wrapper: str | None = None) -> list[Point]:
     return [
         {"entry": entry_label(each.row), "of": each.row.model, "seconds": seconds, "score": each.after(seconds)}
-        for each in progress(store, suite, tier)
+        for each in progress(store, suite, tier, wrapper)
         for seconds in SECONDS.tolist()
     ]
 
@@ -120,6 +120,6 @@ def _time_chart(points: list[Point]) -> "alt.TopLevelMixin":
 
 FIGURES = {
     GRADIENT_FLOW: (Figure(_gradient_points, _gradient_chart, probe_command), ("TASK",)),
-    "training-time": (Figure(_time_points, _time_chart, suite_command), ("SUITE", "TIER")),
+    "training-time": (Figure(_time_points, _time_chart, suite_command), ("SUITE", "TIER", "[WRAPPER]")),
 }
-"""Name → the figure and its arguments."""
+"""Name → the figure and its arguments; those in brackets may be left out."""

@@ -13,6 +13,7 @@ from bench.publishing.doc_figures import link
 from bench.publishing.markers import looked_up
 from bench.publishing.published_board import (
     board_rows,
+    boards,
     counted,
     entry_label,
     name_of,
@@ -24,7 +25,7 @@ from bench.publishing.published_board import (
 from bench.publishing.rivals import rivals
 from bench.publishing.training_time import progress
 from bench.ranking.rows import SuiteRow
-from bench.reports.board_formats import rank_text
+from bench.reports.board_formats import rank_text, share_text
 from bench.reproduce.fru_paper import Experiment, experiments, recorded
 from db.schema import Run
 from db.store import Store
@@ -48,21 +49,22 @@ def render(store: Store, words: Sequence[str]) -> str:
     return table(store, *arguments)
 
 
-def top(store: Store, suite: str, tier: str, count: str) -> str:
-    """The first entries of a suite's tier.
+def top(store: Store, suite: str, tier: str, count: str, wrapper: str | None = None) -> str:
+    """The first entries of a suite's tier: of the main contest, if it has several, or of a wrapper's.
 
     Raises:
         RequestError: the count is not a whole number.
     """
     if not count.isdecimal():
         raise RequestError(f"`top {suite} {tier} {count}`: {count!r} is not a number of rows, such as 5.")
-    return _table(_ranked(board_rows(store, suite, tier))[: int(count)], suite_command(suite, tier))
+    rows = _ranked(suite, boards(store, suite, tier, wrapper)[0].rows)
+    return _table(rows[: int(count)], suite_command(suite, tier))
 
 
-def board(store: Store, suite: str, tier: str) -> str:
-    """The ranked entries of a suite's tier, and a sentence on the others."""
-    entries = board_rows(store, suite, tier)
-    rows = _ranked(entries)
+def board(store: Store, suite: str, tier: str, wrapper: str | None = None) -> str:
+    """The ranked entries of a suite's tier, one contest after the other, and a sentence on the others."""
+    entries = board_rows(store, suite, tier, wrapper)
+    rows = _ranked(suite, entries)
     table = _table(rows, suite_command(suite, tier))
     others = [f"{entry_label(row)} {row.tasks_done} of {row.tasks_total}" for row in entries if row.rank_low is None]
     if not others:
@@ -71,13 +73,16 @@ def board(store: Store, suite: str, tier: str) -> str:
     return f"{table}\n\n{sentence}" if rows else sentence
 
 
-def _ranked(entries: Iterable[SuiteRow]) -> list[Row]:
+def _ranked(suite: str, entries: Iterable[SuiteRow]) -> list[Row]:
+    """The rows of the ranked entries. Tables of protocol 1 stay as published, without the share that learned."""
+    shows_learned = find_suite(suite).protocol > 1
     return [
         {
             "rank": rank_text(row),
             "architecture": entry_label(row),
             "score": _number(row.score, ".1f"),
             "95%": NONE if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}",
+            **({"learned": share_text(row.learned)} if shows_learned else {}),
             "parameters": f"{row.params:,.0f}",
             "seeds": str(row.seeds),
             "failed": str(row.failures),
@@ -87,9 +92,9 @@ def _ranked(entries: Iterable[SuiteRow]) -> list[Row]:
     ]
 
 
-def against(store: Store, suite: str, tier: str, model: str) -> str:
+def against(store: Store, suite: str, tier: str, model: str, wrapper: str | None = None) -> str:
     """By how much the others score higher than an architecture's best entry, with the interval and the p-value."""
-    found = rivals(store, suite, tier, model)
+    found = rivals(store, suite, tier, model, wrapper)
     rows = [
         {
             "architecture": entry_label(row),
@@ -102,11 +107,11 @@ def against(store: Store, suite: str, tier: str, model: str) -> str:
     return _table(rows, suite_command(suite, tier))
 
 
-def scores(store: Store, suite: str, tier: str) -> str:
+def scores(store: Store, suite: str, tier: str, wrapper: str | None = None) -> str:
     """Mean score and standard deviation over seeds. Rows are entries, columns are tasks."""
     rows = [
         {"architecture": entry_label(row)} | {each.task: _score(each) for each in row.tasks}
-        for row in board_rows(store, suite, tier)
+        for row in board_rows(store, suite, tier, wrapper)
     ]
     return _table(rows, suite_command(suite, tier))
 
@@ -125,11 +130,11 @@ def times(store: Store, suite: str, tier: str) -> str:
     return _table(rows, suite_command(suite, tier))
 
 
-def training_time(store: Store, suite: str, tier: str) -> str:
+def training_time(store: Store, suite: str, tier: str, wrapper: str | None = None) -> str:
     """The score on validation after 5 to 300 seconds of training a task."""
     rows = [
         {"architecture": entry_label(each.row)} | {f"{seconds} s": f"{each.after(seconds):.1f}" for seconds in SECONDS}
-        for each in progress(store, suite, tier)
+        for each in progress(store, suite, tier, wrapper)
     ]
     return _table(rows, suite_command(suite, tier))
 
@@ -222,19 +227,19 @@ def training_length(store: Store, task: str) -> str:
 
 Table = Callable[..., str]
 TABLES: dict[str, tuple[Table, tuple[str, ...]]] = {
-    "top": (top, ("SUITE", "TIER", "COUNT")),
-    "board": (board, ("SUITE", "TIER")),
-    "against": (against, ("SUITE", "TIER", "MODEL")),
-    "scores": (scores, ("SUITE", "TIER")),
+    "top": (top, ("SUITE", "TIER", "COUNT", "[WRAPPER]")),
+    "board": (board, ("SUITE", "TIER", "[WRAPPER]")),
+    "against": (against, ("SUITE", "TIER", "MODEL", "[WRAPPER]")),
+    "scores": (scores, ("SUITE", "TIER", "[WRAPPER]")),
     "times": (times, ("SUITE", "TIER")),
-    "training-time": (training_time, ("SUITE", "TIER")),
+    "training-time": (training_time, ("SUITE", "TIER", "[WRAPPER]")),
     "fru-paper": (fru_paper, ()),
     GRADIENT_FLOW: (gradient_flow, ("TASK",)),
     DEPENDENCY_LENGTH: (dependency_length, ("FAMILY",)),
     LENGTH_EXTRAPOLATION: (length_extrapolation, ("TASK",)),
     TRAINING_LENGTH: (training_length, ("TASK",)),
 }
-"""Name → the table and its arguments."""
+"""Name → the table and its arguments; those in brackets may be left out."""
 
 
 def _score(each: Any) -> str:

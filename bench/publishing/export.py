@@ -15,7 +15,9 @@ from bench.probe.events import DEPENDENCY_LENGTH, TRAINING_LENGTH
 from bench.publishing.import_published import RANKING, import_files
 from bench.publishing.study_tables import export_studies
 from bench.ranking.cells import EntryKey
-from bench.reports.board import suite_board
+from bench.ranking.contest import InTier
+from bench.ranking.rows import Board
+from bench.reports.board import ranked_board, wrappers_apart
 from bench.reports.entries import entries_of
 from bench.reproduce import fru_paper
 from db.errors import DamagedError
@@ -172,7 +174,9 @@ def _rounded_off(value: Any) -> Any:
 
 
 def rankings(folder: Path) -> dict[str, dict[str, Any]]:
-    """Rank a folder's files: `<suite>/<tier>` → the board that follows from them.
+    """Rank a folder's files: `<suite>/<tier>` → the boards that follow from them, by wrapper.
+
+    Suites of protocol 1 have one board of all wrappers instead, with the fields that it was published with.
 
     Raises:
         DamagedError: a file can't be read.
@@ -182,5 +186,27 @@ def rankings(folder: Path) -> dict[str, dict[str, Any]]:
         for outcome in import_files(store, [folder]):
             if outcome.problem:
                 raise DamagedError(outcome.problem)
-        boards = {(s.name, tier): suite_board(store, s, tier) for s in SUITES.values() for tier in s.tiers}
-    return {f"{suite}/{tier}": asdict(board) for (suite, tier), board in boards.items() if board.rows}
+        runs, standing = store.runs(), store.standing()
+        found = {
+            f"{suite.name}/{tier}": {
+                wrapper: board
+                for wrapper in wrappers_apart(suite)
+                if (board := ranked_board(runs, standing, suite, InTier(tier, wrapper))).rows
+            }
+            for suite in SUITES.values()
+            for tier in suite.tiers
+        }
+    return {place: _document(boards) for place, boards in found.items() if boards}
+
+
+def _document(boards: Mapping[str | None, Board]) -> dict[str, Any]:
+    if None in boards:
+        return _without(asdict(boards[None]), "learned")
+    return {str(wrapper): asdict(board) for wrapper, board in boards.items()}
+
+
+def _without(value: Any, name: str) -> Any:
+    """Leave a field out of a document, wherever it is."""
+    if isinstance(value, dict):
+        return {key: _without(part, name) for key, part in value.items() if key != name}
+    return [_without(part, name) for part in value] if isinstance(value, list | tuple) else value

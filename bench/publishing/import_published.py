@@ -1,6 +1,6 @@
 """Published results: a folder of text files, a file for each entry of a suite, and getting them into a database.
 
-`<suite>/<tier>/<entry>.json` holds runs as `db.record` writes them; `ranking.json` next to them is the board's rows.
+`<suite>/<tier>/<entry>.json` holds runs as `db.record` writes them; `ranking.json` next to them has the boards' rows.
 """
 
 import hashlib

@@ -44,7 +44,7 @@ def looked_up(
 
     Args:
         kind: what `known` contains, for the error message.
-        known: name → what it names and the arguments that this takes.
+        known: name → what it names and the arguments that this takes; those in brackets may be left out.
 
     Raises:
         RequestError: the word names nothing, or takes other arguments.
@@ -53,7 +53,8 @@ def looked_up(
     if name not in known:
         raise unknown(kind, name, known)
     found, wanted = known[name]
-    if len(arguments) != len(wanted):
+    needed = [each for each in wanted if not each.startswith("[")]
+    if not len(needed) <= len(arguments) <= len(wanted):
         raise RequestError(f"{name} takes {' '.join(wanted) or 'nothing'}; got {' '.join(arguments) or 'nothing'}.")
     return found, arguments
 

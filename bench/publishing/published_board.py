@@ -4,8 +4,8 @@ from typing import Any
 
 from bench.catalog.suites import find_suite
 from bench.common.errors import unknown
-from bench.ranking.rows import SuiteRow
-from bench.reports.board import suite_board
+from bench.ranking.rows import Board, SuiteRow
+from bench.reports.board import suite_boards
 from db.schema import OPEN, Run
 from db.store import Store
 
@@ -14,16 +14,25 @@ def counted(store: Store) -> list[Run]:
     return [run for run in store.standing().counted(store.runs()) if run.status != OPEN]
 
 
-def board_rows(store: Store, suite: str, tier: str) -> tuple[SuiteRow, ...]:
-    """Return the board of a suite's tier.
+def boards(store: Store, suite: str, tier: str, wrapper: str | None = None) -> list[Board]:
+    """Return the boards of a suite's tier, one for each of its contests, or that of one wrapper.
 
     Raises:
-        RequestError: there is no such suite, or it has no such tier.
+        RequestError: there is no such suite or wrapper, or the suite has no such tier.
     """
     found = find_suite(suite)
     if tier not in found.tiers:
         raise unknown("tier", tier, found.tiers)
-    return suite_board(store, found, tier).rows
+    return suite_boards(store, found, tier, wrapper)
+
+
+def board_rows(store: Store, suite: str, tier: str, wrapper: str | None = None) -> tuple[SuiteRow, ...]:
+    """Return the rows of `boards`. Ranks are those within each contest.
+
+    Raises:
+        RequestError: there is no such suite or wrapper, or the suite has no such tier.
+    """
+    return tuple(row for board in boards(store, suite, tier, wrapper) for row in board.rows)
 
 
 def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:

@@ -36,13 +36,13 @@ class Progress(NamedTuple):
         return fmean(fmean(_best(run, seconds) for run in runs) for runs in self.tasks.values())
 
 
-def progress(store: Store, suite: str, tier: str) -> list[Progress]:
-    """Return the progress of each ranked entry, in the board's order.
+def progress(store: Store, suite: str, tier: str, wrapper: str | None = None) -> list[Progress]:
+    """Return the progress of each ranked entry, or of those in one wrapper, in the board's order.
 
     Raises:
-        RequestError: there is no such suite, or it has no such tier.
+        RequestError: there is no such suite or wrapper, or the suite has no such tier.
     """
-    rows = [row for row in board_rows(store, suite, tier) if row.rank_low is not None]
+    rows = [row for row in board_rows(store, suite, tier, wrapper) if row.rank_low is not None]
     standing, found = store.standing(), find_suite(suite)
     tasks = {row.key: defaultdict[str, list[list[Evaluated]]](list) for row in rows}
     for run in counted(store):

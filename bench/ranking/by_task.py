@@ -9,7 +9,7 @@ from typing import Any
 from bench.catalog.names import numerically
 from bench.catalog.setting_sources import FIXED_BY_SUITES, FLAG, is_preset, training_length
 from bench.catalog.suites import SUITES
-from bench.ranking.utility import score
+from bench.ranking.utility import learned_share, score
 from db.schema import LADDER, OPEN, Run
 
 
@@ -31,11 +31,15 @@ class Row:
     """Mean over seeds, failures counted as 0."""
     score_std: float | None
     """Sample standard deviation over seeds; None for a single seed."""
+    learned: float
+    """Share of the seeds that learned the task, from utility LEARNED on."""
     metric_name: str
     metric_value: float | None
     """Mean over the seeds that finished."""
     params: int
     params_core: int
+    params_embedding: int
+    params_readout: int
     seeds: tuple[int, ...]
     failures: int
     statuses: dict[str, int]
@@ -82,10 +86,13 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
         tuning=_tuning(first),
         score=fmean(scores),
         score_std=stdev(scores) if len(scores) > 1 else None,
+        learned=learned_share(scores),
         metric_name=first.metric_name,
         metric_value=fmean(values) if values else None,
         params=first.params_total,
         params_core=first.params_core,
+        params_embedding=first.params_embedding,
+        params_readout=first.params_readout,
         seeds=tuple(sorted(run.seed for run in runs)),
         failures=len(runs) - statuses["finished"],
         statuses={status: count for status, count in statuses.items() if count},

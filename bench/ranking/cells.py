@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.catalog.setting_sources import FLAG, is_preset
 from bench.common.text import assignments
 from bench.ranking.hardware import hardware
-from bench.ranking.utility import score
+from bench.ranking.utility import LEARNED, score
 from db.schema import LADDER, OPEN, Run
 
 FloatArray = NDArray[np.float64]
@@ -139,6 +139,12 @@ class Cells:
         """NaN where a cell is empty."""
         with np.errstate(invalid="ignore"):
             return np.nansum(self.values, axis=2) / self.count
+
+    @cached_property
+    def learned(self) -> FloatArray:
+        """Share of a cell's seeds that learned the task (see LEARNED). NaN where a cell is empty."""
+        with np.errstate(invalid="ignore"):
+            return (self.values >= 100 * LEARNED).sum(2) / self.count
 
     @cached_property
     def spread(self) -> BoolArray:

@@ -1,4 +1,4 @@
-"""Who competes with whom: entries of equal parameters, or entries that train within an equal time."""
+"""Who competes with whom: entries in the same wrapper, of equal parameters or trained within an equal time."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,21 @@ from typing import NamedTuple, Protocol
 
 from bench.ranking.cells import EntryKey, Result
 
+WRAPPERS = ("residual", "plain")
+"""The wrappers that are contests of their own, the main one first: the same block for every mixer; plain layers, as in
+the papers on recurrent networks."""
+
 
 class Contest(Protocol):
     """A rule for who competes. It is hashable, because rankings are cached by contest.
 
-    `admits` says whether an entry competes, from its results and the number of tasks in the suite.
+    `wrapper` is that of all entries; None lets entries of every wrapper compete with one another. `admits` says whether
+    an entry of the wrapper competes, from its results and the number of tasks in the suite.
     """
 
     def __hash__(self) -> int: ...
+    @property
+    def wrapper(self) -> str | None: ...
     def admits(self, entry: EntryKey, table: Sequence[Result], tasks: int) -> bool: ...
 
 
@@ -22,6 +29,7 @@ class InTier(NamedTuple):
     """Every entry at a parameter tier."""
 
     tier: str
+    wrapper: str | None = None
 
     def admits(self, entry: EntryKey, table: Sequence[Result], tasks: int) -> bool:
         return entry.tier == self.tier
@@ -36,6 +44,7 @@ class InTime(NamedTuple):
 
     hardware: str
     seconds: float
+    wrapper: str | None = None
 
     def admits(self, entry: EntryKey, table: Sequence[Result], tasks: int) -> bool:
         needed = training_seconds(table, tasks)

@@ -14,6 +14,8 @@ class TaskScore:
     """Mean over seeds, failures counted as 0; None where there is no result."""
     std: float | None
     """Sample standard deviation over seeds; None where there are fewer than two."""
+    learned: float | None
+    """Share of the seeds that learned the task, from utility LEARNED on; None where there is no result."""
     seeds: int
     failures: int
     no_spread: bool
@@ -41,6 +43,8 @@ class SuiteRow:
     score_low_tasks: float | None
     """95% interval for other tasks; None where there is one task."""
     score_high_tasks: float | None
+    learned: float | None
+    """Share of the seeds that learned their task: mean over tasks; None while a task has no result."""
     params: float
     """Learned numbers, not counting token embedding tables. Like the other sizes, a geometric mean over tasks."""
     params_core: float
@@ -64,9 +68,9 @@ class SuiteRow:
     verification: str
     """The lowest rung of any of its runs."""
     p_front: float | None
-    """Probability of being on the front of score and parameters, among the ranked entries of all tiers."""
+    """Probability of being on the front of score and parameters, among the contest's ranked entries of all tiers."""
     budget_auc: float | None
-    """None until all three tiers are ranked."""
+    """None until all tiers of the suite are ranked."""
     tasks: tuple[TaskScore, ...]
 
     @property

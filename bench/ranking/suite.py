@@ -1,4 +1,4 @@
-"""From a table of runs to the rows of a suite: entries ranked over its tasks, within a parameter tier.
+"""From a table of runs to the rows of a suite: entries ranked over its tasks, within a contest.
 
 Shapes: E entries, T tasks.
 """
@@ -36,15 +36,16 @@ LEAST_SEEDS = 5
 
 
 def rank_suite(
-    runs: Iterable[Run], tasks: Sequence[str], tier: str, verification: Mapping[str, str] | None = None
-) -> Board:
-    """Rank the entries of a parameter tier over the tasks of a suite; see `rank`."""
-    return rank(runs, tasks, InTier(tier), verification)
+    runs: Iterable[Run], tasks: Sequence[str], tier: str, verification: Mapping[str, str] | None = None,
+    wrapper: str | None = None,
+) -> Board:  # fmt: skip
+    """Rank the entries of a parameter tier, and of a wrapper if one is given, over the tasks of a suite; see `rank`."""
+    return rank(runs, tasks, InTier(tier, wrapper), verification)
 
 
 def rank(
     runs: Iterable[Run], tasks: Sequence[str], contest: Contest, verification: Mapping[str, str] | None = None,
-    entries_of: EntriesOf = as_recorded,
+    entries_of: EntriesOf = as_recorded, tiers: Sequence[str] = tuple(TIERS),
 ) -> Board:  # fmt: skip
     """Rank the entries that a contest admits over the tasks of a suite.
 
@@ -55,6 +56,7 @@ def rank(
             protocol, one version of each task, and the suite's training settings.
         verification: run_id → its rung, where that is higher than "self-reported".
         entries_of: run → the entries that it counts in; there may be several.
+        tiers: the suite's tiers, over which BudgetAUC is a mean.
 
     Raises:
         ValueError: there is no task, or a seed has two results in a cell.
@@ -62,15 +64,15 @@ def rank(
     if not tasks:
         raise ValueError("a suite needs at least one task, got none")
     names = tuple(sorted(set(tasks)))
-    return _board(results(runs, names, verification or {}, entries_of), names, contest)
+    return _board(results(runs, names, verification or {}, entries_of), names, contest, tuple(tiers))
 
 
 @lru_cache(maxsize=64)
-def _board(table: tuple[Result, ...], tasks: tuple[str, ...], contest: Contest) -> Board:
-    everything = cells(table, tasks)
+def _board(table: tuple[Result, ...], tasks: tuple[str, ...], contest: Contest, tiers: tuple[str, ...]) -> Board:
+    everything = cells((each for each in table if contest.wrapper in (None, each.entry.wrapper)), tasks)
     complete = everything.where(np.all(_done(everything), axis=1))
     ranked = complete.where(_admitted(complete, contest))
-    compared = _Compared.of(complete, ranked)
+    compared = _Compared.of(complete, ranked, tiers)
     return Board(
         rows=tuple(sorted(_rows(everything.where(_admitted(everything, contest)), tasks, compared), key=_order)),
         smallest_difference=smallest_difference(ranked.variance, ranked.count),
@@ -96,11 +98,11 @@ class _Compared:
     auc: dict[EntryKey, float]
 
     @classmethod
-    def of(cls, complete: Cells, ranked: Cells) -> "_Compared":
+    def of(cls, complete: Cells, ranked: Cells, tiers: Sequence[str]) -> "_Compared":
         """Compare entries.
 
         Args:
-            complete: the complete entries of all tiers.
+            complete: the complete entries of all tiers in the contest's wrapper.
             ranked: those of them that the contest admits.
         """
         score_E = complete.mean.mean(1)
@@ -111,20 +113,23 @@ class _Compared:
         return cls(
             rank=dict(zip(ranked.entries, zip(low_E.tolist(), high_E.tolist(), strict=True), strict=True)),
             p_front=dict(zip(complete.entries, chance_E.tolist(), strict=True)),
-            auc=_budget_aucs(complete.entries, params_E, score_E),
+            auc=_budget_aucs(complete.entries, params_E, score_E, tiers),
         )
 
 
-def _budget_aucs(entries: Sequence[EntryKey], params_E: FloatArray, score_E: FloatArray) -> dict[EntryKey, float]:
-    """BudgetAUC of the entries that are complete in all three tiers."""
+def _budget_aucs(
+    entries: Sequence[EntryKey], params_E: FloatArray, score_E: FloatArray, tiers: Sequence[str]
+) -> dict[EntryKey, float]:
+    """BudgetAUC of the entries that are complete in all tiers of the suite."""
+    sizes = [TIERS[tier] for tier in tiers]
     points: defaultdict[EntryKey, dict[str, tuple[float, float]]] = defaultdict(dict)
     for entry, params, score in zip(entries, params_E.tolist(), score_E.tolist(), strict=True):
         points[entry._replace(tier="")][entry.tier] = (params, score)
     return {
-        key._replace(tier=tier): budget_auc([by_tier[each] for each in TIERS])
+        key._replace(tier=tier): budget_auc([by_tier[each] for each in tiers], min(sizes), 10 * max(sizes))
         for key, by_tier in points.items()
-        if by_tier.keys() >= TIERS.keys()
-        for tier in by_tier
+        if by_tier.keys() >= {*tiers}
+        for tier in tiers
     }
 
 
@@ -155,6 +160,7 @@ def _row(listed: Cells, e: int, tasks: Sequence[str], scores: list[float | None]
         score_high=scores[2],
         score_low_tasks=scores[3],
         score_high_tasks=scores[4],
+        learned=_known(listed.learned[e].mean()),
         params=_geometric_mean(table, "params"),
         params_core=_geometric_mean(table, "core"),
         params_embedding=fmean(_by_task(table, "embedding")),
@@ -180,6 +186,7 @@ def _task_scores(listed: Cells, e: int, tasks: Sequence[str]) -> tuple[TaskScore
             task=task,
             score=_known(listed.mean[e, t]),
             std=_known(np.sqrt(listed.variance[e, t])),
+            learned=_known(listed.learned[e, t]),
             seeds=int(listed.count[e, t]),
             failures=sum(result.failed for result in listed.results[e] if result.task == task),
             no_spread=bool(listed.count[e, t] > 1 and not listed.spread[e, t]),

@@ -1,8 +1,14 @@
 """What a result is worth, between anchors that no other entry moves."""
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 
 from db.schema import Run
+
+LEARNED = 0.5
+"""The least utility of a run that has learned its task. A mean of learned and unlearned seeds describes no run, so the
+share of seeds that learned stands beside each score."""
 
 
 def utility(value: float | None, *, chance: float, solved: float) -> float:
@@ -31,3 +37,8 @@ def score(run: Run) -> float:
     if run.status != "finished":
         return 0.0
     return 100 * utility(run.metric_value, chance=run.chance, solved=run.solved)
+
+
+def learned_share(scores: Sequence[float]) -> float:
+    """Return the share of scores, from 0 to 100, whose runs have learned the task (see LEARNED)."""
+    return fmean(score >= 100 * LEARNED for score in scores)

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from functools import partial
 
 from bench.catalog.suites import Suite
-from bench.common.errors import RequestError
+from bench.common.errors import RequestError, unknown
 from bench.ranking.by_task import Row, leaderboard
 from bench.ranking.cells import Cells, cells, results
-from bench.ranking.contest import Contest, InTier
+from bench.ranking.contest import WRAPPERS, Contest, InTier
 from bench.ranking.rows import Board
 from bench.ranking.suite import rank
 from bench.reports.entries import entries_of
@@ -16,13 +16,43 @@ from db.standing import Standing
 from db.store import Store
 
 
-def suite_board(store: Store, suite: Suite, tier: str) -> Board:
-    """Return the board of a tier, without withdrawn runs. Each row says how far its entry is verified.
+def wrappers_apart(suite: Suite, wrapper: str | None = None) -> tuple[str | None, ...]:
+    """Return the wrappers whose contests are shown, one after the other; None is a contest of all wrappers.
+
+    Args:
+        wrapper: the only one to show. Without it, a suite shows each wrapper ranked by itself. Suites of protocol 1
+            stay as they were published, ranked across wrappers.
 
     Raises:
-        RequestError: runs of one seed were tuned differently, so that none of them is the result.
+        RequestError: there is no such wrapper.
     """
-    return ranked_board(store.runs(), store.standing(), suite, InTier(tier))
+    if wrapper is not None:
+        check_wrapper(wrapper)
+        return (wrapper,)
+    return (None,) if suite.protocol == 1 else WRAPPERS
+
+
+def check_wrapper(wrapper: str) -> None:
+    """Refuse a wrapper that does not exist.
+
+    Raises:
+        RequestError: there is no such wrapper.
+    """
+    if wrapper not in WRAPPERS:
+        raise unknown("wrapper", wrapper, WRAPPERS)
+
+
+def suite_boards(store: Store, suite: Suite, tier: str, wrapper: str | None = None) -> list[Board]:
+    """Return the boards of a tier, one for each of `wrappers_apart`, without withdrawn runs.
+
+    Each row says how far its entry is verified.
+
+    Raises:
+        RequestError: there is no such wrapper, or runs of one seed were tuned differently, so that none of them is the
+            result.
+    """
+    runs, standing = store.runs(), store.standing()
+    return [ranked_board(runs, standing, suite, InTier(tier, each)) for each in wrappers_apart(suite, wrapper)]
 
 
 def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest: Contest) -> Board:
@@ -33,8 +63,9 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
     """
     try:
         return rank(
-            standing.counted(runs), list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing)
-        )
+            standing.counted(runs), list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing),
+            suite.tiers,
+        )  # fmt: skip
     except ValueError as error:
         raise RequestError(f"{suite.name} can't be ranked: {error} Or retract those that no longer count.") from error
 

@@ -12,39 +12,49 @@ if TYPE_CHECKING:
     from models.shared.contract import Paper
 
 LATEX_COLUMNS = (
-    "Rank", "Architecture", "Wrapper", "Score", "95% interval", "Parameters", "Tasks", "Seeds", "Failures", "Verified",
+    "Rank", "Architecture", "Wrapper", "Score", "95% interval", "Learned", "Parameters", "Tasks", "Seeds", "Failures",
+    "Verified",
 )  # fmt: skip
+BY_TASK = ("score", "learned")
+"""Fields of `TaskScore` that have a column for each task in CSV."""
 ARXIV = re.compile(r"https?://arxiv\.org/abs/([\d.]+)")
 
 
 def board_csv(rows: Iterable[SuiteRow], tasks: Sequence[str]) -> str:
-    """Return CSV of a suite's rows: the fields as `--json` names them, and a column for each task's score."""
+    """Return CSV of a suite's rows: the fields as `--json` names them, and each task's score and share that learned."""
     names = [field.name for field in fields(SuiteRow) if field.name != "tasks"]
-    return csv_text([*names, *(f"score {task}" for task in tasks)], (_csv_cells(row, names, tasks) for row in rows))
+    by_task = [f"{what} {task}" for what in BY_TASK for task in tasks]
+    return csv_text([*names, *by_task], (_csv_cells(row, names, tasks) for row in rows))
 
 
 def _csv_cells(row: SuiteRow, names: Sequence[str], tasks: Sequence[str]) -> list[object]:
-    scores = {cell.task: cell.score for cell in row.tasks}
+    cells = {cell.task: cell for cell in row.tasks}
     values = vars(row) | {"hardware": "; ".join(row.hardware)}
-    return [*(values[name] for name in names), *(scores.get(task) for task in tasks)]
+    by_task = [getattr(cells.get(task), what, None) for what in BY_TASK for task in tasks]
+    return [*(values[name] for name in names), *by_task]
 
 
 def board_latex(rows: Iterable[SuiteRow]) -> str:
     """Return a LaTeX table of a suite's rows, with the columns that a paper shows."""
-    return latex_table(LATEX_COLUMNS, map(_latex_cells, rows), "rllrrrrrrl")
+    return latex_table(LATEX_COLUMNS, map(_latex_cells, rows), "rllrrrrrrrl")
 
 
 def _latex_cells(row: SuiteRow) -> Sequence[str]:
     interval = "–" if row.score_low is None else f"{row.score_low:.1f}–{row.score_high:.1f}"
     score = "–" if row.score is None else f"{row.score:.1f}"
+    scores = score, interval, share_text(row.learned)
     counts = f"{row.params:,.0f}", f"{row.tasks_done} of {row.tasks_total}", str(row.seeds), str(row.failures)
-    return rank_text(row), entry_name(row), row.wrapper, score, interval, *counts, row.verification
+    return rank_text(row), entry_name(row), row.wrapper, *scores, *counts, row.verification
 
 
 def rank_text(row: SuiteRow) -> str:
     if row.rank_low is None:
         return "–"
     return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
+
+
+def share_text(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
 
 
 def entry_name(row: SuiteRow) -> str:

@@ -120,4 +120,4 @@ def suite_rows(
     """
     made = {request.run_id for request in requests}
     runs = [run for run in recorded if run.model != comparison.model.name] + [run for run in own if run.run_id in made]
-    return ranked_board(runs, standing, comparison.suite, InTier(comparison.budget)).rows
+    return ranked_board(runs, standing, comparison.suite, InTier(comparison.budget, comparison.wrapper)).rows

@@ -45,6 +45,16 @@ class Line(NamedTuple):
     faded: bool = False
 
 
+LEARNED = Column(
+    "learned", "Share of the seeds that learned the task: half of the way to solved, or more.", numeric=True
+)
+
+
+def share(value: float | None) -> str:
+    """Return the share in percent, or an empty text for None."""
+    return "" if value is None else f"{value:.0%}"
+
+
 def number(value: float | None) -> str:
     """Return the value with one decimal, or an empty text for None."""
     return "" if value is None else f"{value:.1f}"

@@ -32,8 +32,7 @@ DIFFERS = {
 }
 """Strict expected failures. Whoever mends one deletes its line here and its deviation in the model's file."""
 
-NO_SETTING = {
-}
+NO_SETTING = {}
 """What a file shows and no setting of ours does. Such files are skipped with the reason."""
 
 

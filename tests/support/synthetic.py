@@ -9,11 +9,10 @@ from typing import Any
 
 from bench.catalog.registry import find_model
 from bench.catalog.suites import find_suite
-from bench.common.protocol import PROTOCOL
+from bench.catalog.tiers import TIERS
 from db.schema import CurvePoint, Run
 from db.store import Store
 
-SIZES = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 MACHINES = (
     {"cpu": "AMD EPYC 7B13", "threads": 2, "gpu": None},
     {"cpu": "Intel Xeon 8481C", "threads": 16, "gpu": "NVIDIA H100 80GB HBM3"},
@@ -47,6 +46,8 @@ def fill(
     rows = synthetic_runs(models, suite, tiers, seeds, machine)
     recorded = []
     for index, values in enumerate(rows):
+        if "wrapper" in changes:
+            values["run_id"] = f"{random.Random(values['run_id'] + changes['wrapper']).getrandbits(64):016x}"
         run = Run(**values | changes)
         recorded.append(store.record(run, learning_curves(run) if index < curves else ()))
     return recorded
@@ -64,7 +65,7 @@ def synthetic_runs(
 def _values(
     rng: random.Random, model: str, skill: float, tier: str, suite: str, task: str, seed: int, machine: int
 ) -> dict[str, Any]:
-    size = int(SIZES[tier] * random.Random(f"{model} {tier}").uniform(0.9, 1))
+    size = int(TIERS[tier] * random.Random(f"{model} {tier}").uniform(0.9, 1))
     ease = random.Random(task).uniform(0.4, 0.9)
     reached = min(1, max(0, ease * (0.4 + 0.6 * skill) * (1 + 0.1 * math.log10(size / 1e4)) + rng.gauss(0, 0.04)))
     is_error, diverged = task.startswith(ERRORS), rng.random() < 0.02
@@ -78,8 +79,8 @@ def _values(
     started = START + timedelta(minutes=7 * seed)
     return {
         "run_id": f"{random.Random(f'{model} {suite} {task} {tier} {seed} {machine}').getrandbits(64):016x}",
-        "attempt": 1, "protocol": PROTOCOL, "model": model, "wrapper": wrapper_of(model),
-        "task": task, "task_version": 1, "seed": seed, "budget": tier,
+        "attempt": 1, "protocol": find_suite(suite).protocol, "model": model, "wrapper": wrapper_of(model),
+        "task": task, "task_version": find_suite(suite).version_of(task), "seed": seed, "budget": tier,
         "config": {"model": {"hidden_size": size // 100}, "wrapper": {"depth": 2}, "training": training},
         "config_source": dict.fromkeys(["hidden_size", *training], "flag") | {"hidden_size": "budget"},
         "status": "diverged" if diverged else "finished",

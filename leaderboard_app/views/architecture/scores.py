@@ -4,17 +4,18 @@ from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
-from bench.catalog.suites import SUITES
+from bench.catalog.suites import SUITES, Suite, find_suite
 from bench.common.text import metric_text
 from bench.ranking.by_task import Row, leaderboard
 from bench.ranking.rows import SuiteRow
-from bench.reports.board_formats import entry_name, rank_text
+from bench.reports.board import wrappers_apart
+from bench.reports.board_formats import entry_name, rank_text, share_text
 from db.schema import Run
 from db.store import Store
-from leaderboard_app.data import load_board
+from leaderboard_app.data import load_rows
 from leaderboard_app.widgets import grid
 from leaderboard_app.widgets.figures import bytes_text, count_text, interval_text, score_text, statuses_text
-from leaderboard_app.widgets.grid import Column, Line, Link, Score, number
+from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, number, share
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.tables import link, table
 from leaderboard_app.widgets.text import plain
@@ -25,6 +26,7 @@ COLUMNS = [
     Column("tier"),
     Column("score", "Mean over seeds; a run that failed counts as 0. The line is ± the standard deviation.", True),
     Column("±", "Standard deviation over seeds.", numeric=True),
+    LEARNED,
     Column("metric", "On the test split: mean over the seeds that finished."),
     Column("parameters", numeric=True),
     Column("seeds", numeric=True),
@@ -50,23 +52,29 @@ def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str
         tiers = {run.budget for run in runs if suite.includes(run)}
         for tier in suite.tiers:
             if tier in tiers:
-                yield from ((suite.name, row) for row in load_board(store, suite.name, tier).rows if row.model == model)
+                yield from ((suite.name, row) for row in load_rows(store, suite.name, tier) if row.model == model)
 
 
 def _suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
     return {
-        "suite": link(suite, "leaderboard", suite=suite, tier=row.budget),
+        "suite": link(suite, "leaderboard", suite=suite, tier=row.budget, **_block(find_suite(suite), row.wrapper)),
         "tier": plain(row.budget),
         "entry": plain(f"{entry_name(row)} ({row.wrapper})"),
         "rank": rank_text(row),
         "score": score_text(row.score),
         "95% interval": interval_text(row.score_low, row.score_high),
+        "learned": share_text(row.learned),
         "parameters": count_text(row.params),
         "state": bytes_text(row.state_bytes) if row.state_bytes is not None else "none",
         "tasks": f"{row.tasks_done} of {row.tasks_total}",
         "failures": count_text(row.failures),
         "verified": plain(row.verification),
     }
+
+
+def _block(suite: Suite, wrapper: str) -> dict[str, str]:
+    """Return what an address says of the contest whose rank is shown."""
+    return {} if None in wrappers_apart(suite) else {"block": wrapper}
 
 
 def show_tasks(runs: Sequence[Run]) -> None:
@@ -84,6 +92,7 @@ def _task_line(row: Row, steps: str, settings: str) -> Line:
         row.budget or "none",
         Score.over_seeds(row.score, row.score_std),
         number(row.score_std),
+        share(row.learned),
         f"{row.metric_name} {metric_text(row.metric_name, row.metric_value)}",
         count_text(row.params),
         str(len(row.seeds)),

@@ -1,12 +1,12 @@
-"""A row for each compared entry, as on the board of its tier."""
+"""A row for each compared entry, as on the board of its contest."""
 
 from collections.abc import Iterable
 
 from bench.ranking.cells import EntryKey
 from bench.ranking.rows import SuiteRow
-from bench.reports.board_formats import rank_text
+from bench.reports.board_formats import rank_text, share_text
 from db.store import Store
-from leaderboard_app.data import load_board
+from leaderboard_app.data import load_rows
 from leaderboard_app.views.compare.sides import Sides
 from leaderboard_app.widgets.figures import bytes_text, count_text, interval_text, score_text
 from leaderboard_app.widgets.links import entry_id
@@ -16,7 +16,7 @@ from leaderboard_app.widgets.text import plain
 
 def show(store: Store, suite: str, sides: Sides) -> None:
     rows = [
-        _row(entry, name, _on_board(entry, load_board(store, suite, entry.tier).rows))
+        _row(entry, name, _on_board(entry, load_rows(store, suite, entry.tier)))
         for entry, name in zip(sides.entries, sides.names, strict=True)
     ]
     table(rows, alt="The compared entries")
@@ -33,6 +33,7 @@ def _row(entry: EntryKey, name: str, row: SuiteRow) -> dict[str, str]:
         "rank in its tier": rank_text(row),
         "score": score_text(row.score),
         "95% interval": interval_text(row.score_low, row.score_high),
+        "learned": share_text(row.learned),
         "parameters": count_text(row.params),
         "state": bytes_text(row.state_bytes) if row.state_bytes is not None else "none",
         "tasks": f"{row.tasks_done} of {row.tasks_total}",

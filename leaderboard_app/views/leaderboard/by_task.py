@@ -16,7 +16,7 @@ from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
 from leaderboard_app.widgets import grid, run_list
 from leaderboard_app.widgets.address import start
 from leaderboard_app.widgets.figures import statuses_text
-from leaderboard_app.widgets.grid import Column, Line, Link, Score, number
+from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, number, share
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
@@ -59,6 +59,7 @@ def _configurations(rows: Sequence[Row]) -> None:
         Column("architecture", heads_row=True),
         Column("score", "Mean over seeds, with failures as 0. The line is ± the standard deviation.", numeric=True),
         Column("±", "Standard deviation over seeds.", numeric=True),
+        LEARNED,
         Column(rows[0].metric_name, "On the test split: mean over the seeds that finished.", numeric=True),
         Column("parameters", numeric=True),
         Column("seeds", numeric=True),
@@ -76,6 +77,7 @@ def _configuration(row: Row, steps: str, settings: str) -> Line:
         Link(row.model, page_url("architecture", name=row.model)),
         Score.over_seeds(row.score, row.score_std),
         number(row.score_std),
+        share(row.learned),
         metric_text(row.metric_name, row.metric_value),
         f"{row.params:,}",
         str(len(row.seeds)),

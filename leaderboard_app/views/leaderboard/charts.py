@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.ranking.rows import SuiteRow
 from leaderboard_app.views.leaderboard.mark_labels import ends, named, texts
-from leaderboard_app.views.leaderboard.table import shown_name
+from leaderboard_app.views.leaderboard.table import Naming, shown_name
 from leaderboard_app.widgets.marks import LABEL, colour_scale, shape_scale
 
 Spec = dict[str, Any]
@@ -37,30 +37,35 @@ TIME = Axis("train_seconds", "seconds of training, one seed of every task")
 
 
 @lru_cache(maxsize=32)
-def score_against(rows: Rows, axis: Axis, tier: str | None = None) -> Spec | None:
+def score_against(
+    rows: Rows, axis: Axis, tier: str | None = None, name: Naming = shown_name, *, apart: bool = False
+) -> Spec | None:
     """Draw each entry with its interval on a logarithmic axis, and the Pareto front as steps.
 
-    The best entry of each tier is named where there is room. The tooltip names the others.
+    The best entry of each tier and contest is named where there is room. The tooltip names the others.
 
     Args:
         tier: the tier drawn in front; None draws all tiers in front.
+        name: how an entry is called.
+        apart: whether each wrapper is a contest of its own, with a front of its own.
 
     Returns:
         The Vega-Lite spec; None if no entry has both a score and a value on the axis.
     """
-    frame = _frame(row for row in rows if getattr(row, axis.field) is not None)
+    frame = _frame((row for row in rows if getattr(row, axis.field) is not None), name)
     if frame.empty:
         return None
+    frame["contest"] = frame["wrapper"] if apart else ""
     frame["in_front"] = frame["ranked"] & ((frame["tier"] == tier) | (tier is None))
     x = alt.X(f"{axis.field}:Q", title=axis.title, scale=_log_scale(frame[axis.field]), axis=_AXIS)
     scale = alt.Scale(domain=_tens(frame["low"].min()))
     y = alt.Y("score:Q", title="score", scale=scale)
     base = alt.Chart(frame).encode(x=x, opacity=_OPACITY)
     steps = alt.Chart(_steps(frame, axis.field)).mark_line(interpolate="step-after", strokeWidth=1.5, strokeDash=[4, 3])
-    best = frame[frame["ranked"]].sort_values("score", ascending=False).drop_duplicates("tier")
+    best = frame[frame["ranked"]].sort_values("score", ascending=False).drop_duplicates(["tier", "contest"])
     names = texts(alt.Chart(named(frame, axis.field, "entry", best.index)))
     return alt.layer(
-        steps.encode(x=x, y=y, color=alt.value(LABEL)),
+        steps.encode(x=x, y=y, detail="contest:N", color=alt.value(LABEL)),
         _whiskers(base.encode(y=alt.Y("low:Q", title="score", scale=scale), y2="high:Q"), frame),
         _marks(base.encode(y=y), frame),
         names.encode(x=x, y=y, text="entry:N"),
@@ -68,9 +73,9 @@ def score_against(rows: Rows, axis: Axis, tier: str | None = None) -> Spec | Non
 
 
 @lru_cache(maxsize=32)
-def intervals(rows: Rows) -> Spec | None:
+def intervals(rows: Rows, name: Naming = shown_name) -> Spec | None:
     """Draw the entries in their order, each with its score and 95% interval. None if no entry has a score."""
-    frame = _frame(rows)
+    frame = _frame(rows, name)
     if frame.empty:
         return None
     frame["in_front"] = frame["ranked"]
@@ -92,10 +97,10 @@ def picture(spec: Spec, title: str) -> Spec:
     return spec | {"title": title, "width": 640, "background": "white", "config": {"font": "Helvetica"}}
 
 
-def _frame(rows: Iterable[SuiteRow]) -> pd.DataFrame:
+def _frame(rows: Iterable[SuiteRow], name: Naming) -> pd.DataFrame:
     return pd.DataFrame([
         {
-            "model": row.model, "entry": shown_name(row), "tier": row.budget, "score": row.score,
+            "model": row.model, "entry": name(row), "wrapper": row.wrapper, "tier": row.budget, "score": row.score,
             "low": row.score if row.score_low is None else row.score_low,
             "high": row.score if row.score_high is None else row.score_high,
             "params": row.params, "train_seconds": row.train_seconds, "seeds": row.seeds, "failures": row.failures,
@@ -115,9 +120,10 @@ def _tens(lowest: float) -> tuple[int, int]:
 
 
 def _steps(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Return the front, extended to the end of the axis."""
-    best, (_, end) = front(frame, field), ends(frame[field])
-    return pd.concat([best, best.tail(1).assign(**{field: end})])
+    """Return the front of each contest, extended to the end of the axis."""
+    _, end = ends(frame[field])
+    fronts = [front(own, field) for _, own in frame.groupby("contest")]
+    return pd.concat([part for best in fronts for part in (best, best.tail(1).assign(**{field: end}))])
 
 
 def _x(field: str) -> alt.X:

@@ -6,13 +6,14 @@ from typing import Any
 import streamlit as st
 
 from bench.catalog.suites import Suite
-from bench.catalog.tiers import TIERS
+from bench.catalog.tiers import tier_size
+from bench.ranking.contest import WRAPPERS
 from bench.ranking.rows import SuiteRow
 from bench.reports.listings import ModelFacts
 from db.schema import LADDER
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
 from leaderboard_app.views.leaderboard.sentences import duration
-from leaderboard_app.views.leaderboard.table import EXTRA, shown_name
+from leaderboard_app.views.leaderboard.table import EXTRA, MIXER, Naming
 from leaderboard_app.widgets.address import start
 from leaderboard_app.widgets.links import entry_id, link
 
@@ -21,7 +22,11 @@ PARAMETERS, TIME = "parameters", "training time"
 LIMITS = (60, 120, 300, 600, 1_800, 3_600, 7_200, 18_000, 36_000, 86_400, 172_800, 432_000, 864_000, 2_592_000)
 MOST_COMPARED = 4
 OF_ALL_TIERS = ("BudgetAUC", "best BudgetAUC")
-"""The column and the order that have values only in a suite with every tier."""
+"""The column and the order that have values only in a suite with several tiers."""
+ALL = "all"
+BLOCKS = {"residual": "same block for all (residual)", "plain": "as in the RNN papers (plain)", ALL: "all"}
+"""What the address says of the entries' wrapper → the choice in words."""
+AS_PUBLISHED = "all, as published"
 UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
 """Values of the filter widgets when they hide no row. The years are set in `_clear`."""
 
@@ -43,7 +48,31 @@ def order() -> str:
     )  # fmt: skip
 
 
-def tier(legal: Sequence[str], default: str) -> str:
+def block(suite: Suite) -> str:
+    """Let the reader choose the entries' wrapper, a key of BLOCKS.
+
+    It is in the address as `?block=` unless it is the suite's first choice, so that another suite begins with its own.
+    """
+    published = suite.protocol == 1
+    default, key = ALL if published else WRAPPERS[0], f"block {suite.name}"
+    if key not in st.session_state:
+        given = st.query_params.get("block")
+        st.session_state[key] = given if given in BLOCKS else default
+    words = BLOCKS | {ALL: AS_PUBLISHED} if published else BLOCKS
+    chosen = st.segmented_control(
+        "Block", list(words), format_func=words.__getitem__, key=key, required=True,
+        help="The network that each architecture is put in. Each block is a contest of its own, with ranks of its own. "
+        "Under “all, as published”, entries in different blocks are ranked against one another.",
+    ) or default  # fmt: skip
+    if chosen == default:
+        st.query_params.pop("block", None)
+    else:
+        st.query_params["block"] = chosen
+    return chosen
+
+
+def tier(suite: Suite, default: str) -> str:
+    legal = sorted(suite.tiers, key=tier_size)
     start("tier", default, legal)
     return st.segmented_control("Parameters", legal, key="tier", bind="query-params") or default
 
@@ -109,7 +138,7 @@ def columns(suite: Suite) -> tuple[list[str], list[str]]:
     """Return the tasks and the names of EXTRA whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
-        names = _possible([column.name for column in EXTRA], suite)
+        names = _possible([column.name for column in (*EXTRA, MIXER)], suite)
         return [*suite.tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
 
 
@@ -121,12 +150,12 @@ def sorting(suite: Suite) -> str:
 
 
 def _possible(names: Iterable[str], suite: Suite) -> list[str]:
-    return [name for name in names if name not in OF_ALL_TIERS or TIERS.keys() <= {*suite.tiers}]
+    return [name for name in names if name not in OF_ALL_TIERS or len(suite.tiers) > 1]
 
 
-def compare(rows: Sequence[SuiteRow], suite: str) -> None:
+def compare(rows: Sequence[SuiteRow], suite: str, name: Naming) -> None:
     """Let the reader choose entries, and link to their comparison."""
-    names = {entry_id(row): shown_name(row) for row in rows}
+    names = {entry_id(row): name(row) for row in rows}
     with st.popover("Compare", icon=":material/compare_arrows:"):
         entries = st.multiselect(
             f"Two to {MOST_COMPARED} entries", list(names), format_func=names.__getitem__, max_selections=MOST_COMPARED

@@ -18,10 +18,13 @@ BOARD = "board"
 SCALE = 3  # PNG pixels per point
 
 
-def menu(rows: Sequence[SuiteRow], suite: Suite, contest: InTier | InTime, chart: Drawing, title: str) -> None:
+def menu(
+    rows: Sequence[SuiteRow], suite: Suite, contests: Sequence[InTier | InTime], chart: Drawing, title: str
+) -> None:
     """Draw the menu of downloads.
 
     Args:
+        contests: those that the rows are from.
         title: the chart's title.
     """
     facts, headed = model_facts(), f"{suite.name} {title}"
@@ -35,14 +38,16 @@ def menu(rows: Sequence[SuiteRow], suite: Suite, contest: InTier | InTime, chart
     }
     with st.popover("Export", icon=":material/download:"):
         for label, (what, kind, mime, make) in files.items():
-            name = f"{stem(suite.name, contest, what)}.{kind}"
+            name = f"{stem(suite.name, contests, what)}.{kind}"
             st.download_button(label, make, name, mime, key=f"export-{kind}", on_click="ignore", width="stretch")
 
 
-def stem(suite: str, contest: InTier | InTime, what: str) -> str:
+def stem(suite: str, contests: Sequence[InTier | InTime], what: str) -> str:
     """Return a file name without its ending. It differs for each suite, contest and kind of file."""
-    within = contest.tier if isinstance(contest, InTier) else f"{duration(contest.seconds)} {contest.hardware}"
-    return re.sub(r"[^\w.]+", "-", f"{suite} {within} {what}".lower())
+    first = contests[0]
+    within = first.tier if isinstance(first, InTier) else f"{duration(first.seconds)} {first.hardware}"
+    block = f"{first.wrapper} " if first.wrapper and len(contests) == 1 else ""
+    return re.sub(r"[^\w.]+", "-", f"{suite} {within} {block}{what}".lower())
 
 
 def _drawn(chart: Drawing, title: str) -> Spec:

@@ -1,21 +1,27 @@
 """The board: which architecture is best at a budget, how certain that is, and how far each entry is verified."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import streamlit as st
 
 from bench.catalog.suites import SUITES, Suite, find_suite
 from bench.common.errors import RequestError
 from bench.common.text import metric_text
+from bench.ranking.cells import EntryKey
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
+from bench.reports.board import wrappers_apart
+from bench.reports.board_formats import entry_name
 from bench.reports.listings import model_facts
+from bench.reports.mixer_share import entry_mixer_shares
 from db.schema import Run
 from db.store import Store
-from leaderboard_app.data import Snapshot, load_board, load_contest, load_tiers, open_store, snapshot
+from leaderboard_app.data import Snapshot, load_board, load_tiers, open_store, snapshot
 from leaderboard_app.views.leaderboard import by_task, charts, controls, exports, sentences, table
 from leaderboard_app.views.leaderboard.filters import matching, ordered
+from leaderboard_app.views.leaderboard.table import Naming, shown_name
 from leaderboard_app.widgets.links import follow, page_url
 from leaderboard_app.widgets.text import plain
 
@@ -29,7 +35,7 @@ python -m bench run --model fru
 A rank needs five seeds on every task of a suite. This fills a board, and takes an evening on a laptop:
 
 ```
-python -m bench suite --suite quick-v1 --models fru,lstm,gru --seeds 5 --budget 10k
+python -m bench suite --suite quick-v2 --models fru,lstm,gru --seeds 5 --budget 10k
 ```
 """
 
@@ -43,67 +49,103 @@ def render(store: Store) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = controls.suite_or_tasks(list(SUITES), next(iter(tiers), controls.BY_TASK))
-        contest = None if chosen == controls.BY_TASK else _contest(store, find_suite(chosen), tiers.get(chosen))
+        contests = () if chosen == controls.BY_TASK else _contests(store, find_suite(chosen), tiers.get(chosen))
     if chosen == controls.BY_TASK:
         by_task.show(seen.runs, seen.standing)
     else:
-        _suite(store, find_suite(chosen), contest)
+        _suite(store, find_suite(chosen), contests)
     _newest(seen)
 
 
-def _contest(store: Store, suite: Suite, tiers: Sequence[str] | None) -> InTier | InTime | None:
-    """Return the contest that the reader chose. None if it is by training time and no entry has a time."""
+Contests = tuple[InTier, ...] | tuple[InTime, ...]
+"""What is shown: one contest, or one for each wrapper."""
+
+
+def _contests(store: Store, suite: Suite, tiers: Sequence[str] | None) -> Contests:
+    """Return the contests that the reader chose. None of them if they are by training time and no entry has a time."""
+    block = controls.block(suite)
+    wrappers = wrappers_apart(suite, None if block == controls.ALL else block)
     if controls.order() == controls.PARAMETERS:
-        return InTier(controls.tier(suite.tiers, (tiers or suite.tiers)[0]))
-    timed = [(row.hardware[0], row.train_seconds) for row in _all_tiers(store, suite) if row.train_seconds is not None]
+        tier = controls.tier(suite, (tiers or suite.tiers)[0])
+        return tuple(InTier(tier, each) for each in wrappers)
+    rows = _all_tiers(store, suite, wrappers)
+    timed = [(row.hardware[0], row.train_seconds) for row in rows if row.train_seconds is not None]
     if not timed:
-        return None
+        return ()
     machine = controls.machine(sorted({hardware for hardware, _ in timed}))
-    return InTime(machine, controls.limit([seconds for hardware, seconds in timed if hardware == machine]))
+    limit = controls.limit([seconds for hardware, seconds in timed if hardware == machine])
+    return tuple(InTime(machine, limit, each) for each in wrappers)
 
 
-def _suite(store: Store, suite: Suite, contest: InTier | InTime | None) -> None:
-    if contest is None:
+def _suite(store: Store, suite: Suite, contests: Contests) -> None:
+    if suite.superseded:
+        st.warning(f"**{suite.name} is superseded:** {plain(suite.superseded)}", icon=":material/history:")
+    if not contests:
         st.info("No training times to compare: no entry has been trained on every task on one kind of hardware yet.")
         return
     try:
         with st.spinner("Ranking…"):
-            board = load_contest(store, suite.name, contest)
+            boards = {contest: load_board(store, suite.name, contest) for contest in contests}
     except RequestError as error:
         st.error(plain(error), icon=":material/error:")
         return
-    if board.rows:
-        _board(store, suite, contest, board)
+    boards = {contest: board for contest, board in boards.items() if board.rows}
+    if boards:
+        _boards(store, suite, boards)
     else:
-        _empty(suite, contest)
+        _empty(suite, contests[0])
 
 
-def _all_tiers(store: Store, suite: Suite) -> list[SuiteRow]:
+def _all_tiers(store: Store, suite: Suite, wrappers: Iterable[str | None]) -> list[SuiteRow]:
     """Return the rows of every tier, or none if the suite can't be ranked; its board then shows the error."""
     with suppress(RequestError):
-        return [row for tier in suite.tiers for row in load_board(store, suite.name, tier).rows]
+        return [
+            row
+            for wrapper in wrappers
+            for tier in suite.tiers
+            for row in load_board(store, suite.name, InTier(tier, wrapper)).rows
+        ]
     return []
 
 
-def _board(store: Store, suite: Suite, contest: InTier | InTime, board: Board) -> None:
-    facts, tasks = model_facts(), list(suite.tasks)
-    st.markdown(sentences.headline(board, sentences.contest(contest)))
+def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board]) -> None:
+    """Draw the controls, then each contest with a headline and a table, then the charts of all."""
+    facts, every = model_facts(), [row for board in boards.values() for row in board.rows]
+    wide = _all_tiers(store, suite, [contest.wrapper for contest in boards])
+    first, *others = boards
+    name = entry_name if first.wrapper and not others else shown_name
+    st.markdown(sentences.headline(boards[first], sentences.contest(first)))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = controls.search()
-        found = matching(board.rows, controls.filters(_all_tiers(store, suite), facts, query), facts)
-        rows = tuple(ordered(found, controls.sorting(suite)))
+        found = matching(every, controls.filters(wide, facts, query), facts)
+        order = controls.sorting(suite)
         own, extra = controls.columns(suite)
-        controls.compare(board.rows, suite.name)
-        against, title = _against(store, suite, contest, rows)
-        exports.menu(rows, suite, contest, against, title)
-    if len(rows) < len(board.rows):
-        st.caption(f"**{len(rows)} of {len(board.rows)}** entries are shown; ranks are among all entries.")
+        controls.compare(every, suite.name, name)
+        rows = tuple(row for board in boards.values() for row in ordered([r for r in board.rows if r in found], order))
+        against, title = _against(boards.keys(), rows, wide, name)
+        exports.menu(rows, suite, list(boards), against, title)
+    if len(rows) < len(every):
+        st.caption(f"**{len(rows)} of {len(every)}** entries are shown; ranks are among all entries.")
     if not rows:
         st.info("No entry matches. **Clear**, under **Filters**, shows all entries again.")
         return
-    table.show(rows, own or _only_shown(board, tasks), extra, timed=isinstance(contest, InTime))
-    st.caption(sentences.explained(suite, contest, board))
-    _pictures(against(), title, charts.intervals(rows))
+    mixers = partial(_mixers, store, suite, tuple(row.key for row in every))
+    for contest, board in boards.items():
+        if contest in others:
+            st.markdown(sentences.headline(board, sentences.contest(contest)))
+        shown = [row for row in rows if row in board.rows]
+        if shown:
+            tasks = own or _only_shown(board, list(suite.tasks))
+            table.show(shown, tasks, extra, mixers, name, timed=isinstance(contest, InTime))
+        st.caption(sentences.explained(suite, contest, board))
+    _pictures(against(), title, charts.intervals(rows, name))
+
+
+def _mixers(store: Store, suite: Suite, entries: tuple[EntryKey, ...]) -> dict[EntryKey, float]:
+    seen = snapshot(store)
+    return seen.once(
+        ("mixers", suite.name, entries), lambda: entry_mixer_shares(seen.runs, seen.standing, suite, entries)
+    )
 
 
 def _only_shown(board: Board, tasks: Sequence[str]) -> list[str]:
@@ -114,13 +156,24 @@ def _only_shown(board: Board, tasks: Sequence[str]) -> list[str]:
     return [task for task in tasks if task in begun]
 
 
-def _against(store: Store, suite: Suite, contest: InTier | InTime, rows: charts.Rows) -> tuple[charts.Drawing, str]:
-    """Return how to draw score against parameters (of all tiers) or against training time, and the chart's title."""
-    if isinstance(contest, InTime):
-        return lambda: charts.score_against(rows, charts.TIME), "Score against training time"
-    tier, shown = contest.tier, {row.model for row in rows}
-    everything = tuple(row for row in _all_tiers(store, suite) if row.model in shown)
-    return lambda: charts.score_against(everything, charts.PARAMETERS, tier), "Score against parameters"
+def _against(
+    contests: Collection[InTier | InTime], rows: charts.Rows, wide: Iterable[SuiteRow], name: Naming
+) -> tuple[charts.Drawing, str]:
+    """Return how to draw score against parameters or against training time, and the chart's title.
+
+    Args:
+        contests: those that are shown.
+        rows: the rows that are shown.
+        wide: those of all tiers.
+        name: how an entry is called.
+    """
+    first, apart = next(iter(contests)), len(contests) > 1
+    if isinstance(first, InTime):
+        return lambda: charts.score_against(rows, charts.TIME, None, name, apart=apart), "Score against training time"
+    shown = {row.model for row in rows}
+    every, tier = tuple(row for row in wide if row.model in shown), first.tier
+    title = "Score against parameters"
+    return lambda: charts.score_against(every, charts.PARAMETERS, tier, name, apart=apart), title
 
 
 def _pictures(against: charts.Spec | None, title: str, intervals: charts.Spec | None) -> None:
@@ -149,8 +202,9 @@ def _pick(chart: charts.Spec | None, key: str, alt: str) -> None:
 
 def _empty(suite: Suite, contest: InTier | InTime) -> None:
     st.info(f"No runs of {suite.name} here yet. The suite: {suite.summary}. Its tasks: {', '.join(suite.tasks)}.")
-    if isinstance(contest, InTier):
+    if isinstance(contest, InTier) and not suite.superseded:
         command = f"python -m bench suite --suite {suite.name} --models fru,lstm,gru --seeds 5 --budget {contest.tier}"
+        command += " --wrapper plain" * (contest.wrapper == "plain")
         st.code(command, language="shell", wrap_lines=True)
 
 

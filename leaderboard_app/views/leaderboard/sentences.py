@@ -15,6 +15,7 @@ TRUST = {
     "rescored": "the host scored its weights again",
     "reproduced": "the host trained it again and found the same",
 }
+IN_BLOCK = {"residual": "in the same block for all", "plain": "in plain layers as in the RNN papers"}
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 MOST_NAMED = 5
 
@@ -54,15 +55,18 @@ def _believed(row: SuiteRow) -> str:
 
 
 def contest(chosen: InTier | InTime) -> str:
-    """Name the contest, as in "… scores highest at 10k parameters"."""
+    """Name the contest, as in "… scores highest at 10k parameters, in the same block for all"."""
+    within = f", {IN_BLOCK[chosen.wrapper]}" if chosen.wrapper else ""
     if isinstance(chosen, InTier):
-        return f"at {chosen.tier} parameters"
-    return f"within {duration(chosen.seconds)} of training on {plain(chosen.hardware)}"
+        return f"at {chosen.tier} parameters{within}"
+    return f"within {duration(chosen.seconds)} of training on {plain(chosen.hardware)}{within}"
 
 
 def explained(suite: Suite, chosen: InTier | InTime, board: Board) -> str:
     """Say how to read the table."""
     parts = [detectable(board)]
+    if chosen.wrapper is None:
+        parts.append("Entries in different blocks are ranked against one another, as this suite was published.")
     if any(row.rank_low is None for row in board.rows):
         parts.append("An entry that lacks one of seeds 0 to 4 on any task, or a seed before its last, is not ranked.")
     if isinstance(chosen, InTime):

@@ -2,29 +2,38 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.ranking.cells import EntryKey
 from bench.ranking.rows import SuiteRow
 from bench.reports.board_formats import entry_name, rank_text
 from bench.reports.listings import ModelFacts, model_facts
 from leaderboard_app.views.leaderboard.filters import described
 from leaderboard_app.views.leaderboard.sentences import VERIFIED, duration, interval
 from leaderboard_app.widgets import grid
-from leaderboard_app.widgets.grid import Column, Line, Link, Score, number
+from leaderboard_app.widgets.grid import Column, Line, Link, Score, number, share
 from leaderboard_app.widgets.links import page_url
 
 Cell = str | Link | Score
+Mixers = Callable[[], Mapping[EntryKey, float]]
+"""Computes the mixers' share of each entry's parameters."""
 
+Naming = Callable[[SuiteRow], str]
+"""Names an entry: `entry_name` where all are in the same wrapper, else `shown_name`."""
+
+ARCHITECTURE = Column("architecture", heads_row=True)
 COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
     Column("rank", "Best and worst rank that the data allow. Entries that can't be told apart share ranks."): rank_text,
-    Column("architecture", heads_row=True): lambda row: Link(shown_name(row), page_url("architecture", name=row.model)),
+    ARCHITECTURE: lambda row: Link(shown_name(row), page_url("architecture", name=row.model)),
     Column("tier", "The parameter tier."): lambda row: row.budget,
     Column("train time", "Time to train one seed of every task, on the entry's hardware.", True):
         lambda row: "" if row.train_seconds is None else duration(row.train_seconds),
     Column("score", "0: remembers nothing, 100: solved. The mean over tasks of the mean over seeds.", True):
         lambda row: score(row),
     Column("95% interval", "The range in which the score would lie for other seeds.", True): interval,
+    Column("learned", "Share of the seeds that learned their task: half of the way to solved. Mean over tasks.", True):
+        lambda row: share(row.learned),
     Column("parameters", "Learned parameters, without token embeddings. Tiers limit this number.", True):
         lambda row: count(row.params),
-    Column("core", "Parameters of the sequence layers alone.", True): lambda row: count(row.params_core),
+    Column("core", "Parameters of the layers between embedding and readout.", True): lambda row: count(row.params_core),
     Column("state", "What one sequence carries from step to step. Empty if it carries nothing.", True):
         lambda row: size(row.state_bytes),
     Column("samples/s", "Training throughput on the entry's hardware, geometric mean over tasks.", True):
@@ -39,8 +48,8 @@ COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
 }  # fmt: skip
 EXTRA: Mapping[Column, Callable[[SuiteRow], Cell]] = {
     Column("on front", "Probability that no other entry is as good with fewer parameters.", True):
-        lambda row: "" if row.p_front is None else f"{row.p_front:.0%}",
-    Column("BudgetAUC", "Mean best score over budgets from 10k to 10M; needs all three tiers.", True):
+        lambda row: share(row.p_front),
+    Column("BudgetAUC", "Mean of the best score over budgets up to ten times the largest tier; needs all tiers.", True):
         lambda row: number(row.budget_auc),
     Column("for other tasks", "95% interval: where the score would lie for other tasks like these.", True):
         lambda row: "" if row.score_low_tasks is None else f"{row.score_low_tasks:.1f} – {row.score_high_tasks:.1f}",
@@ -52,20 +61,34 @@ EXTRA: Mapping[Column, Callable[[SuiteRow], Cell]] = {
     Column("hardware", "Hardware that the entry's runs were trained on."): lambda row: "; ".join(row.hardware),
 }  # fmt: skip
 """Columns that can be switched on, in addition to each task's."""
+MIXER = Column("mixer", "Share of the parameters in the sequence layers themselves. Empty if it is not known.", True)
+"""Another such column, of values that are only computed where it is shown."""
 TIMED = ("tier", "train time")
 """Columns that are shown only where entries of several tiers compete."""
 
 
-def show(rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], *, timed: bool) -> None:
+def show(
+    rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], mixers: Mixers, name: Naming, *, timed: bool
+) -> None:
     """Draw the table.
 
     Args:
         tasks: the tasks whose scores are shown.
-        extra: names of the EXTRA columns that are shown.
+        extra: names of the EXTRA columns that are shown, and of MIXER.
+        mixers: computes the values of MIXER.
+        name: how an entry is called.
     """
     shown = {column: cell for column, cell in COLUMNS.items() if timed or column.name not in TIMED}
-    shown |= {Column(task, f"Score on {task}.", numeric=True): task_score(task) for task in tasks}
+    shown[ARCHITECTURE] = lambda row: Link(name(row), page_url("architecture", name=row.model))
+    for task in tasks:
+        shown |= {
+            Column(task, f"Score on {task}.", numeric=True): task_score(task),
+            Column(f"{task} learned", f"Share of the seeds that learned {task}.", numeric=True): task_learned(task),
+        }
     shown |= {column: cell for column, cell in EXTRA.items() if column.name in extra}
+    if MIXER.name in extra:
+        shares = mixers()
+        shown[MIXER] = lambda row: share(shares.get(row.key))
     lines = [Line([cell(row) for cell in shown.values()], faded=row.rank_low is None) for row in rows]
     grid.show(list(shown), lines, caption="The entries, best first")
 
@@ -86,6 +109,10 @@ def score(row: SuiteRow) -> Cell:
 
 def task_score(task: str) -> Callable[[SuiteRow], str]:
     return lambda row: number(next(cell.score for cell in row.tasks if cell.task == task))
+
+
+def task_learned(task: str) -> Callable[[SuiteRow], str]:
+    return lambda row: share(next(cell.learned for cell in row.tasks if cell.task == task))
 
 
 def count(value: float | None) -> str:

@@ -38,7 +38,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench = Bench(tmp_path_factory.mktemp("results"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SUITES, "toy-v1", TOY)
-        bench("suite", "--suite", "toy-v1", "--models", "gru", "--seeds", "2", "--time-limit", "1h")
+        words = ("--models", "gru", "--wrapper", "plain", "--seeds", "2", "--time-limit", "1h")
+        bench("suite", "--suite", "toy-v1", *words)
         bench("probe", "--model", "gru", "--task", "digits", "--suite", "toy-v1", "--probes", "gradient-flow")
         yield bench
 
@@ -138,7 +139,7 @@ def test_a_wrong_marker_is_named_with_its_line(document: Path, tmp_path: Path) -
         fill(DOCUMENT.replace("old words\n<!-- end -->", ""))
     with pytest.raises(RequestError, match="line 3: no table named 'bord'"):
         fill(DOCUMENT.replace("results: board", "results: bord"))
-    with pytest.raises(RequestError, match="board takes SUITE TIER; got toy-v1"):
+    with pytest.raises(RequestError, match=r"board takes SUITE TIER \[WRAPPER\]; got toy-v1"):
         fill(DOCUMENT.replace("board toy-v1 10k", "board toy-v1"))
     with pytest.raises(RequestError, match="no tier named '1M'"):
         fill(DOCUMENT.replace("board toy-v1 10k", "board toy-v1 1M"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.common.errors import RequestError
 from bench.publishing.doc_tables import render
 from bench.publishing.rivals import rivals
 from bench.ranking.cells import Cells, EntryKey
@@ -59,3 +60,31 @@ def test_the_table(store: Store) -> None:
     assert line.startswith(f"| fru ({row.wrapper}) | {rival.above.score:+.1f} | {rival.above.low:+.1f} to ")
     assert line.endswith("< 0.001 |" if rival.p < 0.001 else f"{rival.p:.3f} |")
     assert render(store, ["against", "quick-v1", "10k", "s5"]).startswith("*No runs yet:*")
+
+
+def test_rivals_are_those_of_the_same_wrapper(store: Store) -> None:
+    """Suites after protocol 1: the main contest in which it is ranked, or the one that is asked for."""
+    fill(store, models=("fru", "gru"), suite="quick-v2", wrapper="residual")
+    fill(store, models=("fru", "gru", "lstm"), suite="quick-v2", wrapper="plain")
+    asked = {None: ("gru", {"residual"}), "plain": ("gru", {"plain"})}
+    for wrapper, (model, wrappers) in asked.items():
+        found = rivals(store, "quick-v2", "10k", model, wrapper)
+        assert {row.wrapper for row, _ in found} == wrappers
+        assert len(found) == (1 if wrapper is None else 2)
+    assert {row.wrapper for row, _ in rivals(store, "quick-v2", "10k", "lstm")} == {"plain"}
+
+
+def test_tables_of_one_wrapper(store: Store) -> None:
+    fill(store, models=("fru", "gru"), suite="quick-v2", wrapper="residual")
+    fill(store, models=("fru", "gru", "lstm"), suite="quick-v2", wrapper="plain")
+    for name in ("board", "scores", "training-time"):
+        counts = {
+            words: render(store, [name, "quick-v2", "10k", *words]).count("\n| ") - 1
+            for words in ((), ("plain",), ("residual",))
+        }
+        assert counts == {(): 5, ("plain",): 3, ("residual",): 2}, name
+    assert "(plain)" not in render(store, ["top", "quick-v2", "10k", "5"])
+    assert render(store, ["top", "quick-v2", "10k", "2", "plain"]).count("(plain) |") == 2
+    assert "| learned |" in render(store, ["top", "quick-v2", "10k", "5"])
+    with pytest.raises(RequestError, match="no wrapper named 'plan'"):
+        render(store, ["board", "quick-v2", "10k", "plan"])

@@ -43,6 +43,8 @@ def test_rows() -> None:
     ]
     first, second, third = leaderboard(runs)
     assert (first.model, first.score, first.seeds, first.failures) == ("fru", pytest.approx(75), (0, 1), 0)
+    assert (first.learned, second.learned, third.learned) == (1, 1, 0.5)  # utilities: 0.5 and 1; 0.5; 0.9 and 0
+    assert (first.params, first.params_core, first.params_embedding, first.params_readout) == (10, 6, 0, 4)
     assert (first.metric_value, first.score_std) == (pytest.approx(0.775), pytest.approx(50 / math.sqrt(2)))
     assert (second.model, second.score, second.settings) == ("rnn", pytest.approx(50), {"lr": 2.0})
     assert (third.model, third.score, third.failures) == ("gru", pytest.approx(45), 1)

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from bench.ranking.contest import InTier, InTime
+from bench.ranking.contest import WRAPPERS, InTier, InTime
 from bench.ranking.hardware import hardware
 from bench.ranking.rows import SuiteRow
 from bench.ranking.suite import rank, rank_suite
 from db.schema import Run
+from models.shared import wrappers
 from tests.bench.ranking.test_suite import FIVE, only_row, runs_of
 
 EPYC = {"cpu": "EPYC", "threads": 2, "gpu": None}
@@ -109,3 +110,67 @@ def test_ranks_are_among_those_within_the_time() -> None:
 def test_fewer_seeds_are_listed_and_not_ranked() -> None:
     (row,) = within(timed("fru", 10, [0.5, 0.6]), 60)
     assert (row.rank_low, row.train_seconds) == (None, pytest.approx(30))
+
+
+def test_the_wrappers_are_those_that_there_are() -> None:
+    assert set(WRAPPERS) == set(wrappers.WRAPPERS)
+
+
+def blocks(**changes: Any) -> list[Run]:
+    """Five entries on one task, two in the residual block and three plain: no two of them overlap."""
+    runs = []
+    for index, (model, wrapper) in enumerate(
+        [("a", "residual"), ("b", "plain"), ("c", "residual"), ("d", "plain"), ("e", "plain")]
+    ):
+        best = 0.95 - 0.2 * index
+        accuracies = [best, best - 0.01, best - 0.02, best - 0.03, best - 0.04]
+        runs += runs_of(model, {"t": accuracies}, wrapper=wrapper, params_total=10 + index, **changes)
+    return runs
+
+
+def ranks(rows: tuple[SuiteRow, ...]) -> list[tuple[str, int | None, int | None]]:
+    return [(row.model, row.rank_low, row.rank_high) for row in rows]
+
+
+def test_a_wrapper_is_a_contest_of_its_own() -> None:
+    """Five seeds each have 252 dealings, so p = 2/252 for every pair, and Holm multiplies it by the pairs at first.
+
+    All five entries have 10 pairs: 0.079 tells none apart. Three have 3 pairs: 0.024. Two have one: 0.008.
+    """
+    runs = blocks()
+    assert ranks(rank_suite(runs, ["t"], "10k").rows) == [(model, 1, 5) for model in "abcde"]
+    residual = rank_suite(runs, ["t"], "10k", wrapper="residual")
+    plain = rank_suite(runs, ["t"], "10k", wrapper="plain")
+    assert ranks(residual.rows) == [("a", 1, 1), ("c", 2, 2)]
+    assert ranks(plain.rows) == [("b", 1, 1), ("d", 2, 2), ("e", 3, 3)]
+    assert rank_suite(runs, ["t"], "10k").smallest_difference is None
+    assert plain.smallest_difference is not None
+    scores = {row.model: row.score for row in rank_suite(runs, ["t"], "10k").rows}
+    assert all(scores[row.model] == row.score for row in (*residual.rows, *plain.rows))
+
+
+def test_the_front_is_that_of_the_wrapper() -> None:
+    """a is the best and the smallest of all. b is so among the plain ones."""
+    runs = blocks()
+    every = {row.model: row.p_front for row in rank_suite(runs, ["t"], "10k").rows}
+    plain = {row.model: row.p_front for row in rank_suite(runs, ["t"], "10k", wrapper="plain").rows}
+    assert (every["a"], every["b"]) == (1, 0)
+    assert plain == {"b": 1, "d": 0, "e": 0}
+
+
+def test_budget_auc_is_that_of_the_wrapper() -> None:
+    tiers = {"10k": 10**4, "100k": 10**5}
+    runs = [run for tier, size in tiers.items() for run in runs_of("m", {"t": FIVE}, budget=tier, params_total=size)]
+    runs += runs_of("m", {"t": FIVE}, wrapper="residual", params_total=10**4)
+    (plain,) = rank(runs, ["t"], InTier("10k", "plain"), tiers=[*tiers]).rows
+    (residual,) = rank(runs, ["t"], InTier("10k", "residual"), tiers=[*tiers]).rows
+    assert (plain.budget_auc, residual.budget_auc) == (pytest.approx(40), None)
+
+
+def test_equal_time_within_a_wrapper() -> None:
+    runs = blocks(environment=EPYC, train_seconds=30.0)
+    (slow,) = (run for run in runs if (run.model, run.seed) == ("d", 0))
+    slow.train_seconds = 1_000
+    within = InTime("EPYC, 2 threads", 60)
+    assert ranks(rank(runs, ["t"], within._replace(wrapper="plain")).rows) == [("b", 1, 1), ("e", 2, 2)]
+    assert [row.model for row in rank(runs, ["t"], within).rows] == ["a", "b", "c", "e"]

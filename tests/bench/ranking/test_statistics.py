@@ -274,4 +274,9 @@ def test_front_against_its_definition() -> None:
     ],
 )
 def test_budget_auc_by_hand(points: list[tuple[float, float]], expected: float) -> None:
-    assert budget_auc(points) == pytest.approx(expected)
+    assert budget_auc(points, 1e4, 1e7) == pytest.approx(expected)
+
+
+def test_budget_auc_is_over_the_tiers_that_a_suite_has() -> None:
+    assert budget_auc([(1e3, 30), (1e4, 60)], 1e3, 1e5) == pytest.approx(45)  # a decade each: (30 + 60) / 2
+    assert budget_auc([(1e3, 30), (1e4, 60)], 1e3, 1e4) == pytest.approx(30)  # 10⁴ ends the mean

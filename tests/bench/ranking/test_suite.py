@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import bench.ranking.rank_interval
 import bench.ranking.suite
+from bench.ranking.contest import InTier
 from bench.ranking.rows import Board, SuiteRow
-from bench.ranking.suite import rank_suite
+from bench.ranking.suite import rank, rank_suite
 from benchmarks.ranking_speed import TASKS, board
 from db.schema import Run
 from tests.support.runs import make_run
@@ -175,15 +176,29 @@ def test_an_entry_is_as_verified_as_its_least_verified_run() -> None:
     assert rank_suite(runs, ["a"], "10k", rungs).rows[0].verification == "self-reported"
 
 
-def test_budget_auc_needs_all_three_tiers() -> None:
-    sizes = {"10k": 10**4, "100k": 10**5, "1M": 10**6}
-    runs = []
+def budget_aucs(runs: list[Run], tier: str, tiers: Sequence[str]) -> list[float | None]:
+    return [row.budget_auc for row in rank(runs, ["a"], InTier(tier), tiers=tiers).rows]
+
+
+def test_budget_auc_needs_all_tiers_of_the_suite() -> None:
+    sizes, runs = {"10k": 10**4, "100k": 10**5, "1M": 10**6}, list[Run]()
     for (tier, size), accuracy in zip(sizes.items(), (0.3, 0.6, 0.9), strict=True):
         runs += runs_of("fru", {"a": [accuracy] * 5}, budget=tier, params_total=size)
-        assert (only_row(runs, ["a"], tier).budget_auc is None) == (tier != "1M")
-    # A decade each: (30 + 60 + 90) / 3.
-    assert only_row(runs, ["a"], "10k").budget_auc == pytest.approx(60)
-    assert only_row(runs[:-1], ["a"], "1M").budget_auc is None
+        assert (budget_aucs(runs, tier, [*sizes]) == [None]) == (tier != "1M")
+    # A decade each: (30 + 60 + 90) / 3, and (30 + 60) / 2 in a suite without the largest tier.
+    assert budget_aucs(runs, "10k", [*sizes]) == [pytest.approx(60)]
+    assert budget_aucs(runs, "10k", ["100k", "10k"]) == [pytest.approx(45)]
+    assert budget_aucs(runs, "1M", ["100k", "10k"]) == [None]
+    assert budget_aucs(runs[:-1], "1M", [*sizes]) == [None]
+
+
+def test_the_share_of_seeds_that_learned_by_hand() -> None:
+    # Utilities from 0.5 on have learned: 3 of 5 on a; 1 of 4 on b, where a failure has not. (3/5 + 1/4) / 2 = 0.425.
+    row = only_row(runs_of("fru", {"a": [0.0, 0.49, 0.5, 0.51, 1.0], "b": [0.9, 0.1, 0.2, None]}), ["a", "b"])
+    assert [cell.learned for cell in row.tasks] == [pytest.approx(0.6), pytest.approx(0.25)]
+    assert row.learned == pytest.approx(0.425)
+    begun = only_row(runs_of("fru", {"a": [0.9]}), ["a", "b"])
+    assert ([cell.learned for cell in begun.tasks], begun.learned) == ([1, None], None)
 
 
 def test_the_front_looks_across_tiers_and_at_the_spread() -> None:

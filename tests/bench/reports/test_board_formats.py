@@ -19,12 +19,12 @@ from tests.support.synthetic import fill
 BOARD = ("leaderboard", "--suite", "quick-v1", "--budget", "10k")
 ROW = SuiteRow(
     rank_low=1, rank_high=3, model="fru", wrapper="plain", budget="10k", tuning="tuned", settings="", score=75.04,
-    score_low=70.0, score_high=80.0, score_low_tasks=None, score_high_tasks=None, params=9_876.4, params_core=9_000.0,
-    params_embedding=0.0, params_readout=876.4, state_bytes=None, hardware=("A", "B"), train_seconds=None,
-    samples_per_second=None, tasks_done=2, tasks_total=2, seeds=5, failures=1, verification="rescored", p_front=0.5,
-    budget_auc=None,
-    tasks=(TaskScore(task="a", score=70.0, std=1.0, seeds=5, failures=0, no_spread=False),
-           TaskScore(task="b", score=None, std=None, seeds=0, failures=0, no_spread=False)),
+    score_low=70.0, score_high=80.0, score_low_tasks=None, score_high_tasks=None, learned=0.8, params=9_876.4,
+    params_core=9_000.0, params_embedding=0.0, params_readout=876.4, state_bytes=None, hardware=("A", "B"),
+    train_seconds=None, samples_per_second=None, tasks_done=2, tasks_total=2, seeds=5, failures=1,
+    verification="rescored", p_front=0.5, budget_auc=None,
+    tasks=(TaskScore(task="a", score=70.0, std=1.0, learned=0.8, seeds=5, failures=0, no_spread=False),
+           TaskScore(task="b", score=None, std=None, learned=None, seeds=0, failures=0, no_spread=False)),
 )  # fmt: skip
 
 
@@ -42,8 +42,8 @@ def test_csv_holds_what_json_holds(filled: Bench) -> None:
     assert [record["model"] for record in records] == [row["model"] for row in rows]
     for record, row in zip(records, rows, strict=True):
         assert record.pop("hardware") == "; ".join(row.pop("hardware"))
-        scores = {f"score {task['task']}": task["score"] for task in row.pop("tasks")}
-        assert {name: text and float(text) for name, text in record.items() if name in scores} == scores
+        by_task = {f"{what} {t['task']}": t[what] for t in row.pop("tasks") for what in ("score", "learned")}
+        assert {name: text and float(text) for name, text in record.items() if name in by_task} == by_task
         assert {name: record[name] for name in row} == {
             name: "" if value is None else str(value) for name, value in row.items()
         }
@@ -84,12 +84,12 @@ def test_numbers_in_a_csv_stay_numbers() -> None:
 def test_a_row_by_hand() -> None:
     (record,) = csv.DictReader(io.StringIO(board_csv([ROW], ["b", "a"])))
     assert (record["hardware"], record["train_seconds"], record["params"]) == ("A; B", "", "9876.4")
-    assert list(record)[-2:] == ["score b", "score a"]
-    assert (record["score b"], record["score a"]) == ("", "70.0")
+    assert list(record)[-4:] == ["score b", "score a", "learned b", "learned a"]
+    assert [record[name] for name in list(record)[-4:]] == ["", "70.0", "", "0.8"]
     line = board_latex([ROW]).splitlines()[5]
-    assert line == r"1--3 & fru tuned & plain & 75.0 & 70.0--80.0 & 9,876 & 2 of 2 & 5 & 1 & rescored \\"
-    unknown = replace(ROW, rank_low=2, rank_high=2, score=None, score_low=None, score_high=None)
-    assert board_latex([unknown]).splitlines()[5].startswith("2 & fru tuned & plain & -- & -- & 9,876")
+    assert line == r"1--3 & fru tuned & plain & 75.0 & 70.0--80.0 & 80\% & 9,876 & 2 of 2 & 5 & 1 & rescored \\"
+    unknown = replace(ROW, rank_low=2, rank_high=2, score=None, score_low=None, score_high=None, learned=None)
+    assert board_latex([unknown]).splitlines()[5].startswith("2 & fru tuned & plain & -- & -- & -- & 9,876")
 
 
 def typeset(latex: str) -> str:

@@ -11,7 +11,7 @@ from bench.catalog.suites import find_suite
 from bench.common.errors import RequestError
 from bench.probe.events import PROBES
 from bench.ranking.by_task import leaderboard
-from bench.reports.board import suite_board
+from bench.reports.board import suite_boards
 from db.store import Store
 from tests.support.grids import grids
 from tests.support.pages import HOSTILE, assert_escaped, facts, one_run, open_page, probes, said
@@ -51,7 +51,7 @@ def test_its_scores_are_those_of_the_boards(small_db: Path) -> None:
     scores = table(open_page("architecture", small_db, name="fru"), "95% interval")
     store = Store(str(small_db), read_only=True)
     for tier, (_, shown) in zip(("10k", "100k"), scores.iterrows(), strict=True):
-        row = next(row for row in suite_board(store, find_suite("quick-v1"), tier).rows if row.model == "fru")
+        row = next(row for row in suite_boards(store, find_suite("quick-v1"), tier)[0].rows if row.model == "fru")
         assert shown["score"] == f"{row.score:.1f}"
         assert shown["95% interval"] == f"{row.score_low:.1f} to {row.score_high:.1f}"
         assert shown["rank"] in (f"{row.rank_low}–{row.rank_high}", f"{row.rank_low}")

@@ -90,24 +90,27 @@ def test_columns_that_are_switched_on(show: Any, small: Bench) -> None:
     app.toggle(key="tasks").set_value(True).run()
     app.multiselect(key="columns").select("on front").select("year").run()
     rows, shown = ranked(small), table(app)
-    assert list(shown.columns) == [*before, *QUICK.tasks, "on front", "year"]
+    by_task = [name for task in QUICK.tasks for name in (task, f"{task} learned")]
+    assert list(shown.columns) == [*before, *by_task, "on front", "year"]
     for task in QUICK.tasks:
+        learned = [next(each["learned"] for each in row["tasks"] if each["task"] == task) for row in rows]
+        assert shown.columns[f"{task} learned"] == [f"{share:.0%}" for share in learned]
         scores = [next(each["score"] for each in row["tasks"] if each["task"] == task) for row in rows]
         assert shown.numbers(task) == pytest.approx(scores, abs=0.05)
     assert shown.columns["on front"] == ["" if row["p_front"] is None else f"{row['p_front']:.0%}" for row in rows]
     assert table(show(tasks="true", columns=["on front", "year"])) == shown
 
 
-def test_what_needs_every_tier_is_offered_where_a_suite_has_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_several_tiers_is_offered_where_there_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(str(bench.db))
-    fill(store, models=["fru", "gru"], suite="long-v1", tiers=("10k", "100k", "1M"))
-    fill(store, models=["fru"])
+    fill(store, models=["fru", "gru"], suite="long-v1", tiers=("10k", "100k", "1M"), wrapper="residual")
+    fill(store, models=["fru"], suite="gpu-v1", tiers=("100k",), wrapper="residual")
     asked: dict[str, Any] = {"columns": "BudgetAUC", "order": "best BudgetAUC"}
     app = open_app(bench.db, monkeypatch, suite="long-v1", **asked)
     values = [row["budget_auc"] for row in bench.json("leaderboard", "--suite", "long-v1", "--budget", "10k")]
     assert table(app).numbers("BudgetAUC") == pytest.approx(sorted(values, reverse=True), abs=0.05)
-    app.segmented_control(key="suite").set_value("quick-v1").run()
-    for there in (app, open_app(bench.db, monkeypatch, suite="quick-v1", **asked)):
+    app.segmented_control(key="suite").set_value("gpu-v1").run()
+    for there in (app, open_app(bench.db, monkeypatch, suite="gpu-v1", **asked)):
         assert "BudgetAUC" not in table(there).columns
         assert "BudgetAUC" not in there.multiselect(key="columns").options
         assert "best BudgetAUC" not in there.selectbox(key="order").options
@@ -306,3 +309,92 @@ def test_a_large_database(large: Bench, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_machines_are_as_made_up() -> None:
     assert EPYC.startswith(str(MACHINES[0]["cpu"]))
     assert MACHINES[1]["gpu"] == H100
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Two architectures in both wrappers and one in the residual block only, in quick-v1 and in quick-v2."""
+    bench = Bench(tmp_path_factory.mktemp("blocks"))
+    store = Store(str(bench.db))
+    for suite in ("quick-v1", "quick-v2"):
+        fill(store, models=["s5", "fru", "gru"], suite=suite, wrapper="residual")
+        fill(store, models=["gru", "fru"], suite=suite, wrapper="plain")
+    return bench
+
+
+def standing(bench: Bench, suite: str, *words: str) -> list[tuple[str, str]]:
+    rows = bench.json("leaderboard", "--suite", suite, "--budget", "10k", *words)
+    return [(row["model"], rank(row)) for row in rows]
+
+
+def rank(row: dict[str, Any]) -> str:
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{low}–{high}" if low < high else f"{low}"
+
+
+def shown(grid: Grid) -> list[tuple[str, str]]:
+    return list(zip(grid.names(), grid.columns["rank"], strict=True))
+
+
+def test_the_main_contest_is_the_same_block_for_all(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(blocks.db, monkeypatch, suite="quick-v2")
+    assert app.query_params == {"suite": "quick-v2", "tier": "10k"}
+    assert [shown(grid) for grid in grids(app)] == [standing(blocks, "quick-v2", "--wrapper", "residual")]
+    assert "scores highest at 10k parameters, in the same block for all" in said(app)
+    assert len(app.get("vega_lite_chart")) == 2
+
+
+def test_the_other_block_has_an_address(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(blocks.db, monkeypatch, suite="quick-v2")
+    app.segmented_control(key="block quick-v2").set_value("plain").run()
+    expected = [standing(blocks, "quick-v2", "--wrapper", "plain")]
+    assert [shown(grid) for grid in grids(app)] == expected
+    assert {name for name, _ in expected[0]} == {"fru", "gru"}
+    assert "in plain layers as in the RNN papers" in said(app)
+    assert app.query_params == {"suite": "quick-v2", "tier": "10k", "block": "plain"}
+    again = open_app(blocks.db, monkeypatch, suite="quick-v2", block="plain")
+    assert grids(again) == grids(app)
+    again.segmented_control(key="block quick-v2").set_value("residual").run()
+    assert "block" not in again.query_params
+
+
+def test_all_blocks_are_a_table_each(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(blocks.db, monkeypatch, suite="quick-v2", block="all")
+    residual, plain = (standing(blocks, "quick-v2", "--wrapper", wrapper) for wrapper in ("residual", "plain"))
+    assert [shown(grid) for grid in grids(app)] == [residual, plain]
+    assert standing(blocks, "quick-v2") == [*residual, *plain]
+    assert said(app).count("scores highest at 10k parameters") == 2
+    assert len(app.get("vega_lite_chart")) == 2
+    app.text_input(key="q").set_value("fru").run()
+    assert [grid.names() for grid in grids(app)] == [["fru"], ["fru"]]
+    assert "**2 of 5** entries" in said(app)
+
+
+def test_a_suite_of_protocol_1_begins_as_published(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(blocks.db, monkeypatch, suite="quick-v1", block="nonsense")
+    assert app.query_params == {"suite": "quick-v1", "tier": "10k"}
+    assert [shown(grid) for grid in grids(app)] == [standing(blocks, "quick-v1")]
+    assert len(models(app)) == 5
+    assert "ranked against one another, as this suite was published" in said(app)
+    assert "all, as published" in app.segmented_control(key="block quick-v1").options
+    assert "**quick-v1 is superseded:**" in app.warning[0].value
+    plain = open_app(blocks.db, monkeypatch, suite="quick-v1", block="plain")
+    assert [shown(grid) for grid in grids(plain)] == [standing(blocks, "quick-v1", "--wrapper", "plain")]
+    app.segmented_control(key="suite").set_value("quick-v2").run()
+    assert "block" not in app.query_params
+    assert app.segmented_control(key="block quick-v2").value == "residual"
+    assert not app.warning
+
+
+def test_equal_time_within_a_block(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(blocks.db, monkeypatch, suite="quick-v2", equal="training time", block="plain")
+    assert set(models(app)) <= {"fru", "gru"}
+    assert "in plain layers" in said(app)
+
+
+def test_a_block_without_entries_says_how_to_fill_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(Store(str(bench.db)), models=["fru"], suite="quick-v2", wrapper="residual")
+    app = open_app(bench.db, monkeypatch, suite="quick-v2", block="plain")
+    assert "No runs of quick-v2 here yet" in said(app)
+    assert app.code[0].value.endswith("--budget 10k --wrapper plain")
+    assert [grid.names() for grid in grids(open_app(bench.db, monkeypatch, block="all"))] == [["fru"]]

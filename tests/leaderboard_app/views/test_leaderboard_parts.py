@@ -130,23 +130,30 @@ def drawn(rows: Sequence[SuiteRow], monkeypatch: pytest.MonkeyPatch, **columns: 
     sent: list[str] = []
     monkeypatch.setattr(streamlit, "html", sent.append)
     monkeypatch.setattr("leaderboard_app.views.leaderboard.table.model_facts", lambda: FACTS)
-    table.show(rows, **{"tasks": [], "extra": [], "timed": False} | columns)
+    mixers = {ROWS[0].key: 0.42}
+    table.show(
+        rows,
+        **{"tasks": [], "extra": [], "timed": False, "mixers": lambda: mixers} | {"name": table.shown_name} | columns,
+    )
     (shown,) = read(sent[0])
     return shown
 
 
 def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = [column.name for column in table.EXTRA]
+    every = [column.name for column in (*table.EXTRA, table.MIXER)]
     shown = drawn(
         [ROWS[0], replace(ROWS[2], score=None, rank_low=None)], monkeypatch, tasks=["b", "a"], extra=every, timed=True
     )
     assert {name: texts[0] for name, texts in shown.columns.items()} == {
         "rank": "1–3", "architecture": "fru tuned", "tier": "10k", "train time": "", "score": "75.0",
-        "95% interval": "70.0 – 80.0", "parameters": "9,876", "core": "9,000", "state": "", "samples/s": "",
-        "tasks": "2 of 2", "seeds": "5", "failures": "1", "verification": "✓✓ reproduced", "b": "", "a": "70.0",
+        "95% interval": "70.0 – 80.0", "learned": "80%", "parameters": "9,876", "core": "9,000", "state": "",
+        "samples/s": "", "tasks": "2 of 2", "seeds": "5", "failures": "1", "verification": "✓✓ reproduced", "b": "",
+        "b learned": "", "a": "70.0", "a learned": "80%",
         "on front": "50%", "BudgetAUC": "", "for other tasks": "", "embedding": "0", "readout": "876",
         "wrapper": "plain", "family": "statistical recurrence", "year": "2018", "hardware": "CPU",
+        "mixer": "42%",
     }  # fmt: skip
+    assert shown.columns["mixer"][1] == ""
     assert (shown.columns["rank"][1], shown.columns["score"][1], shown.faded) == ("–", "", [False, True])
 
 
@@ -277,6 +284,14 @@ def test_what_is_in_front() -> None:
     assert [point["in_front"] for point in shown] == [True, True, False]
 
 
+def test_wrappers_that_are_contests_of_their_own_have_a_front_each() -> None:
+    rows = (replace(ROW, params=100.0, score=70.0, wrapper="residual"), replace(ROW, params=200.0, score=60.0))
+    for apart, fronts in ((False, {70}), (True, {60, 70})):
+        spec = charts.score_against(rows, charts.PARAMETERS, apart=apart)
+        assert spec is not None
+        assert {point["score"] for point in spec["datasets"][spec["layer"][0]["data"]["name"]]} == fronts
+
+
 # Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as a reader sees it who lacks a kind of cones.
 BLINDNESS = {
     "none": np.eye(3),
@@ -346,16 +361,19 @@ def test_plain_text_is_nothing_but_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contest", "stem"),
+    ("contests", "stem"),
     [
-        (InTier("10k"), "quick-v1-10k-score-against-parameters"),
-        (InTier("100k"), "quick-v1-100k-score-against-parameters"),
-        (InTime("AMD EPYC 7B13, 2 threads", 90), "quick-v1-1.5-min-amd-epyc-7b13-2-threads-score-against-parameters"),
-        (InTime("a/..\\b", 900), "quick-v1-15-min-a-..-b-score-against-parameters"),
+        ([InTier("10k")], "quick-v1-10k-score-against-parameters"),
+        ([InTier("100k")], "quick-v1-100k-score-against-parameters"),
+        ([InTier("10k", "plain")], "quick-v1-10k-plain-score-against-parameters"),
+        ([InTier("10k", "residual"), InTier("10k", "plain")], "quick-v1-10k-score-against-parameters"),
+        ([InTime("AMD EPYC 7B13, 2 threads", 90)], "quick-v1-1.5-min-amd-epyc-7b13-2-threads-score-against-parameters"),
+        ([InTime("a/..\\b", 900)], "quick-v1-15-min-a-..-b-score-against-parameters"),
+        ([InTime("cpu", 60, "residual")], "quick-v1-1-min-cpu-residual-score-against-parameters"),
     ],
 )
-def test_names_of_files(contest: InTier | InTime, stem: str) -> None:
-    assert exports.stem("quick-v1", contest, "Score against parameters") == stem
+def test_names_of_files(contests: list[InTier | InTime], stem: str) -> None:
+    assert exports.stem("quick-v1", contests, "Score against parameters") == stem
 
 
 def test_addresses() -> None:
