@@ -130,7 +130,7 @@ class Recording:
             "protocol": PROTOCOL, "axes": pair.axes, "defaults": pair.defaults(),
         }  # fmt: skip
         self.document: dict[str, Any] = (
-            json.loads(self.path.read_text()) if self.path.exists() else {**about, "trials": []}
+            json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {**about, "trials": []}
         )
         odd = [name for name, value in about.items() if self.document[name] != value]
         if odd:
@@ -288,7 +288,7 @@ class Grid:
 
 @cache
 def load(path: Path) -> Grid:
-    return Grid(json.loads(path.read_text()))
+    return Grid(json.loads(path.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)

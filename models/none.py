@@ -2,7 +2,7 @@
 
     y_t = x_t                                            (the residual block of He et al. 2015 around nothing)
 
-Shapes: B batch, T time, D input. No state, no parameters. Time O(1).
+Shapes: B batch, T time, D input. State: none. Time O(1), and no parameters.
 """
 
 from dataclasses import dataclass

@@ -135,7 +135,7 @@ class Record(Strict):
     task: Name
     task_version: Count
     seed: Annotated[int, Field(ge=0, le=9_999)]
-    budget: Literal["10k", "100k", "1M"] | None
+    budget: Literal["3k", "10k", "30k", "100k", "1M"] | None
     config_source: Annotated[dict[Key, Source], Field(max_length=128)]
     status: Literal["finished", "diverged", "failed", "oom", "timeout"]
     reason: Text | None

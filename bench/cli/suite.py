@@ -9,7 +9,7 @@ import typer
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
 from bench.cli.options import Csv, DataDir, Db, Json, seconds
-from bench.cli.output import field, left_out, print_json, print_rows, say_superseded, stderr
+from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
 from bench.common.text import counted
@@ -150,10 +150,8 @@ def suites(as_json: Json = False, as_csv: Csv = False) -> None:
         "trials": field("trials"),
         "seeds": field("seeds"),
         "protocol": field("protocol"),
-        "what": field("summary"),
+        "what": lambda row: f"superseded: {row['summary']}" if row["superseded"] else row["summary"],
         "names": lambda row: ", ".join(row["tasks"]),
         **({"superseded": field("superseded")} if as_csv else {}),
     }
     print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="No suites.")
-    for each in SUITES.values():
-        say_superseded(each)

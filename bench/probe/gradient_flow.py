@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.utils._pytree import tree_flatten, tree_map
 
+from bench.runs.network import has_state
 from datamodules._base import Samples
 from datamodules._spec import TaskSpec
 from models.shared.contract import GainBounds, SequenceModel, final_step
@@ -57,7 +58,7 @@ def measure(network: Wrapper, spec: TaskSpec, samples: Samples) -> dict[str, Any
 def _of_state(network: Wrapper, taps: "Sequence[Tap]", length: int) -> dict[str, Any]:
     mixers = network.mixers()
     bounds = merged([bound for mixer in mixers if (bound := mixer.gain_bounds(length))])
-    if not all(mixer.is_recurrent() for mixer in mixers):
+    if not has_state(mixers):
         return {"initial_state": None, "state_gain": None, "bounds": None}
     pulled = [pull_back(tap) for tap in taps]
     squares_N = torch.stack([each.loss_N**2 for each in pulled]).sum(0)

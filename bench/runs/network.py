@@ -58,8 +58,8 @@ def count_on_meta(model: type[SequenceModel], wrapper: type[Wrapper], settings: 
 
 
 def has_state(mixers: Sequence[SequenceModel]) -> bool:
-    """Return whether a sequence can be fed step by step: every mixer is recurrent."""
-    return all(mixer.is_recurrent() for mixer in mixers)
+    """Return whether a sequence can be fed step by step with a state: every mixer is recurrent, and mixes."""
+    return all(mixer.is_recurrent() and mixer.mixes for mixer in mixers)
 
 
 def state_bytes(network: Wrapper) -> int | None:

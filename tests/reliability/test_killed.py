@@ -35,7 +35,7 @@ def check_whole(bench: Bench) -> None:
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert tables in (set(), {"runs", "curves", "events", "alembic_version"})
+    assert tables in (set(), {"runs", "curves", "events", "trials", "alembic_version"})
     connection.close()
 
 

@@ -23,7 +23,7 @@ from models.shared.wrappers import WRAPPERS
 from tests.conftest import Bench
 
 SHORT = ("--model", "gru", "--task", "copy", "--set", "max_steps=6", "--lengths", "40,130")
-RESIZABLE = ("adding-200", "copy-100", "parity-40", "selective-copy-200", "temporal-order-100")
+RESIZABLE = ("adding-200", "copy-100", "parity-40", "selective-copy-200", "temporal-order-100", "s3-64", "subtract-100")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,8 @@ def test_every_family_of_variants_by_length_can_be_drawn_at_any() -> None:
     """Where the variants of a generated task are its name and a length, the probes must reach it."""
     by_length = {find_task(name).family for name in task_names() if name.rpartition("-")[2].isdigit()}
     reached = {find_task(name).family for name in RESIZABLE}
-    assert by_length - reached == {"mqar", "mix-poly"}  # pairs and degrees
+    assert by_length - reached == {"mqar", "mix-poly", "recall", "delay", "fashion", "listops", "pathfinder", "path-x"}
+    # pairs, degrees, lengths that are fixed, widths of images, and editions
 
 
 # The search for the longest dependency
@@ -115,7 +116,7 @@ def test_where_the_search_ends(solved: list[bool], expected: tuple[int | None, i
 
 def test_the_search_climbs_until_a_variant_is_not_solved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Copy, "variants", {"copy-200": {"delay": 200}, "copy-100": {"delay": 100}})
-    words = ("probe", *SHORT[:-2], "--probes", "dependency-length", "--seeds", "2")
+    words = ("probe", *SHORT[:-2], "--probes", "dependency-length", "--seeds", "2", "--suite", "lra-v1")
     (found,) = bench.json(*words)["probes"]
     assert [(rung["task"], rung["length"], rung["solved"]) for rung in found["rungs"]] == [("copy-100", 120, False)]
     assert (found["longest_solved"], found["first_unsolved"]) == (None, 120)

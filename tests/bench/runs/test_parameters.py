@@ -46,18 +46,51 @@ def test_fits_just_under_the_tier(model: str, tier: str) -> None:
     cls = find_model(model).cls
     settings = fit(cls, WRAPPERS[cls.wrapper], DIGITS, tier, {})
     size = count_on_meta(cls, WRAPPERS[cls.wrapper], settings, DIGITS).budgeted
-    assert 0.9 * TIERS[tier] <= size <= TIERS[tier]
+    least = 0.8 if tier == "3k" else 0.9  # a step of the width is a large part of 3,000 numbers
+    assert least * TIERS[tier] <= size <= TIERS[tier]
 
 
 def test_fits_as_near_as_its_widths_allow_where_a_size_falls() -> None:
-    """At width 128 a plain LRU needs no projection on either side of it, and has fewer numbers than at 110."""
+    """At the width of the token table a plain LRU needs no projection on either side of it, and has fewer numbers."""
     cls, task = find_model("lru").cls, find_task("mqar-256-16").build().spec
+    table = {"embed_size": 128}
     sizes = {
-        width: count_on_meta(cls, Plain, Settings.at_width(cls, Plain, width), task).budgeted for width in range(1, 160)
+        width: count_on_meta(cls, Plain, Settings.at_width(cls, Plain, width).updated(table), task).budgeted
+        for width in range(1, 160)
     }
     assert sizes[128] < sizes[110]
     best = max(size for size in sizes.values() if size <= TIERS["100k"])
-    assert count_on_meta(cls, Plain, fit(cls, Plain, task, "100k", {}), task).budgeted == best
+    assert count_on_meta(cls, Plain, fit(cls, Plain, task, "100k", table), task).budgeted == best
+
+
+@pytest.mark.parametrize(("tier", "width"), [("3k", 8), ("10k", 8), ("30k", 16), ("100k", 64), ("1M", 128)])
+@pytest.mark.parametrize("wrapper", [Plain, Residual])
+def test_token_tables_are_equal_for_all_models_at_a_tier(tier: str, width: int, wrapper: type[Wrapper]) -> None:
+    """They cost nothing, so their width must not depend on the model."""
+    recall, mqar = (find_task(name).build().spec for name in ("recall-32", "mqar-64-4"))
+    for model in ("gru", "s4d"):
+        cls = find_model(model).cls
+        assert fit(cls, wrapper, mqar, tier, {}).flat()["embed_size"] == width
+        assert fit(cls, wrapper, recall, tier, {}).flat()["embed_size"] == min(width, 17)
+
+
+def test_a_tied_readout_of_many_tokens_has_no_bias() -> None:
+    """At 10k, 8,192 biases left 1,808 numbers for the network."""
+    cls = find_model("gru").cls
+    for task, biases in (("mqar-64-4", 0), ("copy-100", 10)):
+        spec = find_task(task).build().spec
+        network = build(cls, Residual, fit(cls, Residual, spec, "10k", {}), spec)
+        assert sum(p.numel() for name, p in network.readout.named_parameters() if name == "bias") == biases
+
+
+def test_sizes_that_no_author_proposes_are_refused() -> None:
+    """Unless somebody asks for them."""
+    cls, spec = find_model("fru").cls, replace(DIGITS, output=replace(DIGITS.output, classes=900))
+    with pytest.raises(
+        RequestError, match="GRU does not fit digits in 10k: hidden_size would be 3, and sensible layers"
+    ):
+        fit(find_model("gru").cls, Plain, replace(DIGITS, output=replace(DIGITS.output, classes=2_400)), "10k", {})
+    assert fit(cls, Plain, spec, "10k", {"stat_size": 1}).flat()["stat_size"] == 1
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS.values())

@@ -74,7 +74,7 @@ def test_a_trial_has_its_gpu_to_itself_and_sees_no_test_split(
     log, path = bench.folder / "log", write_model("mine", LOOK.format(log=bench.folder / "log"))
     path.write_text(path.read_text() + TELL_SPLITS.format(log=log))
     monkeypatch.setattr(Digits, "make", Digits.make)  # this process imports the file too: put things back afterwards
-    words = ("tune", "--model", str(path), "--set", "max_steps=20", *RANDOM, "--trials", "6")
+    words = ("tune", "--model", str(path), "--wrapper", "plain", "--set", "max_steps=20", *RANDOM, "--trials", "6")
     done = bench.json(*words, "--workers", "2", "--ray-address", cluster.address)
     assert done["trials"] == {"finished": 6, "pruned": 0, "failed": 0}
     workers = {tuple(line) for line in logged(log, "worker")}
@@ -89,8 +89,8 @@ def test_a_trial_has_its_gpu_to_itself_and_sees_no_test_split(
     assert Path(done["best"]["weights"]).exists()
     alone = Bench(tmp_path / "alone")
     alone.folder.mkdir()
-    alone.json(*words[:-1], "2")
-    for one, other in zip(trials_of(alone), trials_of(bench), strict=False):
+    alone.json(*words)
+    for one, other in zip(trials_of(alone), trials_of(bench), strict=True):
         assert (one.params, one.values) == (other.params, other.values), "a trial does not depend on where it is"
 
 
