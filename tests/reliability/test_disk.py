@@ -160,7 +160,7 @@ def fill_while_tuning(disk: Path, elsewhere: Bench, model: Path) -> None:
     mount_disk(disk, "8m")
     tempfile.tempdir = str(elsewhere.folder)
     bench = Bench(disk)
-    words = ("tune", "--model", str(model), "--wrapper", "plain", "--set", "max_steps=20", "--trials", "2")
+    words = ("tune", "--model", str(model), "--set", "max_steps=20", "--trials", "2", "--pruner", "none")
     assert "board-studies.sqlite: database or disk is full" in bench.refused(*words)
     make_room(disk)
     assert bench.json(*words, "--resume")["trials"] == {"finished": 2, "pruned": 0, "failed": 0}

@@ -137,7 +137,7 @@ def test_a_superseded_suite_says_so_on_stderr(both: Bench, toy: str, monkeypatch
         assert told in done.stderr
         assert told not in done.stdout
         assert "superseded" not in both("leaderboard", "--suite", toy, *words).stderr
-    assert told in both("suites").stderr
+    assert "superseded: " in both("suites").stdout
     assert {each["name"]: each["superseded"] for each in both.json("suites")}["old-v2"] == "its [data] are wrong."
     assert "its [data] are wrong." in both("suites", "--csv").stdout
 
