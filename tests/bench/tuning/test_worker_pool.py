@@ -131,7 +131,18 @@ def test_what_is_tried_again_and_what_is_not(
 ) -> None:
     monkeypatch.setattr("bench.tuning.study.TRIES", 2)
     log = bench.folder / "log"
-    words = ("tune", "--model", str(write_model("mine", FAULTS.format(log=log))), "--set", "max_steps=20", *RANDOM)
+    # The model knows its trial by the seed.
+    monkeypatch.setattr("bench.tuning.study.training_seed", lambda study, number: 10_000 + number)
+    words = (
+        "tune",
+        "--model",
+        str(write_model("mine", FAULTS.format(log=log))),
+        "--wrapper",
+        "plain",
+        "--set",
+        "max_steps=20",
+        *RANDOM,
+    )
     share = ("--workers", "2", "--gpus-per-trial", "0.5", "--ray-address", cluster.address)
     handler = signal.getsignal(signal.SIGTERM)
     done = bench.json(*words, "--trials", "6", *share)
