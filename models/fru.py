@@ -217,5 +217,5 @@ class FRU(StatisticalRecurrence):
             "stat_size": trial.suggest_categorical("stat_size", [4, 5, 8, 10]),
             "num_freqs": trial.suggest_int("num_freqs", 5, 40, log=True),
             "min_period": trial.suggest_categorical("min_period", [1.0, 3.0]),
-            "recur_scale": trial.suggest_categorical("recur_scale", [0.5, 1.0, 2.0]),
+            "recur_scale": trial.suggest_categorical("recur_scale", [0.25, 0.5, 1.0]),
         }
