@@ -9,6 +9,7 @@ Shapes: N samples, T time, G elements.
 """
 
 from abc import abstractmethod
+from functools import cache
 from itertools import permutations
 from typing import ClassVar
 
@@ -77,6 +78,7 @@ class WordProblem(GeneratedTask):
         return Samples(batch.x.long(), batch.y.long())
 
 
+@cache
 def symmetric(size: int, *, even: bool = False) -> NDArray[np.uint8]:
     """Return the products of the permutations of `size` things, or of the even ones alone.
 

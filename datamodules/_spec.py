@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Metric = Literal["accuracy", "macro-f1", "mse", "mae"]
-ACCURACIES = ("accuracy", "macro-f1")  # metrics of which more is better
+ACCURACIES = ("accuracy", "macro-f1")  # metrics where more is better
 
 SPLITS = ("train", "validation", "test")
 TUNING_SPLITS = ("train", "validation")

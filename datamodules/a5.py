@@ -20,8 +20,6 @@ bag of the inputs knows nothing of the product, nor do the last inputs. So guess
 [-100, -100, -100, -100, -100, -100, -100, -100, 1, 4, 4, 0, 54, 2, 38, 41]
 """
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +35,5 @@ class A5(WordProblem):
     variants = {"a5": {"length": 64}}
 
     @classmethod
-    @cache
     def table(cls) -> NDArray[np.uint8]:
         return symmetric(5, even=True)

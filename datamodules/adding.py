@@ -15,49 +15,23 @@ sum of the two marked numbers. A predictor that remembers nothing answers 1, wit
 """
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, require_length, samples
-from datamodules._spec import Continuous, TaskSpec, Value
+from datamodules._marked_numbers import MarkedNumbers
 
 
-class Adding(GeneratedTask):
+class Adding(MarkedNumbers):
     """Add the two marked numbers."""
 
-    length: int
     # `adding` means the first variant. The last three are for models that don't learn even that one.
     variants = {f"adding-{length}": {"length": length} for length in (200, 400, 2_000, 5_000, 25, 50, 100)}
     shortcuts = {"bag": 2, "hidden-bag": 100}  # Σ max(0, number + marker − 1) is the sum
-    tiny = {"length": 10}
+    answer = "the sum"
+    citation = "Hochreiter & Schmidhuber, Long Short-Term Memory, 1997; Le, Jaitly & Hinton, arXiv 1504.00941"
 
-    def describe(self) -> TaskSpec:
-        return TaskSpec(
-            name=self.variant,
-            summary=f"the sum of two marked numbers among {self.length:,}",
-            seq_len=self.length,
-            input=Continuous(2),
-            output=Value(1),
-            metric="mse",
-            chance=1 / 6,
-            solved=1e-3,
-            source="generated",
-            license="MIT",
-            citation="Hochreiter & Schmidhuber, Long Short-Term Memory, 1997; Le, Jaitly & Hinton, arXiv 1504.00941",
-        )
-
-    def resized(self, seq_len: int) -> dict[str, int]:
-        require_length(seq_len, 2)
-        return {"length": seq_len}
-
-    def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        """Draw samples. A marked number is stored with its sign bit set, in half the memory of two channels."""
-        numbers_NT = rng.random((count, self.length), dtype=np.float32)
+    def places(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         half = self.length // 2
-        marked_N2 = np.stack([rng.integers(half, size=count), rng.integers(half, self.length, size=count)], axis=1)
-        y_N2 = np.take_along_axis(numbers_NT, marked_N2, axis=1)
-        np.put_along_axis(numbers_NT, marked_N2, -y_N2, axis=1)
-        return samples(numbers_NT, y_N2.sum(axis=1, keepdims=True))
+        return np.stack([rng.integers(half, size=count), rng.integers(half, self.length, size=count)], axis=1)
 
-    def decode(self, batch: Samples) -> Samples:
-        return batch._replace(x=torch.stack([batch.x.abs(), batch.x.signbit().float()], dim=-1))
+    def value(self, marked_N2: NDArray[np.float32]) -> NDArray[np.float32]:
+        return marked_N2.sum(axis=1, keepdims=True)

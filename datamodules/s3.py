@@ -16,8 +16,6 @@ knows whether the product is even, and is right one time in three. That is 0 poi
 [4, 3, 4, 0, 2, 0, 2, 3]
 """
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +30,5 @@ class S3(WordProblem):
     variants = {"s3-64": {"length": 64}}
 
     @classmethod
-    @cache
     def table(cls) -> NDArray[np.uint8]:
         return symmetric(3)

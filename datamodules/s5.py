@@ -13,8 +13,6 @@ A bag of the inputs can know whether the product is even. So 0 points are one in
 [99, 64, 10, 59, 58, 77, 20, 69]
 """
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +28,5 @@ class S5(WordProblem):
     variants = {"s5": {"length": 64}}
 
     @classmethod
-    @cache
     def table(cls) -> NDArray[np.uint8]:
         return symmetric(5)

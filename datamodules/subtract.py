@@ -17,46 +17,21 @@ squared error of 2 · 1/12 = 1/6.
 """
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, distinct, require_length, samples
-from datamodules._spec import Continuous, TaskSpec, Value
+from datamodules._generated import distinct
+from datamodules._marked_numbers import MarkedNumbers
 
 
-class Subtract(GeneratedTask):
+class Subtract(MarkedNumbers):
     """Subtract the number that is marked second from the one that is marked first."""
 
-    length: int
     variants = {"subtract-100": {"length": 100}}
-    tiny = {"length": 10}
+    answer = "the difference"
+    citation = "after Hochreiter & Schmidhuber, Long Short-Term Memory, Neural Computation 1997"
 
-    def describe(self) -> TaskSpec:
-        return TaskSpec(
-            name=self.variant,
-            summary=f"the difference of two marked numbers among {self.length:,}",
-            seq_len=self.length,
-            input=Continuous(2),
-            output=Value(1),
-            metric="mse",
-            chance=1 / 6,
-            solved=1e-3,
-            source="generated",
-            license="MIT",
-            citation="after Hochreiter & Schmidhuber, Long Short-Term Memory, Neural Computation 1997",
-        )
+    def places(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return np.sort(distinct(rng, count, 2, self.length), axis=1)
 
-    def resized(self, seq_len: int) -> dict[str, int]:
-        require_length(seq_len, 2)
-        return {"length": seq_len}
-
-    def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        """Draw samples. A marked number is stored with its sign bit set, in half the memory of two channels."""
-        numbers_NT = rng.random((count, self.length), dtype=np.float32)
-        marked_N2 = np.sort(distinct(rng, count, 2, self.length), axis=1)
-        y_N2 = np.take_along_axis(numbers_NT, marked_N2, axis=1)
-        np.put_along_axis(numbers_NT, marked_N2, -y_N2, axis=1)
-        return samples(numbers_NT, y_N2[:, :1] - y_N2[:, 1:])
-
-    def decode(self, batch: Samples) -> Samples:
-        return batch._replace(x=torch.stack([batch.x.abs(), batch.x.signbit().float()], dim=-1))
+    def value(self, marked_N2: NDArray[np.float32]) -> NDArray[np.float32]:
+        return marked_N2[:, :1] - marked_N2[:, 1:]
