@@ -7,7 +7,7 @@ import typer
 
 from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
-from bench.cli.options import Csv, Db, Json, Latex, TaskFilter
+from bench.cli.options import TIER_NAMES, Csv, Db, Json, Latex, TaskFilter
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
 from bench.common.text import counted, metric_text
 
@@ -92,7 +92,7 @@ def leaderboard(
     task: TaskFilter = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="Only one tier: 3k, 10k, 30k, 100k or 1M.", show_default="all; with --suite, its first"),
+        typer.Option(help=f"Only one tier: {TIER_NAMES}.", show_default="all; with --suite, its first"),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in one of its tiers.")] = None,
     wrapper: Annotated[

@@ -11,9 +11,9 @@ import typer
 
 from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
-from bench.cli.options import DataDir, Db, Json
+from bench.cli.options import Block, DataDir, Db, Json
 from bench.cli.output import Cells, field, print_json, print_table, stderr
-from bench.cli.suite import Block, Seeds, SuiteBudget, SuiteName, announce
+from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import Csv, Json
+from bench.cli.options import TIER_NAMES, Csv, Json
 from bench.cli.output import field, number, print_json, print_rows, stderr
 
 MODELS_EPILOG = """Examples:
@@ -23,7 +23,7 @@ TASKS_EPILOG = """Examples:
 
 def models(
     task: Annotated[str, typer.Option("--task", "-t", help="The task that parameters are counted for.")] = "digits",
-    budget: Annotated[str | None, typer.Option(help="Fit to 3k, 10k, 30k, 100k or 1M, and show the settings.")] = None,
+    budget: Annotated[str | None, typer.Option(help=f"Fit to {TIER_NAMES}, and show the settings.")] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bench.catalog.tiers import TIERS
 from bench.common.errors import RequestError
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -24,7 +25,10 @@ Latex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table on std
 Model = Annotated[str, typer.Option("--model", "-m", help="A name that `bench models` lists, or a path to a .py file.")]
 TaskFilter = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
-Budget = Annotated[str | None, typer.Option(help="Fit the model to 3k, 10k, 30k, 100k or 1M parameters.")]
+TIER_NAMES = " or ".join([", ".join([*TIERS][:-1]), [*TIERS][-1]])
+Budget = Annotated[str | None, typer.Option(help=f"Fit the model to {TIER_NAMES} parameters.")]
+OwnWrapper = Annotated[str | None, typer.Option("--wrapper", help="plain or residual.", show_default="the paper's")]
+Block = Annotated[str, typer.Option("--wrapper", help="residual, the same block for all; or plain.")]
 
 
 def seconds(text: str | None) -> float:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.database import open_store
-from bench.cli.options import DataDir, Db, Json, Model
+from bench.cli.options import DataDir, Db, Json, Model, OwnWrapper
 from bench.cli.output import Cells, field, left_out, number, print_json, print_table, stderr
 from bench.cli.suite import SuiteBudget, SuiteName, announce
 from bench.common.errors import RequestError, unknown
@@ -40,7 +40,7 @@ def probe(
     ] = None,
     suite: SuiteName = "quick-v2",
     budget: SuiteBudget = None,
-    wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
+    wrapper: OwnWrapper = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; may be given many times.")
     ] = None,

@@ -7,7 +7,7 @@ import typer
 
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
-from bench.cli.options import Budget, DataDir, Db, Json, Model
+from bench.cli.options import Budget, DataDir, Db, Json, Model, OwnWrapper
 from bench.cli.output import print_json, stderr
 from bench.common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from bench.common.text import counted, metric_text
@@ -35,7 +35,7 @@ def run(
     task: Annotated[str, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = "digits",
     seed: Annotated[int, typer.Option(help="Seed of weights and batch order; data never depends on it.")] = 0,
     budget: Budget = None,
-    wrapper: Annotated[str | None, typer.Option(help="plain or residual.", show_default="the paper's")] = None,
+    wrapper: OwnWrapper = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(

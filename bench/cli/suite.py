@@ -8,7 +8,7 @@ import typer
 
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
-from bench.cli.options import Csv, DataDir, Db, Json, seconds
+from bench.cli.options import TIER_NAMES, Block, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
@@ -29,8 +29,7 @@ SUITES_EPILOG = """Example:
   python -m bench suites --json
 """
 SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A name that `bench suites` lists.")]
-SuiteBudget = Annotated[str | None, typer.Option(help="3k, 10k, 30k, 100k or 1M.", show_default="the suite's first")]
-Block = Annotated[str, typer.Option("--wrapper", help="residual, the same block for all; or plain.")]
+SuiteBudget = Annotated[str | None, typer.Option(help=f"{TIER_NAMES}.", show_default="the suite's first")]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds 0, 1, … of each cell.", show_default="the suite's")
 ]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
-from bench.cli.options import Budget, Csv, DataDir, Db, Json, seconds
+from bench.cli.options import Block, Budget, Csv, DataDir, Db, Json, seconds
 from bench.cli.output import Cells, field, left_out, number, print_json, print_rows, stderr
-from bench.cli.suite import Block
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
 from bench.common.exit_codes import EXIT_INTERRUPTED
