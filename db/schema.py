@@ -127,6 +127,11 @@ class Run(Base):
         return self.protocol > 0
 
     @property
+    def params_budgeted(self) -> int:
+        """What a parameter tier limits: all learned numbers but token embedding tables."""
+        return self.params_total - self.params_embedding
+
+    @property
     def flat_config(self) -> dict[str, Any]:
         """Setting → value, for all parts of `config`."""
         return {name: value for part in self.config.values() for name, value in part.items()}

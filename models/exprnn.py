@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from models.recurrences.stepwise import State, StepwiseRecurrence
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import LATER, HiddenSizeConfig, Paper, Place
+from models.shared.contract import HiddenSizeConfig, Paper, Place, later
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -52,7 +52,7 @@ class ExpRNN(StepwiseRecurrence):
         hidden_size: int = 170
         init: Literal["cayley", "henaff"] = "cayley"
         """How the angles of A − Aᵀ start: from Cayley's map, or uniform in [−π, π] as in Henaff et al."""
-        parametrization: Literal["exp", "cayley"] = field(default="exp", metadata=LATER)
+        parametrization: Literal["exp", "cayley"] = field(default="exp", metadata=later("exp"))
         """How a skew-symmetric matrix becomes an orthogonal one: by the exponential, or by Cayley's map as in the
         scoRNN (Helfrich et al. 2018), which the authors compare."""
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from models.kernels.backend import loop_backend
 from models.recurrences.statistical import State, StatisticalConfig, StatisticalRecurrence, truncated_normal_
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import LATER, LEAST_UNITS, GainBounds, Paper, Place
+from models.shared.contract import LEAST_UNITS, GainBounds, Paper, Place, later
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -56,12 +56,12 @@ class FRU(StatisticalRecurrence):
         """k, the number of frequencies. Unused where `freqs` lists them."""
         max_freq: float | None = None
         """The highest frequency, in periods over the training length T. None means that `min_period` sets it."""
-        min_period: float = field(default=1.0, metadata=LATER)
+        min_period: float = field(default=1.0, metadata=later(1.0))
         """The period of the highest frequency, in steps. Unused where `max_freq` or `freqs` is given. The authors have
         1 on MNIST, and 3 on their mixtures and on IMDB."""
         freqs: tuple[float, ...] | None = None
         """The frequencies, in periods over the training length. None means 0 and `num_freqs − 1` log-spaced ones."""
-        recur_scale: float = field(default=1.0, metadata=LATER)
+        recur_scale: float = field(default=1.0, metadata=later(1.0))
         """A factor of `recur_size`. Tuning varies it, and the width still sets both sizes."""
         backend: Backend = "auto"
         """How the layer is computed: "eager" step by step in torch, "fused" by the kernel, which must support the

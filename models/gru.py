@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from torch import nn
 
 from models.recurrences.torch_layers import TorchRecurrent, start_keeping
-from models.shared.contract import LATER, HiddenSizeConfig, Paper, Place
+from models.shared.contract import HiddenSizeConfig, Paper, Place, later
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -38,7 +38,7 @@ class GRU(TorchRecurrent):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
-        chrono: bool = field(default=False, metadata=LATER)
+        chrono: bool = field(default=False, metadata=later(False))
         """Use the chrono initialisation: start the gate's bias from memory times spread over the training length."""
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:

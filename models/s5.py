@@ -28,7 +28,7 @@ from models.recurrences.state_space import (
     log_uniform,
 )
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import LATER, Paper, Place
+from models.shared.contract import Paper, Place, later
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -53,11 +53,11 @@ class S5(SharedStateSpace):
         """Equal blocks that the initial HiPPO matrix is made of. The default is our choice: the authors split a state
         of 256 into 8 blocks, and our state of 64 is only two blocks of their size."""
         c_init: Literal["trunc_standard_normal", "lecun_normal", "complex_normal"] = field(
-            default="trunc_standard_normal", metadata=LATER
+            default="trunc_standard_normal", metadata=later("trunc_standard_normal")
         )
         """How C starts. Its parts have variance 1/P, 1/(H P), or ½ without V. The names are the authors'; their
         lecun_normal takes the fan-in of the whole array."""
-        conj_sym: bool = field(default=True, metadata=LATER)
+        conj_sym: bool = field(default=True, metadata=later(True))
         """Keep one state of each conjugate pair, as the authors' experiments do, or all of them."""
 
         def __post_init__(self) -> None:

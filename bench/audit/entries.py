@@ -17,21 +17,17 @@ from bench.catalog.suites import Suite
 from bench.catalog.tiers import TIERS
 from bench.common.errors import RequestError
 from bench.ranking.cells import EntryKey
-from bench.ranking.utility import LEARNED, score
-from bench.reports.entries import entries_of
+from bench.ranking.utility import learned_share, score
+from bench.reports.entries import Cell, runs_of_cells
 from bench.reports.mixer_share import mixer_share
 from bench.runs.parameter_budget import fit
-from db.schema import OPEN, Event, Run, Trial
+from db.schema import Event, Run, Trial
 from db.standing import Standing
 
 EVENT = "audit"
 """The kind of the events that hold what was measured: on a cell's first run, `data` = {"dead": share, "starts": n}."""
 FLOOR = "none"
 """The mixer that passes each step through."""
-
-
-Runs = Mapping[EntryKey, Mapping[str, Sequence[Run]]]
-"""Entry → task → its runs, lowest seed first."""
 
 
 def audit(
@@ -43,37 +39,21 @@ def audit(
         events: all events, oldest first.
         trials: those of the published studies.
     """
-    grouped = _grouped(standing.counted(runs), standing, suite)
+    found = runs_of_cells(runs, standing, suite)
     dead = {event.run_id: event.data["dead"] for event in events if event.kind == EVENT}
-    rates = _rates(grouped)
     floors = {
-        (key.wrapper, key.tier, task): fmean(map(score, found))
-        for key, tasks in grouped.items()
-        for task, found in tasks.items()
+        (key.wrapper, key.tier, task): fmean(map(score, own))
+        for (key, task), own in found.items()
         if key.model == FLOOR
     }
-    audited = []
-    for key, tasks in sorted(grouped.items()):
-        cells = tuple(
-            replace(
-                _cell(key, found, floors.get((key.wrapper, key.tier, task)), rates),
-                dead=dead.get(found[0].run_id),
-                rate_sensitivity=rate_sensitivity(found[0], trials),
-            )
-            for task, found in sorted(tasks.items())
-        )
-        entry = _entry(suite, key, cells)
-        audited.append(replace(entry, flags=tuple(flags.of(entry))))
-    return audited
-
-
-def _grouped(runs: Iterable[Run], standing: Standing, suite: Suite) -> Runs:
-    grouped: defaultdict[EntryKey, defaultdict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for run in sorted(runs, key=lambda run: run.seed):
-        if run.status != OPEN:
-            for key in entries_of(suite, standing, run):
-                grouped[key][run.task].append(run)
-    return grouped
+    rates = _rates(found)
+    cells: defaultdict[EntryKey, list[AuditedCell]] = defaultdict(list)
+    for (key, task), own in sorted(found.items(), key=lambda item: item[0]):
+        cell = _cell(key, own, floors.get((key.wrapper, key.tier, task)), rates)
+        sensitivity = rate_sensitivity(own[0], trials)
+        cells[key].append(replace(cell, dead=dead.get(own[0].run_id), rate_sensitivity=sensitivity))
+    entries = (_entry(suite, key, tuple(own)) for key, own in cells.items())
+    return [replace(entry, flags=tuple(flags.of(entry))) for entry in entries]
 
 
 def _entry(suite: Suite, key: EntryKey, cells: tuple[AuditedCell, ...]) -> AuditedEntry:
@@ -87,7 +67,7 @@ def _entry(suite: Suite, key: EntryKey, cells: tuple[AuditedCell, ...]) -> Audit
 
 def _cell(key: EntryKey, runs: Sequence[Run], floor: float | None, rates: "Counter[Rate]") -> AuditedCell:
     run, scores = runs[0], [score(run) for run in runs]
-    params, chosen = run.params_total - run.params_embedding, _chosen(run)
+    params, chosen = run.params_budgeted, _chosen(run)
     found = _model(key.model)
     return AuditedCell(
         task=run.task,
@@ -100,7 +80,7 @@ def _cell(key: EntryKey, runs: Sequence[Run], floor: float | None, rates: "Count
         mixer_share=mixer_share(run),
         seeds=len(runs),
         score=fmean(scores),
-        learned=fmean(each >= 100 * LEARNED for each in scores),
+        learned=learned_share(scores),
         chosen=chosen,
         defaults_won=bool(chosen) and _is_default(key, run, chosen),
         at_edge=at_edge(found.cls, chosen) if found else [],
@@ -144,9 +124,9 @@ Rate = tuple[str, float]
 """A model and a tuned learning rate of it."""
 
 
-def _rates(grouped: Runs) -> "Counter[Rate]":
+def _rates(found: Mapping[Cell, Sequence[Run]]) -> "Counter[Rate]":
     """Count each architecture's cells by their tuned learning rate."""
-    first = [found[0] for tasks in grouped.values() for found in tasks.values()]
+    first = [own[0] for own in found.values()]
     return Counter((run.model, run.flat_config["lr"]) for run in first if "lr" in _chosen(run))
 
 

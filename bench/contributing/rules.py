@@ -20,7 +20,7 @@ from bench.catalog.registry import find_task
 from bench.runs.dead_starts import MOST_DEAD, STARTS, dead_share
 from bench.runs.parameter_budget import fit
 from datamodules._spec import Continuous, Label, TaskSpec, TokenPerStep, Tokens
-from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, valid_steps
 from models.shared.training import Training, build_optimizer
 from models.shared.wrappers import WRAPPERS, Wrapper
 
@@ -165,7 +165,7 @@ def causal(model: type[SequenceModel]) -> None:
 def lengths(model: type[SequenceModel]) -> None:
     mixer, x_BTD = small(model), sample()
     lengths_B = torch.tensor([1, STEPS // 2, STEPS - 1, STEPS])
-    valid_BT1 = (torch.arange(STEPS) < lengths_B[:, None]).unsqueeze(-1)
+    valid_BT1 = valid_steps(lengths_B, STEPS).unsqueeze(-1)
     padded_BTD = torch.where(valid_BT1, x_BTD, 7.0)
     y_BTH, last_BH = mixer(padded_BTD, lengths_B), mixer.last(padded_BTD, lengths_B)
     for row, length in enumerate(lengths_B.tolist()):
@@ -182,7 +182,7 @@ def in_training(mixer: SequenceModel, x_BTD: Tensor, lengths_B: Tensor) -> tuple
     """Return all outputs, with 0 for padding, and the last ones. Dropout is the same in every call."""
     torch.manual_seed(0)
     mixer.train()
-    valid_BT1 = (torch.arange(x_BTD.shape[1]) < lengths_B[:, None]).unsqueeze(-1)
+    valid_BT1 = valid_steps(lengths_B, x_BTD.shape[1]).unsqueeze(-1)
     return mixer(x_BTD, lengths_B).where(valid_BT1, 0), mixer.last(x_BTD, lengths_B)
 
 

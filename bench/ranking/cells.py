@@ -99,7 +99,7 @@ def _result(entry: EntryKey, run: Run, rung: int) -> Result:
         score=score(run),
         failed=run.status != "finished",
         rung=rung,
-        params=run.params_total - run.params_embedding,
+        params=run.params_budgeted,
         core=run.params_core,
         embedding=run.params_embedding,
         readout=run.params_readout,

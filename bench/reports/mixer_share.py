@@ -18,9 +18,9 @@ from bench.catalog.registry import find_model, find_task, find_wrapper
 from bench.catalog.suites import Suite
 from bench.common.errors import RequestError
 from bench.ranking.cells import EntryKey
-from bench.reports.entries import entries_of
+from bench.reports.entries import runs_of_cells
 from bench.runs.network import Counts, count
-from db.schema import OPEN, Run
+from db.schema import Run
 from db.standing import Standing
 from models.shared.contract import ModelConfig
 from models.shared.wrappers import Wrapper
@@ -33,17 +33,15 @@ def entry_mixer_shares(
 ) -> dict[EntryKey, float]:
     """Return the mixers' share of the parameters of entries: the mean over their tasks.
 
-    Left out are entries of which a network can't be built as it was.
+    An entry is left out if one of its networks can't be built as it was.
 
     Args:
         wanted: the entries.
     """
-    found: defaultdict[EntryKey, dict[str, Run]] = defaultdict(dict)
-    for run in standing.counted(runs):
-        if run.status != OPEN:
-            for entry in entries_of(suite, standing, run):
-                found[entry].setdefault(run.task, run)
-    shares = {entry: [mixer_share(run) for run in found[entry].values()] for entry in wanted}
+    shares: defaultdict[EntryKey, list[float | None]] = defaultdict(list)
+    for (entry, _), found in runs_of_cells(runs, standing, suite).items():
+        if entry in wanted:
+            shares[entry].append(mixer_share(found[0]))
     return {
         entry: fmean(known) for entry, each in shares.items() if (known := [s for s in each if s is not None]) == each
     }

@@ -17,7 +17,7 @@ from bench.runs.network import build
 from bench.runs.settings import Settings
 from datamodules._base import Samples
 from datamodules._spec import TaskSpec
-from models.shared.contract import SequenceModel
+from models.shared.contract import SequenceModel, valid_steps
 from models.shared.lightning_module import SequenceModule
 from models.shared.wrappers import Wrapper
 
@@ -86,6 +86,6 @@ def _says_the_same(y: Tensor, lengths_B: Tensor | None) -> bool:
     """Return whether no step's output differs between the sequences that have it."""
     low, high = y, y
     if lengths_B is not None and y.dim() == 3:
-        missing_BT1 = (torch.arange(y.shape[1], device=y.device) >= lengths_B[:, None]).unsqueeze(-1)
+        missing_BT1 = ~valid_steps(lengths_B, y.shape[1]).unsqueeze(-1)
         low, high = y.masked_fill(missing_BT1, torch.inf), y.masked_fill(missing_BT1, -torch.inf)
     return bool((high.amax(0) - low.amin(0)).max() <= ALIKE * y.abs().max())

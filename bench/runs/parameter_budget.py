@@ -1,6 +1,5 @@
 """Fit an architecture to a parameter tier by its width."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from bench.catalog.tiers import embedding_width, tier_size
@@ -56,12 +55,10 @@ def fit(
         low, high = (middle, high) if size(middle) <= limit else (low, middle)
     near = {width: size(width) for width in range(max(1, low - NEIGHBOURS), low + NEIGHBOURS + 1)}
     found = settings(max((width for width in near if near[width] <= limit), key=near.__getitem__))
-    _refuse_absurd(found, changes, f"{model.__name__} does not fit {spec.name} in {budget}")
+    if absurd := found.absurd(asked=changes):
+        would_be = ", ".join(f"{name} would be {number}" for name, number in absurd.items())
+        raise RequestError(
+            f"{model.__name__} does not fit {spec.name} in {budget}: {would_be}, and sensible layers have "
+            f"{LEAST_UNITS} or more."
+        )
     return found
-
-
-def _refuse_absurd(settings: Settings, asked: Mapping[str, Any], problem: str) -> None:
-    """Refuse sizes that no author proposes, unless they are asked for."""
-    for name, number in settings.units().items():
-        if number < LEAST_UNITS and name not in asked:
-            raise RequestError(f"{problem}: {name} would be {number}, and sensible layers have {LEAST_UNITS} or more.")

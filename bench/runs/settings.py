@@ -1,14 +1,14 @@
 """A run's complete settings: the architecture's, the wrapper's and training's."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from bench.common.errors import RequestError, unknown
-from models.shared.contract import ModelConfig, SequenceModel
+from models.shared.contract import LEAST_UNITS, ModelConfig, SequenceModel
 from models.shared.training import Training
 from models.shared.wrappers import Wrapper
 
@@ -51,6 +51,10 @@ class Settings:
     def units(self) -> dict[str, int]:
         """Return the settings that count units, statistics, states or channels."""
         return {name: getattr(part, name) for part in (self.model, self.wrapper) for name in part.units}
+
+    def absurd(self, asked: Collection[str]) -> dict[str, int]:
+        """Return the settings below LEAST_UNITS units, which no author proposes, but for those that are asked for."""
+        return {name: number for name, number in self.units().items() if number < LEAST_UNITS and name not in asked}
 
     def owners(self) -> dict[str, str]:
         """Return setting → the part that it belongs to."""
@@ -98,8 +102,6 @@ def _recorded(config: ModelConfig) -> dict[str, Any]:
 
 
 def _is_as_before(setting: Field[Any], value: Any) -> bool:
-    if setting.metadata.get("later"):
-        return bool(value == setting.default)
     return "before" in setting.metadata and bool(value == setting.metadata["before"])
 
 

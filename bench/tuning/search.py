@@ -14,7 +14,6 @@ from bench.runs.parameter_budget import fit
 from bench.runs.request import RunRequest
 from bench.runs.settings import Settings
 from bench.training.attempt import evaluation_interval
-from models.shared.contract import LEAST_UNITS
 
 SMALLEST = 100  # with max_params in place of a tier, networks from max_params / SMALLEST parameters on are tried
 
@@ -107,12 +106,9 @@ class Tuning:
         """Parameters of the smallest network that is tried where there is no tier: its width is a sensible one."""
         base = self.base
         sizes = (Settings.at_width(base.model.cls, base.wrapper, width).updated(self.fixed) for width in count(1))
-        narrow = next(settings for settings in sizes if self._is_sensible(settings))  # `fit` has found one
+        narrow = next(settings for settings in sizes if not settings.absurd(asked=self.fixed))  # `fit` has found one
         least = count_on_meta(base.model.cls, base.wrapper, narrow, base.spec).budgeted
         return max(least, (self.max_params or 0) // SMALLEST)
-
-    def _is_sensible(self, settings: Settings) -> bool:
-        return all(number >= LEAST_UNITS for name, number in settings.units().items() if name not in self.fixed)
 
     def settings(self, chosen: Mapping[str, Any], max_params: int | None) -> Settings:
         """The complete settings of a trial, fitted to the budget."""

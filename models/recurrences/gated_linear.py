@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.kernels.backend import loop_backend, made_again, runs_compiled
 from models.recurrences.scan import linear_scan
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import LATER, HiddenSizeConfig, Place, SequenceModel
+from models.shared.contract import HiddenSizeConfig, Place, SequenceModel, later
 from models.shared.linear import Linear
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class GatedLinearRecurrence(SequenceModel):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(HiddenSizeConfig):
-        expansion: float = field(default=1.0, metadata=LATER)
+        expansion: float = field(default=1.0, metadata=later(1.0))
         """E / H, rounded down to a whole E. If it is not 1, a linear map leads from the E units to H outputs."""
 
         def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.scan import linear_scan
-from models.shared.contract import LATER, ModelConfig, Place, SequenceModel, final_step, resize
+from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, later, resize
 from models.shared.linear import linear
 
 Discretisation = Literal["zoh", "bilinear"]
@@ -41,7 +41,7 @@ class StateSpaceConfig(ModelConfig):
     """N, counting both numbers of each conjugate pair."""
     dt_min: float = 1e-3
     dt_max: float = 1e-1
-    discretisation: Discretisation = field(default="zoh", metadata=LATER)
+    discretisation: Discretisation = field(default="zoh", metadata=later("zoh"))
     """How the differential equation becomes a recurrence: a zero-order hold or the bilinear rule."""
 
     def __post_init__(self) -> None:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.shared.contract import valid_steps
+
 
 class SequenceBatchNorm(nn.BatchNorm1d):
     """torch.nn.BatchNorm1d whose statistics are over the sequences and the steps together.
@@ -21,7 +23,7 @@ class SequenceBatchNorm(nn.BatchNorm1d):
         h_BTH = input.to(self.weight.dtype)
         if lengths_B is None or not self.training:
             return super().forward(h_BTH.flatten(0, 1)).view_as(h_BTH)
-        valid_BT = torch.arange(h_BTH.shape[1], device=h_BTH.device) < lengths_B[:, None]
+        valid_BT = valid_steps(lengths_B, h_BTH.shape[1])
         y_BTH = torch.zeros_like(h_BTH)
         y_BTH[valid_BT] = super().forward(h_BTH[valid_BT])
         return y_BTH

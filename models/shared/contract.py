@@ -21,12 +21,8 @@ class Paper(NamedTuple):
     url: str
 
 
-LATER = {"later": True}
-"""Marks a setting that was added after results had been recorded. At its default it is left out of a run's identity."""
-
-
 def later(before: object) -> dict[str, object]:
-    """Mark a setting that was added after results had been recorded, and whose default is something new since.
+    """Mark a setting that was added after results had been recorded.
 
     Args:
         before: what a record without the setting means. At this value it is left out of a run's identity.
@@ -208,6 +204,11 @@ def computed(shape: tuple[int, ...], compute: Callable[[], Tensor]) -> Tensor:
     """
     empty = torch.empty(shape)
     return empty if empty.is_meta else compute().to(empty)
+
+
+def valid_steps(lengths_B: Tensor, steps: int) -> Tensor:
+    """Return which of `steps` steps belong to a sequence and are no padding, (B, T)."""
+    return torch.arange(steps, device=lengths_B.device) < lengths_B[:, None]
 
 
 def final_step(y_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:

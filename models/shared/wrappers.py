@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from models.kernels.backend import runs_compiled
-from models.shared.contract import LATER, ModelConfig, Place, SequenceModel, final_step
+from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, later, valid_steps
 from models.shared.linear import Linear
 
 MAX_EMBED_SIZE = 128  # the FRU paper's, for 10,000 words. A small vocabulary needs no more than one number a token
@@ -60,7 +60,7 @@ class Plain(Wrapper):
     class Config(ModelConfig):
         depth: int = 1
         embed_size: int | None = None
-        dropout: float = field(default=0.0, metadata=LATER)
+        dropout: float = field(default=0.0, metadata=later(0.0))
         """Dropout rate on the input of each layer and of the readout, as in the FRU paper's IMDB experiment."""
 
         def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Residual(Wrapper):
         pooling: Literal["mean", "last"] = "last"
         """What is read of all steps. Averaged gated units solve some tasks without any mixer."""
         dropout: float = 0.0
-        embed_size: int | None = field(default=None, metadata=LATER)
+        embed_size: int | None = field(default=None, metadata=later(None))
         """The width of the token table, which a linear map takes to the stream; None: the stream's, without a map."""
 
         def __post_init__(self) -> None:
@@ -164,7 +164,7 @@ class Residual(Wrapper):
             return final_step(h_BTW, lengths_B)
         if lengths_B is None:
             return h_BTW.mean(1)
-        valid_BT1 = (torch.arange(h_BTW.shape[1], device=h_BTW.device) < lengths_B[:, None]).unsqueeze(-1)
+        valid_BT1 = valid_steps(lengths_B, h_BTW.shape[1]).unsqueeze(-1)
         return torch.where(valid_BT1, h_BTW, 0).sum(1) / lengths_B[:, None]
 
 

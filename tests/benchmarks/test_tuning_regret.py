@@ -89,7 +89,7 @@ def test_a_study_of_one_trial_is_the_defaults(regret: ModuleType) -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "hypercube", "hypercube, TPE"])
 def test_without_pruning_a_good_cell_is_found_and_every_step_is_spent(regret: ModuleType, sampler: str) -> None:
-    """The best trial is of a cell of which one seed diverged: it may have the best value, and not the best score."""
+    """In the cell of the best trial the other seed diverged. So the best value is not the best score."""
     grid = regret.Grid(document())
     studies = [regret.replay(grid, regret.Candidate(sampler, "none"), 12, number) for number in range(20)]
     good = {0.0, round(score(0.5) - score(0.55) / 2, 6)}

@@ -1,1 +1,1 @@
-"""The page of tuning studies."""
+"""The page of the audit."""

@@ -1,13 +1,12 @@
 """The entries of a suite that can be compared, and their names in an address."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.catalog.suites import Suite
-from bench.ranking.cells import Cells, EntryKey
+from bench.ranking.cells import Cells
 from bench.reports.board import suite_cells
-from bench.reports.entries import entries_of
+from bench.reports.entries import Cell, runs_of_cells
 from db.schema import OPEN, Run
 from db.standing import Standing
 
@@ -19,7 +18,7 @@ class Contestants:
     table: Cells
     tasks: tuple[str, ...]
     """In the order of the table's columns."""
-    runs: dict[tuple[EntryKey, str], list[Run]]
+    runs: Mapping[Cell, list[Run]]
     """(entry, task) → the entry's runs on the task, sorted by seed."""
 
     @property
@@ -36,9 +35,4 @@ def contestants(runs: Iterable[Run], standing: Standing, suite: Suite) -> Contes
     """
     counted = [run for run in standing.counted(runs) if run.status != OPEN]
     table, tasks = suite_cells(counted, standing, suite)
-    groups = defaultdict(list)
-    for run in counted:
-        for entry in entries_of(suite, standing, run):
-            groups[entry, run.task].append(run)
-    by_seed = {key: sorted(group, key=lambda run: run.seed) for key, group in groups.items()}
-    return Contestants(table, tasks, by_seed)
+    return Contestants(table, tasks, runs_of_cells(counted, standing, suite))

@@ -193,11 +193,11 @@ def test_a_process_that_does_not_answer_is_a_lost_connection(
     ],
 )
 def test_other_words_of_distributed_torch(error: Exception, status: str) -> None:
-    """Tensors that don't fit are no fault of the network."""
+    """Tensors whose shapes differ are the run's own fault. The connection is whole."""
     assert ending_of(error, NOWHERE).status == status
 
 
-# Two devices, one of which fails
+# One of two devices fails
 
 TWO = ("--devices", "2", "--accelerator", "cpu", "--json")
 SECOND_ONLY = """
