@@ -21,7 +21,9 @@ from sqlalchemy import text
 
 from bench.__main__ import main
 from bench.common import garbage
+from bench.common.errors import RequestError
 from bench.common.root import ROOT
+from bench.contributing.sandbox import check_available
 from bench.submissions.rescore import respond
 from db.store import Store
 
@@ -212,6 +214,15 @@ def rescored_here(monkeypatch: pytest.MonkeyPatch) -> None:
         "bench.submissions.claim_checks.run_limited",
         lambda module, given, seconds: respond(*given.split(b"\n", maxsplit=1)),
     )
+
+
+@pytest.fixture
+def sandbox() -> None:
+    """Skip the test where there is no sandbox."""
+    try:
+        check_available()
+    except RequestError as error:
+        pytest.skip(str(error))
 
 
 def as_nobody(code: str, path: Path) -> subprocess.CompletedProcess[str]:

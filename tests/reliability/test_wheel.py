@@ -14,8 +14,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from bench.common.errors import RequestError
-from bench.contributing.sandbox import check_available
 from bench.publishing.screenshot import serving
 from db.store import Store
 from tests.conftest import ROOT, needs_checkout
@@ -124,14 +122,6 @@ def test_the_picture_of_the_board(foreign: ForeignFolder, small_db: Path, monkey
     with serving(Store(str(small_db))) as address, urlopen(address) as page:
         assert page.status == 200
     assert foreign.ran() == []
-
-
-@pytest.fixture
-def sandbox() -> None:
-    try:
-        check_available()
-    except RequestError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -15,10 +15,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from bench.common.errors import RequestError
 from bench.contributing.inside_sandbox import BATCH, TRAINING
 from bench.contributing.rules import RULES
-from bench.contributing.sandbox import Limits, check_available
+from bench.contributing.sandbox import Limits
 from bench.contributing.sandboxed_check import grade, read_report, read_splits
 from bench.contributing.task_rules import TASK_RULES, split_hashes
 from datamodules.adding import Adding
@@ -27,14 +26,6 @@ from tests.bench.contributing.test_sandbox import BOMB
 from tests.conftest import MODEL, ROOT, Bench
 
 ANSWERS = Digits().split("test").y
-
-
-@pytest.fixture
-def sandbox() -> None:
-    try:
-        check_available()
-    except RequestError as error:
-        pytest.skip(str(error))
 
 
 def checked(bench: Bench, path: Path, *words: str, code: int = 1) -> Any:
