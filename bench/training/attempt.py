@@ -107,8 +107,7 @@ class Attempt:
             with own_launcher(self.execution):
                 call_ended_by_signals(act, came)
         except BaseException as error:
-            helper_failed = self._stop_helpers(SECONDS_TO_END if is_lost_connection(error) else 0)
-            if helper_failed and not came:  # its traceback is kept; this process saw a connection end, no more
+            if self._stop_helpers(error) and not came:  # its traceback is kept; here only a connection ended
                 return Ending("failed", "the process of another device failed")
             return self._ending(error, came)
         return Ending("finished")
@@ -133,27 +132,29 @@ class Attempt:
             text = "".join(traceback.format_exception(error))
             (self.folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
 
-    def _stop_helpers(self, seconds: float) -> bool:
+    def _stop_helpers(self, error: BaseException) -> bool:
         """Kill the processes of further devices: nothing waits for them any more.
 
         When one of them exits with an error, Lightning kills this process too within five seconds. That is right while
         this process waits for them, but not while it records the same error.
 
         Args:
-            seconds: to wait for processes that end by themselves, whose failure this process may be hearing of.
+            error: what ended this process's part. A lost connection may be the failure of another, which then ends by
+                itself and is waited for.
 
         Returns:
             Whether the run failed in one of them.
         """
         helpers: list[Popen[bytes]] = getattr(self._trainer and self._trainer.strategy.launcher, "procs", [])
         mine = helpers[:]
-        helpers.clear()  # Lightning watches the processes in this list
-        deadline = time.monotonic() + seconds
+        helpers.clear()  # Lightning watches the processes in this list; the error's message may take long
+        was_lost = is_lost_connection(error)
+        deadline = time.monotonic() + (SECONDS_TO_END if was_lost else 0)
         for helper in mine:
             with suppress(TimeoutExpired):
                 helper.wait(max(0, deadline - time.monotonic()))
             helper.kill()
-        return seconds > 0 and any(helper.returncode == EXIT_FAILED for helper in mine)
+        return was_lost and any(helper.returncode == EXIT_FAILED for helper in mine)
 
     def _train_and_evaluate(self) -> None:
         self._evaluate(*self._train(with_tests=True))
