@@ -67,6 +67,7 @@ def call(name: str, width: int, shape: tuple[int, int, int]) -> None:
 
     (batch, steps, inputs), model = shape, find_model(name).cls
     layer = model(model.Config.at_width(width), input_size=inputs, seq_len=steps)
+    layer.eval()  # batch normalization can't train on one value
     x_BTD = torch.zeros(shape, requires_grad=True)
     for lengths_B in (None, torch.full((batch,), steps)):
         (layer(x_BTD, lengths_B).sum() + layer.last(x_BTD, lengths_B).sum()).backward()
