@@ -25,9 +25,7 @@ def _row(entry: AuditedEntry) -> dict[str, str]:
     return {
         "architecture": link(entry.model, "architecture", name=entry.model),
         "block": plain(entry.wrapper),
-        "tuning": plain(entry.tuning),
-        "settings": code(entry.settings),
-        "authors' numbers": ", ".join(map(code, entry.golden)) or "–",
+        "tuning": f"{plain(entry.tuning)} {code(entry.settings)}".strip(),
         "flags": str(len(entry.flags)),
         "what": ", ".join(map(plain, names)) or "–",
     }
@@ -41,6 +39,8 @@ def _details(entry: AuditedEntry) -> None:
     for flag in entry.flags:
         st.markdown(f"- **{plain(flag.name)}**: {plain(flag.what)}")
     table([_cell(cell) for cell in entry.cells], alt="What was looked at")
+    if entry.golden:
+        st.caption(f"Held against numbers from its authors' code: {', '.join(map(code, entry.golden))}")
     for what, why in entry.deviations.items():
         st.caption(f"Differs from its authors' code: {plain(what)}: {plain(why)}")
 
