@@ -164,8 +164,10 @@ def test_a_task_s_file_is_checked_in_this_process(bench: Bench) -> None:
 
 
 def test_a_broken_task_is_told_what_to_mend(bench: Bench, tmp_path: Path) -> None:
+    source, answer = (ROOT / "datamodules" / "adding.py").read_text(), "marked_N2.sum("
+    assert answer in source
     path = tmp_path / "mine.py"
-    path.write_text((ROOT / "datamodules" / "adding.py").read_text().replace("y_N2.sum(", "np.nan * y_N2.sum("))
+    path.write_text(source.replace(answer, f"np.nan * {answer}"))
     done = bench("check", str(path), code=1)
     assert "FAILED  finite\n          adding-200 train: y has numbers that are not finite\n" in done.stderr
     assert "keeps the rules" not in done.stdout
