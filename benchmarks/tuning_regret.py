@@ -22,18 +22,15 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product, zip_longest
-from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import numpy as np
+from _recording import each_done, train
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -47,8 +44,6 @@ GRIDS = Path(__file__).resolve().parent / "tuning_grids"
 BUDGET = "10k"
 SEEDS = (10_000, 10_001)
 LOWEST, HIGHEST, RATES = 1e-4, 3e-2, 6  # learning rates: the middles of RATES equal parts of what `bench tune` searches
-MOST_STEPS = 100  # between evaluations: these short trials are evaluated as often as the longer ones of a suite
-DIGITS = 5  # of a recorded metric
 AIM_MEAN, AIM_HIGH, AIM_STEPS = 2.0, 8.0, 0.6  # points, points (95th percentile), share
 COSTLY = 10  # a sampler that takes a tenth of a second for a study is replayed this many times less often
 
@@ -160,30 +155,9 @@ class Recording:
         write_whole(self.path, f'{head[:-1]}, "trials": [\n{lines}\n]}}\n'.encode())
 
 
-def train(pair: Pair, settings: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Train a cell with a seed, as a trial is trained.
-
-    Raises:
-        KeyboardInterrupt: it was interrupted.
-    """
-    from bench.runs.request import Execution, TrialRequest
-    from bench.tuning.trial import Progress, run_trial
-
-    curve: list[tuple[int, float]] = []
-
-    def tell(progress: Progress) -> bool:
-        if progress.value is not None:
-            curve.append((progress.step, float(f"{progress.value:.{DIGITS}g}")))
-        return False
-
-    request = TrialRequest(**vars(pair.request(settings)) | {"seed": seed})
-    began = time.process_time()
-    with TemporaryDirectory(prefix="bench-grid-") as folder, patch("bench.training.attempt.MOST_STEPS", MOST_STEPS):
-        outcome = run_trial(request, Execution(accelerator="cpu"), Path(folder) / "trial", tell)
-    if outcome.ending.status == "interrupted":
-        raise KeyboardInterrupt
-    return {"settings": settings, "seed": seed, "status": outcome.ending.status, "steps": outcome.steps,
-            "core_seconds": round(time.process_time() - began, 1), "curve": curve}  # fmt: skip
+def train_cell(pair: Pair, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train a cell with a seed, as a trial is trained."""
+    return {"settings": settings, **train(pair.request(settings), seed)}
 
 
 def record(folder: Path, pairs: Sequence[Pair], workers: int) -> None:
@@ -194,23 +168,10 @@ def record(folder: Path, pairs: Sequence[Pair], workers: int) -> None:
     began = time.monotonic()
     print(f"{len(jobs)} trials to train in {len(recordings)} grids.", flush=True)
     calls = [(each.pair, settings, seed) for each, settings, seed in jobs]
-    for done, (number, trial) in enumerate(each_done(train, calls, workers), start=1):
+    for done, (number, trial) in enumerate(each_done(train_cell, calls, workers), start=1):
         jobs[number][0].add(trial)
         print(f"{jobs[number][0].pair.name}: {_line(trial)}")
         print(f"  {done} of {len(jobs)}; {_left(recordings.values(), began, done, len(jobs))}", flush=True)
-
-
-def each_done(act: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, Any]]:
-    """Make calls, `workers` at a time, each in a process. Yield the number of each that has ended, and its result."""
-    if workers == 1:
-        yield from ((number, act(*call)) for number, call in enumerate(calls))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        under_way = {pool.submit(act, *call): number for number, call in enumerate(calls)}
-        try:
-            yield from ((under_way[call], call.result()) for call in as_completed(under_way))
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _line(trial: dict[str, Any]) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 FLAG, BUDGET, PRESET = "flag", "budget", "preset"
-FIXED_BY_SUITES = ("max_steps", "epochs", "batch_size", "patience", "precision", "warmup", "end_when_solved")
+FIXED_BY_SUITES = (
+    "max_steps", "epochs", "batch_size", "patience", "precision", "warmup", "end_when_solved", "start_at_constant",
+)  # fmt: skip
 """Settings that a suite fixes or may fix. In a suite, neither tuning nor a person chooses them."""
 
 

@@ -112,14 +112,15 @@ def steps(count: int, batch_size: int = 64) -> Settings:
 def as_published(epochs: int, batch_size: int, lr: float, lr_decay: float) -> Settings:
     """Return the settings of training as in the configurations that the FRU authors published.
 
-    The learning rate follows a staircase of a thousand steps a stair. There is neither warm-up nor an early end.
+    The learning rate follows a staircase of a thousand steps a stair. There is neither warm-up nor an early end, and
+    the readout starts as torch does.
 
     Args:
         lr_decay: the factor of each stair.
     """
     return {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "lr_schedule": "staircase", "lr_decay": lr_decay,
-        "patience": None, "warmup": 0.0, "end_when_solved": False,
+        "patience": None, "warmup": 0.0, "end_when_solved": False, "start_at_constant": False,
     }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ from bench.training.process_settings import prepare_process
 from bench.training.progress_bar import ProgressBar
 from bench.training.stop_signals import call_ended_by_signals
 from datamodules._base import SequenceDataModule
+from models.shared.constant_answer import start_at_constant
 from models.shared.lightning_module import SequenceModule
 
 LAST = "last.ckpt"
@@ -172,6 +173,8 @@ class Attempt:
         self.facts = {"splits": {split: data.split_hash(split) for split in data.split_names}, "task": data.facts()}
         network = build(self.request.model.cls, self.request.wrapper, self.request.settings, self.request.spec)
         self.facts["model"] = {name: fact for mixer in network.mixers() for name, fact in mixer.facts().items()}
+        if self.training.start_at_constant:
+            start_at_constant(network.readout, self.request.spec, data.split("train").y)
         module = SequenceModule(network, self.request.spec, self.training)
         if self.execution.compile:
             network.compile()

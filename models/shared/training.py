@@ -41,6 +41,8 @@ class Training(ModelConfig):
     """Evaluations without a better validation metric after which training stops. None means never."""
     end_when_solved: bool = field(default=True, metadata=later(False))
     """End training once the validation metric has counted as solved at three evaluations in a row."""
+    start_at_constant: bool = field(default=True, metadata=later(False))
+    """Start the readout's bias at the best constant answer to the training targets (`constant_answer`)."""
     precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
 
 
 def test_there_are_benchmarks() -> None:

@@ -1,8 +1,7 @@
 """`benchmarks/tuning_regret.py`: what it looks up and counts, and that a recording goes on where it was stopped."""
 
-import importlib.util
+import importlib
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +19,9 @@ CHANCE, SOLVED = 0.1, 1.0  # of digits
 
 @pytest.fixture(scope="module")
 def regret() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("tuning_regret", ROOT / "benchmarks" / "tuning_regret.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["tuning_regret"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["tuning_regret"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("tuning_regret")
 
 
 def trial(lr: float, decay: float, seed: int, *values: float, status: str = "finished") -> dict[str, Any]:
@@ -154,7 +149,7 @@ def test_a_recording_goes_on_where_it_was_stopped(
         made.append((pair.wrapper, tuple(settings.values()), seed))
         return trial(settings["lr"], 0.0, seed, 0.5) | {"settings": settings}
 
-    monkeypatch.setattr(regret, "train", train)
+    monkeypatch.setattr(regret, "train_cell", train)
     with pytest.raises(KeyboardInterrupt):
         regret.record(tmp_path, pairs, 1)
     assert [wrapper for wrapper, *_ in made[:5]] == ["plain", "residual", "plain", "residual", "plain"]
@@ -188,12 +183,12 @@ def test_every_pairs_defaults_are_in_its_grid(regret: ModuleType, tmp_path: Path
 def test_a_cell_is_trained_as_a_trial(regret: ModuleType, pair: Any) -> None:
     """Several evaluations, the settings in effect, and the same again."""
     settings = dict(pair.cells()[-1])
-    done = regret.train(pair, settings, 10_000)
+    done = regret.train_cell(pair, settings, 10_000)
     assert (done["status"], done["steps"], done["settings"], done["seed"]) == ("finished", 20, settings, 10_000)
     assert [step for step, _ in done["curve"]] == [17, 20]
-    assert regret.train(pair, settings, 10_000)["curve"] == done["curve"]
-    assert regret.train(pair, settings | {"lr": 1e-4}, 10_000)["curve"] != done["curve"]
-    assert regret.train(pair, settings, 10_001)["curve"] != done["curve"]
+    assert regret.train_cell(pair, settings, 10_000)["curve"] == done["curve"]
+    assert regret.train_cell(pair, settings | {"lr": 1e-4}, 10_000)["curve"] != done["curve"]
+    assert regret.train_cell(pair, settings, 10_001)["curve"] != done["curve"]
 
 
 def test_the_committed_grids_can_be_replayed(regret: ModuleType) -> None:

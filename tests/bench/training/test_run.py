@@ -81,8 +81,10 @@ def test_a_setting_that_came_later_leaves_recorded_runs_what_they_are() -> None:
 def test_a_setting_whose_default_is_new_is_part_of_a_runs_identity() -> None:
     """Records from before `warmup` mean that there was none, so a run without any is named as it would have been."""
     assert gru().settings.to_dict()["training"]["warmup"] == 0.05
-    as_before = gru(assignments=["warmup=0", "end_when_solved=false"]).settings.to_dict()["training"]
-    assert not {"warmup", "end_when_solved"} & as_before.keys()
+    as_before = gru(assignments=["warmup=0", "end_when_solved=false", "start_at_constant=false"]).settings.to_dict()[
+        "training"
+    ]
+    assert not {"warmup", "end_when_solved", "start_at_constant"} & as_before.keys()
 
 
 def test_an_edited_file_is_another_model(write_model: Writer) -> None:

@@ -1,0 +1,203 @@
+"""Show whether a suite's tasks tell architectures apart, before the suite is frozen.
+
+    python benchmarks/suite_pilot.py            print the table of what is recorded
+    python benchmarks/suite_pilot.py record     train what is missing: each pair once, then with other seeds and rates
+
+Each model trains on each task at full length with a few learning rates and two seeds, by the code that trains trials.
+Every trial that ends is saved, so the command goes on where it was stopped.
+
+A score is that of the board (0 to 100) on validation, with the learning rate that is best over both seeds. A task is
+kept if architectures vary at least five times as much as seeds (variances of scores), somebody reaches 90, and at least
+three stay under 50.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _recording import each_done, train
+
+if TYPE_CHECKING:
+    from bench.catalog.suites import Suite
+    from datamodules._spec import TaskSpec
+
+RECORDED = Path(__file__).resolve().parent / "suite_pilots"
+MODELS = ("fru", "gru", "lstm", "s4d", "mamba", "mingru", "transformer", "lru", "s5", "rnn", "tcn", "indrnn", "none")
+BUDGET, WRAPPER = "10k", "residual"
+SEEDS = (10_000, 10_001)
+RATES = (4e-3, 1e-2, 1.5e-3)
+FLOOR = "none"
+LEAST_RATIO, REACHED, UNDER, LEAST_UNDER = 5.0, 90.0, 50.0, 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model on a task with a learning rate and a seed."""
+
+    task: str
+    model: str
+    lr: float
+    seed: int
+
+
+def jobs(suite: "Suite", models: Sequence[str]) -> list[Job]:
+    """Return all jobs: each pair once with the first rate and seed, then the second seed, then other rates."""
+    turns = [(rate, seed) for rate in RATES for seed in SEEDS]
+    return [Job(task, model, rate, seed) for rate, seed in turns for model in models for task in suite.tasks]
+
+
+def train_job(suite_name: str, job: Job) -> dict[str, Any]:
+    from bench.catalog.registry import find_model, find_task
+    from bench.catalog.suites import find_suite
+    from bench.common.text import assignments
+    from bench.runs.request import SettingFlags, build_request
+
+    settings = {**find_suite(suite_name).tasks[job.task], "lr": job.lr}
+    flags = SettingFlags(assignments=assignments(settings), budget=BUDGET, wrapper=WRAPPER)
+    request = build_request(find_model(job.model), find_task(job.task), flags, seed=0)
+    return asdict(job) | train(request, job.seed)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the recorded trials, one a line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def record(suite: "Suite", path: Path, models: Sequence[str], workers: int) -> None:
+    done = {tuple(trial[name] for name in ("task", "model", "lr", "seed")) for trial in read(path)}
+    missing = [job for job in jobs(suite, models) if (job.task, job.model, job.lr, job.seed) not in done]
+    began = time.monotonic()
+    print(f"{len(missing)} trials to train. {len(done)} are recorded.", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for count, (_, trial) in enumerate(each_done(train_job, [(suite.name, job) for job in missing], workers), start=1):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(trial) + "\n")
+        left = (time.monotonic() - began) / count * (len(missing) - count)
+        print(
+            f"{trial['model']} · {trial['task']} · lr {trial['lr']:g} · seed {trial['seed']}: {trial['status']} after "
+            f"{trial['steps']} steps in {trial['core_seconds']:.0f} s. {count} of {len(missing)}, about "
+            f"{left / 60:.0f} minutes to go.",
+            flush=True,
+        )
+
+
+# The table
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the pilot says of a task."""
+
+    task: str
+    scores: Mapping[str, Sequence[float]]
+    """Model → the scores of its seeds at its best learning rate; floors are left out."""
+    floor: float | None
+    """The score of the block without a mixer."""
+    minutes: float
+    """Core time of a seed of all models, on average, in minutes."""
+
+    @property
+    def means(self) -> list[float]:
+        return [statistics.mean(scores) for scores in self.scores.values()]
+
+    @property
+    def ratio(self) -> float | None:
+        """The variance between architectures over that between seeds; None where it can't be told yet."""
+        pairs = [scores for scores in self.scores.values() if len(scores) > 1]
+        if len(pairs) < 2:
+            return None
+        within = statistics.mean(statistics.variance(scores) for scores in pairs)
+        between = statistics.variance([statistics.mean(scores) for scores in pairs]) - within / len(SEEDS)
+        return max(between, 0.0) / within if within else float("inf")
+
+    @property
+    def verdict(self) -> str:
+        """What speaks against the task."""
+        means = self.means
+        against = []
+        if self.ratio is not None and self.ratio < LEAST_RATIO:
+            against.append("seeds vary too much")
+        if max(means) < REACHED:
+            against.append(f"nobody reaches {REACHED:g}")
+        if sum(mean < UNDER for mean in means) < LEAST_UNDER:
+            against.append(f"fewer than {LEAST_UNDER} under {UNDER:g}")
+        return "; ".join(against) or "keep"
+
+
+def rows(suite: "Suite", trials: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield a row for each task of the suite that has trials."""
+    for task in suite.tasks:
+        here = [trial for trial in trials if trial["task"] == task]
+        if here:
+            found = {model: best_seeds(task, [t for t in here if t["model"] == model]) for model in models_of(here)}
+            floor = found.pop(FLOOR, None)
+            minutes = statistics.mean(trial["core_seconds"] for trial in here) / 60
+            yield Row(task, found, None if floor is None else statistics.mean(floor), minutes)
+
+
+def models_of(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(trial["model"] for trial in trials))
+
+
+def best_seeds(task: str, trials: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the scores of a model's seeds at the learning rate that has most seeds, and among those the best mean."""
+    by_rate: dict[float, list[float]] = {}
+    for trial in trials:
+        by_rate.setdefault(trial["lr"], []).append(score(task, trial))
+    return max(by_rate.values(), key=lambda scores: (len(scores), statistics.mean(scores)))
+
+
+@cache
+def spec_of(task: str) -> "TaskSpec":
+    from bench.catalog.registry import find_task
+
+    return find_task(task).build(with_tests=False).spec
+
+
+def score(task: str, trial: Mapping[str, Any]) -> float:
+    """Return the score of a trial's best evaluation; 0 where it did not finish."""
+    from bench.ranking.utility import utility
+
+    spec = spec_of(task)
+    values = [value for _, value in trial["curve"]] if trial["status"] == "finished" else []
+    best = (max if spec.higher_is_better else min)(values) if values else None
+    return 100 * utility(best, chance=spec.chance, solved=spec.solved)
+
+
+def show(table: Sequence[Row]) -> None:
+    models = list(dict.fromkeys(model for row in table for model in row.scores))
+    heads = ["task", *models, FLOOR, "ratio", "minutes", "verdict"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for row in table:
+        cells = [" ".join(f"{each:.0f}" for each in row.scores.get(model, ())) or "–" for model in models]
+        floor = "–" if row.floor is None else f"{row.floor:.0f}"
+        ratio = "–" if row.ratio is None else f"{row.ratio:.1f}"
+        print(f"| {' | '.join([row.task, *cells, floor, ratio, f'{row.minutes:.1f}', row.verdict])} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("show", "record"), default="show")
+    parser.add_argument("--suite", default="quick-v2", help="whose tasks (default quick-v2)")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help=f"default {' '.join(MODELS)}")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from bench.catalog.suites import find_suite
+
+    suite, path = find_suite(options.suite), RECORDED / f"{options.suite}.jsonl"
+    if options.what == "record":
+        record(suite, path, options.models, options.workers)
+    else:
+        show(list(rows(suite, read(path))))
+
+
+if __name__ == "__main__":
+    main()
