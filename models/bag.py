@@ -25,6 +25,7 @@ class Bag(SequenceModel):
         2015,
         "https://aclanthology.org/P15-1162",
     )
+    display_name = "Bag"
     family = "floor"
     wrapper = "plain"
     Config = HiddenSizeConfig

@@ -24,7 +24,8 @@ class CoRNN(StepwiseRecurrence):
     """The coupled oscillatory recurrent network."""
 
     paper = Paper("Coupled Oscillatory Recurrent Neural Network (coRNN)", 2021, "https://arxiv.org/abs/2010.00951")
-    family = "oscillator recurrence"
+    display_name = "coRNN"
+    family = "nonlinear recurrence"
     wrapper = "plain"
     golden = ("cornn", "cornn_init")
 

@@ -37,7 +37,8 @@ class ExpRNN(StepwiseRecurrence):
         2019,
         "https://arxiv.org/abs/1901.08428",
     )
-    family = "orthogonal recurrence"
+    display_name = "expRNN"
+    family = "nonlinear recurrence"
     wrapper = "plain"
     golden = ("exprnn", "exprnn_cayley", "exprnn_cayley_init", "exprnn_init")
     deviations = {

@@ -42,7 +42,8 @@ class FRU(StatisticalRecurrence):
     paper = Paper(
         "Learning Long Term Dependencies via Fourier Recurrent Units", 2018, "https://arxiv.org/abs/1803.06585"
     )
-    family = "statistical recurrence"
+    display_name = "FRU"
+    family = "nonlinear recurrence"
     wrapper = "plain"
     golden = ("fru_k1", "fru_k6")
     authors_cell = "FRUCell"
@@ -86,14 +87,14 @@ class FRU(StatisticalRecurrence):
             """Return the authors' smallest statistics and frequencies at a small width, their proportions at 200.
 
             They have 5 or 10 statistics in all experiments, never fewer. With 10, the network that reads inputs which
-            are never negative is dead at the start once in 1,024. Frequencies grow from 10 to the 40 of their network
-            of 100,000 numbers. Recurrent features and outputs grow with the width alone, so that they take what
-            a budget leaves, whatever the other two sizes are set to.
+            are never negative is dead at the start once in 1,024. Frequencies are 10 up to width 100 and grow to the 40
+            of their network of 100,000 numbers at 200. Recurrent features and outputs grow with the width alone, so
+            that they take what a budget leaves, whatever the other two sizes are set to.
             """
             recur_size, output_size = (max(LEAST_UNITS, size) for size in (round(0.3 * width), width))
             return cls(
                 stat_size=10,
-                num_freqs=min(max(10, width // 5), 40),
+                num_freqs=min(max(10, 3 * width // 10 - 20), 40),
                 recur_size=recur_size,
                 output_size=output_size,
             )

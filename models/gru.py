@@ -32,6 +32,7 @@ class GRU(TorchRecurrent):
         2014,
         "https://arxiv.org/abs/1406.1078",
     )
+    display_name = "GRU"
     family = "gated recurrence"
     wrapper = "plain"
     torch_layer = nn.GRU

@@ -45,7 +45,8 @@ class HiPPO(StepwiseRecurrence):
     paper = Paper(
         "HiPPO: Recurrent Memory with Optimal Polynomial Projections", 2020, "https://arxiv.org/abs/2008.07669"
     )
-    family = "orthogonal-polynomial memory"
+    display_name = "HiPPO"
+    family = "nonlinear recurrence"
     wrapper = "plain"
     golden = ("hippo", "hippo_init", "hippo_legt", "hippo_m2_nogate", "hippo_maxlen")
     deviations = {

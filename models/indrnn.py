@@ -42,6 +42,7 @@ class IndRNN(StepwiseRecurrence):
         2018,
         "https://arxiv.org/abs/1803.04831",
     )
+    display_name = "IndRNN"
     family = "nonlinear recurrence"
     wrapper = "plain"
     golden = (

@@ -25,6 +25,7 @@ class LastValues(SequenceModel):
         1927,
         "https://doi.org/10.1098/rsta.1927.0007",
     )
+    display_name = "Last values"
     family = "floor"
     wrapper = "plain"
 

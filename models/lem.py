@@ -27,6 +27,7 @@ class LEM(StepwiseRecurrence):
     """Long expressive memory."""
 
     paper = Paper("Long Expressive Memory for Sequence Modeling", 2022, "https://arxiv.org/abs/2110.04744")
+    display_name = "LEM"
     family = "gated recurrence"
     wrapper = "plain"
     golden = ("lem", "lem_init")

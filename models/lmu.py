@@ -38,7 +38,8 @@ class LMU(StepwiseRecurrence):
         2019,
         "https://proceedings.neurips.cc/paper/2019/hash/952285b9b7e7a1be5aa7849f32ffff05-Abstract.html",
     )
-    family = "orthogonal-polynomial memory"
+    display_name = "LMU"
+    family = "nonlinear recurrence"
     wrapper = "plain"
     golden = ("lmu", "lmu_init")
 

@@ -33,7 +33,8 @@ class LRU(SharedStateSpace):
     """The linear recurrent unit."""
 
     paper = Paper("Resurrecting Recurrent Neural Networks for Long Sequences", 2023, "https://arxiv.org/abs/2303.06349")
-    family = "linear recurrence"
+    display_name = "LRU"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     golden = ("lru", "lru_init")
 

@@ -28,6 +28,7 @@ class LSTM(TorchRecurrent):
     """One layer of torch.nn.LSTM."""
 
     paper = Paper("Long Short-Term Memory", 1997, "https://doi.org/10.1162/neco.1997.9.8.1735")
+    display_name = "LSTM"
     family = "gated recurrence"
     wrapper = "plain"
     torch_layer = nn.LSTM

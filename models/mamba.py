@@ -60,7 +60,8 @@ class Mamba(SequenceModel):
     paper = Paper(
         "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, "https://arxiv.org/abs/2312.00752"
     )
-    family = "selective state-space model"
+    display_name = "Mamba"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     golden = ("mamba", "mamba_init")
 

@@ -22,7 +22,8 @@ class MinGRU(GatedLinearRecurrence):
     """The minimal gated recurrent unit."""
 
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
-    family = "gated linear recurrence"
+    display_name = "minGRU"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     golden = ("mingru", "mingru_expand", "mingru_init")
     projections = 2

@@ -22,7 +22,8 @@ class MinLSTM(GatedLinearRecurrence):
     """The minimal long short-term memory."""
 
     paper = Paper("Were RNNs All We Needed?", 2024, "https://arxiv.org/abs/2410.01201")
-    family = "gated linear recurrence"
+    display_name = "minLSTM"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     golden = ("minlstm", "minlstm_expand", "minlstm_init")
     projections = 3

@@ -17,6 +17,7 @@ class NoMixer(SequenceModel):
     """No mixer at all."""
 
     paper = Paper("Deep Residual Learning for Image Recognition", 2015, "https://arxiv.org/abs/1512.03385")
+    display_name = "No mixer"
     family = "floor"
     wrapper = "residual"
     wrappers = ("residual",)

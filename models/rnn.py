@@ -26,6 +26,7 @@ class RNN(TorchRecurrent):
     """One layer of torch.nn.RNN."""
 
     paper = Paper("Finding Structure in Time", 1990, "https://doi.org/10.1207/s15516709cog1402_1")
+    display_name = "RNN"
     family = "nonlinear recurrence"
     wrapper = "plain"
     torch_layer = nn.RNN

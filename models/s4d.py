@@ -72,7 +72,8 @@ class S4D(SequenceModel):
         2022,
         "https://arxiv.org/abs/2206.11893",
     )
-    family = "state-space model"
+    display_name = "S4D"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     golden = (
         "s4_block_diag",

@@ -43,7 +43,8 @@ class S5(SharedStateSpace):
     """The simplified state-space layer."""
 
     paper = Paper("Simplified State Space Layers for Sequence Modeling", 2023, "https://arxiv.org/abs/2208.04933")
-    family = "state-space model"
+    display_name = "S5"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     golden = ("s5", "s5_bilinear_noconj", "s5_complexnormal_init", "s5_lecun_init", "s5_truncnormal_init")
 

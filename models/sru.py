@@ -34,7 +34,8 @@ class SRU(StatisticalRecurrence):
     """The Statistical Recurrent Unit."""
 
     paper = Paper("The Statistical Recurrent Unit", 2017, "https://arxiv.org/abs/1703.00381")
-    family = "statistical recurrence"
+    display_name = "Statistical RU"
+    family = "nonlinear recurrence"
     wrapper = "plain"
     golden = ("sru", "sru_init")
     authors_cell = "SimpleSRUCell"

@@ -35,6 +35,7 @@ class TCN(SequenceModel):
         2018,
         "https://arxiv.org/abs/1803.01271",
     )
+    display_name = "TCN"
     family = "convolution"
     wrapper = "plain"
     golden = ("tcn", "tcn_init")

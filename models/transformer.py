@@ -35,6 +35,7 @@ class Transformer(SequenceModel):
     """One transformer block. The wrapper stacks several."""
 
     paper = Paper("Attention Is All You Need", 2017, "https://arxiv.org/abs/1706.03762")
+    display_name = "Transformer"
     family = "attention"
     wrapper = "residual"
     deviations = {

@@ -281,7 +281,8 @@ from models.shared.contract import ModelConfig, Paper, SequenceModel
 
 class Mine(SequenceModel):
     paper = Paper("None yet", 2026, "https://example.org")
-    family = "test"
+    display_name = "Test"
+    family = "gated recurrence"
     wrapper = "plain"
 
     @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,9 @@
 """The names of architectures and task families: the stems of their files, with `_` read as `-`. Nothing is imported."""
 
+import ast
 import re
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from bench.common.root import ROOT
@@ -15,6 +18,19 @@ def stems(folder: str) -> dict[str, Path]:
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
+
+
+@cache
+def display_name(model: str) -> str:
+    """Return an architecture's name as its paper writes it, read from its file; its own name where there is none."""
+    path = stems("models").get(model)
+    if path is None:
+        return model
+    with suppress(SyntaxError):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["display_name"]:
+                return str(ast.literal_eval(node.value))
+    return model
 
 
 def numerically(name: str) -> str:

@@ -7,11 +7,12 @@ import hashlib
 import inspect
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from bench.catalog.names import dashed, families_of, stems
 from bench.common.errors import RequestError, unknown
 from bench.common.root import ROOT
 from datamodules._base import SequenceDataModule
+from datamodules._files import DataError
+from datamodules._split_checks import check_splits
 from models.shared.contract import SequenceModel
 from models.shared.wrappers import WRAPPERS, Wrapper
 
@@ -42,18 +45,37 @@ class FoundModel:
 
 @dataclass(frozen=True)
 class FoundTask:
-    """A task family and one of its variants. Results are stored under the variant's name."""
+    """A task family and one of its variants. Results are stored under the task's name.
+
+    Args:
+        path: the file of a task that is not registered.
+        digest: the hash of that file and of the variant's data.
+    """
 
     cls: type[SequenceDataModule]
     variant: str
+    path: Path | None = None
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The variant's name; with a hash, where the task is not registered."""
+        return self.variant if self.digest is None else f"{self.variant}@{self.digest}"
+
+    @property
+    def reference(self) -> str:
+        """What finds the task again: its name, or its file and the variant."""
+        return self.variant if self.path is None else f"{self.path}:{self.variant}"
 
     @property
     def family(self) -> str:
         """The name of its file."""
-        return dashed(self.cls.__module__.rpartition(".")[2])
+        return dashed(self.path.stem if self.path else self.cls.__module__.rpartition(".")[2])
 
     def build(self, **options: Any) -> SequenceDataModule:
-        return self.cls(self.variant, **options)
+        data = self.cls(self.variant, **options)
+        data.spec = replace(data.spec, name=self.name)
+        return data
 
 
 def model_names() -> list[str]:
@@ -119,10 +141,10 @@ def find_contribution(text: str) -> FoundModel | type[SequenceDataModule]:
     return _only_class(module, SequenceDataModule, path)  # type: ignore[type-abstract]
 
 
-def _existing(text: str) -> Path:
+def _existing(text: str, otherwise: str = "a model's name (`bench models`)") -> Path:
     path = Path(text).expanduser().resolve()
     if not path.is_file():
-        raise RequestError(f"no file {text!r}. Give a path to a .py file, or a model's name (`bench models`).")
+        raise RequestError(f"no file {text!r}. Give a path to a .py file, or {otherwise}.")
     return path
 
 
@@ -157,6 +179,46 @@ def find_task(name: str) -> FoundTask:
         if variant in cls.variants:
             return FoundTask(cls, variant)
     raise unknown("task", name, {*task_names(), *family_names()}, "`bench tasks`")
+
+
+def find_task_or_file(text: str, data_dir: str | None = None) -> FoundTask:
+    """Return the task of that name, or the one that a path to a `.py` file defines: its first variant, or FILE:VARIANT.
+
+    For the command line only: the file's code runs in this process. The name on the board carries a hash of the file
+    and of the variant's data, so an edited file is another task, and so are other data.
+
+    Args:
+        data_dir: the first folder in which files of data sets are looked for.
+
+    Raises:
+        RequestError: there is none, or its file is broken.
+        DataError: its data are missing, or they are not what it says that they are.
+    """
+    named, _, variant = text.partition(".py:") if ".py:" in text else (text.removesuffix(".py"), "", "")
+    if named == text:
+        return find_task(text)
+    path = _existing(f"{named}.py", "a task's name (`bench tasks`)")
+    source = path.read_bytes()
+    cls = _only_class(_import_file(path), SequenceDataModule, path)  # type: ignore[type-abstract]
+    if variant and variant not in cls.variants:
+        raise unknown("variant", variant, cls.variants)
+    found = FoundTask(cls, variant or next(iter(cls.variants)), path)
+    hashes = _checked_hashes(found, data_dir)
+    return replace(found, digest=hashlib.sha256(source + "".join(hashes).encode()).hexdigest()[:8])
+
+
+def _checked_hashes(found: FoundTask, data_dir: str | None) -> list[str]:
+    """Return the hashes of the splits of a task whose code is a contributor's and may raise anything."""
+    try:
+        data = found.build(data_dir=data_dir)
+        check_splits(data)
+        return [data.split_hash(split) for split in data.split_names]
+    except (DataError, RequestError):
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == found.path]
+        where = f", line {lines[-1]}" if lines else ""
+        raise RequestError(f"{found.path}{where} can't make its data: {type(error).__name__}: {error}") from error
 
 
 def find_family(name: str) -> type[SequenceDataModule]:

@@ -33,6 +33,7 @@ def models(
     rows, broken = describe_models(task, budget)
     columns = {
         "model": field("name"),
+        "in papers": field("display_name"),
         "family": field("family"),
         "wrapper": field("wrapper"),
         "causal": lambda row: "yes" if row["causal"] else "no",

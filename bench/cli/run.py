@@ -27,12 +27,14 @@ EPILOG = """Examples:
   python -m bench run --model lstm --task fashion --budget 100k --seed 1
 
   python -m bench run --model my_rnn.py --set lr=0.01 --set clip_norm=none
+
+  python -m bench run --model gru --task my_task.py:long
 """
 
 
 def run(
     model: Model,
-    task: Annotated[str, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = "digits",
+    task: Annotated[str, typer.Option("--task", "-t", help="A task's name, or a path to a .py file.")] = "digits",
     seed: Annotated[int, typer.Option(help="Seed of weights and batch order; data never depends on it.")] = 0,
     budget: Budget = None,
     wrapper: OwnWrapper = None,
@@ -62,7 +64,7 @@ def run(
 
     A run that is recorded already is shown, not repeated.
     """
-    from bench.catalog.registry import find_model_or_file, find_task
+    from bench.catalog.registry import find_model_or_file, find_task_or_file
     from bench.runs.presets import load
     from bench.runs.request import Execution, SettingFlags, build_request
     from bench.training.helper_processes import is_helper_process
@@ -71,7 +73,7 @@ def run(
     flags = SettingFlags(
         assignments=assignments or [], epochs=epochs, precision=precision, budget=budget, wrapper=wrapper
     )
-    request = build_request(find_model_or_file(model), find_task(task), flags, seed)
+    request = build_request(find_model_or_file(model), find_task_or_file(task, data_dir), flags, seed)
     if preset:
         request = build_request(request.model, request.task, load(request).applied_to(flags), seed)
     store = open_store(db)

@@ -49,7 +49,7 @@ STUDY_COLUMNS: Cells = {
 
 def tune(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, or a path to a .py file.")] = None,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="A name that `bench tasks` lists.")] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="A task's name, or a path to a .py file.")] = None,
     suite: Annotated[str | None, typer.Option(help="Tune on every task of a suite, with its training.")] = None,
     models: Annotated[str | None, typer.Option(help="With --suite: names with commas, or all.")] = None,
     budget: Budget = None,
@@ -97,7 +97,7 @@ def tune(
     options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
     if suite is None:
         flags = {"assignments": assignments or [], "epochs": epochs, "budget": budget, "wrapper": wrapper}
-        tunings = [_plan(model, task, flags, trials, options, models=models)]
+        tunings = [_plan(model, task, flags, trials, options, models=models, data_dir=data_dir)]
     else:
         given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments}
         tunings = _plan_suite(suite, models, budget, wrapper, trials, options, given)
@@ -129,9 +129,9 @@ def tune(
 
 def _plan(
     model: str | None, task: str | None, flags: dict[str, Any], trials: int | None, options: dict[str, Any],
-    *, models: str | None,
+    *, models: str | None, data_dir: str | None,
 ) -> "Tuning":  # fmt: skip
-    from bench.catalog.registry import find_model_or_file, find_task
+    from bench.catalog.registry import find_model_or_file, find_task_or_file
     from bench.runs.request import SettingFlags, build_request
     from bench.tuning.search import Tuning
 
@@ -139,7 +139,8 @@ def _plan(
         raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v2 --models fru,lstm.")
     if trials is None:
         raise RequestError("--trials says how many trials the study shall have, such as --trials 20.")
-    base = build_request(find_model_or_file(model), find_task(task or "digits"), SettingFlags(**flags), seed=0)
+    found = find_task_or_file(task or "digits", data_dir)
+    base = build_request(find_model_or_file(model), found, SettingFlags(**flags), seed=0)
     return Tuning(base=base, trials=trials, **options)
 
 
@@ -183,6 +184,10 @@ def _check_presets(tunings: list["Tuning"], held: list[str]) -> None:
         )
     for tuning in tunings:
         path_of(tuning.base.model)
+        if tuning.base.task.path is not None:
+            raise RequestError(
+                f"--save-preset is for tasks in datamodules/, and {tuning.base.task.path} is not there. Leave it out."
+            )
         if tuning.has_front:
             raise RequestError("--save-preset needs one best configuration: give it with one objective.")
 

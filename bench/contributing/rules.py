@@ -20,7 +20,7 @@ from bench.catalog.registry import find_task
 from bench.runs.dead_starts import MOST_DEAD, STARTS, dead_share
 from bench.runs.parameter_budget import fit
 from datamodules._spec import Continuous, Label, TaskSpec, TokenPerStep, Tokens
-from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, valid_steps
+from models.shared.contract import FAMILIES, ModelConfig, Paper, Place, SequenceModel, valid_steps
 from models.shared.training import Training, build_optimizer
 from models.shared.wrappers import WRAPPERS, Wrapper
 
@@ -92,10 +92,11 @@ def rule(mend: str) -> Callable[[Callable[[type[SequenceModel]], None]], Callabl
     return add
 
 
-@rule("Set paper = Paper(title, year, url), family, causal and wrapper on the class.")
+@rule("Set paper = Paper(title, year, url), display_name, family, causal and wrapper on the class.")
 def described(model: type[SequenceModel]) -> None:
-    missing = [name for name in ("paper", "family", "wrapper", "Config") if not hasattr(model, name)]
+    missing = [name for name in ("paper", "display_name", "family", "wrapper", "Config") if not hasattr(model, name)]
     require(not missing, f"{model.__name__} does not set {', '.join(missing)}")
+    require(model.family in FAMILIES, f"family is {model.family!r}; legal: {', '.join(FAMILIES)}")
     require(isinstance(model.paper, Paper), f"paper is {model.paper!r}, not a Paper")
     require(model.paper.url.startswith("http"), f"paper.url is {model.paper.url!r}, not a web address")
     unknown = {model.wrapper, *model.wrappers} - WRAPPERS.keys()

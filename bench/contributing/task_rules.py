@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice, repeat
 
 import torch
-from torch import Tensor
 
-from bench.contributing.rules import BrokenRule, Rule, expect, require
+from bench.contributing.rules import BrokenRule, Rule, require
 from datamodules._base import Samples, SequenceDataModule
-from datamodules._spec import IGNORED, Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
+from datamodules._spec import TaskSpec
+from datamodules._split_checks import Look, odd_lengths, odd_numbers, odd_ranges, odd_shapes, odd_types
 from models.gru import GRU
-from models.shared.lightning_module import SequenceModule, answered
+from models.shared.lightning_module import SequenceModule
 from models.shared.training import Training
 from models.shared.wrappers import Plain
 
@@ -80,55 +80,23 @@ def tiny(task: type[SequenceDataModule]) -> None:
     "Return x (B, T, width) or (B, T), y (B,), (B, width), (B, T) or (B, T, width), and lengths (B,) only if they vary."
 )
 def shapes(task: type[SequenceDataModule]) -> None:
-    for name, split, batch, found in _batches(task):
-        count = len(batch.y)
-        # A task may ask for the rule, at lengths beyond those for training.
-        steps = found.seq_len if split == "train" else max(found.seq_len, batch.x.shape[1])
-        width = (found.input.width,) if isinstance(found.input, Continuous) else ()
-        expect(f"{name}: x", batch.x.shape, (count, steps, *width))
-        match found.output:
-            case Label():
-                expect(f"{name}: y", batch.y.shape, (count,))
-            case Value(width=size):
-                expect(f"{name}: y", batch.y.shape, (count, size))
-            case TokenPerStep():
-                expect(f"{name}: y", batch.y.shape, (count, steps))
-            case ValuePerStep(width=size):
-                expect(f"{name}: y", batch.y.shape, (count, steps, size))
-        varies = batch.lengths is not None
-        require(varies == found.variable_lengths, f"{name}: variable_lengths is {found.variable_lengths}")
-        if batch.lengths is not None:
-            expect(f"{name}: lengths", batch.lengths.shape, (count,))
+    _require_nothing(task, odd_shapes)
 
 
 @task_rule("Return float32 for real numbers, int64 for tokens and labels, from make or from decode.")
 def types(task: type[SequenceDataModule]) -> None:
-    for name, _, batch, found in _batches(task):
-        _expect_type(f"{name}: x", batch.x, real=isinstance(found.input, Continuous))
-        _expect_type(f"{name}: y", batch.y, real=isinstance(found.output, Value | ValuePerStep))
-        if batch.lengths is not None:
-            _expect_type(f"{name}: lengths", batch.lengths, real=False)
+    _require_nothing(task, odd_types)
 
 
 @task_rule("Look for divisions by zero, logarithms of zero and memory that is never written.")
 def finite(task: type[SequenceDataModule]) -> None:
-    for name, _, batch, found in _batches(task):
-        for part, numbers in (("x", batch.x), ("y", batch.y[answered(found, batch.y)])):
-            require(bool(numbers.isfinite().all()), f"{name}: {part} has numbers that are not finite")
+    _require_nothing(task, odd_numbers)
 
 
 @task_rule("Keep tokens and labels in [0, number of them), or raise the number in the specification.")
 def ranges(task: type[SequenceDataModule]) -> None:
-    for name, _, batch, found in _batches(task):
-        if isinstance(found.input, Tokens):
-            _expect_range(f"{name}: x", batch.x, 0, found.input.vocabulary - 1)
-        match found.output:
-            case Label(classes):
-                _expect_range(f"{name}: y", batch.y, 0, classes - 1)
-            case TokenPerStep(vocabulary):
-                _expect_range(f"{name}: y", batch.y[batch.y != IGNORED], 0, vocabulary - 1)
-        if batch.lengths is not None:
-            _expect_range(f"{name}: lengths", batch.lengths, 1, batch.x.shape[1])
+    _require_nothing(task, odd_lengths)
+    _require_nothing(task, odd_ranges)
 
 
 @task_rule("Draw only from the generator that is given, or from self.rng(split); never from the clock or a global one.")
@@ -171,12 +139,8 @@ def _batches(task: type[SequenceDataModule]) -> Iterator[tuple[str, str, Samples
             yield f"{each.variant} {split}", split, each.decode(each.split(split)), each.spec
 
 
-def _expect_type(what: str, given: Tensor, *, real: bool) -> None:
-    legal = torch.float32 if real else torch.int64
-    require(given.dtype == legal, f"{what} is of {given.dtype}; expected {legal}")
-
-
-def _expect_range(what: str, given: Tensor, low: int, high: int) -> None:
-    require(given.numel() > 0, f"{what} has nothing that counts")
-    least, most = int(given.min()), int(given.max())
-    require(low <= least and most <= high, f"{what} goes from {least} to {most}; legal: {low} to {high}")
+def _require_nothing(task: type[SequenceDataModule], look: Look) -> None:
+    """Require that a look at each split of each variant finds nothing odd."""
+    for name, split, batch, found in _batches(task):
+        for odd in look(found, split, batch):
+            require(False, f"{name}: {odd.what}")

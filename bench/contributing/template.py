@@ -32,7 +32,8 @@ class @CLASS@(SequenceModel):
     """One line for a reader of the class."""
 
     paper = Paper("The title of the paper", 2026, "https://arxiv.org/abs/…")
-    family = "linear recurrence"
+    display_name = "@CLASS@"  # the name as the paper writes it
+    family = "linear recurrence and state space"  # one of models.shared.contract.FAMILIES
     wrapper = "plain"  # or "residual": the wrapper that the paper uses
 
     @dataclass(frozen=True, kw_only=True)

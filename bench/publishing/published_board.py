@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import find_suite
 from bench.common.errors import unknown
 from bench.ranking.rows import Board, SuiteRow
@@ -49,11 +50,11 @@ def probes(store: Store, probe: str) -> list[tuple[Run, dict[str, Any]]]:
 
 def entry_label(row: SuiteRow) -> str:
     words = [row.settings] * bool(row.settings) + [row.tuning] * (row.tuning == "tuned")
-    return f"{row.model} ({', '.join([row.wrapper, *words])})"
+    return f"{display_name(row.model)} ({', '.join([row.wrapper, *words])})"
 
 
 def name_of(run: Run) -> str:
-    return f"{run.model} ({run.wrapper}, {run.params_total:,})"
+    return f"{display_name(run.model)} ({run.wrapper}, {run.params_total:,})"
 
 
 def suite_command(suite: str, tier: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from bench.catalog.names import display_name
 from bench.common.csv_latex import csv_text, latex_escaped, latex_table
 from bench.ranking.rows import SuiteRow
 
@@ -59,7 +60,7 @@ def share_text(share: float | None) -> str:
 
 def entry_name(row: SuiteRow) -> str:
     """Return the architecture, "tuned" if it was tuned with the suite's budget, and the settings given by flag."""
-    return " ".join(filter(None, [row.model, row.tuning if row.tuning == "tuned" else "", row.settings]))
+    return " ".join(filter(None, [display_name(row.model), row.tuning if row.tuning == "tuned" else "", row.settings]))
 
 
 def bibtex(papers: Mapping[str, "Paper"]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from bench.catalog.names import numerically
+from bench.catalog.names import display_name, numerically
 from bench.catalog.registry import (
     FoundModel,
     family_names,
@@ -53,6 +53,7 @@ def _describe_model(found: FoundModel, spec: TaskSpec, budget: str | None) -> di
     counts = count_on_meta(cls, wrapper, Settings.defaults(cls, wrapper), spec)
     row = {
         "name": found.name,
+        "display_name": display_name(found.name),
         "family": cls.family,
         "wrapper": wrapper.name,
         "causal": cls.causal,

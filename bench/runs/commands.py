@@ -41,7 +41,7 @@ def run_command(request: RunRequest) -> str:
     """
     name = request.model.name
     words = ["python", "-m", "bench", "run", "--model", str(request.model.path) if "@" in name else name]
-    words += ["--task", request.spec.name, "--seed", str(request.seed)]
+    words += ["--task", request.task.reference, "--seed", str(request.seed)]
     words += ["--wrapper", request.wrapper.name] * (request.wrapper.name != request.model.cls.wrapper)
     words += ["--budget", str(request.budget)] * (request.budget is not None)
     chosen = [name for name, source in request.sources.items() if source != BUDGET]

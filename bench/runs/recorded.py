@@ -1,6 +1,7 @@
 """Whether a run has a result already."""
 
 from bench.catalog.setting_sources import same
+from bench.common.errors import RequestError
 from bench.runs.request import RunRequest
 from db.schema import Run
 from db.standing import Standing
@@ -20,3 +21,21 @@ def note_asked(request: RunRequest, store: Store) -> Run | None:
                 recorded, "asked", "for again, its settings chosen in another way", {"config_source": request.sources}
             )
     return recorded
+
+
+def require_same_data(request: RunRequest, recorded: Run, data_dir: str | None) -> None:
+    """Refuse to answer with a result that other data gave. Data that are not on this machine are not compared.
+
+    Raises:
+        RequestError: a split of the task has another hash than the run's record.
+        DataError: some of the data are damaged.
+    """
+    data = request.task.build(data_dir=data_dir)
+    known: dict[str, str] = recorded.facts.get("splits", {})
+    if data.missing() is None:
+        changed = [split for split in data.split_names if known.get(split) not in (None, data.split_hash(split))]
+        if changed:
+            raise RequestError(
+                f"run {recorded.run_id} is recorded, but with other data: {', '.join(changed)} of {request.spec.name} "
+                "has changed since. Restore the data, or raise the task's `version` so that its runs are new ones."
+            )

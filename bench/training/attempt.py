@@ -47,6 +47,7 @@ from bench.training.process_settings import prepare_process
 from bench.training.progress_bar import ProgressBar
 from bench.training.stop_signals import call_ended_by_signals
 from datamodules._base import SequenceDataModule
+from datamodules._split_checks import check_splits
 from models.shared.constant_answer import start_at_constant
 from models.shared.lightning_module import SequenceModule
 
@@ -170,6 +171,7 @@ class Attempt:
         seed_everything(seed, verbose=False)
         data = self.request.task.build(order_seed=seed, data_dir=self.execution.data_dir, with_tests=with_tests)
         data.prepare_data()
+        check_splits(data)
         self.facts = {"splits": {split: data.split_hash(split) for split in data.split_names}, "task": data.facts()}
         network = build(self.request.model.cls, self.request.wrapper, self.request.settings, self.request.spec)
         self.facts["model"] = {name: fact for mixer in network.mixers() for name, fact in mixer.facts().items()}

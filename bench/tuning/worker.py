@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Self
 
-from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task
+from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task_or_file
 from bench.common.errors import RequestError
 from bench.runs.request import Execution, RunRequest, TrialRequest
 from bench.runs.settings import Settings
@@ -37,7 +37,7 @@ class Job:
             model=model.name,
             source=model.source if "@" in model.name else None,
             wrapper=request.wrapper.name,
-            task=request.spec.name,
+            task=request.task.reference,
             settings={name: getattr(getattr(settings, part), name) for name, part in settings.owners().items()},
             seed=request.seed,
             budget=request.budget,
@@ -51,7 +51,7 @@ class Job:
             RequestError: the model or the task is unavailable here.
         """
         model = find_model(self.model) if self.source is None else _written(self.model, self.source)
-        wrapper, task = WRAPPERS[self.wrapper], find_task(self.task)
+        wrapper, task = WRAPPERS[self.wrapper], find_task_or_file(self.task, self.execution.data_dir)
         settings = Settings.defaults(model.cls, wrapper).updated(self.settings)
         return TrialRequest(
             model=model, wrapper=wrapper, task=task, spec=task.build().spec, settings=settings, sources={},

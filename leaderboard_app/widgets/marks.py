@@ -1,4 +1,4 @@
-"""How an architecture looks in every chart: one colour for its family, one shape among those that share the colour.
+"""How an architecture looks in every chart: one colour for its family, one shape within the family. Floors are grey.
 
 The colours are distinguishable for readers with any of the three kinds of colour blindness (OKLab distance ≥ 0.11 after
 Machado et al. 2009). Their contrast with a white and with a dark page is 3:1 or more (WCAG 2.1, 1.4.11). Shapes and
@@ -7,15 +7,28 @@ labels repeat what the colours say.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import cycle
 from typing import NamedTuple
 
 import altair as alt
 
 from bench.reports.listings import model_facts
+from models.shared.contract import FAMILIES
 
 COLOURS = ("#3355FF", "#CC0011", "#999944", "#AA22BB", "#3399EE", "#CC66AA")
 UNKNOWN = "#666666"
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+SHAPES = (
+    "circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left",
+    "M0,-1L0.2,-0.3L0.9,-0.3L0.4,0.1L0.6,0.8L0,0.4L-0.6,0.8L-0.4,0.1L-0.9,-0.3L-0.2,-0.3Z",  # a star
+    "M0,-0.9L0.9,-0.3L0.5,0.7L-0.5,0.7L-0.9,-0.3Z",  # a pentagon
+    "M0.5,-0.8L0.9,0L0.5,0.8L-0.5,0.8L-0.9,0L-0.5,-0.8Z",  # a hexagon
+    "M-0.8,-0.9L0.8,-0.9L-0.8,0.9L0.8,0.9Z",  # an hourglass
+    "M-0.9,-0.8L-0.9,0.8L0.9,-0.8L0.9,0.8Z",  # a bow tie
+    "M-0.9,-0.5L-0.5,-0.9L0,-0.4L0.5,-0.9L0.9,-0.5L0.4,0L0.9,0.5L0.5,0.9L0,0.4L-0.5,0.9L-0.9,0.5L-0.4,0Z",  # an x
+    "M-0.8,-0.9L0,-0.9L0,0.1L0.8,0.1L0.8,0.9L-0.8,0.9Z",  # an L
+    "M-0.3,-1L0.3,-1L0.3,1L-0.3,1Z",  # a bar
+)  # fmt: skip
+"""Vega's own, and outlines as SVG paths within a square from −1 to 1."""
 LABEL = "#808080"  # legible on white and on black
 
 
@@ -32,13 +45,14 @@ def mark(model: str) -> Mark:
 @lru_cache(maxsize=1)
 def _marks() -> dict[str, Mark]:
     facts = model_facts()
-    families = sorted({each.family for each in facts.values()})
-    marks: dict[str, Mark] = {}
-    for name in sorted(facts):
-        colour = COLOURS[families.index(facts[name].family) % len(COLOURS)]
-        rivals = sum(known.colour == colour for known in marks.values())
-        marks[name] = Mark(colour, SHAPES[rivals % len(SHAPES)])
-    return marks
+    names = {family: [name for name in sorted(facts) if facts[name].family == family] for family in FAMILIES}
+    colours = dict(zip(FAMILIES, (*COLOURS, UNKNOWN), strict=True))
+    shapes = dict.fromkeys(FAMILIES, SHAPES) | {FAMILIES[-1]: SHAPES[1:]}  # what is unknown is a grey circle
+    return {
+        name: Mark(colours[family], shape)
+        for family in FAMILIES
+        for name, shape in zip(names[family], cycle(shapes[family]))
+    }
 
 
 def colour_scale(models: Iterable[str]) -> alt.Scale:

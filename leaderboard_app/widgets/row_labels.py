@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from bench.catalog.names import display_name
 from bench.common.text import assignments
 from bench.ranking.by_task import Row
 
@@ -11,7 +12,7 @@ def labels(rows: Sequence[Row]) -> list[str]:
     """Label each row by its architecture and by what differs among its rows: tier, wrapper, settings."""
     parts: list[Callable[[Row], str]] = [lambda row: row.budget or "no tier", lambda row: row.wrapper]
     told = [part for part in parts if _tells_apart(rows, part)]
-    heads = [" · ".join([row.model, *(part(row) for part in told)]) for row in rows]
+    heads = [" · ".join([display_name(row.model), *(part(row) for part in told)]) for row in rows]
     names = [" · ".join(filter(None, [head, " ".join(own)])) for head, own in zip(heads, differing(rows), strict=True)]
     return _numbered(names)
 

@@ -30,6 +30,17 @@ def later(before: object) -> dict[str, object]:
     return {"before": before}
 
 
+FAMILIES = (
+    "nonlinear recurrence",
+    "gated recurrence",
+    "linear recurrence and state space",
+    "linear attention and delta rule",
+    "attention",
+    "convolution",
+    "floor",
+)
+"""The kinds of architectures that the board tells apart. A floor has no memory of order, or no mixer."""
+
 LEAST_UNITS = 4
 
 
@@ -107,7 +118,10 @@ class SequenceModel(nn.Module):
     """
 
     paper: ClassVar[Paper]
+    display_name: ClassVar[str]
+    """Its name as the paper writes it. The command line and the database know it by its file's name."""
     family: ClassVar[str]
+    """One of FAMILIES."""
     wrapper: ClassVar[str]
     """The name of the wrapper that the paper uses: "plain" or "residual" (see `models.shared.wrappers`)."""
     wrappers: ClassVar[tuple[str, ...]] = ("plain", "residual")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from bench.catalog.names import display_name
 from bench.catalog.registry import model_names
 from bench.reports.listings import model_facts
 from db.schema import Run
@@ -31,7 +32,7 @@ def _row(name: str, runs: int) -> dict[str, str]:
     if facts is not None:
         paper = f"{outside_link(facts.paper.title, facts.paper.url)}, {facts.paper.year}"
     return {
-        "architecture": link(name, "architecture", name=name),
+        "architecture": link(display_name(name), "architecture", name=name),
         "runs": count_text(runs),
         "family": plain(facts.family) if facts else "",
         "paper": paper,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from bench.catalog.names import display_name
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.data import Snapshot, comparable, open_store, snapshot
@@ -22,7 +23,7 @@ def render(store: Store) -> None:
         st.title("Architectures", anchor=False)
         names.show(every)
         return
-    st.title(plain(name), anchor=False)
+    st.title(plain(display_name(name)), anchor=False)
     found = card.find(name)
     if found:
         card.show(found)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from bench.audit.audited import AuditedCell, AuditedEntry
+from bench.catalog.names import display_name
 from leaderboard_app.widgets.tables import code, link, table
 from leaderboard_app.widgets.text import plain
 
@@ -23,7 +24,7 @@ def show(audited: Sequence[AuditedEntry]) -> None:
 def _row(entry: AuditedEntry) -> dict[str, str]:
     names = dict.fromkeys(flag.name for flag in entry.flags)
     return {
-        "architecture": link(entry.model, "architecture", name=entry.model),
+        "architecture": link(display_name(entry.model), "architecture", name=entry.model),
         "block": plain(entry.wrapper),
         "tuning": f"{plain(entry.tuning)} {code(entry.settings)}".strip(),
         "flags": str(len(entry.flags)),
@@ -32,7 +33,7 @@ def _row(entry: AuditedEntry) -> dict[str, str]:
 
 
 def _name(entry: AuditedEntry) -> str:
-    return plain(" ".join(filter(None, (entry.model, entry.wrapper, entry.tuning, entry.settings))))
+    return plain(" ".join(filter(None, (display_name(entry.model), entry.wrapper, entry.tuning, entry.settings))))
 
 
 def _details(entry: AuditedEntry) -> None:

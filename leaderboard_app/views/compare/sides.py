@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from bench.catalog.names import display_name
 from bench.ranking.cells import EntryKey
 from leaderboard_app.widgets.curves import DASHES
 from leaderboard_app.widgets.marks import SHAPES, mark
@@ -23,7 +24,7 @@ class Sides:
         """Return each entry's architecture, followed by the fields in which the entries differ."""
         differing = [field for field in FIELDS if len({getattr(entry, field) for entry in self.entries}) > 1]
         return [
-            " · ".join(filter(None, [entry.model, *(getattr(entry, field) for field in differing)]))
+            " · ".join(filter(None, [display_name(entry.model), *(getattr(entry, field) for field in differing)]))
             for entry in self.entries
         ]
 

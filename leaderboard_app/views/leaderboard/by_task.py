@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
-from bench.catalog.names import numerically
+from bench.catalog.names import display_name, numerically
 from bench.common.text import metric_text
 from bench.ranking.by_task import Row, leaderboard
 from db.schema import Run
@@ -74,7 +74,7 @@ def _configurations(rows: Sequence[Row]) -> None:
 
 def _configuration(row: Row, steps: str, settings: str) -> Line:
     return Line([
-        Link(row.model, page_url("architecture", name=row.model)),
+        Link(display_name(row.model), page_url("architecture", name=row.model)),
         Score.over_seeds(row.score, row.score_std),
         number(row.score_std),
         share(row.learned),

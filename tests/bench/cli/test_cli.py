@@ -293,7 +293,7 @@ for words in json.loads(sys.argv[1]):
 def test_a_model_that_lacks_a_package_says_so(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
     path = write_model("needy", "pass")
     path.write_text(
-        path.read_text().replace('family = "test"', 'family = "test"\n    requires = ("nothing-of-that-name>=2",)')
+        path.read_text().replace('wrapper = "plain"', 'wrapper = "plain"\n    requires = ("nothing-of-that-name>=2",)')
     )
     reason = "needy.py needs nothing-of-that-name>=2, which is not installed: pip install 'nothing-of-that-name>=2'"
     assert reason in bench.refused("run", "--model", str(path))

@@ -172,7 +172,7 @@ def test_the_address_of_a_view_reproduces_it(show: Any) -> None:
     ("query", "expected"),
     [
         ({"q": "FOURIER"}, {"fru"}),
-        ({"family": ["convolution", "statistical recurrence"]}, {"fru", "sru", "tcn"}),
+        ({"family": ["convolution", "nonlinear recurrence"]}, {"fru", "sru", "tcn"}),
         ({"causal": "causal"}, {"fru", "gru", "lstm", "s5", "tcn", "sru"}),
         ({"years": ["2018", "2023"]}, {"fru", "tcn", "s5"}),
         ({"verification": "reproduced"}, {"gru"}),

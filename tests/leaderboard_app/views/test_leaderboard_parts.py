@@ -19,7 +19,7 @@ from leaderboard_app.views.leaderboard import charts, exports, sentences, table
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.widgets.links import entry_id, page_url
-from leaderboard_app.widgets.marks import COLOURS, SHAPES, UNKNOWN, mark
+from leaderboard_app.widgets.marks import COLOURS, SHAPES, UNKNOWN, Mark, mark
 from leaderboard_app.widgets.text import plain
 from models.shared.contract import Paper
 from tests.bench.reports.test_board_formats import ROW
@@ -32,7 +32,7 @@ HOSTILE = [
     "`code` $x^2$ :red[x] :material/home:", "a\n# heading", "1. list", "~~gone~~ | table |", "&lt;b&gt;", "\\*", "- x",
 ]  # fmt: skip
 FACTS = {
-    "fru": ModelFacts(family="statistical recurrence", causal=True, recurrent=True, wrapper="plain",
+    "fru": ModelFacts(family="nonlinear recurrence", causal=True, recurrent=True, wrapper="plain",
                       paper=Paper("Learning Long Term Dependencies via Fourier Recurrent Units", 2018, "https://a")),
     "bert": ModelFacts(family="attention", causal=False, recurrent=False, wrapper="residual",
                        paper=Paper("Pre-training", 2019, "https://b")),
@@ -150,7 +150,7 @@ def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         "samples/s": "", "tasks": "2 of 2", "seeds": "5", "failures": "1", "verification": "✓✓ reproduced", "b": "",
         "b learned": "", "a": "70.0", "a learned": "80%",
         "on front": "50%", "BudgetAUC": "", "for other tasks": "", "embedding": "0", "readout": "876",
-        "wrapper": "plain", "family": "statistical recurrence", "year": "2018", "hardware": "CPU",
+        "wrapper": "plain", "family": "nonlinear recurrence", "year": "2018", "hardware": "CPU",
         "mixer": "42%",
     }  # fmt: skip
     assert shown.columns["mixer"][1] == ""
@@ -340,7 +340,8 @@ def test_there_are_two_themes() -> None:
 def test_each_architecture_has_a_mark_of_its_own() -> None:
     marks = [mark(name) for name in model_facts()]
     assert len(set(marks)) == len(marks)
-    assert {each.colour for each in marks} <= set(COLOURS)
+    assert {each.colour for each in marks} <= {*COLOURS, UNKNOWN}
+    assert Mark(UNKNOWN, SHAPES[0]) not in marks
     assert {each.shape for each in marks} <= set(SHAPES)
     assert mark("mine@1234abcd").colour == UNKNOWN
     families: dict[str, set[str]] = {}
