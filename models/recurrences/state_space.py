@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import torch
@@ -122,16 +122,16 @@ def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
 
 
 class SharedStateSpace(SequenceModel):
-    """One diagonal complex state behind all channels (S5, LRU):
+    """One linear state behind all channels:
 
-        x_t = Λ̄ x_{t−1} + B̄ u_t,    y_t = GELU(Re(C x_t) + D ⊙ u_t)
+        x_t = Σ_{s≤t} r_{t−s} ⊙ B̄ u_s,    y_t = GELU(Re(C x_t) + D ⊙ u_t)
 
-    A subclass defines Λ̄, B̄ and C. The GELU is the first half of the papers' blocks, in JAX's default form by tanh. The
-    wrapper adds their gate.
+    A subclass defines B̄ and C, and the recurrence behind the response r. The GELU is the first half of the papers'
+    blocks, in JAX's default form by tanh. The wrapper adds their gate.
 
     Args:
         hidden_size: H.
-        state_size: N, the complex numbers of the state.
+        state_size: N, the complex numbers that are read.
     """
 
     def __init__(self, config: object, *, hidden_size: int, state_size: int, **place: Unpack[Place]) -> None:
@@ -141,16 +141,24 @@ class SharedStateSpace(SequenceModel):
         self.D = nn.Parameter(torch.randn(hidden_size))
 
     @abstractmethod
-    def transition(self) -> Tensor:
-        """Return Λ̄, (N,) complex."""
-
-    @abstractmethod
     def input_matrix(self) -> Tensor:
         """Return B̄, (N, H) complex."""
 
     @abstractmethod
     def output_matrix(self) -> Tensor:
         """Return C, (H, N) complex."""
+
+    @abstractmethod
+    def every_state(self, drive_BTN: Tensor) -> Tensor:
+        """Return x for every step, (B, T, N), from B̄ u."""
+
+    @abstractmethod
+    def advance(self, drive_BN: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return x after a step, (B, N), and all that the next step needs."""
+
+    @abstractmethod
+    def response(self, steps: int) -> Tensor:
+        """Return r_0 … r_{T−1}, (T, N) complex."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         u_BTH, states_BTN = self.states(x_BTD)
@@ -163,30 +171,25 @@ class SharedStateSpace(SequenceModel):
         return self.read_out(self.last_state(x_BTD), self.encode(x_BTD[:, -1]))
 
     def last_state(self, x_BTD: Tensor) -> Tensor:
-        """Return Σ_t Λ̄^{T−1−t} ⊙ B̄ u_t, (B, N), from the sums of x with the powers, without any earlier state."""
-        impulse_1TN = self.initial_state(1).unsqueeze(1).repeat(1, x_BTD.shape[1], 1)
-        impulse_1TN[:, 0] = 1
-        powers_TN = linear_scan(self.transition(), impulse_1TN)[0].flip(0)
+        """Return Σ_t r_{T−1−t} ⊙ B̄ u_t, (B, N), from the response's sums with x, without any earlier state."""
+        response_TN = self.response(x_BTD.shape[1]).flip(0)
         sums_BDN = torch.view_as_complex(
-            weighted_sum(x_BTD, torch.view_as_real(powers_TN).flatten(1)).unflatten(-1, (-1, 2))
+            weighted_sum(x_BTD, torch.view_as_real(response_TN).flatten(1)).unflatten(-1, (-1, 2))
         )
         input_NH = self.input_matrix()
         if not isinstance(self.encoder, nn.Linear):
             return torch.einsum("bdn,nd->bn", sums_BDN, input_NH)
         weight_HD, bias_H = self.encoder.weight.to(input_NH.dtype), self.encoder.bias.to(input_NH.dtype)
-        return torch.einsum("bdn,nd->bn", sums_BDN, input_NH @ weight_HD) + (input_NH @ bias_H) * powers_TN.sum(0)
+        return torch.einsum("bdn,nd->bn", sums_BDN, input_NH @ weight_HD) + (input_NH @ bias_H) * response_TN.sum(0)
 
-    def initial_state(self, batch_size: int) -> Tensor:
-        return self.transition().detach().new_zeros(batch_size, self.state_size)
-
-    def step(self, x_BD: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
         u_BH = self.encode(x_BD)
-        state = torch.addcmul(self.drive(u_BH), self.transition(), state)
-        return self.read_out(state, u_BH), state
+        state_BN, state = self.advance(self.drive(u_BH), state)
+        return self.read_out(state_BN, u_BH), state
 
     def states(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         u_BTH = self.encode(x_BTD)
-        return u_BTH, linear_scan(self.transition(), self.drive(u_BTH))
+        return u_BTH, self.every_state(self.drive(u_BTH))
 
     def encode(self, x_D: Tensor) -> Tensor:
         return self.encoder(x_D).to(self.D.dtype)  # complex numbers have no half precision
@@ -202,3 +205,29 @@ class SharedStateSpace(SequenceModel):
         c_HN2 = torch.view_as_real(self.output_matrix().conj().resolve_conj())
         y_H = linear(torch.view_as_real(state_N).flatten(-2), c_HN2.flatten(1))
         return F.gelu(y_H + self.D * u_H, approximate="tanh")
+
+
+class DiagonalStateSpace(SharedStateSpace):
+    """The shared state whose numbers do not see one another (S5, LRU): x_t = Λ̄ ⊙ x_{t−1} + B̄ u_t.
+
+    A subclass defines Λ̄, B̄ and C.
+    """
+
+    @abstractmethod
+    def transition(self) -> Tensor:
+        """Return Λ̄, (N,) complex."""
+
+    def every_state(self, drive_BTN: Tensor) -> Tensor:
+        return linear_scan(self.transition(), drive_BTN)
+
+    def response(self, steps: int) -> Tensor:
+        impulse_1TN = self.initial_state(1).unsqueeze(1).repeat(1, steps, 1)
+        impulse_1TN[:, 0] = 1
+        return linear_scan(self.transition(), impulse_1TN)[0]
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return self.transition().detach().new_zeros(batch_size, self.state_size)
+
+    def advance(self, drive_BN: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.addcmul(drive_BN, self.transition(), state)
+        return state, state

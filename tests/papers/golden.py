@@ -76,8 +76,13 @@ def expanded(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"expansion": number(arrays, "expansion")}
 
 
+def linoss(method: str) -> Callable[[Arrays], dict[str, Any]]:
+    return lambda a: plain(a) | {"state_size": len(a["param/A_diag"]), "method": method}
+
+
 CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "cornn": ("cornn", lambda a: plain(a) | {name: number(a, name) for name in ("dt", "gamma", "epsilon")}),
+    "dlinoss_imex1": ("linoss", linoss("damped")),
     "exprnn": ("exprnn", plain),
     "exprnn_cayley": ("exprnn", lambda a: plain(a) | {"parametrization": "cayley"}),
     "fru_k1": ("fru", fru),
@@ -91,6 +96,8 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "indrnn_recurrent_only": ("indrnn", lambda a: plain(a) | {"batch_norm": "none"}),
     "indrnn_residual": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
     "lem": ("lem", lambda a: plain(a) | {"dt": number(a, "dt")}),
+    "linoss_im": ("linoss", linoss("im")),
+    "linoss_imex": ("linoss", linoss("imex")),
     "lmu": ("lmu", lambda a: plain(a) | {"order": number(a, "order"), "theta": number(a, "theta")}),
     "lru": ("lru", lambda a: plain(a) | {"state_size": len(a["param/nu_log"])}),
     "mamba": (
@@ -121,7 +128,16 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
 }
 """The model of each file of outputs and its settings."""
 
-BEFORE_GELU = {"lru", "s4d_full_bilinear", "s4d_full_legs", "s5", "s5_bilinear_noconj"}
+BEFORE_GELU = {
+    "dlinoss_imex1",
+    "linoss_im",
+    "linoss_imex",
+    "lru",
+    "s4d_full_bilinear",
+    "s4d_full_legs",
+    "s5",
+    "s5_bilinear_noconj",
+}
 """Files whose y is that of the bare layer, before the GELU in which our layers end."""
 
 GATED = {"s4_block_diag", "s4d"}

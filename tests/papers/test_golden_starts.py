@@ -34,7 +34,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 SEEDS = range(1, 1001)
 ENOUGH = 10_000
 SEQ_LEN = 100  # where a file has no size/T
-AROUND = ("readout.", "classifier.", "output_linear.")
+AROUND = ("readout.", "classifier.", "output_linear.", "block ")
 """Parameters of the network around the mixer. Ours is the same for all architectures."""
 
 UP_TO_SIGN = {"s4d_full_legs_init:kernel.B"}
@@ -103,6 +103,27 @@ def lem(m: Any) -> Theirs:
         "cell.hid2hid.bias": None,
         "cell.transform_z.weight": m.cross.weight,
         "cell.transform_z.bias": None,
+    }
+
+
+def linoss(m: Any) -> Theirs:
+    return {"A_diag": m.A, "steps": m.dt, "B": m.B, "C": m.C, "D": m.D}
+
+
+def dlinoss(m: Any) -> Theirs:
+    """Also the eigenvalues of a step, of which those with a positive imaginary part are counted."""
+    keep_P, pull_P, _ = m.oscillators()
+    step_P22 = torch.stack([keep_P, -pull_P, keep_P, 1 - pull_P], dim=-1).unflatten(-1, (2, 2))
+    eigenvalue_P = torch.linalg.eigvals(step_P22.double())[:, 0]
+    return {
+        "A_diag": m.A,
+        "G_diag": m.G,
+        "dt": m.dt,
+        "B": m.B,
+        "C": m.C,
+        "D": m.D,
+        "derived |eigenvalue|": eigenvalue_P.abs(),
+        "derived phase": eigenvalue_P.angle().abs(),
     }
 
 
@@ -225,8 +246,14 @@ def sru_settings(s: Sizes) -> dict[str, Any]:
     return {"stat_size": s["S"], "recur_size": s["R_"], "output_size": s["O"], "decays": decays}
 
 
+def linoss_settings(s: Sizes) -> dict[str, Any]:
+    ring = {"method": "damped", "r_min": s["r_min"]} if "r_min" in s else {}
+    return {"hidden_size": s["D"], "state_size": s["N"]} | ring
+
+
 STARTS = {
     "cornn_init": Start("cornn", at_hidden, cornn),
+    "dlinoss_imex1_init": Start("linoss", linoss_settings, dlinoss),
     "exprnn_cayley_init": Start(
         "exprnn", lambda s: at_hidden(s) | {"init": "cayley", "parametrization": "cayley"}, exprnn
     ),
@@ -235,6 +262,7 @@ STARTS = {
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
     "lem_init": Start("lem", at_hidden, lem),
+    "linoss_init": Start("linoss", linoss_settings, linoss),
     "lmu_init": Start("lmu", lambda s: at_hidden(s) | {"order": s["N"], "theta": s["theta"]}, lmu),
     "lru_init": Start("lru", lru_settings, lru),
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
