@@ -117,7 +117,7 @@ class LinOSS(SharedStateSpace):
             y_BTN = Oscillators.apply(drive_BTN, keep_P.repeat_interleave(2), pull_P.repeat_interleave(2))
         else:
             y_BTN = fft_convolve(drive_BTN, self.response(drive_BTN.shape[1]).real.repeat_interleave(2, dim=1))
-        return torch.view_as_complex(y_BTN.contiguous().unflatten(-1, (-1, 2)))
+        return torch.view_as_complex(y_BTN.unflatten(-1, (-1, 2)))
 
     def response(self, steps: int) -> Tensor:
         """Return y after an impulse, (T, P). From v and y of the first steps follow those of as many more."""

@@ -24,9 +24,11 @@ Discretisation = Literal["zoh", "bilinear"]
 
 STATE_AT_WIDTH = 32  # between the 16 of S5's smallest experiment (lindermanlab/S5, ListOps) and S4's 64
 
+MOST_IMAGINARY = 2.0  # the bound that S4's authors put on the imaginary part of LegS's B at the start
+
 
 @dataclass(frozen=True, kw_only=True)
-class StateSpaceConfig(ModelConfig):
+class StateSpaceSizes(ModelConfig):
     """The sizes, and the range in which the step sizes Δ start.
 
     128 channels, 64 state numbers and Δ from 1e-3 to 1e-1 are the defaults of S4's authors (state-spaces/s4, example.py
@@ -41,18 +43,34 @@ class StateSpaceConfig(ModelConfig):
     """N, counting both numbers of each conjugate pair."""
     dt_min: float = 1e-3
     dt_max: float = 1e-1
-    discretisation: Discretisation = field(default="zoh", metadata=later("zoh"))
-    """How the differential equation becomes a recurrence: a zero-order hold or the bilinear rule."""
 
     def __post_init__(self) -> None:
         self.require_positive("hidden_size", "state_size", "dt_min")
-        self.require_one_of("discretisation", "zoh", "bilinear")
         if self.dt_max < self.dt_min:
             raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
 
     @classmethod
     def at_width(cls, width: int) -> Self:
         return cls(hidden_size=width, state_size=STATE_AT_WIDTH)
+
+    def require_pairs(self) -> None:
+        """Refuse a state that does not consist of conjugate pairs.
+
+        Raises:
+            ValueError: the number of states is odd.
+        """
+        if self.state_size % 2:
+            raise ValueError(f"state_size={self.state_size} must be even")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpaceConfig(StateSpaceSizes):
+    discretisation: Discretisation = field(default="zoh", metadata=later("zoh"))
+    """How the differential equation becomes a recurrence: a zero-order hold or the bilinear rule."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_one_of("discretisation", "zoh", "bilinear")
 
 
 def complex_parameter(values: Tensor) -> nn.Parameter:
@@ -87,6 +105,13 @@ def hippo_normal_eigen(order: int) -> tuple[np.ndarray, np.ndarray]:
     return -0.5 + 1j * frequencies[order // 2 :], vectors * (np.abs(vectors[0]) / vectors[0])
 
 
+def legs_input(states: int) -> np.ndarray:
+    """Return HiPPO-LegS's B in the basis of `hippo_normal_eigen`, (states,) complex, as S4's authors start it."""
+    _, vectors = hippo_normal_eigen(2 * states)
+    b_N = vectors.conj().T @ hippo_legs(2 * states)[1]
+    return b_N.real + 1j * b_N.imag.clip(-MOST_IMAGINARY, MOST_IMAGINARY)
+
+
 def discretise(a: Tensor, dt: Tensor, method: Discretisation) -> tuple[Tensor, Tensor]:
     """Return log Ā and the factor of B in B̄, for diagonal A.
 
@@ -108,8 +133,12 @@ def complex_expm1(z: Tensor) -> Tensor:
 def fft_convolve(u_BTH: Tensor, kernel_TH: Tensor) -> Tensor:
     """Return Σ_{s≤t} kernel_{t−s} u_s for every t, (B, T, H). The widths H broadcast."""
     steps = u_BTH.shape[1]
-    spectrum = torch.fft.rfft(u_BTH, n=2 * steps, dim=1) * torch.fft.rfft(kernel_TH, n=2 * steps, dim=0)
-    return torch.fft.irfft(spectrum, n=2 * steps, dim=1)[:, :steps]
+    u_BHT, kernel_HT = (
+        u_BTH.mT.contiguous(),
+        kernel_TH.mT.contiguous(),
+    )  # transforms are faster along the last dimension
+    spectrum_BHF = torch.fft.rfft(u_BHT, n=2 * steps) * torch.fft.rfft(kernel_HT, n=2 * steps)
+    return torch.fft.irfft(spectrum_BHF, n=2 * steps)[..., :steps].mT.contiguous()
 
 
 def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
@@ -119,6 +148,41 @@ def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
     """
     with torch.autocast(x_BTD.device.type, enabled=False):
         return x_BTD.to(weight_TH.dtype).mT @ weight_TH
+
+
+class ChannelStateSpace(SequenceModel):
+    """A state for each channel, equivalent to a long convolution (S4, S4D): y = GELU(K ∗ u + D u).
+
+    A subclass defines the kernel K, D and an encoder to H channels. The GELU is the first half of the papers' block,
+    whose gate the wrapper adds.
+    """
+
+    encoder: nn.Module
+    D: nn.Parameter
+
+    @abstractmethod
+    def kernel(self, steps: int) -> Tensor:
+        """Return K_0 … K_{T−1}, (T, H)."""
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.convolve(self.encode(x_BTD))
+
+    def convolve(self, u_BTH: Tensor) -> Tensor:
+        return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        kernel_TH = self.kernel(x_BTD.shape[1]).flip(0)
+        if isinstance(self.encoder, nn.Linear):
+            sums_BDH, bias_H = weighted_sum(x_BTD, kernel_TH), self.encoder.bias
+            convolved_BH = torch.einsum("bdh,hd->bh", sums_BDH, self.encoder.weight) + bias_H * kernel_TH.sum(0)
+        else:
+            convolved_BH = torch.einsum("bth,th->bh", x_BTD.to(kernel_TH.dtype), kernel_TH)
+        return F.gelu(convolved_BH + self.D * self.encode(x_BTD[:, -1]))
+
+    def encode(self, x_D: Tensor) -> Tensor:
+        return self.encoder(x_D).to(self.D.dtype)  # the transforms have no half precision
 
 
 class SharedStateSpace(SequenceModel):

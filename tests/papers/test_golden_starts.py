@@ -37,7 +37,7 @@ SEQ_LEN = 100  # where a file has no size/T
 AROUND = ("readout.", "classifier.", "output_linear.", "block ")
 """Parameters of the network around the mixer. Ours is the same for all architectures."""
 
-UP_TO_SIGN = {"s4d_full_legs_init:kernel.B"}
+UP_TO_SIGN = {"s4_dplr_init:kernel.B", "s4_dplr_init:kernel.P", "s4d_full_legs_init:kernel.B"}
 """Pairs of a real and an imaginary part that follow from eigenvectors, whose signs are LAPACK's choice."""
 
 Sizes = dict[str, Any]
@@ -161,6 +161,24 @@ def mingru(m: Any) -> Theirs:
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
 
 
+def s4(m: Any) -> Theirs:
+    """As in s4d_full. Their C is the one before the first forward."""
+    frequency_HN, order_HN = m.frequency.sort(dim=1, descending=True)
+
+    def theirs(values_HN: Tensor) -> Tensor:
+        return torch.view_as_real(values_HN.conj().gather(1, order_HN).resolve_conj()).unsqueeze(0)
+
+    return {
+        "kernel.A_real": m.log_decay,
+        "kernel.A_imag": frequency_HN,
+        "kernel.inv_dt": m.log_dt.unsqueeze(1),
+        "kernel.B": theirs(torch.view_as_complex(m.B)),
+        "kernel.P": theirs(torch.view_as_complex(m.P)),
+        "kernel.C": theirs(m.output_matrix()),
+        "D": m.D.unsqueeze(0),
+    }
+
+
 def s4d(m: Any) -> Theirs:
     return {
         "kernel.log_A_real": m.log_decay,
@@ -268,6 +286,7 @@ STARTS = {
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
+    "s4_dplr_init": Start("s4", lambda s: {"hidden_size": s["H"], "state_size": s["N"]}, s4),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
@@ -302,6 +321,11 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
     "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
     "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
+    "s4_dplr_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(theirs.shape[-1])[0],
+    "s4_dplr_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(theirs.shape[-1])[1],
+    "s4_dplr_init:fact/|V[*]P|": lambda _, theirs: legs_spectrum(theirs.shape[-1])[1][None] / 2**0.5,
+    "s4_dplr_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
+    "s4_dplr_init:fact/B": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
     "s4d_full_legs_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(len(theirs))[0],
     "s4d_full_legs_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(len(theirs))[1],
     "s4d_full_legs_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
