@@ -80,6 +80,14 @@ def linoss(method: str) -> Callable[[Arrays], dict[str, Any]]:
     return lambda a: plain(a) | {"state_size": len(a["param/A_diag"]), "method": method}
 
 
+def slice_cde(structure: str) -> Callable[[Arrays], dict[str, Any]]:
+    def settings(arrays: Arrays) -> dict[str, Any]:
+        sizes = {name: number(arrays, name) for name in ("block_size", "rank") if f"const/{name}" in arrays}
+        return plain(arrays) | sizes | {"structure": structure, "step_size": number(arrays, "dt")}
+
+    return settings
+
+
 CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "cornn": ("cornn", lambda a: plain(a) | {name: number(a, name) for name in ("dt", "gamma", "epsilon")}),
     "dlinoss_imex1": ("linoss", linoss("damped")),
@@ -118,6 +126,12 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "s4d_full_legs": ("s4d", lambda a: s4d(a) | {"init": "legs"}),
     "s5": ("s5", s5),
     "s5_bilinear_noconj": ("s5", lambda a: s5(a) | {"discretisation": "bilinear"}),
+    "slice_block": ("slice", slice_cde("block")),
+    "slice_dense": ("slice", slice_cde("dense")),
+    "slice_diag": ("slice", slice_cde("block")),
+    "slice_dplr": ("slice", slice_cde("dplr")),
+    "slice_residual_block": ("slice", slice_cde("block")),
+    "slice_wh": ("slice", slice_cde("hadamard")),
     "sru": (
         "sru",
         lambda a: statistical("SimpleSRUCell", a) | {"decays": tuple(a["alphas"].tolist())},
@@ -145,6 +159,9 @@ BEFORE_GELU = {
 GATED = {"s4_block_diag", "s4d"}
 """Files whose y is that of the layer's block: a linear map and a gated unit after the GELU, which our wrapper has."""
 
+RESIDUAL = {"slice_residual_block"}
+"""Files whose y is that of the layer's block: v = layer(x) + x, then LayerNorm(v + tanh(W v + b))."""
+
 
 def load(name: str, folder: Path = GOLDEN) -> Arrays:
     """Return the content of a file. A folder without it is a skip."""
@@ -159,6 +176,8 @@ def single_layer(name: str, arrays: Arrays) -> Arrays:
     """Name the parameters as the layer alone does, where a file holds it inside another module or without a part."""
     if name == "s4_block_diag":
         return {key.replace("/layer.", "/"): values for key, values in arrays.items()}
+    if name in RESIDUAL:
+        return {key.replace("/LCDE.", "/"): values for key, values in arrays.items()}
     if name == "indrnn_recurrent_only":  # its x is what the recurrence takes, so that the linear map is the identity
         fc = {"fc.weight": np.eye(hidden(arrays)), "fc.bias": np.zeros(hidden(arrays))}
         arrays = {key.replace("/indrnn_cell", "/RNNs.0.indrnn1.indrnn_cell"): values for key, values in arrays.items()}

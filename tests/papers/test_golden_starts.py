@@ -216,6 +216,10 @@ def s5(m: Any) -> Theirs:
     }
 
 
+def slice_cde(m: Any) -> Theirs:
+    return {"vf_A": m.A, "init_layer.weight": m.initial.weight, "init_layer.bias": m.initial.bias}
+
+
 def sru(m: Any) -> Theirs:
     linears = {"recur_feats": m.recur_feats, "stats": m.stats, "output": m.output}
     return {f"{name}/Matrix": linear.weight.T for name, linear in linears.items()} | {
@@ -259,6 +263,10 @@ def lru_settings(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["D"], "state_size": s["N"]} | ring
 
 
+def slice_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["H"], "block_size": s["bs"], "init_std": s["std"]}
+
+
 def sru_settings(s: Sizes) -> dict[str, Any]:
     decays = tuple(i / s["k"] for i in range(s["k"]))
     return {"stat_size": s["S"], "recur_size": s["R_"], "output_size": s["O"], "decays": decays}
@@ -293,6 +301,7 @@ STARTS = {
     "s5_complexnormal_init": Start("s5", s5_settings("complex_normal"), s5),
     "s5_lecun_init": Start("s5", s5_settings("lecun_normal"), s5),
     "s5_truncnormal_init": Start("s5", s5_settings("trunc_standard_normal"), s5),
+    "slice_block_init": Start("slice", slice_settings, slice_cde),
     "sru_init": Start("sru", sru_settings, sru),
     "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
 }
