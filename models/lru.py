@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import torch
 from torch import Tensor, nn
 
-from models.recurrences.state_space import SharedStateSpace, complex_parameter
+from models.recurrences.state_space import DiagonalStateSpace, complex_parameter
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place
 
@@ -29,7 +29,7 @@ STATE_LR_SCALE = 0.5
 factor is that of github.com/NicolasZucchet/minimal-LRU, which is not the authors' code."""
 
 
-class LRU(SharedStateSpace):
+class LRU(DiagonalStateSpace):
     """The linear recurrent unit."""
 
     paper = Paper("Resurrecting Recurrent Neural Networks for Long Sequences", 2023, "https://arxiv.org/abs/2303.06349")

@@ -28,24 +28,22 @@ from torch.nn import functional as F
 
 from models.kernels.backend import runs_compiled
 from models.recurrences.state_space import (
+    ChannelStateSpace,
     StateSpaceConfig,
     complex_parameter,
     discretise,
-    fft_convolve,
-    hippo_legs,
     hippo_normal_eigen,
+    legs_input,
     log_uniform,
-    weighted_sum,
 )
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import Paper, Place, SequenceModel, resize
+from models.shared.contract import Paper, Place, resize
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 # The largest learning rate of A, B and Δ in the authors' code (state-spaces/s4), which gives none of them weight decay.
 STATE_LR = 1e-3
-MOST_IMAGINARY = 2.0  # the bound on the imaginary part of S4D-LegS's B
 
 INITIAL_A: dict[str, Callable[[int], np.ndarray]] = {
     "lin": lambda n: -0.5 + 1j * math.pi * np.arange(n),
@@ -64,7 +62,7 @@ STANDALONE_NAMES = {
 """The name of each parameter in s4d.py of state-spaces/s4."""
 
 
-class S4D(SequenceModel):
+class S4D(ChannelStateSpace):
     """The diagonal state-space layer."""
 
     paper = Paper(
@@ -93,8 +91,7 @@ class S4D(SequenceModel):
         def __post_init__(self) -> None:
             super().__post_init__()
             self.require_one_of("init", *INITIAL_A)
-            if self.state_size % 2:
-                raise ValueError(f"state_size={self.state_size} must be even")
+            self.require_pairs()
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
@@ -114,22 +111,11 @@ class S4D(SequenceModel):
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         u_BTH = self.encode(x_BTD)
         if not runs_compiled(u_BTH):
-            return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
+            return self.convolve(u_BTH)
         from models.kernels.cpu.s4d import channelwise_states  # numba takes a second to import
 
         log_a_bar_HN, c_HN = self.discretised()
         return F.gelu(channelwise_states(u_BTH, log_a_bar_HN.exp(), 2 * c_HN, self.D))
-
-    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        if lengths_B is not None:
-            return super().last(x_BTD, lengths_B)
-        kernel_TH = self.kernel(x_BTD.shape[1]).flip(0)
-        if isinstance(self.encoder, nn.Linear):
-            sums_BDH, bias_H = weighted_sum(x_BTD, kernel_TH), self.encoder.bias
-            convolved_BH = torch.einsum("bdh,hd->bh", sums_BDH, self.encoder.weight) + bias_H * kernel_TH.sum(0)
-        else:
-            convolved_BH = torch.einsum("bth,th->bh", x_BTD.to(kernel_TH.dtype), kernel_TH)
-        return F.gelu(convolved_BH + self.D * self.encode(x_BTD[:, -1]))
 
     def facts(self) -> dict[str, str]:
         return {"states": "numba" if runs_compiled(self.D) else "torch"}
@@ -143,9 +129,6 @@ class S4D(SequenceModel):
         state = log_a_bar_HN.exp() * state + u_BH.unsqueeze(-1)
         y_BH = 2 * (c_HN * state).sum(-1).real
         return F.gelu(y_BH + self.D * u_BH), state
-
-    def encode(self, x_D: Tensor) -> Tensor:
-        return self.encoder(x_D).to(self.D.dtype)  # the transforms have no half precision
 
     def A(self) -> Tensor:  # noqa: N802
         """Return A, (H, N) complex."""
@@ -195,13 +178,6 @@ class S4D(SequenceModel):
             "init": trial.suggest_categorical("init", list(INITIAL_A)),
             "dt_min": trial.suggest_categorical("dt_min", [1e-3, 1e-2]),  # the tasks are shorter than the authors'
         }
-
-
-def legs_input(states: int) -> np.ndarray:
-    """Return the initial B_n of S4D-LegS for n complex numbers."""
-    _, vectors = hippo_normal_eigen(2 * states)
-    b_N = vectors.conj().T @ hippo_legs(2 * states)[1]
-    return b_N.real + 1j * b_N.imag.clip(-MOST_IMAGINARY, MOST_IMAGINARY)
 
 
 def real_product(left_HNI: Tensor, right_HNJ: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from models.recurrences.state_space import (
-    SharedStateSpace,
+    DiagonalStateSpace,
     StateSpaceConfig,
     complex_parameter,
     discretise,
@@ -39,7 +39,7 @@ never lower. None of the three has weight decay."""
 TRUNCATED = 0.8796256610342398  # the standard deviation of a normal distribution of 1 that is cut off at 2
 
 
-class S5(SharedStateSpace):
+class S5(DiagonalStateSpace):
     """The simplified state-space layer."""
 
     paper = Paper("Simplified State Space Layers for Sequence Modeling", 2023, "https://arxiv.org/abs/2208.04933")

@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ Discretisation = Literal["zoh", "bilinear"]
 
 STATE_AT_WIDTH = 32  # between the 16 of S5's smallest experiment (lindermanlab/S5, ListOps) and S4's 64
 
+MOST_IMAGINARY = 2.0  # the bound that S4's authors put on the imaginary part of LegS's B at the start
+
 
 @dataclass(frozen=True, kw_only=True)
-class StateSpaceConfig(ModelConfig):
+class StateSpaceSizes(ModelConfig):
     """The sizes, and the range in which the step sizes Δ start.
 
     128 channels, 64 state numbers and Δ from 1e-3 to 1e-1 are the defaults of S4's authors (state-spaces/s4, example.py
@@ -41,18 +43,34 @@ class StateSpaceConfig(ModelConfig):
     """N, counting both numbers of each conjugate pair."""
     dt_min: float = 1e-3
     dt_max: float = 1e-1
-    discretisation: Discretisation = field(default="zoh", metadata=later("zoh"))
-    """How the differential equation becomes a recurrence: a zero-order hold or the bilinear rule."""
 
     def __post_init__(self) -> None:
         self.require_positive("hidden_size", "state_size", "dt_min")
-        self.require_one_of("discretisation", "zoh", "bilinear")
         if self.dt_max < self.dt_min:
             raise ValueError(f"dt_max={self.dt_max} must be at least dt_min={self.dt_min}")
 
     @classmethod
     def at_width(cls, width: int) -> Self:
         return cls(hidden_size=width, state_size=STATE_AT_WIDTH)
+
+    def require_pairs(self) -> None:
+        """Refuse a state that does not consist of conjugate pairs.
+
+        Raises:
+            ValueError: the number of states is odd.
+        """
+        if self.state_size % 2:
+            raise ValueError(f"state_size={self.state_size} must be even")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpaceConfig(StateSpaceSizes):
+    discretisation: Discretisation = field(default="zoh", metadata=later("zoh"))
+    """How the differential equation becomes a recurrence: a zero-order hold or the bilinear rule."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_one_of("discretisation", "zoh", "bilinear")
 
 
 def complex_parameter(values: Tensor) -> nn.Parameter:
@@ -87,6 +105,13 @@ def hippo_normal_eigen(order: int) -> tuple[np.ndarray, np.ndarray]:
     return -0.5 + 1j * frequencies[order // 2 :], vectors * (np.abs(vectors[0]) / vectors[0])
 
 
+def legs_input(states: int) -> np.ndarray:
+    """Return HiPPO-LegS's B in the basis of `hippo_normal_eigen`, (states,) complex, as S4's authors start it."""
+    _, vectors = hippo_normal_eigen(2 * states)
+    b_N = vectors.conj().T @ hippo_legs(2 * states)[1]
+    return b_N.real + 1j * b_N.imag.clip(-MOST_IMAGINARY, MOST_IMAGINARY)
+
+
 def discretise(a: Tensor, dt: Tensor, method: Discretisation) -> tuple[Tensor, Tensor]:
     """Return log Ā and the factor of B in B̄, for diagonal A.
 
@@ -108,8 +133,12 @@ def complex_expm1(z: Tensor) -> Tensor:
 def fft_convolve(u_BTH: Tensor, kernel_TH: Tensor) -> Tensor:
     """Return Σ_{s≤t} kernel_{t−s} u_s for every t, (B, T, H). The widths H broadcast."""
     steps = u_BTH.shape[1]
-    spectrum = torch.fft.rfft(u_BTH, n=2 * steps, dim=1) * torch.fft.rfft(kernel_TH, n=2 * steps, dim=0)
-    return torch.fft.irfft(spectrum, n=2 * steps, dim=1)[:, :steps]
+    u_BHT, kernel_HT = (
+        u_BTH.mT.contiguous(),
+        kernel_TH.mT.contiguous(),
+    )  # transforms are faster along the last dimension
+    spectrum_BHF = torch.fft.rfft(u_BHT, n=2 * steps) * torch.fft.rfft(kernel_HT, n=2 * steps)
+    return torch.fft.irfft(spectrum_BHF, n=2 * steps)[..., :steps].mT.contiguous()
 
 
 def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
@@ -121,17 +150,52 @@ def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
         return x_BTD.to(weight_TH.dtype).mT @ weight_TH
 
 
+class ChannelStateSpace(SequenceModel):
+    """A state for each channel, equivalent to a long convolution (S4, S4D): y = GELU(K ∗ u + D u).
+
+    A subclass defines the kernel K, D and an encoder to H channels. The GELU is the first half of the papers' block,
+    whose gate the wrapper adds.
+    """
+
+    encoder: nn.Module
+    D: nn.Parameter
+
+    @abstractmethod
+    def kernel(self, steps: int) -> Tensor:
+        """Return K_0 … K_{T−1}, (T, H)."""
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.convolve(self.encode(x_BTD))
+
+    def convolve(self, u_BTH: Tensor) -> Tensor:
+        return F.gelu(fft_convolve(u_BTH, self.kernel(u_BTH.shape[1])) + self.D * u_BTH)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        kernel_TH = self.kernel(x_BTD.shape[1]).flip(0)
+        if isinstance(self.encoder, nn.Linear):
+            sums_BDH, bias_H = weighted_sum(x_BTD, kernel_TH), self.encoder.bias
+            convolved_BH = torch.einsum("bdh,hd->bh", sums_BDH, self.encoder.weight) + bias_H * kernel_TH.sum(0)
+        else:
+            convolved_BH = torch.einsum("bth,th->bh", x_BTD.to(kernel_TH.dtype), kernel_TH)
+        return F.gelu(convolved_BH + self.D * self.encode(x_BTD[:, -1]))
+
+    def encode(self, x_D: Tensor) -> Tensor:
+        return self.encoder(x_D).to(self.D.dtype)  # the transforms have no half precision
+
+
 class SharedStateSpace(SequenceModel):
-    """One diagonal complex state behind all channels (S5, LRU):
+    """One linear state behind all channels:
 
-        x_t = Λ̄ x_{t−1} + B̄ u_t,    y_t = GELU(Re(C x_t) + D ⊙ u_t)
+        x_t = Σ_{s≤t} r_{t−s} ⊙ B̄ u_s,    y_t = GELU(Re(C x_t) + D ⊙ u_t)
 
-    A subclass defines Λ̄, B̄ and C. The GELU is the first half of the papers' blocks, in JAX's default form by tanh. The
-    wrapper adds their gate.
+    A subclass defines B̄ and C, and the recurrence behind the response r. The GELU is the first half of the papers'
+    blocks, in JAX's default form by tanh. The wrapper adds their gate.
 
     Args:
         hidden_size: H.
-        state_size: N, the complex numbers of the state.
+        state_size: N, the complex numbers that are read.
     """
 
     def __init__(self, config: object, *, hidden_size: int, state_size: int, **place: Unpack[Place]) -> None:
@@ -141,16 +205,24 @@ class SharedStateSpace(SequenceModel):
         self.D = nn.Parameter(torch.randn(hidden_size))
 
     @abstractmethod
-    def transition(self) -> Tensor:
-        """Return Λ̄, (N,) complex."""
-
-    @abstractmethod
     def input_matrix(self) -> Tensor:
         """Return B̄, (N, H) complex."""
 
     @abstractmethod
     def output_matrix(self) -> Tensor:
         """Return C, (H, N) complex."""
+
+    @abstractmethod
+    def every_state(self, drive_BTN: Tensor) -> Tensor:
+        """Return x for every step, (B, T, N), from B̄ u."""
+
+    @abstractmethod
+    def advance(self, drive_BN: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return x after a step, (B, N), and all that the next step needs."""
+
+    @abstractmethod
+    def response(self, steps: int) -> Tensor:
+        """Return r_0 … r_{T−1}, (T, N) complex."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         u_BTH, states_BTN = self.states(x_BTD)
@@ -163,30 +235,25 @@ class SharedStateSpace(SequenceModel):
         return self.read_out(self.last_state(x_BTD), self.encode(x_BTD[:, -1]))
 
     def last_state(self, x_BTD: Tensor) -> Tensor:
-        """Return Σ_t Λ̄^{T−1−t} ⊙ B̄ u_t, (B, N), from the sums of x with the powers, without any earlier state."""
-        impulse_1TN = self.initial_state(1).unsqueeze(1).repeat(1, x_BTD.shape[1], 1)
-        impulse_1TN[:, 0] = 1
-        powers_TN = linear_scan(self.transition(), impulse_1TN)[0].flip(0)
+        """Return Σ_t r_{T−1−t} ⊙ B̄ u_t, (B, N), from the response's sums with x, without any earlier state."""
+        response_TN = self.response(x_BTD.shape[1]).flip(0)
         sums_BDN = torch.view_as_complex(
-            weighted_sum(x_BTD, torch.view_as_real(powers_TN).flatten(1)).unflatten(-1, (-1, 2))
+            weighted_sum(x_BTD, torch.view_as_real(response_TN).flatten(1)).unflatten(-1, (-1, 2))
         )
         input_NH = self.input_matrix()
         if not isinstance(self.encoder, nn.Linear):
             return torch.einsum("bdn,nd->bn", sums_BDN, input_NH)
         weight_HD, bias_H = self.encoder.weight.to(input_NH.dtype), self.encoder.bias.to(input_NH.dtype)
-        return torch.einsum("bdn,nd->bn", sums_BDN, input_NH @ weight_HD) + (input_NH @ bias_H) * powers_TN.sum(0)
+        return torch.einsum("bdn,nd->bn", sums_BDN, input_NH @ weight_HD) + (input_NH @ bias_H) * response_TN.sum(0)
 
-    def initial_state(self, batch_size: int) -> Tensor:
-        return self.transition().detach().new_zeros(batch_size, self.state_size)
-
-    def step(self, x_BD: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, x_BD: Tensor, state: Any) -> tuple[Tensor, Any]:
         u_BH = self.encode(x_BD)
-        state = torch.addcmul(self.drive(u_BH), self.transition(), state)
-        return self.read_out(state, u_BH), state
+        state_BN, state = self.advance(self.drive(u_BH), state)
+        return self.read_out(state_BN, u_BH), state
 
     def states(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         u_BTH = self.encode(x_BTD)
-        return u_BTH, linear_scan(self.transition(), self.drive(u_BTH))
+        return u_BTH, self.every_state(self.drive(u_BTH))
 
     def encode(self, x_D: Tensor) -> Tensor:
         return self.encoder(x_D).to(self.D.dtype)  # complex numbers have no half precision
@@ -202,3 +269,29 @@ class SharedStateSpace(SequenceModel):
         c_HN2 = torch.view_as_real(self.output_matrix().conj().resolve_conj())
         y_H = linear(torch.view_as_real(state_N).flatten(-2), c_HN2.flatten(1))
         return F.gelu(y_H + self.D * u_H, approximate="tanh")
+
+
+class DiagonalStateSpace(SharedStateSpace):
+    """The shared state whose numbers do not see one another (S5, LRU): x_t = Λ̄ ⊙ x_{t−1} + B̄ u_t.
+
+    A subclass defines Λ̄, B̄ and C.
+    """
+
+    @abstractmethod
+    def transition(self) -> Tensor:
+        """Return Λ̄, (N,) complex."""
+
+    def every_state(self, drive_BTN: Tensor) -> Tensor:
+        return linear_scan(self.transition(), drive_BTN)
+
+    def response(self, steps: int) -> Tensor:
+        impulse_1TN = self.initial_state(1).unsqueeze(1).repeat(1, steps, 1)
+        impulse_1TN[:, 0] = 1
+        return linear_scan(self.transition(), impulse_1TN)[0]
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return self.transition().detach().new_zeros(batch_size, self.state_size)
+
+    def advance(self, drive_BN: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = torch.addcmul(drive_BN, self.transition(), state)
+        return state, state

@@ -76,8 +76,21 @@ def expanded(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"expansion": number(arrays, "expansion")}
 
 
+def linoss(method: str) -> Callable[[Arrays], dict[str, Any]]:
+    return lambda a: plain(a) | {"state_size": len(a["param/A_diag"]), "method": method}
+
+
+def slice_cde(structure: str) -> Callable[[Arrays], dict[str, Any]]:
+    def settings(arrays: Arrays) -> dict[str, Any]:
+        sizes = {name: number(arrays, name) for name in ("block_size", "rank") if f"const/{name}" in arrays}
+        return plain(arrays) | sizes | {"structure": structure, "step_size": number(arrays, "dt")}
+
+    return settings
+
+
 CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "cornn": ("cornn", lambda a: plain(a) | {name: number(a, name) for name in ("dt", "gamma", "epsilon")}),
+    "dlinoss_imex1": ("linoss", linoss("damped")),
     "exprnn": ("exprnn", plain),
     "exprnn_cayley": ("exprnn", lambda a: plain(a) | {"parametrization": "cayley"}),
     "fru_k1": ("fru", fru),
@@ -91,6 +104,8 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "indrnn_recurrent_only": ("indrnn", lambda a: plain(a) | {"batch_norm": "none"}),
     "indrnn_residual": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
     "lem": ("lem", lambda a: plain(a) | {"dt": number(a, "dt")}),
+    "linoss_im": ("linoss", linoss("im")),
+    "linoss_imex": ("linoss", linoss("imex")),
     "lmu": ("lmu", lambda a: plain(a) | {"order": number(a, "order"), "theta": number(a, "theta")}),
     "lru": ("lru", lambda a: plain(a) | {"state_size": len(a["param/nu_log"])}),
     "mamba": (
@@ -105,11 +120,18 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "minlstm": ("minlstm", expanded),
     "minlstm_expand": ("minlstm", expanded),
     "s4_block_diag": ("s4d", s4d),
+    "s4_dplr": ("s4", s4d),
     "s4d": ("s4d", s4d),
     "s4d_full_bilinear": ("s4d", lambda a: s4d(a) | {"init": "legs", "discretisation": "bilinear"}),
     "s4d_full_legs": ("s4d", lambda a: s4d(a) | {"init": "legs"}),
     "s5": ("s5", s5),
     "s5_bilinear_noconj": ("s5", lambda a: s5(a) | {"discretisation": "bilinear"}),
+    "slice_block": ("slice", slice_cde("block")),
+    "slice_dense": ("slice", slice_cde("dense")),
+    "slice_diag": ("slice", slice_cde("block")),
+    "slice_dplr": ("slice", slice_cde("dplr")),
+    "slice_residual_block": ("slice", slice_cde("block")),
+    "slice_wh": ("slice", slice_cde("hadamard")),
     "sru": (
         "sru",
         lambda a: statistical("SimpleSRUCell", a) | {"decays": tuple(a["alphas"].tolist())},
@@ -121,11 +143,24 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
 }
 """The model of each file of outputs and its settings."""
 
-BEFORE_GELU = {"lru", "s4d_full_bilinear", "s4d_full_legs", "s5", "s5_bilinear_noconj"}
+BEFORE_GELU = {
+    "dlinoss_imex1",
+    "linoss_im",
+    "linoss_imex",
+    "lru",
+    "s4_dplr",
+    "s4d_full_bilinear",
+    "s4d_full_legs",
+    "s5",
+    "s5_bilinear_noconj",
+}
 """Files whose y is that of the bare layer, before the GELU in which our layers end."""
 
 GATED = {"s4_block_diag", "s4d"}
 """Files whose y is that of the layer's block: a linear map and a gated unit after the GELU, which our wrapper has."""
+
+RESIDUAL = {"slice_residual_block"}
+"""Files whose y is that of the layer's block: v = layer(x) + x, then LayerNorm(v + tanh(W v + b))."""
 
 
 def load(name: str, folder: Path = GOLDEN) -> Arrays:
@@ -141,6 +176,8 @@ def single_layer(name: str, arrays: Arrays) -> Arrays:
     """Name the parameters as the layer alone does, where a file holds it inside another module or without a part."""
     if name == "s4_block_diag":
         return {key.replace("/layer.", "/"): values for key, values in arrays.items()}
+    if name in RESIDUAL:
+        return {key.replace("/LCDE.", "/"): values for key, values in arrays.items()}
     if name == "indrnn_recurrent_only":  # its x is what the recurrence takes, so that the linear map is the identity
         fc = {"fc.weight": np.eye(hidden(arrays)), "fc.bias": np.zeros(hidden(arrays))}
         arrays = {key.replace("/indrnn_cell", "/RNNs.0.indrnn1.indrnn_cell"): values for key, values in arrays.items()}

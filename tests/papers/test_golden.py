@@ -18,6 +18,7 @@ from tests.papers.golden import (
     DIFFERS,
     GATED,
     NO_SETTING,
+    RESIDUAL,
     Arrays,
     build,
     line_of,
@@ -51,12 +52,20 @@ class Golden:
         self.tolerance = LOOSER.get(name, TOLERANCE[arrays["x"].dtype.name])
         self.theirs = {key: torch.from_numpy(v).requires_grad_() for key, v in arrays.items() if key.startswith(PREFIX)}
 
-    def output(self, y_H: Tensor) -> Tensor:
-        """Return what the file calls y from what our layer returns, (…, H)."""
+    def output(self, y_H: Tensor, x_D: Tensor) -> Tensor:
+        """Return what the file calls y from what our layer returns, (…, H), and from the layer's input."""
+        if self.name in RESIDUAL:
+            return self.residual_block(y_H + x_D)
         if self.name not in GATED:
             return y_H
         weight, bias = (self.theirs[f"{PREFIX}output_linear.0.{name}"] for name in ("weight", "bias"))
         return F.glu(F.linear(y_H, weight.flatten(1), bias))
+
+    def residual_block(self, v_H: Tensor) -> Tensor:
+        weight, bias, *norm = (
+            self.theirs[f"{PREFIX}{part}.{name}"] for part in ("linear", "norm") for name in ("weight", "bias")
+        )
+        return F.layer_norm(v_H + torch.tanh(F.linear(v_H, weight, bias)), v_H.shape[-1:], *norm)
 
     def assert_close(self, ours: Tensor, theirs: np.ndarray) -> None:
         assert difference(ours, theirs) < self.tolerance
@@ -77,8 +86,9 @@ def golden(name: str, golden_folder: Path, monkeypatch: pytest.MonkeyPatch) -> G
 
 @pytest.mark.parametrize("name", FILES)
 def test_outputs_at_every_step(golden: Golden) -> None:
-    golden.assert_close(golden.output(golden.model(golden.x_BTD)), golden.arrays["y"])
-    golden.assert_close(golden.output(golden.model.last(golden.x_BTD)), golden.arrays["y"][:, -1])
+    golden.assert_close(golden.output(golden.model(golden.x_BTD), golden.x_BTD), golden.arrays["y"])
+    last_BH = golden.output(golden.model.last(golden.x_BTD), golden.x_BTD[:, -1])
+    golden.assert_close(last_BH, golden.arrays["y"][:, -1])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -89,7 +99,7 @@ def test_step_by_step(golden: Golden) -> None:
     state = golden.model.initial_state(len(golden.x_BTD))
     for t, x_BD in enumerate(golden.x_BTD.unbind(1)):
         y_BH, state = golden.model.step(x_BD, state)
-        golden.assert_close(golden.output(y_BH), golden.arrays["y"][:, t])
+        golden.assert_close(golden.output(y_BH, x_BD), golden.arrays["y"][:, t])
     if "state" in golden.arrays:
         golden.assert_close(state[0].flatten(1), golden.arrays["state"])
 
@@ -121,7 +131,7 @@ def gradients(golden: Golden, which: str) -> dict[str, Tensor]:
     x_BTD, model = golden.x_BTD.clone().requires_grad_(), golden.model
     for tensor in (*model.parameters(), *golden.theirs.values()):
         tensor.grad = None
-    y = golden.output(model.last(x_BTD) if which == "last" else model(x_BTD))
+    y = golden.output(model.last(x_BTD), x_BTD[:, -1]) if which == "last" else golden.output(model(x_BTD), x_BTD)
     (y * torch.from_numpy(golden.arrays[f"w_{which}"])).sum().backward()
     ours = model.from_authors(AuthorsWeights(golden.theirs, x_BTD.device))
     for name, parameter in model.named_parameters():
@@ -140,11 +150,13 @@ def test_what_we_have_no_setting_for(name: str) -> None:
 def test_wrong_weights_are_refused(name: str, golden_folder: Path) -> None:
     arrays = load(name, golden_folder)
     model = build(name, arrays)
-    for key in (key for key in arrays if key.startswith(PREFIX) and "output_linear" not in key):
+    around = tuple(PREFIX + part for part in ("output_linear.", *(("linear.", "norm.") if name in RESIDUAL else ())))
+    for key in (key for key in arrays if key.startswith(PREFIX) and not key.startswith(around)):
         with pytest.raises(ValueError, match=rf"^{re.escape(key)} has shape \(9, 9, 9, 9, 9\); .* needs \("):
             model.load_authors_weights(arrays | {key: np.zeros((9,) * 5)})
         # Without a B, S4D takes the file to be of the authors' other code.
-        missing = f"{PREFIX}kernel.log_A_real" if key == f"{PREFIX}kernel.B" else key
+        other = CASES[name][0] == "s4d" and key == f"{PREFIX}kernel.B"
+        missing = f"{PREFIX}kernel.log_A_real" if other else key
         with pytest.raises(ValueError, match=f"^no entry '{re.escape(missing)}'; entries: "):
             model.load_authors_weights({k: v for k, v in arrays.items() if k != key})
 

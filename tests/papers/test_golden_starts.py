@@ -34,10 +34,10 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 SEEDS = range(1, 1001)
 ENOUGH = 10_000
 SEQ_LEN = 100  # where a file has no size/T
-AROUND = ("readout.", "classifier.", "output_linear.")
+AROUND = ("readout.", "classifier.", "output_linear.", "block ")
 """Parameters of the network around the mixer. Ours is the same for all architectures."""
 
-UP_TO_SIGN = {"s4d_full_legs_init:kernel.B"}
+UP_TO_SIGN = {"s4_dplr_init:kernel.B", "s4_dplr_init:kernel.P", "s4d_full_legs_init:kernel.B"}
 """Pairs of a real and an imaginary part that follow from eigenvectors, whose signs are LAPACK's choice."""
 
 Sizes = dict[str, Any]
@@ -106,6 +106,27 @@ def lem(m: Any) -> Theirs:
     }
 
 
+def linoss(m: Any) -> Theirs:
+    return {"A_diag": m.A, "steps": m.dt, "B": m.B, "C": m.C, "D": m.D}
+
+
+def dlinoss(m: Any) -> Theirs:
+    """Also the eigenvalues of a step, of which those with a positive imaginary part are counted."""
+    keep_P, pull_P, _ = m.oscillators()
+    step_P22 = torch.stack([keep_P, -pull_P, keep_P, 1 - pull_P], dim=-1).unflatten(-1, (2, 2))
+    eigenvalue_P = torch.linalg.eigvals(step_P22.double())[:, 0]
+    return {
+        "A_diag": m.A,
+        "G_diag": m.G,
+        "dt": m.dt,
+        "B": m.B,
+        "C": m.C,
+        "D": m.D,
+        "derived |eigenvalue|": eigenvalue_P.abs(),
+        "derived phase": eigenvalue_P.angle().abs(),
+    }
+
+
 def lmu(m: Any) -> Theirs:
     return {
         "e_x": m.encode_x.weight,
@@ -138,6 +159,24 @@ def mamba(m: Any) -> Theirs:
 def mingru(m: Any) -> Theirs:
     leave = {"to_out.weight": m.leave.weight} if isinstance(m.leave, nn.Linear) else {}
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
+
+
+def s4(m: Any) -> Theirs:
+    """As in s4d_full. Their C is the one before the first forward."""
+    frequency_HN, order_HN = m.frequency.sort(dim=1, descending=True)
+
+    def theirs(values_HN: Tensor) -> Tensor:
+        return torch.view_as_real(values_HN.conj().gather(1, order_HN).resolve_conj()).unsqueeze(0)
+
+    return {
+        "kernel.A_real": m.log_decay,
+        "kernel.A_imag": frequency_HN,
+        "kernel.inv_dt": m.log_dt.unsqueeze(1),
+        "kernel.B": theirs(torch.view_as_complex(m.B)),
+        "kernel.P": theirs(torch.view_as_complex(m.P)),
+        "kernel.C": theirs(m.output_matrix()),
+        "D": m.D.unsqueeze(0),
+    }
 
 
 def s4d(m: Any) -> Theirs:
@@ -175,6 +214,10 @@ def s5(m: Any) -> Theirs:
         "D": m.D,
         "log_step": m.log_dt.unsqueeze(1),
     }
+
+
+def slice_cde(m: Any) -> Theirs:
+    return {"vf_A": m.A, "init_layer.weight": m.initial.weight, "init_layer.bias": m.initial.bias}
 
 
 def sru(m: Any) -> Theirs:
@@ -220,13 +263,23 @@ def lru_settings(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["D"], "state_size": s["N"]} | ring
 
 
+def slice_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["H"], "block_size": s["bs"], "init_std": s["std"]}
+
+
 def sru_settings(s: Sizes) -> dict[str, Any]:
     decays = tuple(i / s["k"] for i in range(s["k"]))
     return {"stat_size": s["S"], "recur_size": s["R_"], "output_size": s["O"], "decays": decays}
 
 
+def linoss_settings(s: Sizes) -> dict[str, Any]:
+    ring = {"method": "damped", "r_min": s["r_min"]} if "r_min" in s else {}
+    return {"hidden_size": s["D"], "state_size": s["N"]} | ring
+
+
 STARTS = {
     "cornn_init": Start("cornn", at_hidden, cornn),
+    "dlinoss_imex1_init": Start("linoss", linoss_settings, dlinoss),
     "exprnn_cayley_init": Start(
         "exprnn", lambda s: at_hidden(s) | {"init": "cayley", "parametrization": "cayley"}, exprnn
     ),
@@ -235,17 +288,20 @@ STARTS = {
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
     "lem_init": Start("lem", at_hidden, lem),
+    "linoss_init": Start("linoss", linoss_settings, linoss),
     "lmu_init": Start("lmu", lambda s: at_hidden(s) | {"order": s["N"], "theta": s["theta"]}, lmu),
     "lru_init": Start("lru", lru_settings, lru),
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
+    "s4_dplr_init": Start("s4", lambda s: {"hidden_size": s["H"], "state_size": s["N"]}, s4),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
     "s5_complexnormal_init": Start("s5", s5_settings("complex_normal"), s5),
     "s5_lecun_init": Start("s5", s5_settings("lecun_normal"), s5),
     "s5_truncnormal_init": Start("s5", s5_settings("trunc_standard_normal"), s5),
+    "slice_block_init": Start("slice", slice_settings, slice_cde),
     "sru_init": Start("sru", sru_settings, sru),
     "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
 }
@@ -274,6 +330,11 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
     "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
     "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
+    "s4_dplr_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(theirs.shape[-1])[0],
+    "s4_dplr_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(theirs.shape[-1])[1],
+    "s4_dplr_init:fact/|V[*]P|": lambda _, theirs: legs_spectrum(theirs.shape[-1])[1][None] / 2**0.5,
+    "s4_dplr_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
+    "s4_dplr_init:fact/B": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
     "s4d_full_legs_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(len(theirs))[0],
     "s4d_full_legs_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(len(theirs))[1],
     "s4d_full_legs_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],

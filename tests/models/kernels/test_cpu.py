@@ -20,7 +20,8 @@ from tests.conftest import ROOT
 BATCH, STEPS, INPUT = 19, 23, 3  # more sequences than one share
 MODELS = ROOT / "models"
 NAMES = (
-    "bag", "cornn", "exprnn", "hippo", "indrnn", "lem", "lmu", "lru", "mamba", "mingru", "minlstm", "s4d", "s5", "sru",
+    "bag", "cornn", "exprnn", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "mamba", "mingru", "minlstm", "s4d",
+    "s5", "slice", "sru",
 )  # fmt: skip
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
@@ -30,6 +31,7 @@ SETTINGS = {
     "minlstm": {"expansion": 1.5},
     "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
     "s5": {"state_size": 6},
+    "slice": {"step_size": 0.1},
     "s4d": {"state_size": 6, "init": "legs", "discretisation": "bilinear"},  # with a B of its own
 }
 LONGER = {"s4d": 150}  # more than a chunk of its kernel
