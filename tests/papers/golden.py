@@ -76,12 +76,27 @@ def expanded(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"expansion": number(arrays, "expansion")}
 
 
+def gated_deltanet(arrays: Arrays) -> dict[str, Any]:
+    values, heads = arrays[f"{PREFIX}o_proj.weight"].shape[1], number(arrays, "num_heads")
+    head_size = arrays[f"{PREFIX}q_proj.weight"].shape[0] // heads
+    sizes = {"num_heads": heads, "head_size": head_size, "expand_v": values // (heads * head_size)}
+    settings = {"gate": f"{PREFIX}A_log" in arrays, "negative_eigenvalues": "const/beta_scale" in arrays}
+    writes = {"householders": number(arrays, "num_householder")} if "const/num_householder" in arrays else {}
+    return plain(arrays) | sizes | settings | writes
+
+
 CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "cornn": ("cornn", lambda a: plain(a) | {name: number(a, name) for name in ("dt", "gamma", "epsilon")}),
+    "deltanet": ("gated-deltanet", gated_deltanet),
+    "deltanet_neg": ("gated-deltanet", gated_deltanet),
+    "deltaproduct2": ("gated-deltanet", gated_deltanet),
     "exprnn": ("exprnn", plain),
     "exprnn_cayley": ("exprnn", lambda a: plain(a) | {"parametrization": "cayley"}),
     "fru_k1": ("fru", fru),
     "fru_k6": ("fru", fru),
+    "gated_deltanet": ("gated-deltanet", gated_deltanet),
+    "gated_deltanet_neg": ("gated-deltanet", gated_deltanet),
+    "gated_deltaproduct2": ("gated-deltanet", gated_deltanet),
     "hippo": ("hippo", hippo),
     "hippo_legt": ("hippo", lambda a: hippo(a) | {"measure": "legt", "dt": number(a, "dt")}),
     "hippo_m2_nogate": ("hippo", hippo),

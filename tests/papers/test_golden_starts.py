@@ -67,6 +67,16 @@ def exprnn(m: Any) -> Theirs:
     }
 
 
+def gated_deltanet(m: Any) -> Theirs:
+    theirs: Theirs = {"o_norm.weight": m.norm.weight, "o_proj.weight": m.leave.weight}
+    theirs |= {name: getattr(m, name) for name in ("A_log", "dt_bias") if hasattr(m, name)}
+    for layer, ending in ((m.qkv, "proj"), (m.conv, "conv1d")):
+        parts = layer.weight.split(m.sizes)
+        theirs |= {f"{name}_{ending}.weight": part for name, part in zip("qkv", parts, strict=True)}
+    gates = m.gates.weight.split(m.gate_sizes)
+    return theirs | {f"{name}_proj.weight": part for name, part in zip("gba", gates, strict=True) if len(part)}
+
+
 def hippo(m: Any) -> Theirs:
     theirs = {"W_uxh.weight": m.function.weight, "W_uxh.bias": m.function.bias}
     for part in ("weight", "bias"):
@@ -215,6 +225,10 @@ def s5_settings(c_init: str) -> Callable[[Sizes], dict[str, Any]]:
     return lambda s: {"hidden_size": s["D"], "state_size": s["P"], "blocks": s["blocks"], "c_init": c_init}
 
 
+def deltanet_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "num_heads": s["NH"], "head_size": s["D"] // s["NH"]}
+
+
 def lru_settings(s: Sizes) -> dict[str, Any]:
     ring = {name: s[name] for name in ("r_min", "r_max", "max_phase")}
     return {"hidden_size": s["D"], "state_size": s["N"]} | ring
@@ -227,10 +241,17 @@ def sru_settings(s: Sizes) -> dict[str, Any]:
 
 STARTS = {
     "cornn_init": Start("cornn", at_hidden, cornn),
+    "deltanet_init": Start(
+        "gated-deltanet", lambda s: deltanet_settings(s) | {"gate": False, "expand_v": 1}, gated_deltanet
+    ),
     "exprnn_cayley_init": Start(
         "exprnn", lambda s: at_hidden(s) | {"init": "cayley", "parametrization": "cayley"}, exprnn
     ),
     "exprnn_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "henaff"}, exprnn),
+    "gated_deltanet_init": Start("gated-deltanet", deltanet_settings, gated_deltanet),
+    "gated_deltaproduct2_init": Start(
+        "gated-deltanet", lambda s: deltanet_settings(s) | {"householders": 2}, gated_deltanet
+    ),
     "hippo_init": Start("hippo", at_hidden, hippo),
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
