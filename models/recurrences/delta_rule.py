@@ -14,11 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.kernels.backend import runs_compiled
+from models.recurrences.chunks import STRONGEST, from_chunks, in_chunks
 
 CHUNK = 16
 """Steps of a chunk. At the sizes of small budgets, 16 is fastest on a CPU."""
-STRONGEST = -30.0
-"""The logarithm of the strongest decay of a step. Sums of far stronger ones would round off the weak ones beside."""
 
 
 def gated_delta_rule(q_BTNd: Tensor, k_BSNd: Tensor, v_BSNe: Tensor, beta_BSN: Tensor, log_decay_BTN: Tensor) -> Tensor:
@@ -107,16 +106,3 @@ def every_state(turn_HMdd: Tensor, input_HMde: Tensor) -> Tensor:
     for turn_Hdd, input_Hde in zip(turn_HMdd[:, :-1].unbind(1), input_HMde[:, :-1].unbind(1), strict=True):
         states.append(torch.baddbmm(input_Hde, turn_Hdd, states[-1]))
     return torch.stack(states, dim=1)
-
-
-def in_chunks(x_BTNd: Tensor, size: int) -> Tensor:
-    """Return chunks of time of each head, (B N M, size, d), the last one filled up with zeros."""
-    missing = -x_BTNd.shape[1] % size
-    x_BTNd = F.pad(x_BTNd, (0, 0, 0, 0, 0, missing)) if missing else x_BTNd
-    return x_BTNd.unflatten(1, (-1, size)).permute(0, 3, 1, 2, 4).flatten(0, 2)
-
-
-def from_chunks(x_GCe: Tensor, batch: int, steps: int) -> Tensor:
-    """Return (B, T, N, e) without what filled up the last chunk."""
-    chunks = -(-steps // x_GCe.shape[1])
-    return x_GCe.unflatten(0, (batch, -1, chunks)).flatten(2, 3).transpose(1, 2)[:, :steps]

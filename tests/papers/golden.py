@@ -85,6 +85,14 @@ def gated_deltanet(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | sizes | settings | writes
 
 
+def gla(arrays: Arrays) -> dict[str, Any]:
+    heads, width = number(arrays, "num_heads"), hidden(arrays)
+    keys, values = len(arrays[f"{PREFIX}k_proj.weight"]), len(arrays[f"{PREFIX}v_proj.weight"])
+    sizes = {"head_size": values // heads, "expand_k": keys / width, "expand_v": values / width}
+    rank = {"gate_rank": number(arrays, "gate_low_rank_dim")} if "const/gate_low_rank_dim" in arrays else {}
+    return plain(arrays) | sizes | rank
+
+
 CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "cornn": ("cornn", lambda a: plain(a) | {name: number(a, name) for name in ("dt", "gamma", "epsilon")}),
     "deltanet": ("gated-deltanet", gated_deltanet),
@@ -97,6 +105,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "gated_deltanet": ("gated-deltanet", gated_deltanet),
     "gated_deltanet_neg": ("gated-deltanet", gated_deltanet),
     "gated_deltaproduct2": ("gated-deltanet", gated_deltanet),
+    "gla": ("gla", gla),
     "hippo": ("hippo", hippo),
     "hippo_legt": ("hippo", lambda a: hippo(a) | {"measure": "legt", "dt": number(a, "dt")}),
     "hippo_m2_nogate": ("hippo", hippo),
@@ -106,6 +115,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "indrnn_recurrent_only": ("indrnn", lambda a: plain(a) | {"batch_norm": "none"}),
     "indrnn_residual": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
     "lem": ("lem", lambda a: plain(a) | {"dt": number(a, "dt")}),
+    "linear_attn": ("gla", lambda a: gla(a) | {"decay": "none"}),
     "lmu": ("lmu", lambda a: plain(a) | {"order": number(a, "order"), "theta": number(a, "theta")}),
     "lru": ("lru", lambda a: plain(a) | {"state_size": len(a["param/nu_log"])}),
     "mamba": (
@@ -119,6 +129,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "mingru_expand": ("mingru", expanded),
     "minlstm": ("minlstm", expanded),
     "minlstm_expand": ("minlstm", expanded),
+    "retnet": ("gla", lambda a: gla(a) | {"decay": "fixed"}),
     "s4_block_diag": ("s4d", s4d),
     "s4d": ("s4d", s4d),
     "s4d_full_bilinear": ("s4d", lambda a: s4d(a) | {"init": "legs", "discretisation": "bilinear"}),

@@ -77,6 +77,13 @@ def gated_deltanet(m: Any) -> Theirs:
     return theirs | {f"{name}_proj.weight": part for name, part in zip("gba", gates, strict=True) if len(part)}
 
 
+def gla(m: Any) -> Theirs:
+    parts = m.enter.weight.split(m.sizes)
+    theirs: Theirs = {f"{name}_proj.weight": part for name, part in zip("qkvg", parts, strict=True)}
+    gates = {f"gk_proj.{name}": each for name, each in m.gate.named_parameters()} if m.decay == "gated" else {}
+    return theirs | gates | {"o_proj.weight": m.leave.weight, "g_norm_swish_gate.weight": m.norm.weight}
+
+
 def hippo(m: Any) -> Theirs:
     theirs = {"W_uxh.weight": m.function.weight, "W_uxh.bias": m.function.bias}
     for part in ("weight", "bias"):
@@ -252,6 +259,7 @@ STARTS = {
     "gated_deltaproduct2_init": Start(
         "gated-deltanet", lambda s: deltanet_settings(s) | {"householders": 2}, gated_deltanet
     ),
+    "gla_init": Start("gla", lambda s: {"hidden_size": s["D"], "head_size": s["D"] // s["NH"]}, gla),
     "hippo_init": Start("hippo", at_hidden, hippo),
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
@@ -261,6 +269,17 @@ STARTS = {
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
+    "retnet_init": Start(
+        "gla",
+        lambda s: {
+            "hidden_size": s["D"],
+            "head_size": 2 * s["D"] // s["NH"],
+            "expand_k": 1.0,
+            "expand_v": 2.0,
+            "decay": "fixed",
+        },
+        gla,
+    ),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
