@@ -62,6 +62,39 @@ def write_by_write(q_BTNd: Tensor, k_BSNd: Tensor, v_BSNe: Tensor, beta_BSN1: Te
     return o_BSNe[:, n - 1 :: n]
 
 
+def diagonal_delta_rule(
+    q_BTNd: Tensor, k_BTNd: Tensor, v_BTNe: Tensor, log_decay_BTNd: Tensor, read_BTNd: Tensor, write_BTNd: Tensor
+) -> Tensor:
+    """Return o_t = S_tᵀ q_t at every step, (B, T, N, e), where every row of S has a decay of its own:
+
+        S_t = diag(exp(log_decay_t)) S_{t−1} + k_t v_tᵀ + write_t (S_{t−1}ᵀ read_t)ᵀ
+
+    Args:
+        log_decay_BTNd: between −2 and 0, so that the decay of a whole chunk and its inverse are numbers.
+    """
+    given = q_BTNd, k_BTNd, v_BTNe, log_decay_BTNd, read_BTNd, write_BTNd
+    if runs_compiled(*given):
+        from models.kernels.cpu.matrix_state import MatrixState
+
+        compiled_BTNe: Tensor = MatrixState.apply(*given[:3], log_decay_BTNd.exp(), read_BTNd, write_BTNd)
+        return compiled_BTNe
+    q, k, v, log_GCd, read, write = (in_chunks(each, CHUNK) for each in given)
+    sum_GCd = log_GCd.cumsum(1)
+    left_G1d, gain_GCd = sum_GCd[:, -1:].exp(), (-sum_GCd).exp()
+    q, k, read, write = q * sum_GCd.exp(), k * gain_GCd, read * (sum_GCd - log_GCd).exp(), write * gain_GCd
+    s_Gde, u_GCe = through_chunks(
+        lower_GRR=-(read @ write.mT),
+        read_GRd=read,
+        known_GRe=(read @ k.mT).tril(-1) @ v,
+        write_GdR=(write * left_G1d).mT,
+        kept_Gd1=left_G1d.mT,
+        added_Gde=(k * left_G1d).mT @ v,
+        heads=len(q_BTNd) * q_BTNd.shape[2],
+    )
+    o_GCe = (q @ write.mT).tril() @ u_GCe + (q @ k.mT).tril() @ v + q @ s_Gde
+    return from_chunks(o_GCe, len(q_BTNd), q_BTNd.shape[1])
+
+
 def decay_since(log_GC1: Tensor) -> Tensor:
     """Return how much of what step j wrote is left at step i, (G, C, C): exp(log_i − log_j) for j ≤ i, else 0."""
     later_CC = torch.ones(log_GC1.shape[1], log_GC1.shape[1], dtype=torch.bool, device=log_GC1.device).triu(1)

@@ -157,6 +157,18 @@ def mingru(m: Any) -> Theirs:
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
 
 
+def rwkv7(m: Any) -> Theirs:
+    theirs: Theirs = {f"x_{name}": mu.view(1, 1, -1) for name, mu in zip("rkvwag", m.mu, strict=True)}
+    vectors = {"w0": m.decay.bias, "a0": m.rate.bias, "k_k": m.removal_key, "k_a": m.replacement_rate}
+    theirs |= {name: each.view(1, 1, -1) for name, each in vectors.items()}
+    rkv, low = m.rkv.weight.split(m.channels), m.low.weight.split(m.sizes[3:])
+    theirs |= {f"{name}.weight": each for name, each in zip(("receptance", "key", "value"), rkv, strict=True)}
+    for name, first, second in zip("wag", low, (m.decay, m.rate, m.gate), strict=True):
+        theirs |= {f"{name}1": first.T, f"{name}2": second.weight.T}
+    norm = {"ln_x.weight": m.norm.weight, "ln_x.bias": m.norm.bias}
+    return theirs | norm | {"r_k": m.bonus, "output.weight": m.leave.weight}
+
+
 def s4d(m: Any) -> Theirs:
     return {
         "kernel.log_A_real": m.log_decay,
@@ -280,6 +292,7 @@ STARTS = {
         },
         gla,
     ),
+    "rwkv7_init": Start("rwkv7", lambda s: {"hidden_size": s["C"], "gate_rank": 32}, rwkv7),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
@@ -413,5 +426,5 @@ def build(name: str, arrays: Arrays) -> Any:
         linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
-    width, layers = sizes.get("D", sizes.get("H")), sizes.get("n_layer", 1)
+    width, layers = sizes.get("D", sizes.get("H", sizes.get("C"))), sizes.get("n_layer", 1)
     return cls(config, input_size=width, seq_len=seq_len, layers=layers)
