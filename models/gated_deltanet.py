@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.delta_rule import gated_delta_rule
-from models.recurrences.head_norm import HeadNorm
+from models.recurrences.head_norm import HeadNorm, unit
 from models.recurrences.short_convolution import ShortConvolution
 from models.recurrences.state_space import log_uniform
 from models.recurrences.stepwise import full_precision
@@ -141,8 +141,8 @@ class GatedDeltaNet(SequenceModel):
     def split_heads(self, qkv_E: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q / √d (…, N, d) and the keys (…, n, N, d), both of length 1 before, and the values (…, n, N, e)."""
         q_K, k_K, v_V = qkv_E.to(self.leave.weight.dtype).split(self.sizes, dim=-1)
-        q_Nd = unit(q_K.unflatten(-1, (self.heads, self.head_size))) * self.head_size**-0.5
-        k_nNd = unit(k_K.unflatten(-1, (self.writes, self.heads, self.head_size)))
+        q_Nd = unit(q_K.unflatten(-1, (self.heads, self.head_size)), EPSILON) * self.head_size**-0.5
+        k_nNd = unit(k_K.unflatten(-1, (self.writes, self.heads, self.head_size)), EPSILON)
         return q_Nd, k_nNd, v_V.unflatten(-1, (self.writes, self.heads, self.value_size))
 
     def gated(self, x_D: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -200,8 +200,3 @@ class GatedDeltaNet(SequenceModel):
             "expand_v": trial.suggest_categorical("expand_v", [1, 2]),
             "negative_eigenvalues": trial.suggest_categorical("negative_eigenvalues", [False, True]),
         }
-
-
-def unit(x_d: Tensor) -> Tensor:
-    """Return vectors of length 1, by the authors' formula, which is smooth at zero."""
-    return x_d * torch.rsqrt(x_d.square().sum(-1, keepdim=True) + EPSILON)

@@ -56,7 +56,7 @@ def write_by_write(q_BTNd: Tensor, k_BSNd: Tensor, v_BSNe: Tensor, beta_BSN1: Te
 
     n = k_BSNd.shape[1] // q_BTNd.shape[1]
     kept_BSN1 = F.pad(log_decay_BTN.unsqueeze(2), (0, 0, 0, n - 1)).flatten(1, 2).exp().unsqueeze(-1)
-    read_BSNd = -beta_BSN1 * kept_BSN1 * k_BSNd
+    read_BSNd = beta_BSN1 * kept_BSN1 * k_BSNd
     q_BSNd = q_BTNd.repeat_interleave(n, dim=1) if n > 1 else q_BTNd
     o_BSNe: Tensor = MatrixState.apply(q_BSNd, k_BSNd, beta_BSN1 * v_BSNe, kept_BSN1, read_BSNd, k_BSNd)
     return o_BSNe[:, n - 1 :: n]
@@ -67,7 +67,7 @@ def diagonal_delta_rule(
 ) -> Tensor:
     """Return o_t = S_tᵀ q_t at every step, (B, T, N, e), where every row of S has a decay of its own:
 
-        S_t = diag(exp(log_decay_t)) S_{t−1} + k_t v_tᵀ + write_t (S_{t−1}ᵀ read_t)ᵀ
+        S_t = diag(exp(log_decay_t)) S_{t−1} + k_t v_tᵀ − write_t (S_{t−1}ᵀ read_t)ᵀ
 
     Args:
         log_decay_BTNd: between −2 and 0, so that the decay of a whole chunk and its inverse are numbers.
@@ -81,7 +81,7 @@ def diagonal_delta_rule(
     q, k, v, log_GCd, read, write = (in_chunks(each, CHUNK) for each in given)
     sum_GCd = log_GCd.cumsum(1)
     left_G1d, gain_GCd = sum_GCd[:, -1:].exp(), (-sum_GCd).exp()
-    q, k, read, write = q * sum_GCd.exp(), k * gain_GCd, read * (sum_GCd - log_GCd).exp(), write * gain_GCd
+    q, k, read, write = q * sum_GCd.exp(), k * gain_GCd, read * (sum_GCd - log_GCd).exp(), -write * gain_GCd
     s_Gde, u_GCe = through_chunks(
         lower_GRR=-(read @ write.mT),
         read_GRd=read,

@@ -1,4 +1,4 @@
-"""The norm of linear attentions' outputs: root mean square in each head, a learned scale, and a gate.
+"""Norms of linear attentions: keys of length 1, and outputs by their root mean square in each head, scaled and gated.
 
 Shapes: N heads, e value size.
 """
@@ -31,3 +31,8 @@ class HeadNorm(nn.Module):
         scale_N1 = torch.rsqrt(o_Ne.square().mean(-1, keepdim=True) + EPSILON)
         y_V = (o_Ne * scale_N1 * self.weight).flatten(-2)
         return y_V if z_V is None else y_V * F.silu(z_V)
+
+
+def unit(x_d: Tensor, epsilon: float) -> Tensor:
+    """Return x / √(|x|² + ε), (…, d): vectors of length 1, with a gradient at zero too."""
+    return x_d * torch.rsqrt(x_d.square().sum(-1, keepdim=True) + epsilon)

@@ -51,10 +51,10 @@ def test_the_strongest_decays_of_a_chunk_lose_no_digits():
     torch.manual_seed(0)
     given = [torch.randn(1, 64, 2, 4, dtype=torch.float64) for _ in range(6)]
     given[3] = torch.full_like(given[3], -0.6065)
-    given[4:] = [-torch.nn.functional.normalize(given[4], dim=-1), torch.nn.functional.normalize(given[4], dim=-1)]
+    given[4:] = [torch.nn.functional.normalize(given[4], dim=-1)] * 2
     s_BNdd, outputs = torch.zeros(1, 2, 4, 4, dtype=torch.float64), []
     for q, k, v, log, read, write in zip(*(each.unsqueeze(-1).unbind(1) for each in given), strict=True):
-        s_BNdd = log.exp() * s_BNdd + k @ v.mT + write @ (read.mT @ s_BNdd)
+        s_BNdd = log.exp() * s_BNdd + k @ v.mT - write @ (read.mT @ s_BNdd)
         outputs.append((s_BNdd.mT @ q).squeeze(-1))
     torch.testing.assert_close(diagonal_delta_rule(*given), torch.stack(outputs, dim=1), rtol=1e-9, atol=1e-9)
 

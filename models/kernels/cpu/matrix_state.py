@@ -1,6 +1,6 @@
 """Recurrences of a matrix for each head on a CPU, compiled: linear attentions and delta rules, step by step.
 
-    S_t = diag(kept_t) S_{t−1} + k_t v_tᵀ + write_t (S_{t−1}ᵀ read_t)ᵀ,    o_t = S_tᵀ q_t
+    S_t = diag(kept_t) S_{t−1} + k_t v_tᵀ − write_t (S_{t−1}ᵀ read_t)ᵀ,    o_t = S_tᵀ q_t
 
 The columns of S don't see one another. So a vector of them goes through time at once. Its values at every SEGMENT-th
 step are stored. The reverse pass computes those between again and runs the adjoint recurrence over them.
@@ -65,7 +65,7 @@ def advance(
     s_apart: Any,
     steps: Any,
 ) -> None:
-    """Run through a segment: S, u = Sᵀ read and o of each step. S_t lies `s_apart` numbers after S_{t−1}."""
+    """Run through a segment: S, u = −Sᵀ read and o of each step. S_t lies `s_apart` numbers after S_{t−1}."""
     rows, deltas, share, apart, kept_apart, delta_apart = code.unpack(sizes)
 
     def step(t: Any, _: list[Any]) -> list[Any]:
@@ -77,7 +77,7 @@ def advance(
         def reading(r: Any, sums: list[Any]) -> list[Any]:
             return [code.fma(code.spread(code.at(read_t, r)), code.load(code.at(before, (r, WIDTH))), sums[0])]
 
-        (u_t,) = code.loop(deltas, [ZERO], reading)
+        u_t = code.negative(*code.loop(deltas, [ZERO], reading))
         code.store(u_t, code.at(u, (t, WIDTH)))
 
         def row(r: Any, sums: list[Any], delta: bool) -> list[Any]:
@@ -145,6 +145,7 @@ def retreat(
 
         to_v_t, to_u_t = every_row(code, rows, deltas, [ZERO, ZERO], written)
         code.store(to_v_t, code.at(to_v, (t, WIDTH)))
+        to_read_out = code.negative(to_u_t)
 
         # Then it goes on to S_{t−1}.
         def left(r: Any, sums: list[Any], delta: bool) -> list[Any]:
@@ -153,8 +154,8 @@ def retreat(
             code.add_total(code.product_of(g, old), code.at(to_kept_t, (r, share)))
             g = code.product_of(g, code.spread(code.at(kept_t, (r, share))))
             if delta:
-                code.add_total(code.product_of(to_u_t, old), code.at(to_read_t, r))
-                g = code.fma(code.spread(code.at(read_t, r)), to_u_t, g)
+                code.add_total(code.product_of(to_read_out, old), code.at(to_read_t, r))
+                g = code.fma(code.spread(code.at(read_t, r)), to_read_out, g)
             code.store(g, here)
             return sums
 
