@@ -123,7 +123,7 @@ class GatedDeltaNet(SequenceModel):
         self.qkv = Linear(self.input_size, sum(self.sizes), bias=False)
         self.conv = ShortConvolution(sum(self.sizes), config.conv_size)
         self.gates = Linear(self.input_size, sum(self.gate_sizes), bias=False)
-        self.norm = HeadNorm(self.value_size)
+        self.norm = HeadNorm(self.value_size, divisor=config.head_size**0.5)
         self.leave = Linear(values, self.output_size, bias=False)
         if config.gate:
             self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(0, LARGEST_RATE).clamp(min=1e-4).log())
@@ -139,9 +139,9 @@ class GatedDeltaNet(SequenceModel):
         return self.leave(self.norm(o_BTNe, z_BTV))
 
     def split_heads(self, qkv_E: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return q / √d (…, N, d) and the keys (…, n, N, d), both of length 1 before, and the values (…, n, N, e)."""
+        """Return q (…, N, d) and the keys (…, n, N, d), both of length 1, and the values (…, n, N, e)."""
         q_K, k_K, v_V = qkv_E.to(self.leave.weight.dtype).split(self.sizes, dim=-1)
-        q_Nd = unit(q_K.unflatten(-1, (self.heads, self.head_size)), EPSILON) * self.head_size**-0.5
+        q_Nd = unit(q_K.unflatten(-1, (self.heads, self.head_size)), EPSILON)
         k_nNd = unit(k_K.unflatten(-1, (self.writes, self.heads, self.head_size)), EPSILON)
         return q_Nd, k_nNd, v_V.unflatten(-1, (self.writes, self.heads, self.value_size))
 

@@ -110,7 +110,7 @@ class GLA(SequenceModel):
         keys, values = self.heads * self.key_size, self.heads * self.value_size
         self.sizes = [keys, keys, values, 0 if config.decay == "none" else values]  # of q, k, v and z
         self.enter = Linear(self.input_size, sum(self.sizes), bias=False)
-        self.norm = HeadNorm(self.value_size)
+        self.norm = HeadNorm(self.value_size, divisor=1.0 if config.decay == "none" else self.key_size**0.5)
         self.leave = Linear(values, self.output_size, bias=False)
         if config.decay == "gated":
             self.gate = nn.Sequential(
@@ -135,7 +135,6 @@ class GLA(SequenceModel):
         q, k, v = (each.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1)) for each in (q_K, k_K, v_V))
         if self.decay == "none":  # a column of ones makes S the sum of k beside that of k vᵀ
             return F.elu(q) + 1, F.elu(k) + 1, F.pad(v, (0, 1), value=1.0), None
-        q = q * self.key_size**-0.5
         if self.decay == "gated":
             return q, k, v, z_V
         turns = rotations(time_1, self.key_size, q.dtype)

@@ -44,7 +44,7 @@ class MatrixState(torch.autograd.Function):
     @adjoint
     def backward(ctx: Any, grad_o_BTNe: Tensor) -> tuple[Tensor, ...]:
         *given, states = ctx.saved_tensors
-        grads = [torch.zeros_like(tensor) for tensor in given]
+        grads = [torch.zeros_like(tensor) for tensor in given]  # to which each vector of columns adds its part
         run(all_backward, *given, states, grad_o_BTNe.contiguous(), *grads)
         return tuple(grads)
 
