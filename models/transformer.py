@@ -21,14 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.recurrences.rotary import Rotate, rotations
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, resize
 from models.shared.linear import Linear
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-LONGEST_PERIOD = 10_000.0
-"""The base of the angles' frequencies, of Vaswani et al.'s sinusoids (§3.5) and of rotary positions alike."""
 
 
 class Transformer(SequenceModel):
@@ -111,7 +109,8 @@ class Transformer(SequenceModel):
         )
         if self.positions != "rotary":
             return q_BNTd, k_BNTd, v_BNTd
-        cos_Td, sin_Td = rotations(q_BNTd.shape[-2], self.head_size, q_BNTd.device, q_BNTd.dtype)
+        time_T = torch.arange(q_BNTd.shape[-2], device=q_BNTd.device)
+        cos_Td, sin_Td = rotations(time_T, self.head_size, q_BNTd.dtype)
         return Rotate.apply(q_BNTd, cos_Td, sin_Td), Rotate.apply(k_BNTd, cos_Td, sin_Td), v_BNTd
 
     def encode(self, x_BTD: Tensor) -> Tensor:
@@ -120,7 +119,7 @@ class Transformer(SequenceModel):
         if self.positions != "sinusoidal" or self.layer > 0:
             return u_BTH
         steps, width = u_BTH.shape[1:]
-        turns = rotations(steps, width + width % 2, u_BTH.device, u_BTH.dtype)
+        turns = rotations(torch.arange(steps, device=u_BTH.device), width + width % 2, u_BTH.dtype)
         return u_BTH + torch.cat(turns[::-1], dim=-1)[:, :width]
 
     def finish(self, u_BTH: Tensor, attended_BNTd: Tensor) -> Tensor:
@@ -134,30 +133,3 @@ class Transformer(SequenceModel):
             "min_head_size": trial.suggest_categorical("min_head_size", [8, 16, 64]),
             "positions": trial.suggest_categorical("positions", ["rotary", "sinusoidal"]),
         }
-
-
-def rotations(steps: int, head_size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return cos t ω_i and sin t ω_i for T = `steps` times, (T, d/2) each."""
-    half = head_size // 2
-    # In float64, because t ω reaches hundreds of turns, where float32 is too coarse for the angle.
-    omega_d = LONGEST_PERIOD ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
-    angle_Td = torch.outer(torch.arange(steps, device=device, dtype=torch.float64), omega_d)
-    return angle_Td.cos().to(dtype), angle_Td.sin().to(dtype)
-
-
-class Rotate(torch.autograd.Function):
-    """Turn the pair (x_i, x_{i + d/2}) at time t by the angle t ω_i; the gradient turns back."""
-
-    @staticmethod
-    def forward(ctx: Any, x_BNTd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
-        ctx.save_for_backward(cos_Td, sin_Td)
-        turned_BNTd = torch.empty_like(x_BNTd, memory_format=torch.contiguous_format)
-        (first, second), (new_first, new_second) = x_BNTd.chunk(2, dim=-1), turned_BNTd.chunk(2, dim=-1)
-        torch.mul(first, cos_Td, out=new_first).addcmul_(second, sin_Td, value=-1)
-        torch.mul(first, sin_Td, out=new_second).addcmul_(second, cos_Td)
-        return turned_BNTd
-
-    @staticmethod
-    def backward(ctx: Any, grad_BNTd: Tensor) -> tuple[Tensor | None, ...]:
-        cos_Td, sin_Td = ctx.saved_tensors
-        return Rotate.apply(grad_BNTd, cos_Td, -sin_Td), None, None

@@ -14,6 +14,8 @@ from models.shared.wrappers import WRAPPERS
 NAMES = (
     "cornn",
     "exprnn",
+    "gated-deltanet",
+    "gla",
     "lem",
     "linoss",
     "lmu",

@@ -67,6 +67,23 @@ def exprnn(m: Any) -> Theirs:
     }
 
 
+def gated_deltanet(m: Any) -> Theirs:
+    theirs: Theirs = {"o_norm.weight": m.norm.weight, "o_proj.weight": m.leave.weight}
+    theirs |= {name: getattr(m, name) for name in ("A_log", "dt_bias") if hasattr(m, name)}
+    for layer, ending in ((m.qkv, "proj"), (m.conv, "conv1d")):
+        parts = layer.weight.split(m.sizes)
+        theirs |= {f"{name}_{ending}.weight": part for name, part in zip("qkv", parts, strict=True)}
+    gates = m.gates.weight.split(m.gate_sizes)
+    return theirs | {f"{name}_proj.weight": part for name, part in zip("gba", gates, strict=True) if len(part)}
+
+
+def gla(m: Any) -> Theirs:
+    parts = m.enter.weight.split(m.sizes)
+    theirs: Theirs = {f"{name}_proj.weight": part for name, part in zip("qkvg", parts, strict=True)}
+    gates = {f"gk_proj.{name}": each for name, each in m.gate.named_parameters()} if m.decay == "gated" else {}
+    return theirs | gates | {"o_proj.weight": m.leave.weight, "g_norm_swish_gate.weight": m.norm.weight}
+
+
 def hippo(m: Any) -> Theirs:
     theirs = {"W_uxh.weight": m.function.weight, "W_uxh.bias": m.function.bias}
     for part in ("weight", "bias"):
@@ -179,6 +196,18 @@ def s4(m: Any) -> Theirs:
     }
 
 
+def rwkv7(m: Any) -> Theirs:
+    theirs: Theirs = {f"x_{name}": mu.view(1, 1, -1) for name, mu in zip("rkvwag", m.mu, strict=True)}
+    vectors = {"w0": m.decay.bias, "a0": m.rate.bias, "k_k": m.removal_key, "k_a": m.replacement_rate}
+    theirs |= {name: each.view(1, 1, -1) for name, each in vectors.items()}
+    rkv, low = m.rkv.weight.split(m.channels), m.low.weight.split(m.sizes[3:])
+    theirs |= {f"{name}.weight": each for name, each in zip(("receptance", "key", "value"), rkv, strict=True)}
+    for name, first, second in zip("wag", low, (m.decay, m.rate, m.gate), strict=True):
+        theirs |= {f"{name}1": first.T, f"{name}2": second.weight.T}
+    norm = {"ln_x.weight": m.norm.weight, "ln_x.bias": m.norm.bias}
+    return theirs | norm | {"r_k": m.bonus, "output.weight": m.leave.weight}
+
+
 def s4d(m: Any) -> Theirs:
     return {
         "kernel.log_A_real": m.log_decay,
@@ -258,6 +287,10 @@ def s5_settings(c_init: str) -> Callable[[Sizes], dict[str, Any]]:
     return lambda s: {"hidden_size": s["D"], "state_size": s["P"], "blocks": s["blocks"], "c_init": c_init}
 
 
+def deltanet_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "num_heads": s["NH"], "head_size": s["D"] // s["NH"]}
+
+
 def lru_settings(s: Sizes) -> dict[str, Any]:
     ring = {name: s[name] for name in ("r_min", "r_max", "max_phase")}
     return {"hidden_size": s["D"], "state_size": s["N"]} | ring
@@ -280,10 +313,18 @@ def linoss_settings(s: Sizes) -> dict[str, Any]:
 STARTS = {
     "cornn_init": Start("cornn", at_hidden, cornn),
     "dlinoss_imex1_init": Start("linoss", linoss_settings, dlinoss),
+    "deltanet_init": Start(
+        "gated-deltanet", lambda s: deltanet_settings(s) | {"gate": False, "expand_v": 1}, gated_deltanet
+    ),
     "exprnn_cayley_init": Start(
         "exprnn", lambda s: at_hidden(s) | {"init": "cayley", "parametrization": "cayley"}, exprnn
     ),
     "exprnn_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "henaff"}, exprnn),
+    "gated_deltanet_init": Start("gated-deltanet", deltanet_settings, gated_deltanet),
+    "gated_deltaproduct2_init": Start(
+        "gated-deltanet", lambda s: deltanet_settings(s) | {"householders": 2}, gated_deltanet
+    ),
+    "gla_init": Start("gla", lambda s: {"hidden_size": s["D"], "head_size": s["D"] // s["NH"]}, gla),
     "hippo_init": Start("hippo", at_hidden, hippo),
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
@@ -295,6 +336,18 @@ STARTS = {
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
     "s4_dplr_init": Start("s4", lambda s: {"hidden_size": s["H"], "state_size": s["N"]}, s4),
+    "retnet_init": Start(
+        "gla",
+        lambda s: {
+            "hidden_size": s["D"],
+            "head_size": 2 * s["D"] // s["NH"],
+            "expand_k": 1.0,
+            "expand_v": 2.0,
+            "decay": "fixed",
+        },
+        gla,
+    ),
+    "rwkv7_init": Start("rwkv7", lambda s: {"hidden_size": s["C"], "gate_rank": 32}, rwkv7),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
@@ -434,5 +487,5 @@ def build(name: str, arrays: Arrays) -> Any:
         linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
-    width, layers = sizes.get("D", sizes.get("H")), sizes.get("n_layer", 1)
+    width, layers = sizes.get("D", sizes.get("H", sizes.get("C"))), sizes.get("n_layer", 1)
     return cls(config, input_size=width, seq_len=seq_len, layers=layers)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bench.catalog.registry import find_model
-from models.transformer import Rotate, rotations
+from models.recurrences.rotary import Rotate, rotations
 from tests.papers.reference import agrees, build, gelu
 
 
@@ -50,7 +50,7 @@ def test_transformer(positions):
 
 def test_rotation_has_its_gradient():
     x_BNTd = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
-    turns = rotations(3, 4, x_BNTd.device, x_BNTd.dtype)
+    turns = rotations(torch.arange(3), 4, x_BNTd.dtype)
     assert torch.autograd.gradcheck(lambda x: Rotate.apply(x, *turns), x_BNTd)
 
 

@@ -20,11 +20,12 @@ from tests.conftest import ROOT
 BATCH, STEPS, INPUT = 19, 23, 3  # more sequences than one share
 MODELS = ROOT / "models"
 NAMES = (
-    "bag", "cornn", "exprnn", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "mamba", "mingru", "minlstm", "s4d",
-    "s5", "slice", "sru",
+    "bag", "cornn", "exprnn", "gated-deltanet", "gla", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "mamba",
+    "mingru", "minlstm", "rwkv7", "s4d", "s5", "slice", "sru",
 )  # fmt: skip
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
+    "gated-deltanet": {"householders": 2, "head_size": 9},
     "lem": {"dt": 0.3},
     "lmu": {"order": 9},
     "hippo": {"order": 9, "max_length": 17},

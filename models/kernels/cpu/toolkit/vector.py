@@ -126,6 +126,20 @@ class Code:
             total = self.fma(x, y, total)
         self.store(total, pointer)
 
+    def add_total(self, vector: Any, pointer: Any) -> None:
+        """Add the sum over the lanes of a vector to the number stored at a pointer."""
+        half = WIDTH // 2
+        while half:
+            moved = [(lane + half) % WIDTH for lane in range(WIDTH)]
+            vector = self.builder.fadd(vector, self.shuffle(vector, vector, moved))
+            half //= 2
+        total = self.builder.extract_element(vector, INDEX(0))
+        self.builder.store(self.builder.fadd(self.builder.load(pointer), total), pointer)
+
+    def unpack(self, values: Any) -> list[Any]:
+        """Return the whole numbers of a tuple."""
+        return [self.builder.extract_value(values, i) for i in range(len(values.type.elements))]
+
     def load_rows(self, pointer: Any, stride: Any, count: int) -> list[Any]:
         """Load the vectors of `count` rows, row by row."""
         return [self.load(self.at(pointer, (i, stride), v * WIDTH)) for i in range(count) for v in range(VECTORS)]
