@@ -72,6 +72,12 @@ def s5(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"state_size": states, "blocks": number(arrays, "blocks"), "conj_sym": conj_sym}
 
 
+def mamba2(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"state_size": "d_state", "conv_size": "d_conv", "head_size": "headdim", "expand": "expand"}
+    settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
+    return plain(arrays) | settings | {"ssm_size": number(arrays, "d_ssm"), "norm": f"{PREFIX}norm.weight" in arrays}
+
+
 def expanded(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"expansion": number(arrays, "expansion")}
 
@@ -100,6 +106,9 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
             | {"state_size": number(a, "d_state"), "conv_size": number(a, "d_conv"), "expand": number(a, "expand")}
         ),
     ),
+    "mamba2": ("mamba2", mamba2),
+    "mamba2_d_ssm": ("mamba2", mamba2),
+    "mamba2_nonorm": ("mamba2", mamba2),
     "mingru": ("mingru", expanded),
     "mingru_expand": ("mingru", expanded),
     "minlstm": ("minlstm", expanded),

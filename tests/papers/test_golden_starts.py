@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from bench.catalog.registry import find_model, model_names
 from models.lmu import discretised_delay
+from models.mamba2 import AUTHORS_NAMES as MAMBA2_NAMES
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
 from tests.conftest import GOLDEN
@@ -135,6 +136,10 @@ def mamba(m: Any) -> Theirs:
     return weights | {"dt_proj.bias": m.dt.bias, "conv1d.bias": m.conv.bias, "A_log": m.A_log, "D": m.D}
 
 
+def mamba2(m: Any) -> Theirs:
+    return {theirs: m.get_parameter(ours) for ours, theirs in (MAMBA2_NAMES | {"norm": "norm.weight"}).items()}
+
+
 def mingru(m: Any) -> Theirs:
     leave = {"to_out.weight": m.leave.weight} if isinstance(m.leave, nn.Linear) else {}
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
@@ -207,6 +212,10 @@ def expanded(sizes: Sizes) -> dict[str, Any]:
     return {"hidden_size": sizes["D"], "expansion": sizes["ef"]}
 
 
+def headed(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "state_size": s["N"], "head_size": s["hd"]}
+
+
 def s4d_settings(init: str) -> Callable[[Sizes], dict[str, Any]]:
     return lambda s: {"hidden_size": s["H"], "state_size": s["N"], "init": init}
 
@@ -238,6 +247,7 @@ STARTS = {
     "lmu_init": Start("lmu", lambda s: at_hidden(s) | {"order": s["N"], "theta": s["theta"]}, lmu),
     "lru_init": Start("lru", lru_settings, lru),
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
+    "mamba2_init": Start("mamba2", headed, mamba2),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
