@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from models.recurrences.chunked_attention import attention_step, decayed_attention
 from models.recurrences.short_conv import ShortConv
-from models.recurrences.state_space import step_size_bias
+from models.recurrences.state_space import head_size_at, step_size_bias
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -38,8 +38,6 @@ State = tuple[Tensor, Tensor]  # S_BMPN, the last K − 1 inputs of the convolut
 DT_MIN, DT_MAX = 1e-3, 1e-1  # the range in which Δ starts
 A_MIN, A_MAX = 1.0, 16.0  # the range in which −A starts
 EPS = 1e-5  # of the norm
-HEADS = 4
-MOST_CHANNELS = 64  # of a head: the authors' headdim
 
 AUTHORS_NAMES = {
     "enter.weight": "in_proj.weight",
@@ -198,8 +196,3 @@ class Mamba2(SequenceModel):
             "expand": trial.suggest_categorical("expand", [1, 2]),
             "norm": trial.suggest_categorical("norm", [True, False]),
         }
-
-
-def head_size_at(width: int) -> int:
-    """Return P for a network of a width: the inner channels, twice the width, in HEADS heads."""
-    return min(max(4, -(-2 * width // HEADS)), MOST_CHANNELS)

@@ -9,7 +9,7 @@ divided, so that the strongest decays stay finite (Dao & Gu 2024, §6). w is par
 the numbers in v.
 
 Shapes: B batch, T time, C chunks, Q steps of a chunk, G groups of heads with the same keys, R heads of a group,
-H = G R heads, N size of keys and queries, P size of values.
+H = G R heads, Z = B G, N size of keys and queries, P size of values.
 """
 
 import torch
@@ -41,54 +41,58 @@ def decayed_attention(
         own: whether a step sees its own value, s = t.
     """
     groups, steps = k_BTGN.shape[2], v_BTHP.shape[1]
-    q_BCGQN, k_BCGQN = (in_chunks(x).transpose(2, 3) for x in (q_BTGN, k_BTGN))
-    v_BCGQRP = in_chunks(v_BTHP.unflatten(2, (groups, -1))).transpose(2, 3)
     log_decay_BTH, log_weight_BTH = log_decay_BTH.clamp(min=LEAST_LOG_DECAY), weight_BTH.clamp(min=LEAST_WEIGHT).log()
-    log_decay_BCGRQ, log_weight_BCGRQ = (
-        in_chunks(x.unflatten(2, (groups, -1))).movedim(2, -1) for x in (log_decay_BTH, log_weight_BTH)
+    q_ZCQN, k_ZCQN = (in_chunks(by_group(x)) for x in (q_BTGN, k_BTGN))
+    v_ZCQRP, log_decay_ZCQR, log_weight_ZCQR = (
+        in_chunks(by_group(x.unflatten(2, (groups, -1)))) for x in (v_BTHP, log_decay_BTH, log_weight_BTH)
     )
-    total_BCGRQ = log_decay_BCGRQ.cumsum(-1)
-    source_BCGRQ = log_weight_BCGRQ - total_BCGRQ
+    total_ZCRQ = log_decay_ZCQR.mT.cumsum(-1)
+    source_ZCRQ = log_weight_ZCQR.mT - total_ZCRQ
     with full_precision(v_BTHP):
-        y_BCGQRP = within(q_BCGQN, k_BCGQN, v_BCGQRP, total_BCGRQ, source_BCGRQ, own)
+        y_ZCQRP = within(q_ZCQN, k_ZCQN, v_ZCQRP, total_ZCRQ, source_ZCRQ, own)
         if steps > CHUNK:
-            y_BCGQRP = add_from_before(y_BCGQRP, q_BCGQN, k_BCGQN, v_BCGQRP, total_BCGRQ, source_BCGRQ)
-    return y_BCGQRP.transpose(2, 3).flatten(1, 2).flatten(2, 3)[:, :steps]
+            y_ZCQRP = add_from_before(y_ZCQRP, q_ZCQN, k_ZCQN, v_ZCQRP, total_ZCRQ, source_ZCRQ)
+    y_BGTRP = y_ZCQRP.flatten(1, 2).unflatten(0, (-1, groups))
+    return y_BGTRP.transpose(1, 2).flatten(2, 3)[:, :steps]
 
 
-def in_chunks(x_BT: Tensor) -> Tensor:
-    """Return (B, C, Q, …) for (B, T, …), with zeros after the last step where it ends inside a chunk."""
-    size = min(CHUNK, x_BT.shape[1])
-    missing = -x_BT.shape[1] % size
+def by_group(x_BTG: Tensor) -> Tensor:
+    """Return (Z, T, …) for (B, T, G, …)."""
+    return x_BTG.transpose(1, 2).flatten(0, 1)
+
+
+def in_chunks(x_ZT: Tensor) -> Tensor:
+    """Return (Z, C, Q, …) for (Z, T, …), with zeros after the last step where it ends inside a chunk."""
+    size = min(CHUNK, x_ZT.shape[1])
+    missing = -x_ZT.shape[1] % size
     if missing:
-        x_BT = F.pad(x_BT, (0, 0) * (x_BT.dim() - 2) + (0, missing))
-    return x_BT.unflatten(1, (-1, size))
+        x_ZT = F.pad(x_ZT, (0, 0) * (x_ZT.dim() - 2) + (0, missing))
+    return x_ZT.unflatten(1, (-1, size))
 
 
 def within(
-    q_BCGQN: Tensor, k_BCGQN: Tensor, v_BCGQRP: Tensor, total_BCGRQ: Tensor, source_BCGRQ: Tensor, own: bool
+    q_ZCQN: Tensor, k_ZCQN: Tensor, v_ZCQRP: Tensor, total_ZCRQ: Tensor, source_ZCRQ: Tensor, own: bool
 ) -> Tensor:
-    """Return what the steps of a chunk contribute to one another, (B, C, G, Q, R, P)."""
-    size = total_BCGRQ.shape[-1]
-    hidden_QQ = total_BCGRQ.new_full((size, size), -torch.inf).triu(1 if own else 0)
-    decay_BCGRQQ = (total_BCGRQ.unsqueeze(-1) + source_BCGRQ.unsqueeze(-2)).add_(hidden_QQ).exp_()
-    scores_BCGQQ = q_BCGQN @ k_BCGQN.mT
-    y_BCGRQP = (decay_BCGRQQ * scores_BCGQQ.unsqueeze(3)) @ v_BCGQRP.transpose(3, 4)
-    return y_BCGRQP.transpose(3, 4)
+    """Return what the steps of a chunk contribute to one another, (Z, C, Q, R, P)."""
+    size = total_ZCRQ.shape[-1]
+    hidden_QQ = total_ZCRQ.new_full((size, size), -torch.inf).triu(1 if own else 0)
+    decay_ZCRQQ = (total_ZCRQ.unsqueeze(-1) + source_ZCRQ.unsqueeze(-2)).add_(hidden_QQ).exp_()
+    scores_ZCQQ = q_ZCQN @ k_ZCQN.mT
+    return ((decay_ZCRQQ * scores_ZCQQ.unsqueeze(2)) @ v_ZCQRP.transpose(2, 3)).transpose(2, 3)
 
 
 def add_from_before(
-    y_BCGQRP: Tensor, q_BCGQN: Tensor, k_BCGQN: Tensor, v_BCGQRP: Tensor, total_BCGRQ: Tensor, source_BCGRQ: Tensor
+    y_ZCQRP: Tensor, q_ZCQN: Tensor, k_ZCQN: Tensor, v_ZCQRP: Tensor, total_ZCRQ: Tensor, source_ZCRQ: Tensor
 ) -> Tensor:
-    """Add what all earlier chunks contribute, (B, C, G, Q, R, P)."""
-    chunks, heads = y_BCGQRP.shape[1], v_BCGQRP.shape[4:]
-    left_BCGQR1 = (total_BCGRQ[..., -1:] + source_BCGRQ).exp().mT.unsqueeze(-1)
-    added_BCGNRP = (k_BCGQN.mT @ (v_BCGQRP * left_BCGQR1).flatten(4)).unflatten(-1, heads)
-    faded_BCGQR1 = total_BCGRQ.exp().mT.unsqueeze(-1)
-    state_BCGNRP = linear_scan(faded_BCGQR1[:, :-1, :, -1:], added_BCGNRP[:, :-1])
-    read_BCGQRP = (q_BCGQN[:, 1:] @ state_BCGNRP.flatten(4)).unflatten(-1, heads)
-    first, others = y_BCGQRP.split([1, chunks - 1], dim=1)
-    return torch.cat([first, torch.addcmul(others, read_BCGQRP, faded_BCGQR1[:, 1:])], dim=1)
+    """Return y and what all earlier chunks contribute, (Z, C, Q, R, P)."""
+    chunks, heads = y_ZCQRP.shape[1], v_ZCQRP.shape[3:]
+    left_ZCQR1 = (total_ZCRQ[..., -1:] + source_ZCRQ).exp().mT.unsqueeze(-1)
+    added_ZCNRP = (k_ZCQN.mT @ (v_ZCQRP * left_ZCQR1).flatten(3)).unflatten(-1, heads)
+    faded_ZCQR1 = total_ZCRQ.exp().mT.unsqueeze(-1)
+    state_ZCNRP = linear_scan(faded_ZCQR1[:, :-1, -1:], added_ZCNRP[:, :-1])
+    read_ZCQRP = (q_ZCQN[:, 1:] @ state_ZCNRP.flatten(3)).unflatten(-1, heads)
+    first, others = y_ZCQRP.split([1, chunks - 1], dim=1)
+    return torch.cat([first, torch.addcmul(others, read_ZCQRP, faded_ZCQR1[:, 1:])], dim=1)
 
 
 def attention_step(

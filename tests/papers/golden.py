@@ -78,6 +78,13 @@ def mamba2(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | settings | {"ssm_size": number(arrays, "d_ssm"), "norm": f"{PREFIX}norm.weight" in arrays}
 
 
+def mamba3(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"state_size": "d_state", "head_size": "headdim", "expand": "expand"}
+    settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
+    rotating = 2 * number(arrays, "num_rope_angles") / settings["state_size"]
+    return plain(arrays) | settings | {"rope_fraction": rotating, "norm": f"{PREFIX}norm.weight" in arrays}
+
+
 def expanded(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"expansion": number(arrays, "expansion")}
 
@@ -109,6 +116,8 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "mamba2": ("mamba2", mamba2),
     "mamba2_d_ssm": ("mamba2", mamba2),
     "mamba2_nonorm": ("mamba2", mamba2),
+    "mamba3": ("mamba3", mamba3),
+    "mamba3_rope1_norm": ("mamba3", mamba3),
     "mingru": ("mingru", expanded),
     "mingru_expand": ("mingru", expanded),
     "minlstm": ("minlstm", expanded),

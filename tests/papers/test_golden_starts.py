@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from bench.catalog.registry import find_model, model_names
 from models.lmu import discretised_delay
 from models.mamba2 import AUTHORS_NAMES as MAMBA2_NAMES
+from models.mamba3 import AUTHORS_NAMES as MAMBA3_NAMES
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
 from tests.conftest import GOLDEN
@@ -140,6 +141,11 @@ def mamba2(m: Any) -> Theirs:
     return {theirs: m.get_parameter(ours) for ours, theirs in (MAMBA2_NAMES | {"norm": "norm.weight"}).items()}
 
 
+def mamba3(m: Any) -> Theirs:
+    biases = {"B_bias": m.key_bias.unsqueeze(1), "C_bias": m.query_bias.unsqueeze(1)}
+    return biases | {theirs: m.get_parameter(ours) for ours, theirs in MAMBA3_NAMES.items()}
+
+
 def mingru(m: Any) -> Theirs:
     leave = {"to_out.weight": m.leave.weight} if isinstance(m.leave, nn.Linear) else {}
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
@@ -248,6 +254,7 @@ STARTS = {
     "lru_init": Start("lru", lru_settings, lru),
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
     "mamba2_init": Start("mamba2", headed, mamba2),
+    "mamba3_init": Start("mamba3", headed, mamba3),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
