@@ -70,8 +70,8 @@ class Mamba3(SequenceModel):
             "fitted to a number of parameters can so have any width."
         ),
         "inputs": (
-            "Each state has one input and one output (SISO), as in the authors' default. Their form with several (MIMO) "
-            "is for speed in decoding on a GPU, and its code runs on no CPU."
+            "Each state has one input and one output (SISO), as in the authors' default. Their form with several "
+            "(MIMO) is for speed in decoding on a GPU, and its code runs on no CPU."
         ),
     }
 

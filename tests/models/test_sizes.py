@@ -11,7 +11,22 @@ from bench.runs.parameter_budget import fit
 from models.shared.contract import LEAST_UNITS
 from models.shared.wrappers import WRAPPERS
 
-NAMES = ("cornn", "exprnn", "lem", "lmu", "lru", "mamba", "mamba2", "mamba3", "s4d", "s5", "sru", "tcn", "transformer")
+NAMES = (
+    "cornn",
+    "exprnn",
+    "hyena",
+    "lem",
+    "lmu",
+    "lru",
+    "mamba",
+    "mamba2",
+    "mamba3",
+    "s4d",
+    "s5",
+    "sru",
+    "tcn",
+    "transformer",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

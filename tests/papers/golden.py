@@ -62,6 +62,12 @@ def hippo(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | sizes | {"gate": f"{PREFIX}W_gxm.W_g.weight" in arrays}
 
 
+def hyena(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"order": "order", "filter_size": "filter_order", "features": "emb_dim"}
+    settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
+    return plain(arrays) | settings | {"learned_positions": True}
+
+
 def s4d(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"state_size": number(arrays, "d_state")}
 
@@ -99,6 +105,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "hippo_legt": ("hippo", lambda a: hippo(a) | {"measure": "legt", "dt": number(a, "dt")}),
     "hippo_m2_nogate": ("hippo", hippo),
     "hippo_maxlen": ("hippo", lambda a: hippo(a) | {"max_length": number(a, "max_length")}),
+    "hyena": ("hyena", hyena),
     "indrnn_bn_after": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
     "indrnn_bn_before": ("indrnn", lambda a: plain(a) | {"batch_norm": "before"}),
     "indrnn_recurrent_only": ("indrnn", lambda a: plain(a) | {"batch_norm": "none"}),

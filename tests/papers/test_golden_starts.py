@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.catalog.registry import find_model, model_names
+from models.hyena import AUTHORS_NAMES as HYENA_NAMES
 from models.lmu import discretised_delay
 from models.mamba2 import AUTHORS_NAMES as MAMBA2_NAMES
 from models.mamba3 import AUTHORS_NAMES as MAMBA3_NAMES
@@ -74,6 +75,15 @@ def hippo(m: Any) -> Theirs:
     for part in ("weight", "bias"):
         theirs[f"W_gxm.W_g.{part}"], theirs[f"W_hxm.{part}"] = getattr(m.reader, part).chunk(2)
     return theirs
+
+
+def hyena(m: Any) -> Theirs:
+    theirs: Theirs = {theirs: m.get_parameter(ours) for ours, theirs in HYENA_NAMES.items()}
+    return theirs | {
+        "filter_fn.bias": m.skip.T.flatten(),
+        "filter_fn.implicit_filter.1.freq": m.frequency.unsqueeze(0),
+        "filter_fn.pos_emb.z": m.positions.unsqueeze(0),
+    }
 
 
 def indrnn(stack: Any) -> Theirs:
@@ -222,6 +232,10 @@ def headed(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["D"], "state_size": s["N"], "head_size": s["hd"]}
 
 
+def hyena_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "filter_size": s["fo"], "frequency": float(s["w"]), "learned_positions": True}
+
+
 def s4d_settings(init: str) -> Callable[[Sizes], dict[str, Any]]:
     return lambda s: {"hidden_size": s["H"], "state_size": s["N"], "init": init}
 
@@ -247,6 +261,7 @@ STARTS = {
     ),
     "exprnn_init": Start("exprnn", lambda s: at_hidden(s) | {"init": "henaff"}, exprnn),
     "hippo_init": Start("hippo", at_hidden, hippo),
+    "hyena_init": Start("hyena", hyena_settings, hyena),
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
     "lem_init": Start("lem", at_hidden, lem),
@@ -290,6 +305,7 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "indrnn_init:fact/U_lowbound=*": lambda arrays, _: 1 / build("indrnn_init", arrays)[0].bound,
     "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
     "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
+    "hyena_init:fact/deltas": lambda arrays, _: -build("hyena_init", arrays).fall[None, None],
     "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
     "s4d_full_legs_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(len(theirs))[0],
     "s4d_full_legs_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(len(theirs))[1],
