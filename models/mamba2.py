@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from models.recurrences.chunked_attention import attention_step, decayed_attention
 from models.recurrences.short_conv import ShortConv
-from models.recurrences.state_space import head_size_at, step_size_bias
+from models.recurrences.state_space import step_size_bias
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -75,8 +75,8 @@ class Mamba2(SequenceModel):
     class Config(ModelConfig):
         """The defaults are the authors' (mamba2.py), except the width, which is our residual wrapper's.
 
-        `at_width` takes Mamba's state of 16, so that a small budget goes into channels, and four heads until a head has
-        the authors' 64 channels.
+        `at_width` takes Mamba's state of 16, so that a small budget goes into channels, and heads of 16 channels, so
+        that a narrow layer has more than one.
         """
 
         units = ("hidden_size", "state_size", "head_size")
@@ -110,7 +110,7 @@ class Mamba2(SequenceModel):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width, state_size=16, head_size=head_size_at(width))
+            return cls(hidden_size=width, state_size=16, head_size=16)
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
@@ -193,6 +193,6 @@ class Mamba2(SequenceModel):
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {
             "state_size": trial.suggest_categorical("state_size", [8, 16, 32]),  # the paper's are up to 256
-            "expand": trial.suggest_categorical("expand", [1, 2]),
+            "head_size": trial.suggest_categorical("head_size", [8, 16]),  # the paper's are 64 and more
             "norm": trial.suggest_categorical("norm", [True, False]),
         }

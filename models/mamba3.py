@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.chunked_attention import attention_step, decayed_attention
-from models.recurrences.state_space import head_size_at, step_size_bias
+from models.recurrences.state_space import step_size_bias
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -79,8 +79,8 @@ class Mamba3(SequenceModel):
     class Config(ModelConfig):
         """The defaults are the authors' (mamba3.py), except the width, which is our residual wrapper's.
 
-        `at_width` takes Mamba's state of 16, so that a small budget goes into channels, and four heads until a head has
-        the authors' 64 channels.
+        `at_width` takes Mamba's state of 16, so that a small budget goes into channels, and heads of 16 channels, so
+        that a narrow layer has more than one.
         """
 
         units = ("hidden_size", "state_size", "head_size")
@@ -114,7 +114,7 @@ class Mamba3(SequenceModel):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width, state_size=16, head_size=head_size_at(width))
+            return cls(hidden_size=width, state_size=16, head_size=16)
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
@@ -136,9 +136,9 @@ class Mamba3(SequenceModel):
         z_BTE, x_BTMP, keys_BTN, queries_BTN, steps_BTF = self.entered(x_BTD)
         dt_BTM, log_decay_BTM, share_BTM, turn_BTMR = self.time_steps(steps_BTF)
         # The heads come before time, since the products below are of one head.
-        angle_BMTR = turn_BTMR.transpose(1, 2).cumsum(2)
-        k_BMTN = rotated(self.key_norm * keys_BTN.unsqueeze(1) + self.key_bias.unsqueeze(1), angle_BMTR)
-        q_BMTN = rotated(self.query_norm * queries_BTN.unsqueeze(1) + self.query_bias.unsqueeze(1), angle_BMTR)
+        rotation_BMTR = rotation(turn_BTMR.transpose(1, 2).cumsum(2))
+        k_BMTN = rotated((self.key_norm * keys_BTN).unsqueeze(1) + self.key_bias.unsqueeze(1), rotation_BMTR)
+        q_BMTN = rotated((self.query_norm * queries_BTN).unsqueeze(1) + self.query_bias.unsqueeze(1), rotation_BMTR)
         own_BTM = share_BTM * dt_BTM
         weight_BTM = own_BTM + F.pad((dt_BTM - own_BTM)[:, 1:], (0, 0, 0, 1))
         y_BTMP = decayed_attention(
@@ -152,8 +152,8 @@ class Mamba3(SequenceModel):
         z_BE, x_BMP, keys_BN, queries_BN, steps_BF = self.entered(x_BD)
         dt_BM, log_decay_BM, share_BM, turn_BMR = self.time_steps(steps_BF)
         angle_BMR = (angle_BMR + turn_BMR) % (2 * math.pi)
-        k_BMN = rotated(self.key_norm * keys_BN.unsqueeze(1) + self.key_bias, angle_BMR)
-        q_BMN = rotated(self.query_norm * queries_BN.unsqueeze(1) + self.query_bias, angle_BMR)
+        k_BMN = rotated((self.key_norm * keys_BN).unsqueeze(1) + self.key_bias, rotation(angle_BMR))
+        q_BMN = rotated((self.query_norm * queries_BN).unsqueeze(1) + self.query_bias, rotation(angle_BMR))
         late_BM11 = ((1 - share_BM) * dt_BM)[..., None, None]
         s_BMPN = s_BMPN + late_BM11 * before_BMP.unsqueeze(-1) * k_before_BMN.unsqueeze(-2)
         y_BMP, s_BMPN = attention_step(q_BMN, k_BMN, x_BMP, log_decay_BM, share_BM * dt_BM, s_BMPN)
@@ -203,7 +203,7 @@ class Mamba3(SequenceModel):
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {
             "state_size": trial.suggest_categorical("state_size", [8, 16, 32]),  # the paper's are up to 128
-            "expand": trial.suggest_categorical("expand", [1, 2]),
+            "head_size": trial.suggest_categorical("head_size", [8, 16]),  # the paper's are 64 and more
             "rope_fraction": trial.suggest_categorical("rope_fraction", [0.5, 1.0]),
         }
 
@@ -213,9 +213,13 @@ def normalised(x_N: Tensor) -> Tensor:
     return F.rms_norm(x_N, x_N.shape[-1:], eps=EPS)
 
 
-def rotated(x_N: Tensor, angle_R: Tensor) -> Tensor:
-    """Rotate the first R pairs of neighbours in x, (…, N), by angles (…, R)."""
-    turning, still = x_N.tensor_split([2 * angle_R.shape[-1]], dim=-1)
+def rotation(angle_R: Tensor) -> Tensor:
+    """Return cos θ + i sin θ, complex."""
+    return torch.view_as_complex(torch.stack([angle_R.cos(), angle_R.sin()], dim=-1))
+
+
+def rotated(x_N: Tensor, rotation_R: Tensor) -> Tensor:
+    """Rotate the first R pairs of neighbours in x, (…, N), by complex numbers (…, R) of absolute value 1."""
+    turning, still = x_N.tensor_split([2 * rotation_R.shape[-1]], dim=-1)
     pairs_R = torch.view_as_complex(turning.unflatten(-1, (-1, 2)))
-    turned = torch.view_as_real(pairs_R * torch.polar(torch.ones_like(angle_R), angle_R)).flatten(-2)
-    return torch.cat([turned, still], dim=-1)
+    return torch.cat([torch.view_as_real(pairs_R * rotation_R).flatten(-2), still], dim=-1)

@@ -85,14 +85,12 @@ def add_from_before(
     y_ZCQRP: Tensor, q_ZCQN: Tensor, k_ZCQN: Tensor, v_ZCQRP: Tensor, total_ZCRQ: Tensor, source_ZCRQ: Tensor
 ) -> Tensor:
     """Return y and what all earlier chunks contribute, (Z, C, Q, R, P)."""
-    chunks, heads = y_ZCQRP.shape[1], v_ZCQRP.shape[3:]
     left_ZCQR1 = (total_ZCRQ[..., -1:] + source_ZCRQ).exp().mT.unsqueeze(-1)
-    added_ZCNRP = (k_ZCQN.mT @ (v_ZCQRP * left_ZCQR1).flatten(3)).unflatten(-1, heads)
     faded_ZCQR1 = total_ZCRQ.exp().mT.unsqueeze(-1)
-    state_ZCNRP = linear_scan(faded_ZCQR1[:, :-1, -1:], added_ZCNRP[:, :-1])
-    read_ZCQRP = (q_ZCQN[:, 1:] @ state_ZCNRP.flatten(3)).unflatten(-1, heads)
-    first, others = y_ZCQRP.split([1, chunks - 1], dim=1)
-    return torch.cat([first, torch.addcmul(others, read_ZCQRP, faded_ZCQR1[:, 1:])], dim=1)
+    added_ZCNRP = (k_ZCQN.mT @ (v_ZCQRP * left_ZCQR1).flatten(3)).unflatten(-1, v_ZCQRP.shape[3:])
+    after_ZCNRP = linear_scan(faded_ZCQR1[:, :, -1:], added_ZCNRP)
+    before_ZCNK = F.pad(after_ZCNRP.flatten(3), (0, 0, 0, 0, 1, -1))  # a chunk later, from zeros on
+    return torch.addcmul(y_ZCQRP, (q_ZCQN @ before_ZCNK).view_as(y_ZCQRP), faded_ZCQR1)
 
 
 def attention_step(

@@ -70,14 +70,6 @@ def step_size_bias(size: int, low: float, high: float) -> Tensor:
     return log_uniform(size, low, high).exp().expm1().log()
 
 
-def head_size_at(width: int) -> int:
-    """Return how many channels a head of Mamba-2 and Mamba-3 has in a network of a width.
-
-    There are four heads, of twice the width together, until a head has the authors' 64 channels. Then there are more.
-    """
-    return min(max(4, -(-2 * width // 4)), 64)
-
-
 def hippo_legs(order: int) -> tuple[np.ndarray, np.ndarray]:
     """Return HiPPO-LegS (Gu et al. 2020, Theorem 2): A (N, N), lower triangular with positive diagonal, and B (N,)."""
     n = np.arange(order)
