@@ -27,7 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.kernels.backend import loop_backend, runs_compiled
 from models.recurrences.scan import linear_scan
-from models.recurrences.state_space import log_uniform
+from models.recurrences.state_space import step_size_bias
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -102,10 +102,10 @@ class Mamba(SequenceModel):
             self.leave.weight.div_(self.layers**0.5)
 
     def start_dt(self) -> None:
-        """Start b_Δ so that its softplus is log-uniform between Δ's bounds: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
+        """Start b_Δ so that its softplus is log-uniform between Δ's bounds."""
         nn.init.uniform_(self.dt.weight, -(self.rank**-0.5), self.rank**-0.5)
         with torch.no_grad():
-            self.dt.bias.copy_(log_uniform(self.inner_size, DT_MIN, DT_MAX).exp().expm1().log())
+            self.dt.bias.copy_(step_size_bias(self.inner_size, DT_MIN, DT_MAX))
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         x_BTE, z_BTE = (linear(x_BTD, weight_ED) for weight_ED in self.enter.weight.chunk(2))

@@ -16,11 +16,12 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from bench.catalog.families import FAMILIES
 from bench.catalog.registry import find_task
 from bench.runs.dead_starts import MOST_DEAD, STARTS, dead_share
 from bench.runs.parameter_budget import fit
 from datamodules._spec import Continuous, Label, TaskSpec, TokenPerStep, Tokens
-from models.shared.contract import FAMILIES, ModelConfig, Paper, Place, SequenceModel, valid_steps
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, valid_steps
 from models.shared.training import Training, build_optimizer
 from models.shared.wrappers import WRAPPERS, Wrapper
 

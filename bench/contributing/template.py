@@ -33,7 +33,7 @@ class @CLASS@(SequenceModel):
 
     paper = Paper("The title of the paper", 2026, "https://arxiv.org/abs/…")
     display_name = "@CLASS@"  # the name as the paper writes it
-    family = "linear recurrence and state space"  # one of models.shared.contract.FAMILIES
+    family = "linear recurrence and state space"  # see bench/catalog/families.py
     wrapper = "plain"  # or "residual": the wrapper that the paper uses
 
     @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import altair as alt
 
+from bench.catalog.families import FAMILIES
 from bench.reports.listings import model_facts
-from models.shared.contract import FAMILIES
 
 COLOURS = ("#3355FF", "#CC0011", "#999944", "#AA22BB", "#3399EE", "#CC66AA")
 UNKNOWN = "#666666"

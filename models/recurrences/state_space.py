@@ -83,6 +83,11 @@ def log_uniform(size: int, low: float, high: float) -> Tensor:
     return torch.empty(size).uniform_(math.log(low), math.log(high))
 
 
+def step_size_bias(size: int, low: float, high: float) -> Tensor:
+    """Return biases (size,) whose softplus is log-uniform between low and high: softplus⁻¹(Δ) = log(exp(Δ) − 1)."""
+    return log_uniform(size, low, high).exp().expm1().log()
+
+
 def hippo_legs(order: int) -> tuple[np.ndarray, np.ndarray]:
     """Return HiPPO-LegS (Gu et al. 2020, Theorem 2): A (N, N), lower triangular with positive diagonal, and B (N,)."""
     n = np.arange(order)

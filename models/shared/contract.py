@@ -30,17 +30,6 @@ def later(before: object) -> dict[str, object]:
     return {"before": before}
 
 
-FAMILIES = (
-    "nonlinear recurrence",
-    "gated recurrence",
-    "linear recurrence and state space",
-    "linear attention and delta rule",
-    "attention",
-    "convolution",
-    "floor",
-)
-"""The kinds of architectures that the board tells apart. A floor has no memory of order, or no mixer."""
-
 LEAST_UNITS = 4
 
 
@@ -121,7 +110,7 @@ class SequenceModel(nn.Module):
     display_name: ClassVar[str]
     """Its name as the paper writes it. The command line and the database know it by its file's name."""
     family: ClassVar[str]
-    """One of FAMILIES."""
+    """Its kind, one of those that the board tells apart: see bench/catalog/families.py."""
     wrapper: ClassVar[str]
     """The name of the wrapper that the paper uses: "plain" or "residual" (see `models.shared.wrappers`)."""
     wrappers: ClassVar[tuple[str, ...]] = ("plain", "residual")

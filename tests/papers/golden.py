@@ -65,6 +65,12 @@ def hippo(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | sizes | {"gate": f"{PREFIX}W_gxm.W_g.weight" in arrays}
 
 
+def hyena(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"order": "order", "filter_size": "filter_order", "features": "emb_dim"}
+    settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
+    return plain(arrays) | settings | {"learned_positions": True}
+
+
 def s4d(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"state_size": number(arrays, "d_state")}
 
@@ -73,6 +79,19 @@ def s5(arrays: Arrays) -> dict[str, Any]:
     conj_sym = bool((arrays["param/Lambda_im"] < 0).all())
     states = len(arrays["param/Lambda_re"]) * (2 if conj_sym else 1)
     return plain(arrays) | {"state_size": states, "blocks": number(arrays, "blocks"), "conj_sym": conj_sym}
+
+
+def mamba2(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"state_size": "d_state", "conv_size": "d_conv", "head_size": "headdim", "expand": "expand"}
+    settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
+    return plain(arrays) | settings | {"ssm_size": number(arrays, "d_ssm"), "norm": f"{PREFIX}norm.weight" in arrays}
+
+
+def mamba3(arrays: Arrays) -> dict[str, Any]:
+    sizes = {"state_size": "d_state", "head_size": "headdim", "expand": "expand"}
+    settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
+    rotating = 2 * number(arrays, "num_rope_angles") / settings["state_size"]
+    return plain(arrays) | settings | {"rope_fraction": rotating, "norm": f"{PREFIX}norm.weight" in arrays}
 
 
 def expanded(arrays: Arrays) -> dict[str, Any]:
@@ -135,6 +154,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "hippo_legt": ("hippo", lambda a: hippo(a) | {"measure": "legt", "dt": number(a, "dt")}),
     "hippo_m2_nogate": ("hippo", hippo),
     "hippo_maxlen": ("hippo", lambda a: hippo(a) | {"max_length": number(a, "max_length")}),
+    "hyena": ("hyena", hyena),
     "indrnn_bn_after": ("indrnn", lambda a: plain(a) | {"batch_norm": "after"}),
     "indrnn_bn_before": ("indrnn", lambda a: plain(a) | {"batch_norm": "before"}),
     "indrnn_recurrent_only": ("indrnn", lambda a: plain(a) | {"batch_norm": "none"}),
@@ -152,6 +172,11 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
             | {"state_size": number(a, "d_state"), "conv_size": number(a, "d_conv"), "expand": number(a, "expand")}
         ),
     ),
+    "mamba2": ("mamba2", mamba2),
+    "mamba2_d_ssm": ("mamba2", mamba2),
+    "mamba2_nonorm": ("mamba2", mamba2),
+    "mamba3": ("mamba3", mamba3),
+    "mamba3_rope1_norm": ("mamba3", mamba3),
     "mingru": ("mingru", expanded),
     "mingru_expand": ("mingru", expanded),
     "minlstm": ("minlstm", expanded),

@@ -23,7 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.catalog.registry import find_model, model_names
+from models.hyena import AUTHORS_NAMES as HYENA_NAMES
 from models.lmu import discretised_delay
+from models.mamba2 import AUTHORS_NAMES as MAMBA2_NAMES
+from models.mamba3 import AUTHORS_NAMES as MAMBA3_NAMES
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
 from tests.conftest import GOLDEN
@@ -89,6 +92,15 @@ def hippo(m: Any) -> Theirs:
     for part in ("weight", "bias"):
         theirs[f"W_gxm.W_g.{part}"], theirs[f"W_hxm.{part}"] = getattr(m.reader, part).chunk(2)
     return theirs
+
+
+def hyena(m: Any) -> Theirs:
+    theirs: Theirs = {theirs: m.get_parameter(ours) for ours, theirs in HYENA_NAMES.items()}
+    return theirs | {
+        "filter_fn.bias": m.skip.T.flatten(),
+        "filter_fn.implicit_filter.1.freq": m.frequency.unsqueeze(0),
+        "filter_fn.pos_emb.z": m.positions.unsqueeze(0),
+    }
 
 
 def indrnn(stack: Any) -> Theirs:
@@ -171,6 +183,15 @@ def mamba(m: Any) -> Theirs:
     linears = {"in_proj": m.enter, "x_proj": m.select, "dt_proj": m.dt, "conv1d": m.conv, "out_proj": m.leave}
     weights = {f"{name}.weight": linear.weight for name, linear in linears.items()}
     return weights | {"dt_proj.bias": m.dt.bias, "conv1d.bias": m.conv.bias, "A_log": m.A_log, "D": m.D}
+
+
+def mamba2(m: Any) -> Theirs:
+    return {theirs: m.get_parameter(ours) for ours, theirs in (MAMBA2_NAMES | {"norm": "norm.weight"}).items()}
+
+
+def mamba3(m: Any) -> Theirs:
+    biases = {"B_bias": m.key_bias.unsqueeze(1), "C_bias": m.query_bias.unsqueeze(1)}
+    return biases | {theirs: m.get_parameter(ours) for ours, theirs in MAMBA3_NAMES.items()}
 
 
 def mingru(m: Any) -> Theirs:
@@ -279,6 +300,14 @@ def expanded(sizes: Sizes) -> dict[str, Any]:
     return {"hidden_size": sizes["D"], "expansion": sizes["ef"]}
 
 
+def headed(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "state_size": s["N"], "head_size": s["hd"]}
+
+
+def hyena_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["D"], "filter_size": s["fo"], "frequency": float(s["w"]), "learned_positions": True}
+
+
 def s4d_settings(init: str) -> Callable[[Sizes], dict[str, Any]]:
     return lambda s: {"hidden_size": s["H"], "state_size": s["N"], "init": init}
 
@@ -326,6 +355,7 @@ STARTS = {
     ),
     "gla_init": Start("gla", lambda s: {"hidden_size": s["D"], "head_size": s["D"] // s["NH"]}, gla),
     "hippo_init": Start("hippo", at_hidden, hippo),
+    "hyena_init": Start("hyena", hyena_settings, hyena),
     "indrnn_init": Start("indrnn", lambda s: at_hidden(s) | {"long_last": False}, indrnn),
     "indrnn_residual_init": Start("indrnn", at_hidden, indrnn_residual),
     "lem_init": Start("lem", at_hidden, lem),
@@ -333,6 +363,8 @@ STARTS = {
     "lmu_init": Start("lmu", lambda s: at_hidden(s) | {"order": s["N"], "theta": s["theta"]}, lmu),
     "lru_init": Start("lru", lru_settings, lru),
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
+    "mamba2_init": Start("mamba2", headed, mamba2),
+    "mamba3_init": Start("mamba3", headed, mamba3),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
     "s4_dplr_init": Start("s4", lambda s: {"hidden_size": s["H"], "state_size": s["N"]}, s4),
@@ -382,6 +414,7 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "indrnn_init:fact/U_lowbound=*": lambda arrays, _: 1 / build("indrnn_init", arrays)[0].bound,
     "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
     "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
+    "hyena_init:fact/deltas": lambda arrays, _: -build("hyena_init", arrays).fall[None, None],
     "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
     "s4_dplr_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(theirs.shape[-1])[0],
     "s4_dplr_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(theirs.shape[-1])[1],

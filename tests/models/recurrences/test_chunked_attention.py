@@ -1,0 +1,55 @@
+"""Attention in chunks against its recurrence. Sizes: B batch, T time, G groups, H heads, N keys, P values."""
+
+import pytest
+import torch
+
+from models.recurrences.chunked_attention import CHUNK, attention_step, decayed_attention
+
+BATCH, GROUPS, HEADS, KEYS, VALUES = 2, 2, 6, 3, 4
+
+
+def draw(steps, dtype=torch.float64):
+    q_BTGN, k_BTGN = (torch.randn(BATCH, steps, GROUPS, KEYS, dtype=dtype) for _ in range(2))
+    v_BTHP = torch.randn(BATCH, steps, HEADS, VALUES, dtype=dtype)
+    return q_BTGN, k_BTGN, v_BTHP, -torch.rand(BATCH, steps, HEADS, dtype=dtype), torch.rand_like(v_BTHP[..., 0])
+
+
+def looped(*given, own=True):
+    """Each output, and by the recurrence alone: without its own step, an output reads the faded state before it."""
+    state_BHPN, outputs = given[0].new_zeros(BATCH, HEADS, VALUES, KEYS), []
+    for q, k, v, log_decay, weight in zip(*(tensor.unbind(1) for tensor in given), strict=True):
+        before, _ = attention_step(q, k, v, log_decay, torch.zeros_like(weight), state_BHPN)
+        y_BHP, state_BHPN = attention_step(q, k, v, log_decay, weight, state_BHPN)
+        outputs.append(y_BHP if own else before)
+    return torch.stack(outputs, dim=1)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("steps", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK - 1, 3 * CHUNK])
+def test_chunks_give_what_the_recurrence_gives(steps, own):
+    given = [tensor.requires_grad_() for tensor in draw(steps)]
+    y_BTHP, expected = decayed_attention(*given, own=own), looped(*given, own=own)
+    torch.testing.assert_close(y_BTHP, expected)
+    grad_BTHP = torch.randn_like(y_BTHP)
+    ours, theirs = (torch.autograd.grad(y, given, grad_BTHP, materialize_grads=True) for y in (y_BTHP, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_what_a_strong_decay_erased_takes_no_digits_from_the_rest():
+    q, k, v, log_decay, weight = (tensor.requires_grad_() for tensor in draw(3 * CHUNK, torch.float32))
+    erasing = torch.arange(3 * CHUNK) % 5 == 2
+    log_decay = torch.where(erasing[:, None], -1e6, log_decay)
+    y_BTHP = decayed_attention(q, k, v, log_decay, weight)
+    torch.testing.assert_close(y_BTHP, looped(q, k, v, log_decay, weight), rtol=1e-3, atol=1e-4)
+    y_BTHP.sum().backward()
+    assert all(torch.isfinite(tensor.grad).all() for tensor in (q, k, v, weight))
+
+
+def test_a_weight_of_zero_adds_nothing():
+    q, k, v, log_decay, weight = draw(2 * CHUNK)
+    weight[:, 3:] = 0
+    weight.requires_grad_()
+    y_BTHP = decayed_attention(q, k, v, log_decay, weight)
+    torch.testing.assert_close(y_BTHP, looped(q, k, v, log_decay, weight))
+    y_BTHP.sum().backward()
+    assert torch.isfinite(weight.grad).all()
