@@ -118,9 +118,9 @@ class Mamba(SequenceModel):
     def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
         """Run all between the first projection and the last one, by kernels for CPUs: (B, T, E)."""
         from models.kernels.cpu import mamba as kernel  # numba takes a second to import
-        from models.kernels.cpu.mamba_conv import ConvSiLU
+        from models.kernels.cpu.mamba_conv import convolve
 
-        x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
+        x_BTE = convolve(x_BTE, self.conv.weight[:, 0], self.conv.bias, silu=True)  # type: ignore[arg-type]  # it has a bias
         return kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
 
     def initial_state(self, batch_size: int) -> State:

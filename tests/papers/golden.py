@@ -4,6 +4,7 @@ A file or one of its entries is named `FILE` or `FILE:ENTRY`, with the wildcards
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -62,6 +63,11 @@ def hippo(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | sizes | {"gate": f"{PREFIX}W_gxm.W_g.weight" in arrays}
 
 
+def rg_lru(arrays: Arrays) -> dict[str, Any]:
+    inner = len(arrays["param/rg_lru.a_param"])
+    return plain(arrays) | {"expansion": inner / hidden(arrays), "block_size": inner // number(arrays, "num_heads")}
+
+
 def s4d(arrays: Arrays) -> dict[str, Any]:
     return plain(arrays) | {"state_size": number(arrays, "d_state")}
 
@@ -104,6 +110,8 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "mingru_expand": ("mingru", expanded),
     "minlstm": ("minlstm", expanded),
     "minlstm_expand": ("minlstm", expanded),
+    "rglru": ("rg-lru", rg_lru),
+    "rglru_block": ("rg-lru", rg_lru),
     "s4_block_diag": ("s4d", s4d),
     "s4d": ("s4d", s4d),
     "s4d_full_bilinear": ("s4d", lambda a: s4d(a) | {"init": "legs", "discretisation": "bilinear"}),
@@ -145,7 +153,21 @@ def single_layer(name: str, arrays: Arrays) -> Arrays:
         fc = {"fc.weight": np.eye(hidden(arrays)), "fc.bias": np.zeros(hidden(arrays))}
         arrays = {key.replace("/indrnn_cell", "/RNNs.0.indrnn1.indrnn_cell"): values for key, values in arrays.items()}
         return arrays | {f"{PREFIX}DIs.0.{key}": values for key, values in fc.items()}
+    if name == "rglru":
+        return in_its_block(arrays)
     return arrays
+
+
+def in_its_block(arrays: Arrays) -> Arrays:
+    """Put the bare RG-LRU into a block around it that passes everything through: its gate is 1/g of a constant g."""
+    size = hidden(arrays)
+    g = torch.nn.functional.gelu(torch.ones((), dtype=torch.float64), approximate="tanh").item()
+    eye, zeros = np.eye(size), np.zeros(size)
+    around = {"linear_x.weight": eye, "linear_y.weight": 0 * eye, "linear_out.weight": eye / g, "conv_1d.b": zeros}
+    biases = {"linear_x.bias": zeros, "linear_y.bias": zeros + 1, "linear_out.bias": zeros}
+    conv = {"conv_1d.w": np.stack([zeros, zeros, zeros, zeros + 1])}  # the present input only
+    renamed = {re.sub(r"^(param|grad_all)/(a_param|.*_gate)", r"\1/rg_lru.\2", key): v for key, v in arrays.items()}
+    return renamed | {f"{PREFIX}{key}": values for key, values in (around | biases | conv).items()}
 
 
 def build(name: str, arrays: Arrays) -> Any:

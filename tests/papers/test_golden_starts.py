@@ -140,6 +140,15 @@ def mingru(m: Any) -> Theirs:
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
 
 
+def rg_lru(m: Any) -> Theirs:
+    theirs: Theirs = {"conv_1d.w": m.conv.weight[:, 0].T, "conv_1d.b": m.conv.bias, "rg_lru.a_param": m.decay}
+    for name, linear in {"linear_x": m.enter, "linear_y": m.gate, "linear_out": m.leave}.items():
+        theirs |= {f"{name}.weight": linear.weight, f"{name}.bias": linear.bias}
+    for name, gate in {"rg_lru.a_gate": m.recurrence_gate, "rg_lru.input_gate": m.input_gate}.items():
+        theirs |= {f"{name}.w": gate.weight.mT, f"{name}.b": gate.bias.view(m.blocks, -1)}
+    return theirs
+
+
 def s4d(m: Any) -> Theirs:
     return {
         "kernel.log_A_real": m.log_decay,
@@ -220,6 +229,10 @@ def lru_settings(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["D"], "state_size": s["N"]} | ring
 
 
+def rg_lru_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["width"], "expansion": s["lru"] / s["width"], "block_size": s["lru"] // s["heads"]}
+
+
 def sru_settings(s: Sizes) -> dict[str, Any]:
     decays = tuple(i / s["k"] for i in range(s["k"]))
     return {"stat_size": s["S"], "recur_size": s["R_"], "output_size": s["O"], "decays": decays}
@@ -240,6 +253,7 @@ STARTS = {
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
+    "rglru_block_init": Start("rg-lru", rg_lru_settings, rg_lru),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
@@ -266,6 +280,10 @@ def legs_spectrum(pairs: int) -> tuple[np.ndarray, np.ndarray]:
     return eigenvalues.conj()[::-1], projected[::-1]
 
 
+def start_of_squares(config: Any) -> list[float]:
+    return [config.r_min**2, config.r_max**2]
+
+
 FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "hippo_init:fact/A_legs(*)": lambda _, theirs: -hippo_legs(len(theirs))[0],
     "hippo_init:fact/B_legs(*)": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
@@ -274,6 +292,7 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "lmu_init:fact/A": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, :-1],
     "lmu_init:fact/B": lambda arrays, theirs: discretised_delay(len(theirs), sizes_of(arrays)["theta"])[:, -1:],
     "mamba_init:fact/dt_rank": lambda arrays, _: build("mamba_init", arrays).rank,
+    "rglru_block_init:fact/a**2 uniform in": lambda *_: start_of_squares(find_model("rg-lru").cls.Config()),
     "s4d_full_legs_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(len(theirs))[0],
     "s4d_full_legs_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(len(theirs))[1],
     "s4d_full_legs_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
@@ -373,5 +392,5 @@ def build(name: str, arrays: Arrays) -> Any:
         linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
-    width, layers = sizes.get("D", sizes.get("H")), sizes.get("n_layer", 1)
+    width, layers = next(sizes[name] for name in ("D", "H", "width") if name in sizes), sizes.get("n_layer", 1)
     return cls(config, input_size=width, seq_len=seq_len, layers=layers)
