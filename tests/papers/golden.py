@@ -19,7 +19,7 @@ from bench.catalog.registry import find_model
 from models.shared.authors_weights import PREFIX
 from models.shared.contract import Place, SequenceModel
 from tests.conftest import GOLDEN
-from tests.papers.golden_networks import ResidualStack, Stack
+from tests.papers.golden_networks import BareCell, ResidualStack, Stack
 
 Arrays = dict[str, np.ndarray]
 Line = TypeVar("Line")
@@ -61,6 +61,14 @@ def fru(arrays: Arrays) -> dict[str, Any]:
 def hippo(arrays: Arrays) -> dict[str, Any]:
     sizes = {"order": number(arrays, "memory_order"), "memory_size": number(arrays, "memory_size")}
     return plain(arrays) | sizes | {"gate": f"{PREFIX}W_gxm.W_g.weight" in arrays}
+
+
+def mlstm(arrays: Arrays) -> dict[str, Any]:
+    """The cell's file has no blocks, and its inner width is the output's."""
+    inner = number(arrays, "inner") if "const/inner" in arrays else hidden(arrays)
+    blocks = number(arrays, "qkv_block") if "const/qkv_block" in arrays else 1
+    sizes = {"heads": number(arrays, "num_heads"), "multiple": inner, "block_size": blocks}
+    return plain(arrays) | sizes | {"expansion": inner / hidden(arrays)}
 
 
 def rg_lru(arrays: Arrays) -> dict[str, Any]:
@@ -110,6 +118,8 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "mingru_expand": ("mingru", expanded),
     "minlstm": ("minlstm", expanded),
     "minlstm_expand": ("minlstm", expanded),
+    "mlstm": ("mlstm", mlstm),
+    "mlstm_cell": ("mlstm", mlstm),
     "rglru": ("rg-lru", rg_lru),
     "rglru_block": ("rg-lru", rg_lru),
     "s4_block_diag": ("s4d", s4d),
@@ -195,6 +205,8 @@ def build(name: str, arrays: Arrays) -> Any:
 def network(arrays: Arrays, input_size: int, layer: Callable[[int, int, int], SequenceModel]) -> Any:
     """Return a layer or several, each built by `layer` from its input's width, its number and how many there are."""
     width = hidden(arrays)
+    if f"{PREFIX}igate.weight" in arrays and f"{PREFIX}proj_up.weight" not in arrays and "const/inner" not in arrays:
+        return BareCell(layer(width, 0, 1))
     if "const/blocks" in arrays and "param/fc0.fc.weight" in arrays:
         blocks = number(arrays, "blocks")
         count = 2 * blocks + 1

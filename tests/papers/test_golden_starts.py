@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from bench.catalog.registry import find_model, model_names
 from models.lmu import discretised_delay
+from models.mlstm import AUTHORS_NAMES
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
 from tests.conftest import GOLDEN
@@ -140,6 +141,13 @@ def mingru(m: Any) -> Theirs:
     return {m.authors_name: m.project.weight.roll(m.inner_size, dims=0)} | leave
 
 
+def mlstm(m: Any) -> Theirs:
+    theirs: Theirs = {name: m.get_parameter(ours) for ours, name in AUTHORS_NAMES.items()}
+    for part in ("weight", "bias"):
+        theirs[f"mlstm_cell.igate.{part}"], theirs[f"mlstm_cell.fgate.{part}"] = getattr(m.cell.gates, part).chunk(2)
+    return theirs | {"mlstm_cell.outnorm.weight": m.cell.norm.scale - 1}
+
+
 def rg_lru(m: Any) -> Theirs:
     theirs: Theirs = {"conv_1d.w": m.conv.weight[:, 0].T, "conv_1d.b": m.conv.bias, "rg_lru.a_param": m.decay}
     for name, linear in {"linear_x": m.enter, "linear_y": m.gate, "linear_out": m.leave}.items():
@@ -229,6 +237,10 @@ def lru_settings(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["D"], "state_size": s["N"]} | ring
 
 
+def mlstm_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["E"], "heads": s["NH"]}
+
+
 def rg_lru_settings(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["width"], "expansion": s["lru"] / s["width"], "block_size": s["lru"] // s["heads"]}
 
@@ -253,6 +265,7 @@ STARTS = {
     "mamba_init": Start("mamba", lambda s: {"hidden_size": s["D"], "state_size": s["N"]}, mamba),
     "mingru_init": Start("mingru", expanded, mingru),
     "minlstm_init": Start("minlstm", expanded, mingru),
+    "mlstm_init": Start("mlstm", mlstm_settings, mlstm),
     "rglru_block_init": Start("rg-lru", rg_lru_settings, rg_lru),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
@@ -392,5 +405,5 @@ def build(name: str, arrays: Arrays) -> Any:
         linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
-    width, layers = next(sizes[name] for name in ("D", "H", "width") if name in sizes), sizes.get("n_layer", 1)
+    width, layers = next(sizes[name] for name in ("D", "H", "E", "width") if name in sizes), sizes.get("n_layer", 1)
     return cls(config, input_size=width, seq_len=seq_len, layers=layers)

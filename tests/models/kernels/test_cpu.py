@@ -20,8 +20,8 @@ from tests.conftest import ROOT
 BATCH, STEPS, INPUT = 19, 23, 3  # more sequences than one share
 MODELS = ROOT / "models"
 NAMES = (
-    "bag", "cornn", "exprnn", "hippo", "indrnn", "lem", "lmu", "lru", "mamba", "mingru", "minlstm", "rg-lru", "s4d",
-    "s5", "sru",
+    "bag", "cornn", "exprnn", "hippo", "indrnn", "lem", "lmu", "lru", "mamba", "mingru", "minlstm",
+    "rg-lru", "s4d", "s5", "sru",
 )  # fmt: skip
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
