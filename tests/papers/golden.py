@@ -128,6 +128,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "s4d_full_legs": ("s4d", lambda a: s4d(a) | {"init": "legs"}),
     "s5": ("s5", s5),
     "s5_bilinear_noconj": ("s5", lambda a: s5(a) | {"discretisation": "bilinear"}),
+    "slstm": ("slstm", lambda a: plain(a) | {"heads": number(a, "num_heads")}),
     "sru": (
         "sru",
         lambda a: statistical("SimpleSRUCell", a) | {"decays": tuple(a["alphas"].tolist())},
@@ -205,7 +206,7 @@ def build(name: str, arrays: Arrays) -> Any:
 def network(arrays: Arrays, input_size: int, layer: Callable[[int, int, int], SequenceModel]) -> Any:
     """Return a layer or several, each built by `layer` from its input's width, its number and how many there are."""
     width = hidden(arrays)
-    if f"{PREFIX}igate.weight" in arrays and f"{PREFIX}proj_up.weight" not in arrays and "const/inner" not in arrays:
+    if f"{PREFIX}igate.bias" in arrays:
         return BareCell(layer(width, 0, 1))
     if "const/blocks" in arrays and "param/fc0.fc.weight" in arrays:
         blocks = number(arrays, "blocks")

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from bench.catalog.registry import find_model, model_names
 from models.lmu import discretised_delay
-from models.mlstm import AUTHORS_NAMES
+from models.mlstm import AUTHORS_NAMES as MLSTM_NAMES
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
+from models.slstm import AUTHORS_NAMES as SLSTM_NAMES
 from tests.conftest import GOLDEN
 from tests.papers.golden import CASES, DIFFERS, NO_SETTING, Arrays, line_of, load, marks
 
@@ -142,7 +143,7 @@ def mingru(m: Any) -> Theirs:
 
 
 def mlstm(m: Any) -> Theirs:
-    theirs: Theirs = {name: m.get_parameter(ours) for ours, name in AUTHORS_NAMES.items()}
+    theirs: Theirs = {name: m.get_parameter(ours) for ours, name in MLSTM_NAMES.items()}
     for part in ("weight", "bias"):
         theirs[f"mlstm_cell.igate.{part}"], theirs[f"mlstm_cell.fgate.{part}"] = getattr(m.cell.gates, part).chunk(2)
     return theirs | {"mlstm_cell.outnorm.weight": m.cell.norm.scale - 1}
@@ -192,6 +193,13 @@ def s5(m: Any) -> Theirs:
         "D": m.D,
         "log_step": m.log_dt.unsqueeze(1),
     }
+
+
+def slstm(m: Any) -> Theirs:
+    theirs: Theirs = {name: m.get_parameter(ours) for ours, name in SLSTM_NAMES.items()}
+    theirs |= {f"conv1d.conv.{part}": getattr(m.conv, part) for part in ("weight", "bias")}
+    cell = {"slstm_cell._recurrent_kernel_": m.recurrent.flatten(1, 2), "slstm_cell._bias_": torch.cat(m.biases())}
+    return theirs | cell | {"group_norm.weight": m.norm.scale - 1}
 
 
 def sru(m: Any) -> Theirs:
@@ -273,6 +281,7 @@ STARTS = {
     "s5_complexnormal_init": Start("s5", s5_settings("complex_normal"), s5),
     "s5_lecun_init": Start("s5", s5_settings("lecun_normal"), s5),
     "s5_truncnormal_init": Start("s5", s5_settings("trunc_standard_normal"), s5),
+    "slstm_init": Start("slstm", lambda s: {"hidden_size": s["E"], "heads": s["NH"]}, slstm),
     "sru_init": Start("sru", sru_settings, sru),
     "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
 }
