@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from models.recurrences.delta_rule import gated_delta_rule
 from models.recurrences.head_norm import HeadNorm, unit
-from models.recurrences.short_convolution import ShortConvolution
+from models.recurrences.short_conv import ShortConv
 from models.recurrences.state_space import log_uniform
 from models.recurrences.stepwise import full_precision
 from models.shared.authors_weights import AuthorsWeights
@@ -121,7 +121,7 @@ class GatedDeltaNet(SequenceModel):
             self.heads if config.gate else 0,
         ]  # of z, β and α
         self.qkv = Linear(self.input_size, sum(self.sizes), bias=False)
-        self.conv = ShortConvolution(sum(self.sizes), config.conv_size)
+        self.conv = ShortConv(sum(self.sizes), config.conv_size, silu=True, bias=False)
         self.gates = Linear(self.input_size, sum(self.gate_sizes), bias=False)
         self.norm = HeadNorm(self.value_size, divisor=config.head_size**0.5)
         self.leave = Linear(values, self.output_size, bias=False)
@@ -156,7 +156,7 @@ class GatedDeltaNet(SequenceModel):
 
     def initial_state(self, batch_size: int) -> State:
         s_BNde = self.leave.weight.new_zeros(batch_size, self.heads, self.head_size, self.value_size)
-        return s_BNde, self.conv.initial_window(batch_size)
+        return s_BNde, self.conv.window(batch_size)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         s_BNde, window_BKE = state

@@ -117,7 +117,7 @@ class Hyena(SequenceModel):
         self.output_size, self.order, hidden = config.hidden_size, config.order, config.hidden_size
         channels = (config.order - 1) * hidden
         self.enter = Linear(self.input_size, (config.order + 1) * hidden)
-        self.short = ShortConv((config.order + 1) * hidden, SHORT)
+        self.short = ShortConv((config.order + 1) * hidden, SHORT, silu=False)
         self.skip = nn.Parameter(torch.randn(config.order - 1, hidden))
         sizes = [config.features, *[config.filter_size] * (INNER + 1)]
         maps = [nn.Linear(inputs, config.filter_size) for inputs in sizes[:-1]]

@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.kernels.backend import loop_backend, runs_compiled
 from models.recurrences.scan import linear_scan
+from models.recurrences.short_conv import ShortConv
 from models.recurrences.state_space import step_size_bias
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
@@ -87,11 +88,11 @@ class Mamba(SequenceModel):
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)
-        self.output_size, self.state_size, self.conv_size = config.hidden_size, config.state_size, config.conv_size
+        self.output_size, self.state_size = config.hidden_size, config.state_size
         self.inner_size = config.expand * config.hidden_size
         self.rank = ceil(config.hidden_size / 16)
         self.enter = nn.Linear(self.input_size, 2 * self.inner_size, bias=False)
-        self.conv = nn.Conv1d(self.inner_size, self.inner_size, config.conv_size, groups=self.inner_size)
+        self.conv = ShortConv(self.inner_size, config.conv_size, silu=True)
         self.select = Linear(self.inner_size, self.rank + 2 * config.state_size, bias=False)
         self.dt = nn.Linear(self.rank, self.inner_size)
         self.start_dt()
@@ -109,37 +110,25 @@ class Mamba(SequenceModel):
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         x_BTE, z_BTE = (linear(x_BTD, weight_ED) for weight_ED in self.enter.weight.chunk(2))
+        x_BTE = self.conv(x_BTE)
         if runs_compiled(x_BTE):
-            return self.leave(self.compiled(x_BTE, z_BTE))
-        window_BKE = x_BTE.new_zeros(len(x_BTE), self.conv_size - 1, self.inner_size)
-        x_BTE = self.convolve(torch.cat([window_BKE, x_BTE], dim=1))
+            from models.kernels.cpu import mamba as kernel  # numba takes a second to import
+
+            return self.leave(kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE))
         y_BTE = selective_scan(*self.selected(x_BTE)) + self.D * x_BTE
         return self.leave(y_BTE * F.silu(z_BTE))
 
-    def compiled(self, x_BTE: Tensor, z_BTE: Tensor) -> Tensor:
-        """Run all between the first projection and the last one, by kernels for CPUs: (B, T, E)."""
-        from models.kernels.cpu import mamba as kernel  # numba takes a second to import
-        from models.kernels.cpu.mamba_conv import ConvSiLU
-
-        x_BTE = ConvSiLU.apply(x_BTE, self.conv.weight[:, 0], self.conv.bias)
-        return kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
-
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)
-        return h_BEN, self.A_log.new_zeros(batch_size, self.conv_size - 1, self.inner_size)
+        return h_BEN, self.conv.window(batch_size)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         h_BEN, window_BKE = state
         x_BE, z_BE = self.enter(x_BD).chunk(2, dim=-1)
-        window_BKE = torch.cat([window_BKE, x_BE.unsqueeze(1)], dim=1)
-        x_B1E = self.convolve(window_BKE)
-        y_B1E, h_BEN = scan_chunk(*self.selected(x_B1E), h_BEN)
-        y_BE = (y_B1E + self.D * x_B1E).squeeze(1)
-        return self.leave(y_BE * F.silu(z_BE)), (h_BEN, window_BKE[:, 1:])
-
-    def convolve(self, x_BTE: Tensor) -> Tensor:
-        """Return the convolution's SiLU, K − 1 steps shorter than its input."""
-        return F.silu(self.conv(x_BTE.transpose(1, 2)).transpose(1, 2))
+        x_BE, window_BKE = self.conv.step(x_BE, window_BKE)
+        y_B1E, h_BEN = scan_chunk(*self.selected(x_BE.unsqueeze(1)), h_BEN)
+        y_BE = y_B1E.squeeze(1) + self.D * x_BE
+        return self.leave(y_BE * F.silu(z_BE)), (h_BEN, window_BKE)
 
     def selected(self, x_BTE: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return x and Δ (B, T, E), A (E, N), B and C (B, T, N), in full precision."""

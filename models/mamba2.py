@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.recurrences.chunked_attention import attention_step, decayed_attention
 from models.recurrences.short_conv import ShortConv
 from models.recurrences.state_space import step_size_bias
+from models.recurrences.state_space_duality import attention_step, ssd
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -120,7 +120,7 @@ class Mamba2(SequenceModel):
         convolved = self.ssm_size + 2 * config.state_size
         self.parts = [*[self.beside] * (2 if self.beside else 0), self.ssm_size, convolved, self.heads]
         self.enter = nn.Linear(self.input_size, sum(self.parts), bias=False)
-        self.conv = ShortConv(convolved, config.conv_size)
+        self.conv = ShortConv(convolved, config.conv_size, silu=True)
         self.dt_bias = nn.Parameter(step_size_bias(self.heads, DT_MIN, DT_MAX))
         self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(A_MIN, A_MAX).log())
         self.D = nn.Parameter(torch.ones(self.heads))
@@ -131,23 +131,23 @@ class Mamba2(SequenceModel):
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         *gates, z_BTS, xbc_BTF, dt_BTM = self.entered(x_BTD)
-        x_BTMP, b_BTN, c_BTN = self.split(self.conv.silu(xbc_BTF))
+        x_BTMP, b_BTN, c_BTN = self.split(self.conv(xbc_BTF))
         dt_BTM, log_decay_BTM = self.time_steps(dt_BTM)
-        y_BTMP = decayed_attention(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTMP, log_decay_BTM, dt_BTM)
+        y_BTMP = ssd(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTMP, log_decay_BTM, dt_BTM)
         return self.left(torch.addcmul(y_BTMP, self.D[:, None], x_BTMP), z_BTS, gates)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         s_BMPN, window_BKF = state
         *gates, z_BS, xbc_BF, dt_BM = self.entered(x_BD)
         xbc_BF, window_BKF = self.conv.step(xbc_BF, window_BKF)
-        x_BMP, b_BN, c_BN = self.split(F.silu(xbc_BF))
+        x_BMP, b_BN, c_BN = self.split(xbc_BF)
         dt_BM, log_decay_BM = self.time_steps(dt_BM)
         y_BMP, s_BMPN = attention_step(c_BN.unsqueeze(1), b_BN.unsqueeze(1), x_BMP, log_decay_BM, dt_BM, s_BMPN)
         return self.left(torch.addcmul(y_BMP, self.D[:, None], x_BMP), z_BS, gates), (s_BMPN, window_BKF)
 
     def initial_state(self, batch_size: int) -> State:
         s_BMPN = self.D.new_zeros(batch_size, self.heads, self.head_size, self.state_size)
-        return s_BMPN, self.conv.initial_window(batch_size)
+        return s_BMPN, self.conv.window(batch_size)
 
     def entered(self, x_D: Tensor) -> list[Tensor]:
         """Return the two halves of the gated unit, if any, z, what is convolved, and δ, each (…, its part of F)."""

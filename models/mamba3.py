@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.recurrences.chunked_attention import attention_step, decayed_attention
 from models.recurrences.state_space import step_size_bias
+from models.recurrences.state_space_duality import attention_step, ssd
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -141,9 +141,7 @@ class Mamba3(SequenceModel):
         q_BMTN = rotated((self.query_norm * queries_BTN).unsqueeze(1) + self.query_bias.unsqueeze(1), rotation_BMTR)
         own_BTM = share_BTM * dt_BTM
         weight_BTM = own_BTM + F.pad((dt_BTM - own_BTM)[:, 1:], (0, 0, 0, 1))
-        y_BTMP = decayed_attention(
-            q_BMTN.transpose(1, 2), k_BMTN.transpose(1, 2), x_BTMP, log_decay_BTM, weight_BTM, own=False
-        )
+        y_BTMP = ssd(q_BMTN.transpose(1, 2), k_BMTN.transpose(1, 2), x_BTMP, log_decay_BTM, weight_BTM, own=False)
         skip_BTM = self.D + own_BTM * torch.linalg.vecdot(q_BMTN, k_BMTN).transpose(1, 2)
         return self.left(torch.addcmul(y_BTMP, skip_BTM.unsqueeze(-1), x_BTMP), z_BTE)
 

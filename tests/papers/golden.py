@@ -4,6 +4,7 @@ A file or one of its entries is named `FILE` or `FILE:ENTRY`, with the wildcards
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -18,7 +19,7 @@ from bench.catalog.registry import find_model
 from models.shared.authors_weights import PREFIX
 from models.shared.contract import Place, SequenceModel
 from tests.conftest import GOLDEN
-from tests.papers.golden_networks import ResidualStack, Stack
+from tests.papers.golden_networks import BareCell, ResidualStack, Stack
 
 Arrays = dict[str, np.ndarray]
 Line = TypeVar("Line")
@@ -69,6 +70,19 @@ def hyena(arrays: Arrays) -> dict[str, Any]:
     sizes = {"order": "order", "filter_size": "filter_order", "features": "emb_dim"}
     settings = {ours: number(arrays, theirs) for ours, theirs in sizes.items()}
     return plain(arrays) | settings | {"learned_positions": True}
+
+
+def mlstm(arrays: Arrays) -> dict[str, Any]:
+    """The cell's file has no blocks, and its inner width is the output's."""
+    inner = number(arrays, "inner") if "const/inner" in arrays else hidden(arrays)
+    blocks = number(arrays, "qkv_block") if "const/qkv_block" in arrays else 1
+    sizes = {"heads": number(arrays, "num_heads"), "multiple": inner, "block_size": blocks}
+    return plain(arrays) | sizes | {"expansion": inner / hidden(arrays)}
+
+
+def rg_lru(arrays: Arrays) -> dict[str, Any]:
+    inner = len(arrays["param/rg_lru.a_param"])
+    return plain(arrays) | {"expansion": inner / hidden(arrays), "block_size": inner // number(arrays, "num_heads")}
 
 
 def s4d(arrays: Arrays) -> dict[str, Any]:
@@ -183,6 +197,10 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "minlstm_expand": ("minlstm", expanded),
     "retnet": ("gla", lambda a: gla(a) | {"decay": "fixed"}),
     "rwkv7": ("rwkv7", rwkv7),
+    "mlstm": ("mlstm", mlstm),
+    "mlstm_cell": ("mlstm", mlstm),
+    "rglru": ("rg-lru", rg_lru),
+    "rglru_block": ("rg-lru", rg_lru),
     "s4_block_diag": ("s4d", s4d),
     "s4_dplr": ("s4", s4d),
     "s4d": ("s4d", s4d),
@@ -196,6 +214,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], dict[str, Any]]]] = {
     "slice_dplr": ("slice", slice_cde("dplr")),
     "slice_residual_block": ("slice", slice_cde("block")),
     "slice_wh": ("slice", slice_cde("hadamard")),
+    "slstm": ("slstm", lambda a: plain(a) | {"heads": number(a, "num_heads")}),
     "sru": (
         "sru",
         lambda a: statistical("SimpleSRUCell", a) | {"decays": tuple(a["alphas"].tolist())},
@@ -246,7 +265,21 @@ def single_layer(name: str, arrays: Arrays) -> Arrays:
         fc = {"fc.weight": np.eye(hidden(arrays)), "fc.bias": np.zeros(hidden(arrays))}
         arrays = {key.replace("/indrnn_cell", "/RNNs.0.indrnn1.indrnn_cell"): values for key, values in arrays.items()}
         return arrays | {f"{PREFIX}DIs.0.{key}": values for key, values in fc.items()}
+    if name == "rglru":
+        return in_its_block(arrays)
     return arrays
+
+
+def in_its_block(arrays: Arrays) -> Arrays:
+    """Put the bare RG-LRU into a block around it that passes everything through: its gate is 1/g of a constant g."""
+    size = hidden(arrays)
+    g = torch.nn.functional.gelu(torch.ones((), dtype=torch.float64), approximate="tanh").item()
+    eye, zeros = np.eye(size), np.zeros(size)
+    around = {"linear_x.weight": eye, "linear_y.weight": 0 * eye, "linear_out.weight": eye / g, "conv_1d.b": zeros}
+    biases = {"linear_x.bias": zeros, "linear_y.bias": zeros + 1, "linear_out.bias": zeros}
+    conv = {"conv_1d.w": np.stack([zeros, zeros, zeros, zeros + 1])}  # the present input only
+    renamed = {re.sub(r"^(param|grad_all)/(a_param|.*_gate)", r"\1/rg_lru.\2", key): v for key, v in arrays.items()}
+    return renamed | {f"{PREFIX}{key}": values for key, values in (around | biases | conv).items()}
 
 
 def build(name: str, arrays: Arrays) -> Any:
@@ -274,6 +307,8 @@ def build(name: str, arrays: Arrays) -> Any:
 def network(arrays: Arrays, input_size: int, layer: Callable[[int, int, int], SequenceModel]) -> Any:
     """Return a layer or several, each built by `layer` from its input's width, its number and how many there are."""
     width = hidden(arrays)
+    if f"{PREFIX}igate.bias" in arrays:
+        return BareCell(layer(width, 0, 1))
     if "const/blocks" in arrays and "param/fc0.fc.weight" in arrays:
         blocks = number(arrays, "blocks")
         count = 2 * blocks + 1

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.mlstm import MLSTM, cell_from_authors
 from models.shared.authors_weights import PREFIX, AuthorsWeights, copy_into
 from models.shared.contract import SequenceModel
 
@@ -53,6 +54,40 @@ class Stack(nn.Module):
     def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
         ours = [(f"stack.{k}", layer.from_authors(authors)) for k, layer in enumerate(self.stack)]
         return {f"{prefix}.{name}": values for prefix, layer in ours for name, values in layer.items()}
+
+
+class BareCell(nn.Module):
+    """The mLSTM's cell alone, whose input is q, k and v side by side.
+
+    Args:
+        layer: an mLSTM of the cell's size. Its other parts are left out.
+    """
+
+    def __init__(self, layer: MLSTM) -> None:
+        super().__init__()
+        self.cell = layer.cell
+
+    def forward(self, x_BT3I: Tensor) -> Tensor:
+        y_BTI: Tensor = self.cell(*x_BT3I.chunk(3, dim=-1))
+        return y_BTI
+
+    def last(self, x_BT3I: Tensor) -> Tensor:
+        return self(x_BT3I)[:, -1]
+
+    def is_recurrent(self) -> bool:
+        return True
+
+    def initial_state(self, batch_size: int) -> Any:
+        return self.cell.initial_state(batch_size)
+
+    def step(self, x_B3I: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return self.cell.step(*x_B3I.chunk(3, dim=-1), state)
+
+    def load_authors_weights(self, arrays: dict[str, Any]) -> None:
+        copy_into(self, self.from_authors(AuthorsWeights(arrays, torch.device("cpu"))))
+
+    def from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        return {f"cell.{name}": values for name, values in cell_from_authors(authors, self.cell, "").items()}
 
 
 class ResidualStack(Stack):

@@ -27,8 +27,10 @@ from models.hyena import AUTHORS_NAMES as HYENA_NAMES
 from models.lmu import discretised_delay
 from models.mamba2 import AUTHORS_NAMES as MAMBA2_NAMES
 from models.mamba3 import AUTHORS_NAMES as MAMBA3_NAMES
+from models.mlstm import AUTHORS_NAMES as MLSTM_NAMES
 from models.recurrences.state_space import hippo_legs, hippo_normal_eigen
 from models.shared.contract import Place
+from models.slstm import AUTHORS_NAMES as SLSTM_NAMES
 from tests.conftest import GOLDEN
 from tests.papers.golden import CASES, DIFFERS, NO_SETTING, Arrays, line_of, load, marks
 
@@ -229,6 +231,22 @@ def rwkv7(m: Any) -> Theirs:
     return theirs | norm | {"r_k": m.bonus, "output.weight": m.leave.weight}
 
 
+def mlstm(m: Any) -> Theirs:
+    theirs: Theirs = {name: m.get_parameter(ours) for ours, name in MLSTM_NAMES.items()}
+    for part in ("weight", "bias"):
+        theirs[f"mlstm_cell.igate.{part}"], theirs[f"mlstm_cell.fgate.{part}"] = getattr(m.cell.gates, part).chunk(2)
+    return theirs | {"mlstm_cell.outnorm.weight": m.cell.norm.scale - 1}
+
+
+def rg_lru(m: Any) -> Theirs:
+    theirs: Theirs = {"conv_1d.w": m.conv.weight[:, 0].T, "conv_1d.b": m.conv.bias, "rg_lru.a_param": m.decay}
+    for name, linear in {"linear_x": m.enter, "linear_y": m.gate, "linear_out": m.leave}.items():
+        theirs |= {f"{name}.weight": linear.weight, f"{name}.bias": linear.bias}
+    for name, gate in {"rg_lru.a_gate": m.recurrence_gate, "rg_lru.input_gate": m.input_gate}.items():
+        theirs |= {f"{name}.w": gate.weight.mT, f"{name}.b": gate.bias.view(m.blocks, -1)}
+    return theirs
+
+
 def s4d(m: Any) -> Theirs:
     return {
         "kernel.log_A_real": m.log_decay,
@@ -268,6 +286,13 @@ def s5(m: Any) -> Theirs:
 
 def slice_cde(m: Any) -> Theirs:
     return {"vf_A": m.A, "init_layer.weight": m.initial.weight, "init_layer.bias": m.initial.bias}
+
+
+def slstm(m: Any) -> Theirs:
+    theirs: Theirs = {name: m.get_parameter(ours) for ours, name in SLSTM_NAMES.items()}
+    theirs |= {f"conv1d.conv.{part}": getattr(m.conv, part) for part in ("weight", "bias")}
+    cell = {"slstm_cell._recurrent_kernel_": m.recurrent.flatten(1, 2), "slstm_cell._bias_": torch.cat(m.biases())}
+    return theirs | cell | {"group_norm.weight": m.norm.scale - 1}
 
 
 def sru(m: Any) -> Theirs:
@@ -329,6 +354,14 @@ def slice_settings(s: Sizes) -> dict[str, Any]:
     return {"hidden_size": s["H"], "block_size": s["bs"], "init_std": s["std"]}
 
 
+def mlstm_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["E"], "heads": s["NH"]}
+
+
+def rg_lru_settings(s: Sizes) -> dict[str, Any]:
+    return {"hidden_size": s["width"], "expansion": s["lru"] / s["width"], "block_size": s["lru"] // s["heads"]}
+
+
 def sru_settings(s: Sizes) -> dict[str, Any]:
     decays = tuple(i / s["k"] for i in range(s["k"]))
     return {"stat_size": s["S"], "recur_size": s["R_"], "output_size": s["O"], "decays": decays}
@@ -380,6 +413,8 @@ STARTS = {
         gla,
     ),
     "rwkv7_init": Start("rwkv7", lambda s: {"hidden_size": s["C"], "gate_rank": 32}, rwkv7),
+    "mlstm_init": Start("mlstm", mlstm_settings, mlstm),
+    "rglru_block_init": Start("rg-lru", rg_lru_settings, rg_lru),
     "s4d_full_inv_init": Start("s4d", s4d_settings("inv"), s4d_full),
     "s4d_full_legs_init": Start("s4d", s4d_settings("legs"), s4d_full),
     "s4d_init": Start("s4d", s4d_settings("lin"), s4d),
@@ -387,6 +422,7 @@ STARTS = {
     "s5_lecun_init": Start("s5", s5_settings("lecun_normal"), s5),
     "s5_truncnormal_init": Start("s5", s5_settings("trunc_standard_normal"), s5),
     "slice_block_init": Start("slice", slice_settings, slice_cde),
+    "slstm_init": Start("slstm", lambda s: {"hidden_size": s["E"], "heads": s["NH"]}, slstm),
     "sru_init": Start("sru", sru_settings, sru),
     "tcn_init": Start("tcn", lambda s: at_hidden(s) | {"kernel_size": s["k"], "blocks": s["levels"]}, tcn),
 }
@@ -407,6 +443,10 @@ def legs_spectrum(pairs: int) -> tuple[np.ndarray, np.ndarray]:
     return eigenvalues.conj()[::-1], projected[::-1]
 
 
+def start_of_squares(config: Any) -> list[float]:
+    return [config.r_min**2, config.r_max**2]
+
+
 FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "hippo_init:fact/A_legs(*)": lambda _, theirs: -hippo_legs(len(theirs))[0],
     "hippo_init:fact/B_legs(*)": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
@@ -421,6 +461,7 @@ FACTS: dict[str, Callable[[Arrays, np.ndarray], Any]] = {
     "s4_dplr_init:fact/|V[*]P|": lambda _, theirs: legs_spectrum(theirs.shape[-1])[1][None] / 2**0.5,
     "s4_dplr_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
     "s4_dplr_init:fact/B": lambda _, theirs: hippo_legs(len(theirs))[1][:, None],
+    "rglru_block_init:fact/a**2 uniform in": lambda *_: start_of_squares(find_model("rg-lru").cls.Config()),
     "s4d_full_legs_init:fact/legs W (eigenvalues, Im<0)": lambda _, theirs: legs_spectrum(len(theirs))[0],
     "s4d_full_legs_init:fact/|V[*]B| unclipped": lambda _, theirs: legs_spectrum(len(theirs))[1],
     "s4d_full_legs_init:fact/A": lambda _, theirs: -hippo_legs(len(theirs))[0],
@@ -521,4 +562,5 @@ def build(name: str, arrays: Arrays) -> Any:
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
     width, layers = sizes.get("D", sizes.get("H", sizes.get("C"))), sizes.get("n_layer", 1)
+    width, layers = next(sizes[name] for name in ("D", "H", "E", "width") if name in sizes), sizes.get("n_layer", 1)
     return cls(config, input_size=width, seq_len=seq_len, layers=layers)

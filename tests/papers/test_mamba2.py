@@ -4,7 +4,7 @@ import torch
 
 from models.mamba import selective_scan
 from models.mamba2 import Mamba2
-from models.recurrences.chunked_attention import decayed_attention
+from models.recurrences.state_space_duality import ssd
 from tests.papers.reference import INPUT, STEPS, agrees, build, sigmoid
 
 SIZES = {"hidden_size": 4, "state_size": 3, "head_size": 2}
@@ -47,7 +47,7 @@ def test_mamba2(settings):
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 5, 8, 9])
 def test_chunks_of_four(steps, monkeypatch):
-    monkeypatch.setattr("models.recurrences.chunked_attention.CHUNK", 4)
+    monkeypatch.setattr("models.recurrences.state_space_duality.CHUNK", 4)
     model, p = build("mamba2", **SIZES)
     agrees(model, looped(model, p), steps)
 
@@ -58,7 +58,7 @@ def test_heads_of_one_channel_are_mamba_with_one_rate_a_channel():
     x_BTE, b_BTN, c_BTN = (torch.randn(2, STEPS, size, dtype=torch.float64) for size in (8, 3, 3))
     dt_BTE, log_decay_BTE = model.time_steps(torch.randn(2, STEPS, 8, dtype=torch.float64))
     expected = selective_scan(x_BTE, dt_BTE, -model.A_log.exp()[:, None].expand(-1, 3), b_BTN, c_BTN)
-    y_BTE1 = decayed_attention(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTE.unsqueeze(-1), log_decay_BTE, dt_BTE)
+    y_BTE1 = ssd(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTE.unsqueeze(-1), log_decay_BTE, dt_BTE)
     torch.testing.assert_close(y_BTE1.squeeze(-1), expected)
 
 

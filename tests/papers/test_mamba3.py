@@ -49,7 +49,7 @@ def test_mamba3(settings):
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 5, 8, 9])
 def test_chunks_of_four(steps, monkeypatch):
-    monkeypatch.setattr("models.recurrences.chunked_attention.CHUNK", 4)
+    monkeypatch.setattr("models.recurrences.state_space_duality.CHUNK", 4)
     model, p = build("mamba3", **SIZES)
     agrees(model, looped(model, p), steps)
 

@@ -13,6 +13,7 @@ from models.kernels.cpu.toolkit.compile import FLOAT, helper
 LOG2_E, LN_2_HIGH, LN_2_LOW = (FLOAT(x) for x in (vector.LOG2_E, vector.LN_2_HIGH, vector.LN_2_LOW))
 EXP = tuple(FLOAT(c) for c in vector.EXP)
 TANH = tuple(FLOAT(c) for c in (62 / 2835, -17 / 315, 2 / 15, -1 / 3, 1))  # coefficients in x², for |x| < ¼
+ATANH = tuple(FLOAT(1 / n) for n in range(15, 0, -2))  # coefficients of atanh(s)/s in s², for s up to ⅓
 LOWEST = FLOAT(vector.LOWEST)
 BIAS, MANTISSA = np.int32(127), np.int32(vector.MANTISSA)  # a float's exponent bias and mantissa bits
 
@@ -54,6 +55,17 @@ def sigmoid(x: Any) -> Any:
     e = exp_of_negative(-abs(x))  # at most 1, so that nothing overflows
     larger = FLOAT(1) / (FLOAT(1) + e)
     return (larger if x > 0 else e * larger) + FLOAT(0) * x  # NaN stays NaN
+
+
+@helper
+def log_sigmoid(x: Any) -> Any:
+    # log σ(x) = min(x, 0) − log(1 + e), where log(1 + e) = 2 atanh(e / (2 + e)).
+    e = exp_of_negative(-abs(x))
+    s = e / (FLOAT(2) + e)
+    square, series = s * s, ATANH[0]
+    for coefficient in ATANH[1:]:
+        series = series * square + coefficient
+    return (FLOAT(0) if x > 0 else x) - FLOAT(2) * s * series  # NaN stays NaN
 
 
 @helper

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.recurrences.chunked_attention import CHUNK, attention_step, decayed_attention
+from models.recurrences.state_space_duality import CHUNK, attention_step, ssd
 
 BATCH, GROUPS, HEADS, KEYS, VALUES = 2, 2, 6, 3, 4
 
@@ -28,7 +28,7 @@ def looped(*given, own=True):
 @pytest.mark.parametrize("steps", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK - 1, 3 * CHUNK])
 def test_chunks_give_what_the_recurrence_gives(steps, own):
     given = [tensor.requires_grad_() for tensor in draw(steps)]
-    y_BTHP, expected = decayed_attention(*given, own=own), looped(*given, own=own)
+    y_BTHP, expected = ssd(*given, own=own), looped(*given, own=own)
     torch.testing.assert_close(y_BTHP, expected)
     grad_BTHP = torch.randn_like(y_BTHP)
     ours, theirs = (torch.autograd.grad(y, given, grad_BTHP, materialize_grads=True) for y in (y_BTHP, expected))
@@ -39,7 +39,7 @@ def test_what_a_strong_decay_erased_takes_no_digits_from_the_rest():
     q, k, v, log_decay, weight = (tensor.requires_grad_() for tensor in draw(3 * CHUNK, torch.float32))
     erasing = torch.arange(3 * CHUNK) % 5 == 2
     log_decay = torch.where(erasing[:, None], -1e6, log_decay)
-    y_BTHP = decayed_attention(q, k, v, log_decay, weight)
+    y_BTHP = ssd(q, k, v, log_decay, weight)
     torch.testing.assert_close(y_BTHP, looped(q, k, v, log_decay, weight), rtol=1e-3, atol=1e-4)
     y_BTHP.sum().backward()
     assert all(torch.isfinite(tensor.grad).all() for tensor in (q, k, v, weight))
@@ -49,7 +49,7 @@ def test_a_weight_of_zero_adds_nothing():
     q, k, v, log_decay, weight = draw(2 * CHUNK)
     weight[:, 3:] = 0
     weight.requires_grad_()
-    y_BTHP = decayed_attention(q, k, v, log_decay, weight)
+    y_BTHP = ssd(q, k, v, log_decay, weight)
     torch.testing.assert_close(y_BTHP, looped(q, k, v, log_decay, weight))
     y_BTHP.sum().backward()
     assert torch.isfinite(weight.grad).all()

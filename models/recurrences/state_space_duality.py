@@ -27,7 +27,7 @@ LEAST_WEIGHT = 1e-20
 """A smaller weight becomes this one, so that it has a logarithm."""
 
 
-def decayed_attention(
+def ssd(
     q_BTGN: Tensor, k_BTGN: Tensor, v_BTHP: Tensor, log_decay_BTH: Tensor, weight_BTH: Tensor, *, own: bool = True
 ) -> Tensor:
     """Return y of every step, (B, T, H, P).
