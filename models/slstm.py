@@ -56,8 +56,8 @@ class SLSTM(StepwiseRecurrence):
     golden = ("slstm", "slstm_init")
     deviations = {
         "width": (
-            "A width that the heads do not divide is rounded up, and the input is padded with zeros. Theirs is refused "
-            "it. A parameter budget would then allow few widths."
+            "A width that the heads do not divide is rounded up, and the input is padded with zeros. The authors' code "
+            "refuses it. A parameter budget would then allow few widths."
         ),
     }
 
