@@ -13,7 +13,6 @@ state (SISO). With `norm`, y_t is first normalised within each head. The authors
 angles.
 
 A step s adds to every later state with the weight w_s = τ_s Δ_s + (1 − τ_{s+1}) Δ_{s+1}, and to its own with τ_s Δ_s.
-What it adds to its own output is a multiple of x_s, as D x_s is.
 
 Shapes: B batch, T time, D input, H output, E = expand · H inner channels, P channels of a head, M = E/P heads, N state,
 F features of the first map. State: E (N + 1) + M (N + R) numbers a sequence. Time O(T E (H + N + Q)) with chunks of Q
@@ -141,9 +140,9 @@ class Mamba3(SequenceModel):
         q_BMTN = rotated((self.query_norm * queries_BTN).unsqueeze(1) + self.query_bias.unsqueeze(1), rotation_BMTR)
         own_BTM = share_BTM * dt_BTM
         weight_BTM = own_BTM + F.pad((dt_BTM - own_BTM)[:, 1:], (0, 0, 0, 1))
-        y_BTMP = ssd(q_BMTN.transpose(1, 2), k_BMTN.transpose(1, 2), x_BTMP, log_decay_BTM, weight_BTM, own=False)
-        skip_BTM = self.D + own_BTM * torch.linalg.vecdot(q_BMTN, k_BMTN).transpose(1, 2)
-        return self.left(torch.addcmul(y_BTMP, skip_BTM.unsqueeze(-1), x_BTMP), z_BTE)
+        q_BTMN, k_BTMN = q_BMTN.transpose(1, 2), k_BMTN.transpose(1, 2)
+        y_BTMP = ssd(q_BTMN, k_BTMN, x_BTMP, log_decay_BTM, weight_BTM, own_BTM)
+        return self.left(torch.addcmul(y_BTMP, self.D[:, None], x_BTMP), z_BTE)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         s_BMPN, angle_BMR, before_BMP, k_before_BMN = state

@@ -28,7 +28,12 @@ LEAST_WEIGHT = 1e-20
 
 
 def ssd(
-    q_BTGN: Tensor, k_BTGN: Tensor, v_BTHP: Tensor, log_decay_BTH: Tensor, weight_BTH: Tensor, *, own: bool = True
+    q_BTGN: Tensor,
+    k_BTGN: Tensor,
+    v_BTHP: Tensor,
+    log_decay_BTH: Tensor,
+    weight_BTH: Tensor,
+    own_weight_BTH: Tensor | None = None,
 ) -> Tensor:
     """Return y of every step, (B, T, H, P).
 
@@ -38,22 +43,28 @@ def ssd(
         v_BTHP: values.
         log_decay_BTH: a ≤ 0.
         weight_BTH: w ≥ 0.
-        own: whether a step sees its own value, s = t.
+        own_weight_BTH: in place of w_t, the weight ≥ 0 of a step's value in its own output, s = t. None means w_t.
     """
     groups, steps = k_BTGN.shape[2], v_BTHP.shape[1]
-    log_decay_BTH, log_weight_BTH = log_decay_BTH.clamp(min=LEAST_LOG_DECAY), weight_BTH.clamp(min=LEAST_WEIGHT).log()
     q_ZCQN, k_ZCQN = (in_chunks(by_group(x)) for x in (q_BTGN, k_BTGN))
-    v_ZCQRP, log_decay_ZCQR, log_weight_ZCQR = (
-        in_chunks(by_group(x.unflatten(2, (groups, -1)))) for x in (v_BTHP, log_decay_BTH, log_weight_BTH)
-    )
-    total_ZCRQ = log_decay_ZCQR.mT.cumsum(-1)
-    source_ZCRQ = log_weight_ZCQR.mT - total_ZCRQ
+
+    def by_head(x_BTH: Tensor) -> Tensor:
+        return in_chunks(by_group(x_BTH.unflatten(2, (groups, -1))))
+
+    v_ZCQRP = by_head(v_BTHP)
+    total_ZCRQ = by_head(log_decay_BTH.clamp(min=LEAST_LOG_DECAY)).mT.cumsum(-1)
+    source_ZCRQ = by_head(logarithm(weight_BTH)).mT - total_ZCRQ
+    own_ZCRQ = None if own_weight_BTH is None else by_head(logarithm(own_weight_BTH)).mT
     with full_precision(v_BTHP):
-        y_ZCQRP = within(q_ZCQN, k_ZCQN, v_ZCQRP, total_ZCRQ, source_ZCRQ, own)
+        y_ZCQRP = within(q_ZCQN, k_ZCQN, v_ZCQRP, total_ZCRQ, source_ZCRQ, own_ZCRQ)
         if steps > CHUNK:
             y_ZCQRP = add_from_before(y_ZCQRP, q_ZCQN, k_ZCQN, v_ZCQRP, total_ZCRQ, source_ZCRQ)
     y_BGTRP = y_ZCQRP.flatten(1, 2).unflatten(0, (-1, groups))
     return y_BGTRP.transpose(1, 2).flatten(2, 3)[:, :steps]
+
+
+def logarithm(weight: Tensor) -> Tensor:
+    return weight.clamp(min=LEAST_WEIGHT).log()
 
 
 def by_group(x_BTG: Tensor) -> Tensor:
@@ -71,12 +82,20 @@ def in_chunks(x_ZT: Tensor) -> Tensor:
 
 
 def within(
-    q_ZCQN: Tensor, k_ZCQN: Tensor, v_ZCQRP: Tensor, total_ZCRQ: Tensor, source_ZCRQ: Tensor, own: bool
+    q_ZCQN: Tensor,
+    k_ZCQN: Tensor,
+    v_ZCQRP: Tensor,
+    total_ZCRQ: Tensor,
+    source_ZCRQ: Tensor,
+    own_ZCRQ: Tensor | None,
 ) -> Tensor:
     """Return what the steps of a chunk contribute to one another, (Z, C, Q, R, P)."""
     size = total_ZCRQ.shape[-1]
-    hidden_QQ = total_ZCRQ.new_full((size, size), -torch.inf).triu(1 if own else 0)
-    decay_ZCRQQ = (total_ZCRQ.unsqueeze(-1) + source_ZCRQ.unsqueeze(-2)).add_(hidden_QQ).exp_()
+    hidden_QQ = total_ZCRQ.new_full((size, size), -torch.inf).triu(1)
+    exponent_ZCRQQ = (total_ZCRQ.unsqueeze(-1) + source_ZCRQ.unsqueeze(-2)).add_(hidden_QQ)
+    if own_ZCRQ is not None:
+        exponent_ZCRQQ.diagonal(dim1=-2, dim2=-1).copy_(own_ZCRQ)
+    decay_ZCRQQ = exponent_ZCRQQ.exp_()
     scores_ZCQQ = q_ZCQN @ k_ZCQN.mT
     return ((decay_ZCRQQ * scores_ZCQQ.unsqueeze(2)) @ v_ZCQRP.transpose(2, 3)).transpose(2, 3)
 
