@@ -11,7 +11,9 @@ from bench.runs.parameter_budget import fit
 from models.shared.contract import LEAST_UNITS
 from models.shared.wrappers import WRAPPERS
 
-NAMES = ("cornn", "exprnn", "lem", "lmu", "lru", "mamba", "s4d", "s5", "sru", "tcn", "transformer")
+NAMES = (
+    "cornn", "exprnn", "lem", "lmu", "lru", "mamba", "mlstm", "rg-lru", "s4d", "s5", "slstm", "sru", "tcn", "transformer",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
