@@ -12,7 +12,8 @@ from models.shared.contract import LEAST_UNITS
 from models.shared.wrappers import WRAPPERS
 
 NAMES = (
-    "cornn", "exprnn", "lem", "lmu", "lru", "mamba", "mlstm", "rg-lru", "s4d", "s5", "slstm", "sru", "tcn", "transformer",
+    "cornn", "exprnn", "lem", "lmu", "lru", "mamba", "mlstm", "rg-lru", "s4d", "s5", "slstm", "sru", "tcn",
+    "transformer",
 )  # fmt: skip
 
 
