@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Memory = tuple[Tensor, Tensor]  # C and n as one matrix (B, N, d, e), m (B, N)
 State = tuple[Tensor, Tensor, Tensor]  # a Memory, the last K − 1 inputs of the convolution (B, K − 1, I)
 
-CHUNK = 32  # C
+CHUNK = 32  # the least C. With C = d, the memories of all chunks have no more numbers than q, k and v
 EPSILON = 1e-6  # what the authors add to the divisor
 EMPTY = -1e30  # m of a memory in which nothing is stored
 LARGEST = 80.0  # exp of more has no room in float32
@@ -71,7 +71,8 @@ class MatrixMemory(nn.Module):
         steps = q_BTI.shape[1]
         given = *self.in_heads(q_BTI, k_BTI, v_BTI), *self.gates_of(q_BTI, k_BTI, v_BTI)
         with full_precision(q_BTI):
-            h_BTNd = read_in_chunks(*(in_chunks(each) for each in given))[:, :steps]
+            size = min(max(CHUNK, self.head_size), steps)
+            h_BTNd = read_in_chunks(*(in_chunks(each, size) for each in given))[:, :steps]
             return self.norm(h_BTNd.flatten(2))
 
     def gates_of(self, *qkv_I: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,11 +107,9 @@ class MatrixMemory(nn.Module):
             return self.norm(h_BNd.flatten(1)), (memory_BNde, next_BN)
 
 
-def in_chunks(x_BTN: Tensor) -> Tensor:
-    """Cut (B, T, N, …) into chunks, (B, P, N, C, …), with zeros behind the last step."""
-    steps = x_BTN.shape[1]
-    size = min(CHUNK, steps)
-    padded = F.pad(x_BTN, (*[0, 0] * (x_BTN.dim() - 2), 0, -steps % size))
+def in_chunks(x_BTN: Tensor, size: int) -> Tensor:
+    """Cut (B, T, N, …) into chunks of `size` steps, (B, P, N, C, …), with zeros behind the last step."""
+    padded = F.pad(x_BTN, (*[0, 0] * (x_BTN.dim() - 2), 0, -x_BTN.shape[1] % size))
     return padded.unflatten(1, (-1, size)).transpose(2, 3)
 
 
@@ -185,7 +184,7 @@ class MLSTM(SequenceModel):
             "two differ by 2e-7, through the ε in the divisor."
         ),
         "inner width": (
-            "At a tier, it is a multiple of 16. The authors' multiple of 64 would leave 10,000 numbers a choice of one "
+            "At a tier, it is a multiple of 8. The authors' multiple of 64 would leave 10,000 numbers a choice of one "
             "inner width."
         ),
     }
@@ -216,7 +215,7 @@ class MLSTM(SequenceModel):
         @classmethod
         def at_width(cls, width: int) -> Self:
             """Return two heads: with four, a small budget would have heads of less than 16."""
-            return cls(hidden_size=width, multiple=16, heads=2)
+            return cls(hidden_size=width, multiple=8, heads=2)
 
         @property
         def inner_size(self) -> int:

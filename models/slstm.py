@@ -56,8 +56,8 @@ class SLSTM(StepwiseRecurrence):
     golden = ("slstm", "slstm_init")
     deviations = {
         "width": (
-            "A width that the heads do not divide is rounded up, and the input is padded with zeros. The authors' code "
-            "refuses it. A parameter budget would then allow few widths."
+            "A width that the heads do not divide is rounded up, and the input is padded with zeros. The authors "
+            "refuse it. A parameter budget would then allow few widths."
         ),
     }
 
@@ -94,9 +94,8 @@ class SLSTM(StepwiseRecurrence):
         self.input_gate, self.forget_gate, self.candidate, self.output_gate = (
             BlockDiagonal(hidden, self.heads, std=std, bias=True) for _ in MAPS
         )
-        self.recurrent = nn.Parameter(
-            torch.zeros(self.heads, len(MAPS), self.head_size, self.head_size)
-        )  # (…, out, in)
+        # R: heads, gates, outputs, inputs
+        self.recurrent = nn.Parameter(torch.zeros(self.heads, len(MAPS), self.head_size, self.head_size))
         self.norm = HeadLayerNorm(hidden, self.heads)
         with torch.no_grad():
             self.biases()[1].copy_(self.first_forget().repeat(self.heads))

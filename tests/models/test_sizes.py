@@ -12,26 +12,9 @@ from models.shared.contract import LEAST_UNITS
 from models.shared.wrappers import WRAPPERS
 
 NAMES = (
-    "cornn",
-    "exprnn",
-    "gated-deltanet",
-    "gla",
-    "hyena",
-    "lem",
-    "linoss",
-    "lmu",
-    "lru",
-    "mamba",
-    "mamba2",
-    "mamba3",
-    "s4",
-    "s4d",
-    "s5",
-    "slice",
-    "sru",
-    "tcn",
-    "transformer",
-)
+    "cornn", "exprnn", "gated-deltanet", "gla", "hyena", "lem", "linoss", "lmu", "lru", "mamba", "mamba2", "mamba3",
+    "mlstm", "rg-lru", "s4", "s4d", "s5", "slice", "slstm", "sru", "tcn", "transformer",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
