@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import find_suite
 from bench.common.errors import RequestError
 from bench.probe.events import DEPENDENCY_LENGTH, GRADIENT_FLOW, LENGTH_EXTRAPOLATION, TRAINING_LENGTH
@@ -98,7 +99,7 @@ def against(store: Store, suite: str, tier: str, model: str, wrapper: str | None
     rows = [
         {
             "architecture": entry_label(row),
-            f"above {model}": f"{rival.above.score:+.1f}",
+            f"above {display_name(model)}": f"{rival.above.score:+.1f}",
             "95%": NONE if rival.above.low is None else f"{rival.above.low:+.1f} to {rival.above.high:+.1f}",
             f"p, of {len(found)}": "< 0.001" if rival.p < 0.001 else f"{rival.p:.3f}",
         }

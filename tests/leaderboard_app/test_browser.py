@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from bench.catalog.names import display_name
 from db.store import Store
 from leaderboard_app.widgets.links import page_url
 from tests.conftest import Bench
@@ -148,7 +149,11 @@ def test_the_numbers_are_those_of_the_command_line(board: Page, host: Bench) -> 
 
 def test_from_the_board_to_an_architecture_to_a_run(board: Page, host: Bench) -> None:
     best = host.json(*BOARD)[0]
-    follow(board, board.get_by_role("table").get_by_role("link", name=best["model"], exact=True), "**/architecture?*")
+    follow(
+        board,
+        board.get_by_role("table").get_by_role("link", name=display_name(best["model"]), exact=True),
+        "**/architecture?*",
+    )
     assert query(board) == {"name": [best["model"]]}
     row = board.get_by_role("table", name="Score and rank in each suite and tier").get_by_role("row").nth(1)
     expect(row).to_contain_text(f"{best['score']:.1f}")
@@ -200,7 +205,7 @@ def test_exports_honour_the_filters(board: Page, host: Bench) -> None:
     every = csv.DictReader(io.StringIO(host(*BOARD, "--csv").stdout))
     assert rows == {row["model"]: row for row in every if row["model"] in ("gru", "lstm")}
     printed = host(*BOARD, "--latex").stdout.splitlines()
-    wanted = [line for line in printed if "& gru &" in line or "& lstm &" in line]
+    wanted = [line for line in printed if "& GRU &" in line or "& LSTM &" in line]
     latex = download(board, "Table as LaTeX", "quick-v1-10k-board.tex").decode().splitlines()
     assert [line for line in latex if " & " in line and "Rank" not in line] == wanted
     papers = download(board, "Papers as BibTeX", "quick-v1-10k-board.bib").decode()
@@ -212,8 +217,8 @@ def test_exports_honour_the_filters(board: Page, host: Bench) -> None:
     svg = ET.fromstring(download(board, "Chart as SVG", "quick-v1-10k-score-against-parameters.svg"))
     said = [text for element in svg.iter() if element.tag.endswith("text") and (text := element.text)]
     assert "quick-v1 Score against parameters" in said
-    assert {"gru", "lstm"} & set(said)
-    assert not {"fru", "s5", "mamba"} & set(said)
+    assert {"GRU", "LSTM"} & set(said)
+    assert not {"FRU", "S5", "Mamba"} & set(said)
 
 
 def download(page: Page, label: str, name: str) -> bytes:
@@ -249,8 +254,8 @@ def test_entries_are_set_side_by_side(board: Page, host: Bench) -> None:
     first, second = (row["model"] for row in host.json(*BOARD)[:2])
     menu(board, "Compare").click()
     board.get_by_role("combobox", name="Two to 4 entries").click()
-    board.get_by_role("option", name=first, exact=True).click()
-    board.get_by_role("option", name=second, exact=True).click()
+    board.get_by_role("option", name=display_name(first), exact=True).click()
+    board.get_by_role("option", name=display_name(second), exact=True).click()
     board.keyboard.press("Escape")
     follow(board, board.get_by_role("link", name="Set them side by side"), "**/compare?*")
     assert query(board)["suite"] == ["quick-v1"]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.catalog.names import display_name
 from bench.ranking.rows import SuiteRow
 from bench.reports.listings import ModelFacts
 
@@ -43,9 +44,7 @@ def matching(rows: Iterable[SuiteRow], filters: Filters, facts: Mapping[str, Mod
 
 def _matches(row: SuiteRow, facts: ModelFacts | None, filters: Filters) -> bool:
     family, causal, year = described(facts)
-    words = (
-        f"{row.model} {row.wrapper} {row.tuning} {row.settings} {family} {facts.paper.title if facts else ''}".lower()
-    )
+    words = f"{row.model} {display_name(row.model)} {row.wrapper} {row.tuning} {row.settings} {family} {facts.paper.title if facts else ''}".lower()
     return (
         all(word in words for word in filters.search.lower().split())
         and (not filters.families or family in filters.families)

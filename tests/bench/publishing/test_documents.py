@@ -89,9 +89,9 @@ def test_what_stands_between_the_markers_is_replaced(board: Bench, document: Pat
     assert "\nBetween.\n" in text
     assert text.startswith(
         "# Title\n\n<!-- results: board toy-v1 10k -->\n"
-        "Not ranked, since some of their tasks lack five seeds: gru (plain) 0 of 1.\n<!-- end -->"
+        "Not ranked, since some of their tasks lack five seeds: GRU (plain) 0 of 1.\n<!-- end -->"
     )
-    (row,) = [line for line in text.splitlines() if line.startswith("| gru (plain) |")]
+    (row,) = [line for line in text.splitlines() if line.startswith("| GRU (plain) |")]
     scores = [run["score"] for run in board.json("runs", "--task", "digits")]
     assert f"| {fmean(scores):.1f} ± {stdev(scores):.1f} |" in row
     board("results", str(document), "--check")
@@ -99,7 +99,7 @@ def test_what_stands_between_the_markers_is_replaced(board: Bench, document: Pat
 
 def test_a_damaged_table_is_seen(board: Bench, document: Path) -> None:
     board("results", str(document))
-    document.write_text(document.read_text("utf-8").replace("gru (plain)", "gru (plain!)"), "utf-8")
+    document.write_text(document.read_text("utf-8").replace("GRU (plain)", "GRU (plain!)"), "utf-8")
     assert "would change" in board("results", str(document), "--check", code=1).stderr
 
 
@@ -110,7 +110,7 @@ def test_a_withdrawn_run_is_in_no_table(board: Bench, tmp_path: Path) -> None:
         shutil.copy(path, tmp_path / path.name.replace("board", "copy"))
     store = Store(str(copied))
     before = render(store, ["gradient-flow", "digits"])
-    assert before.count("| gru (plain, ") == 2
+    assert before.count("| GRU (plain, ") == 2
     for run in store.runs():
         store.add_event(run, "retracted", "a test")
     for words in (["gradient-flow", "digits"], ["board", "toy-v1", "10k"], ["times", "toy-v1", "10k"]):
@@ -157,7 +157,7 @@ def test_a_figure_is_drawn_of_what_was_measured(board: Bench, document: Path, tm
         render(store, ["figure", "gradient-flow"])
     draw(store, ["gradient-flow", "digits"], tmp_path)
     drawn = (tmp_path / "gradient-flow-digits.svg").read_text("utf-8")
-    for words in ("gru (plain, ", "initialisation", "trained", "steps back"):
+    for words in ("GRU (plain, ", "initialisation", "trained", "steps back"):
         assert words in drawn
 
 

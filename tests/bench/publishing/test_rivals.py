@@ -56,8 +56,8 @@ def test_the_table(store: Store) -> None:
     fill(store, models=("fru", "gru"))
     ((row, rival),) = rivals(store, "quick-v1", "10k", "gru")
     heading, _, line = render(store, ["against", "quick-v1", "10k", "gru"]).splitlines()
-    assert heading == "| architecture | above gru | 95% | p, of 1 |"
-    assert line.startswith(f"| fru ({row.wrapper}) | {rival.above.score:+.1f} | {rival.above.low:+.1f} to ")
+    assert heading == "| architecture | above GRU | 95% | p, of 1 |"
+    assert line.startswith(f"| FRU ({row.wrapper}) | {rival.above.score:+.1f} | {rival.above.low:+.1f} to ")
     assert line.endswith("< 0.001 |" if rival.p < 0.001 else f"{rival.p:.3f} |")
     assert render(store, ["against", "quick-v1", "10k", "s5"]).startswith("*No runs yet:*")
 

@@ -58,7 +58,7 @@ def test_an_entry_without_five_seeds_is_left_out(store: Store) -> None:
 
 def test_the_table_has_a_column_for_each_time(store: Store) -> None:
     found, _ = of_gru(store, status="finished")
-    assert f"| gru (plain) | 0.0 | {found.after(10):.1f} | {found.after(20):.1f} |" in render(
+    assert f"| GRU (plain) | 0.0 | {found.after(10):.1f} | {found.after(20):.1f} |" in render(
         store, ["training-time", "quick-v1", "10k"]
     )
 
@@ -67,5 +67,5 @@ def test_the_figure_names_every_entry(store: Store, tmp_path: Path) -> None:
     fill(store, models=("fru", "gru"), curves=100)
     draw(store, ["training-time", "quick-v1", "10k"], tmp_path)
     drawn = (tmp_path / "training-time-quick-v1-10k.svg").read_text()
-    for words in ("fru (plain)", "gru (plain)", "seconds of training a task", "score on validation"):
+    for words in ("FRU (plain)", "GRU (plain)", "seconds of training a task", "score on validation"):
         assert words in drawn

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.catalog.names import display_name
 from bench.common.csv_latex import csv_text, latex_escaped
 from bench.ranking.rows import SuiteRow, TaskScore
 from bench.reports.board_formats import bibtex, board_csv, board_latex
@@ -54,7 +55,7 @@ def test_latex_holds_the_ranks(filled: Bench) -> None:
     lines = filled(*BOARD, "--latex").stdout.splitlines()
     body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
     cells = [line.removesuffix(r" \\").split(" & ") for line in body]
-    assert [line[1] for line in cells] == [row["model"] for row in rows]
+    assert [line[1] for line in cells] == [display_name(row["model"]) for row in rows]
     assert [line[3] for line in cells] == [f"{row['score']:.1f}" for row in rows]
     assert cells[-1][0] == "--"  # two seeds are not enough for a rank
     assert {len(line) for line in cells} == {len(re.match(r"[lr]+", lines[1].split("}{")[1])[0])}  # type: ignore[index]
@@ -87,9 +88,9 @@ def test_a_row_by_hand() -> None:
     assert list(record)[-4:] == ["score b", "score a", "learned b", "learned a"]
     assert [record[name] for name in list(record)[-4:]] == ["", "70.0", "", "0.8"]
     line = board_latex([ROW]).splitlines()[5]
-    assert line == r"1--3 & fru tuned & plain & 75.0 & 70.0--80.0 & 80\% & 9,876 & 2 of 2 & 5 & 1 & rescored \\"
+    assert line == r"1--3 & FRU tuned & plain & 75.0 & 70.0--80.0 & 80\% & 9,876 & 2 of 2 & 5 & 1 & rescored \\"
     unknown = replace(ROW, rank_low=2, rank_high=2, score=None, score_low=None, score_high=None, learned=None)
-    assert board_latex([unknown]).splitlines()[5].startswith("2 & fru tuned & plain & -- & -- & -- & 9,876")
+    assert board_latex([unknown]).splitlines()[5].startswith("2 & FRU tuned & plain & -- & -- & -- & 9,876")
 
 
 def typeset(latex: str) -> str:

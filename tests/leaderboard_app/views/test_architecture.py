@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import bench.runs.presets
+from bench.catalog.names import display_name
 from bench.catalog.registry import find_model, model_names
 from bench.catalog.suites import find_suite
 from bench.common.errors import RequestError
@@ -214,7 +215,7 @@ def test_a_name_that_does_not_exist(small_db: Path) -> None:
 def test_without_a_name_every_architecture_is_listed(small_db: Path, empty_db: Path, large_db: Path) -> None:
     for db in (small_db, empty_db, large_db):
         listed = said(open_page("architecture", db))
-        assert all(f"[{name}](architecture?name={name})" in listed for name in model_names())
+        assert all(f"[{display_name(name)}](architecture?name={name})" in listed for name in model_names())
     empty = open_page("architecture", empty_db, name="fru")
     assert "No results yet" in empty.info[0].value
 

@@ -21,7 +21,7 @@ def db(tmp_path: Path) -> Path:
 def test_every_entry_of_a_tier_has_its_flags(db: Path) -> None:
     app = open_page("audit", db, suite="quick-v1", tier="10k")
     assert "**2 entries**. Flags: old-protocol (2), " in said(app)
-    assert [each.label.partition(":")[0] for each in app.expander] == ["fru plain defaults", "gru plain defaults"]
+    assert [each.label.partition(":")[0] for each in app.expander] == ["FRU plain defaults", "GRU plain defaults"]
     assert "old-protocol: recorded by protocol 1, without warm-up and a common block" in said(app).replace("*", "")
     tasks = [[cell.partition("]")[0] for cell in each.value["task"]] for each in app.table if "task" in each.value]
     assert tasks == 2 * [["[adding\\-200", "[copy\\-100", "[digits", "[mix\\-sin"]]
@@ -29,7 +29,7 @@ def test_every_entry_of_a_tier_has_its_flags(db: Path) -> None:
 
 def test_another_tier_has_its_own_entries(db: Path) -> None:
     app = open_page("audit", db, suite="quick-v1", tier="100k")
-    assert [each.label.partition(":")[0] for each in app.expander] == ["gru plain defaults"]
+    assert [each.label.partition(":")[0] for each in app.expander] == ["GRU plain defaults"]
 
 
 def test_foreign_names_are_only_text(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from scipy import stats
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import find_suite
 from bench.ranking.cells import EntryKey
 from bench.ranking.utility import score
@@ -36,7 +37,7 @@ def scores(db: Path, model: str, task: str) -> list[float]:
 
 def test_differences_are_welchs(small_db: Path) -> None:
     app = open_page("compare", small_db, suite="quick-v1", entries=[FRU, GRU])
-    shown = table(app, "gru, difference")
+    shown = table(app, "GRU, difference")
     for _, row in shown.iloc[1:].iterrows():
         task, own = row.iloc[0].replace("\\", ""), clean(row)
         gru, fru = scores(small_db, "gru", task), scores(small_db, "fru", task)
@@ -53,7 +54,7 @@ def test_entries_are_as_on_the_board(small_db: Path) -> None:
     summary = table(app, "rank in its tier")
     assert clean(summary["score"]) == [f"{row.score:.1f}" for row in chosen]
     assert clean(summary["parameters"]) == [f"{row.params:,.0f}" for row in chosen]
-    overall = table(app, f"{chosen[1].model}, difference").iloc[0]
+    overall = table(app, f"{display_name(chosen[1].model)}, difference").iloc[0]
     assert clean(overall)[1:3] == [f"{row.score:.1f}" for row in chosen]
 
 
@@ -61,7 +62,7 @@ def test_four_entries_of_several_tiers(small_db: Path) -> None:
     entries = [FRU, LSTM, "fru plain 100k defaults", "mine@1234abcd plain 10k defaults"]
     app = open_page("compare", small_db, suite="quick-v1", entries=entries)
     assert [each.replace("\\", "").split("]")[0] for each in table(app, "rank in its tier")["entry"]] == [
-        "[fru · 10k", "[lstm · 10k", "[fru · 100k", "[mine@1234abcd · 10k",
+        "[FRU · 10k", "[LSTM · 10k", "[FRU · 100k", "[mine@1234abcd · 10k",
     ]  # fmt: skip
     assert len(app.get("vega_lite_chart")) == 2
 
@@ -105,7 +106,7 @@ def test_tasks_that_only_one_has_are_left_out(tmp_path: Path) -> None:
             store.record(Run(**values))
     app = open_page("compare", tmp_path / "board.sqlite", suite="quick-v1", entries=[FRU, LSTM])
     assert "on the 3 of 4 tasks that both have" in said(app)
-    digits = next(row for _, row in table(app, "lstm, difference").iterrows() if row.iloc[0] == "digits")
+    digits = next(row for _, row in table(app, "LSTM, difference").iterrows() if row.iloc[0] == "digits")
     assert digits.tolist()[2:] == ["–", "–"]
 
 
@@ -130,7 +131,7 @@ def test_an_architecture_keeps_its_colour_and_two_entries_differ_in_shape_and_da
     assert colours[0] == colours[1]
     assert len(set(sides.shape(sides.names).to_dict()["scale"]["range"])) == 3
     assert len({str(dash) for dash in sides.dash(sides.names).to_dict()["scale"]["range"]}) == 3
-    assert sides.names == ["fru · 10k", "fru · 100k", "gru · 10k"]
+    assert sides.names == ["FRU · 10k", "FRU · 100k", "GRU · 10k"]
 
 
 def test_withdrawn_runs_do_not_count(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import find_suite
 from bench.reports.listings import model_facts
 from db.store import Store
@@ -145,7 +146,7 @@ def test_the_first_view_says_who_is_best_how_sure_and_how_verified(show: Any, sm
     app = show()
     best = ranked(small)[0]
     text = said(app)
-    assert f"**{best['model']}** scores highest at 10k parameters: {best['score']:.1f} of 100" in text
+    assert f"**{display_name(best['model'])}** scores highest at 10k parameters: {best['score']:.1f} of 100" in text
     assert f"{best['score_low']:.1f} to {best['score_high']:.1f}" in text
     assert "points** to be told apart here" in text
     assert "lacks one of seeds 0 to 4 on any task, or a seed before its last, is not ranked" in text

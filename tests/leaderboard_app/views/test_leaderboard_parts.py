@@ -145,7 +145,7 @@ def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         [ROWS[0], replace(ROWS[2], score=None, rank_low=None)], monkeypatch, tasks=["b", "a"], extra=every, timed=True
     )
     assert {name: texts[0] for name, texts in shown.columns.items()} == {
-        "rank": "1–3", "architecture": "fru tuned", "tier": "10k", "train time": "", "score": "75.0",
+        "rank": "1–3", "architecture": "FRU tuned", "tier": "10k", "train time": "", "score": "75.0",
         "95% interval": "70.0 – 80.0", "learned": "80%", "parameters": "9,876", "core": "9,000", "state": "",
         "samples/s": "", "tasks": "2 of 2", "seeds": "5", "failures": "1", "verification": "✓✓ reproduced", "b": "",
         "b learned": "", "a": "70.0", "a learned": "80%",
@@ -169,7 +169,7 @@ def test_an_architecture_links_to_its_page_by_name(monkeypatch: pytest.MonkeyPat
     shown = drawn([*ROWS, replace(ROW, model=name, wrapper="residual")], monkeypatch)
     assert shown.names() == ["fru", "fru", "bert", "mine@1234abcd", name]
     assert shown.columns["architecture"] == [
-        "fru tuned", "fru tuned size=3 in residual", "bert tuned in plain", "mine@1234abcd tuned", f"{name} tuned",
+        "FRU tuned", "FRU tuned size=3 in residual", "bert tuned in plain", "mine@1234abcd tuned", f"{name} tuned",
     ]  # fmt: skip
 
 
@@ -251,7 +251,7 @@ def test_no_name_stands_where_it_could_be_anothers() -> None:
     """The second best, a little smaller, is at the left of the best, and stays so if the best has no room."""
     best, second = replace(ROW, score=96.5, params=9_804.0), replace(ROW, model="gru", score=96.3, params=9_659.0)
     others = [replace(ROW, model="lem", score=20.0, params=params) for params in (9_145.0, 9_985.0)]
-    assert names((best, second, *others)) == ["fru tuned"]
+    assert names((best, second, *others)) == ["FRU tuned"]
     assert names((best, replace(second, params=9_850.0), *others)) == []
 
 

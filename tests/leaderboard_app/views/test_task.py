@@ -55,9 +55,9 @@ def test_labels_say_what_differs_and_no_two_are_alike() -> None:
         one_run("5" * 16, model="gru", wrapper="residual", budget="10k", config=config(0.1), config_source=given),
     ]
     assert sorted(labels(leaderboard(runs))) == [
-        "fru · 100k", "fru · 10k · lr=0.1", "fru · 10k · lr=0.1 (2)", "fru · 10k · lr=0.2", "gru · 10k",
+        "FRU · 100k", "FRU · 10k · lr=0.1", "FRU · 10k · lr=0.1 (2)", "FRU · 10k · lr=0.2", "GRU · 10k",
     ]  # fmt: skip
-    assert labels(leaderboard(runs[:1])) == ["fru"]
+    assert labels(leaderboard(runs[:1])) == ["FRU"]
     assert labels([]) == []
 
 
