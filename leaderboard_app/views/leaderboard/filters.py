@@ -44,7 +44,9 @@ def matching(rows: Iterable[SuiteRow], filters: Filters, facts: Mapping[str, Mod
 
 def _matches(row: SuiteRow, facts: ModelFacts | None, filters: Filters) -> bool:
     family, causal, year = described(facts)
-    words = f"{row.model} {display_name(row.model)} {row.wrapper} {row.tuning} {row.settings} {family} {facts.paper.title if facts else ''}".lower()
+    title = facts.paper.title if facts else ""
+    told = row.model, display_name(row.model), row.wrapper, row.tuning, row.settings, family, title
+    words = " ".join(told).lower()
     return (
         all(word in words for word in filters.search.lower().split())
         and (not filters.families or family in filters.families)
