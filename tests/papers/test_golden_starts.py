@@ -561,5 +561,5 @@ def build(name: str, arrays: Arrays) -> Any:
         linears = sorted(key for key in arrays if key.startswith("shape/") and key.endswith(".fc.weight"))
         places = [Place(input_size=int(arrays[key][1]), seq_len=seq_len) for key in linears]
         return nn.ModuleList(cls(config, **place, layer=k, layers=len(places)) for k, place in enumerate(places))
-    width, layers = next(sizes[name] for name in ("D", "H", "C", "E", "width") if name in sizes), sizes.get("n_layer", 1)
-    return cls(config, input_size=width, seq_len=seq_len, layers=layers)
+    width = next(sizes[name] for name in ("D", "H", "C", "E", "width") if name in sizes)
+    return cls(config, input_size=width, seq_len=seq_len, layers=sizes.get("n_layer", 1))
