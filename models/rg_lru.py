@@ -50,7 +50,7 @@ class RGLRU(SequenceModel):
         2024,
         "https://arxiv.org/abs/2402.19427",
     )
-    family = "gated recurrence"
+    family = "linear recurrence and state space"
     wrapper = "residual"
     display_name = "RG-LRU"
     golden = ("rglru", "rglru_block", "rglru_block_init")
