@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.database import open_store, open_to_show
-from bench.cli.options import Csv, DataDir, Db, Json
+from bench.cli.options import A_SUITE, Csv, DataDir, Db, Json, given_suite
 from bench.cli.output import field, print_rows, stderr
 from bench.common.text import counted
 
@@ -27,7 +27,7 @@ ModelName = Annotated[str | None, typer.Option("--model", "-m", help="Only this 
 
 def audit(
     model: ModelName = None,
-    suite: Annotated[str | None, typer.Option(help="Only this suite.", show_default="all")] = None,
+    suite: Annotated[str | None, typer.Option(help=f"Only this suite. {A_SUITE}", show_default="all")] = None,
     budget: Annotated[str | None, typer.Option(help="Only this tier.", show_default="all")] = None,
     wrapper: Annotated[str | None, typer.Option(help="Only this block: residual or plain.")] = None,
     measure: Annotated[
@@ -66,9 +66,9 @@ def audit(
 
 def _audited(store: "Store", name: str | None) -> list["AuditedEntry"]:
     from bench.audit.entries import audit as audit_suite
-    from bench.catalog.suites import SUITES, find_suite
+    from bench.catalog.suites import SUITES
 
-    suites = [find_suite(name)] if name else list(SUITES.values())
+    suites = [given_suite(name)] if name else list(SUITES.values())
     runs, standing, events, trials = store.runs(), store.standing(), store.events(), store.trials()
     return [entry for suite in suites for entry in audit_suite(runs, standing, events, trials, suite)]
 

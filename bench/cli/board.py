@@ -7,7 +7,7 @@ import typer
 
 from bench.cli import task_rows
 from bench.cli.database import open_store, open_to_show
-from bench.cli.options import TIER_NAMES, Csv, Db, Json, Latex, TaskFilter
+from bench.cli.options import A_SUITE, TIER_NAMES, Csv, Db, Json, Latex, TaskFilter, given_suite
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
 from bench.common.text import counted, metric_text
 
@@ -94,7 +94,7 @@ def leaderboard(
         str | None,
         typer.Option(help=f"Only one tier: {TIER_NAMES}.", show_default="all; with --suite, its first"),
     ] = None,
-    suite: Annotated[str | None, typer.Option(help="Rank over a suite's tasks, in one of its tiers.")] = None,
+    suite: Annotated[str | None, typer.Option(help=f"Rank over the tasks of a suite. {A_SUITE}")] = None,
     wrapper: Annotated[
         str | None,
         typer.Option(
@@ -144,12 +144,11 @@ def _rank(
     name: str, task: str | None, budget: str | None, wrapper: str | None, db: str | None, *,
     as_json: bool, as_csv: bool, as_latex: bool,
 ) -> None:  # fmt: skip
-    from bench.catalog.suites import find_suite
     from bench.common.errors import RequestError
     from bench.reports.board import suite_boards
     from bench.reports.board_formats import board_csv, board_latex
 
-    suite = find_suite(name)
+    suite = given_suite(name)
     budget = budget or suite.tiers[0]
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} needs --budget {' or '.join(suite.tiers)}, and no --task.")

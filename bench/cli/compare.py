@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
-from bench.cli.options import Block, DataDir, Db, Json
+from bench.cli.options import Block, DataDir, Db, Json, given_suite
 from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
@@ -60,13 +60,12 @@ def compare(
     """
     require("optuna", "tune")
     from bench.catalog.registry import find_model_or_file
-    from bench.catalog.suites import find_suite
     from bench.runs.request import Execution
     from bench.tuning.newcomer import Comparison, missing_tasks, stand, suite_rows, tune_and_run
     from bench.tuning.storage import Studies
     from db.store import Store
 
-    suite = find_suite(name)
+    suite = given_suite(name)
     suite.require_open()
     tier = budget or suite.tiers[0]
     most = suite.trials_at(tier)

@@ -1,12 +1,16 @@
 """Options that several commands share."""
 
 import math
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.catalog.tiers import TIERS
 from bench.common.errors import RequestError
+
+if TYPE_CHECKING:
+    from bench.catalog.suites import Suite
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -22,6 +26,7 @@ DataDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table on stdout.")]
+A_SUITE = "A name that `bench suites` lists, or a path to a .toml file."
 Model = Annotated[str, typer.Option("--model", "-m", help="A name that `bench models` lists, or a path to a .py file.")]
 TaskFilter = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
@@ -29,6 +34,21 @@ TIER_NAMES = " or ".join([", ".join([*TIERS][:-1]), [*TIERS][-1]])
 Budget = Annotated[str | None, typer.Option(help=f"Fit the model to {TIER_NAMES} parameters.")]
 OwnWrapper = Annotated[str | None, typer.Option("--wrapper", help="plain or residual.", show_default="the paper's")]
 Block = Annotated[str, typer.Option("--wrapper", help="residual, the same block for all; or plain.")]
+
+
+def given_suite(text: str) -> "Suite":
+    """Return the suite of that name, or the one that a path to a `.toml` file describes.
+
+    Raises:
+        RequestError: there is none, or the file says something that is not legal.
+    """
+    if text.endswith(".toml"):
+        from bench.catalog.suite_file import read_suite  # this imports torch
+
+        return read_suite(Path(text))
+    from bench.catalog.suites import find_suite
+
+    return find_suite(text)
 
 
 def seconds(text: str | None) -> float:

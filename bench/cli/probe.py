@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.database import open_store
-from bench.cli.options import DataDir, Db, Json, Model, OwnWrapper
+from bench.cli.options import DataDir, Db, Json, Model, OwnWrapper, given_suite
 from bench.cli.output import Cells, field, left_out, number, print_json, print_table, stderr
 from bench.cli.suite import SuiteBudget, SuiteName, announce
 from bench.common.errors import RequestError, unknown
@@ -98,11 +98,10 @@ def _probing(
     model: str, task: str, suite: str, flags: dict[str, Any], lengths: str | None, *, preset: bool, seeds: int
 ) -> "Probing":
     from bench.catalog.registry import find_model_or_file, find_task
-    from bench.catalog.suites import find_suite
     from bench.probe.probing import Probing, as_in
     from bench.runs.request import SettingFlags
 
-    found, trained = find_task(task), find_suite(suite)
+    found, trained = find_task(task), given_suite(suite)
     given = SettingFlags(**flags | {"budget": flags["budget"] or trained.tiers[0]})
     return Probing(
         model=find_model_or_file(model), task=found, flags=as_in(trained, found, given), use_preset=preset,

@@ -1,5 +1,6 @@
 """`bench suite` and `bench suites`."""
 
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ import typer
 
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
-from bench.cli.options import TIER_NAMES, Block, Csv, DataDir, Db, Json, seconds
+from bench.cli.options import A_SUITE, TIER_NAMES, Block, Csv, DataDir, Db, Json, given_suite, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
@@ -24,11 +25,25 @@ EPILOG = """Examples:
 
   python -m bench suite --suite quick-v2 --models all --budget 30k --preset --workers 8
 """
-SUITES_EPILOG = """Example:
+SUITES_EPILOG = """Examples:
 
   python -m bench suites --json
+
+  python -m bench suites my.toml
+
+A file of your own (docs/tuning.md says more):
+
+  summary = "two small tasks"
+
+  tiers = ["10k"]
+
+  trials = 12
+
+  tasks.digits = {max_steps = 1000, patience = "none"}
+
+  tasks.copy-50 = {max_steps = 2000, patience = "none"}
 """
-SuiteName = Annotated[str, typer.Option("--suite", "-s", help="A name that `bench suites` lists.")]
+SuiteName = Annotated[str, typer.Option("--suite", "-s", help=A_SUITE)]
 SuiteBudget = Annotated[str | None, typer.Option(help=f"{TIER_NAMES}.", show_default="the suite's first")]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds 0, 1, … of each cell.", show_default="the suite's")
@@ -54,14 +69,13 @@ def suite(
     Recorded runs are not repeated, and a stopped run is resumed, so the same command goes on where it ended. A task
     whose data are missing is skipped: the other tasks run, and the exit code is 2.
     """
-    from bench.catalog.suites import find_suite
     from bench.reports.run_document import summary
     from bench.runs.recorded import note_asked
     from bench.runs.request import Execution
     from bench.training.parallel_runs import Crew, Plan
     from bench.training.suite_runs import missing, run_missing
 
-    found, store = find_suite(name), open_store(db)
+    found, store = given_suite(name), open_store(db)
     tier = budget or found.tiers[0]
     plan = Plan(
         suite=found, models=models, budget=tier, wrapper=wrapper, preset=preset, seeds=seed_count or found.seeds
@@ -93,7 +107,7 @@ def suite(
     if as_json:
         print_json(document)
     else:
-        _show(document)
+        _show(document, name)
     if interrupted:
         return EXIT_INTERRUPTED
     if unavailable:
@@ -113,7 +127,7 @@ def announce(request: "RunRequest", number: int, count: int) -> None:
     stderr.print(f"{number} of {count}: {request.model.name} on {request.spec.name}, seed {request.seed}", markup=False)
 
 
-def _show(document: dict[str, Any]) -> None:
+def _show(document: dict[str, Any], suite_name: str) -> None:
     runs, left, bad = document["runs"], document["missing"], document["impossible"]
     failed = [run for run in runs if run["status"] != "finished"]
     print(f"{document['suite']} at {document['budget']}: {counted(len(runs), 'run')} recorded, {len(failed)} failed.")
@@ -132,16 +146,20 @@ def _show(document: dict[str, Any]) -> None:
             print(f"  no data of {task}: {reason}")
         print("The same command goes on from here.")
     print(
-        f"The board:  python -m bench leaderboard --suite {document['suite']} --budget {document['budget']} "
+        f"The board:  python -m bench leaderboard --suite {shlex.quote(suite_name)} --budget {document['budget']} "
         f"--wrapper {document['wrapper']}"
     )
 
 
-def suites(as_json: Json = False, as_csv: Csv = False) -> None:
+def suites(
+    name: Annotated[str | None, typer.Argument(help=f"{A_SUITE} All suites unless given.")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
     """List the suites: which tasks, how long training is, and what tuning may spend."""
     from bench.catalog.suites import SUITES
 
-    rows = [asdict(each) for each in SUITES.values()]
+    rows = [asdict(each) for each in ([given_suite(name)] if name else SUITES.values())]
     columns = {
         "suite": field("name"),
         "tasks": lambda row: str(len(row["tasks"])),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
-from bench.cli.options import Block, Budget, Csv, DataDir, Db, Json, seconds
+from bench.cli.options import A_SUITE, Block, Budget, Csv, DataDir, Db, Json, given_suite, seconds
 from bench.cli.output import Cells, field, left_out, number, print_json, print_rows, stderr
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
@@ -50,7 +50,7 @@ STUDY_COLUMNS: Cells = {
 def tune(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, or a path to a .py file.")] = None,
     task: Annotated[str | None, typer.Option("--task", "-t", help="A task's name, or a path to a .py file.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Tune on every task of a suite, with its training.")] = None,
+    suite: Annotated[str | None, typer.Option(help=f"Tune on every task of a suite. {A_SUITE}")] = None,
     models: Annotated[str | None, typer.Option(help="With --suite: names with commas, or all.")] = None,
     budget: Budget = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
@@ -153,11 +153,10 @@ def _plan_suite(
     options: dict[str, Any],
     given: dict[str, Any],
 ) -> list["Tuning"]:
-    from bench.catalog.suites import find_suite
     from bench.training.suite_runs import find_models, first_requests
     from bench.tuning.search import Tuning
 
-    suite = find_suite(name)
+    suite = given_suite(name)
     foreign = [option for option, value in given.items() if value]
     if foreign or models is None:
         wrong = f"{', '.join(foreign)} can't be given with --suite. " if foreign else ""

@@ -16,7 +16,7 @@ from bench.catalog.registry import FoundTask, find_model, find_task
 from bench.common.errors import unknown
 from bench.common.protocol import FRU_PAPER_PROTOCOL
 from bench.runs.commands import run_command
-from bench.runs.request import RunRequest, SettingFlags, build_request
+from bench.runs.request import RunRequest, SettingFlags, build_request, recorded_sources
 from datamodules._files import DataError
 from datamodules._fru_paper import FOUND, SUFFIX
 from db.schema import Run
@@ -180,6 +180,10 @@ class PaperRequest(RunRequest):
     words: ClassVar[str] = "ours"
     """What `--protocol` calls it."""
 
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.settings.of_protocol_1()
+
 
 class AuthorsRequest(PaperRequest):
     """A run by the authors' protocol. It has its own task and protocol number, so no board can mix it in."""
@@ -209,7 +213,8 @@ def requests(experiment: Experiment, protocol: str, seeds: int, epochs: int | No
     flags = SettingFlags(preset=experiment.settings | UNCHANGED, epochs=epochs, wrapper="plain")
     first = build_request(find_model(experiment.model), task, flags, seed=0)
     kind = PaperRequest if protocol == "ours" else AuthorsRequest
-    return [kind(**vars(first) | {"seed": seed}) for seed in range(seeds)]
+    sources = recorded_sources(first.settings.of_protocol_1(), first.sources)
+    return [kind(**vars(first) | {"sources": sources, "seed": seed}) for seed in range(seeds)]
 
 
 def recorded(experiment: Experiment, protocol: str, store: Store) -> list[Run]:

@@ -43,6 +43,11 @@ class RunRequest:
             raise RequestError(f"seed={self.seed} must be from 0 to {TUNING_SEEDS - 1}; higher ones belong to tuning.")
 
     @property
+    def config(self) -> dict[str, Any]:
+        """Part → settings, as they are recorded."""
+        return self.settings.to_dict()
+
+    @property
     def run_id(self) -> str:
         return identity.run_id({
             "protocol": self.protocol,
@@ -50,7 +55,7 @@ class RunRequest:
             "wrapper": self.wrapper.name,
             "task": self.spec.name,
             "task_version": self.spec.version,
-            "config": self.settings.to_dict(),
+            "config": self.config,
             "budget": self.budget,
             "seed": self.seed,
         })  # fmt: skip
@@ -116,13 +121,17 @@ def build_request(model: FoundModel, task: FoundTask, flags: SettingFlags, seed:
         sources = _fitted(defaults, settings) | sources
     return RunRequest(
         model=model, wrapper=wrapper, task=task, spec=spec, settings=settings,
-        sources=recorded_sources(settings, sources), seed=seed, budget=flags.budget,
+        sources=recorded_sources(settings.to_dict(), sources), seed=seed, budget=flags.budget,
     )  # fmt: skip
 
 
-def recorded_sources(settings: Settings, sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources of those settings that a record has: it lacks later ones that are as before they existed."""
-    recorded = {name for part in settings.to_dict().values() for name in part}
+def recorded_sources(config: Mapping[str, Mapping[str, Any]], sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources of those settings that a record has.
+
+    Args:
+        config: part → settings, as they are recorded.
+    """
+    recorded = {name for part in config.values() for name in part}
     return {name: source for name, source in sources.items() if name in recorded}
 
 

@@ -1,7 +1,7 @@
 """A run's complete settings: the architecture's, the wrapper's and training's."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -42,7 +42,14 @@ class Settings:
 
         A run's identity is computed from them.
         """
-        return _plain({part: _recorded(getattr(self, part)) for part in PARTS})
+        return _plain({part: _without(_is_default_as_before, getattr(self, part)) for part in PARTS})
+
+    def of_protocol_1(self) -> dict[str, Any]:
+        """Return part → settings as they are recorded in runs of protocol 1.
+
+        Those records lack every later setting that is as before it existed, whatever its default is now.
+        """
+        return _plain({part: _without(_is_as_before, getattr(self, part)) for part in PARTS})
 
     def flat(self) -> dict[str, Any]:
         """Return setting → value for all settings, in plain JSON."""
@@ -89,20 +96,18 @@ class Settings:
         return parse_settings([getattr(self, part) for part in PARTS], assignments)
 
 
-def _recorded(config: ModelConfig) -> dict[str, Any]:
-    """Return all settings, except later ones at what they were before they existed.
-
-    So a run keeps the identity that it had before.
-    """
+def _without(leave_out: Callable[[Field[Any], Any], bool], config: ModelConfig) -> dict[str, Any]:
     values = asdict(config)
-    for each in fields(config):
-        if _is_as_before(each, values[each.name]):
-            del values[each.name]
-    return values
+    return {each.name: values[each.name] for each in fields(config) if not leave_out(each, values[each.name])}
 
 
 def _is_as_before(setting: Field[Any], value: Any) -> bool:
     return "before" in setting.metadata and bool(value == setting.metadata["before"])
+
+
+def _is_default_as_before(setting: Field[Any], value: Any) -> bool:
+    """Whether a record lacks the setting. The same value follows again, as it is the default."""
+    return _is_as_before(setting, value) and _is_as_before(setting, setting.default)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

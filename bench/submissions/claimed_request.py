@@ -55,7 +55,7 @@ def claimed_request(claim: Claim) -> RunRequest:
         wrapper=record.wrapper,
     )
     request = build_request(find_model(record.model), find_task(record.task), flags, record.seed)
-    _check_settings(request.settings.to_dict(), claim.config.model_dump())
+    _check_settings(request.config, claim.config.model_dump())
     if request.run_id != record.run_id:
         raise BundleError(f"run {record.run_id} is named by its content, which gives {request.run_id}")
     return request

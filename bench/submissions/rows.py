@@ -47,7 +47,7 @@ def row_of(claim: Claim, request: "RunRequest", *, attempt: int) -> Run:
     return Run(
         **{name: getattr(record, name) for name in SAME},
         attempt=attempt,
-        config=request.settings.to_dict(),
+        config=request.config,
         config_source=dict(request.sources),
         reason=record.reason,
         metric_name=spec.metric,

@@ -136,7 +136,7 @@ def _row(attempt: Attempt, ending: Ending, *, number: int, code: Commit, started
         task_version=spec.version,
         seed=request.seed,
         budget=request.budget,
-        config=request.settings.to_dict(),
+        config=request.config,
         config_source=dict(request.sources),
         status=ending.status,
         reason=ending.reason,

@@ -95,4 +95,4 @@ def best_request(tuning: Tuning, study: Study) -> RunRequest:
         changes |= {name: value for name, value in settings.flat().items() if value != before[name]}
     words = spent(len(settled(study)), base.settings.training.length)
     sources = dict.fromkeys(changes, from_preset(words)) | base.sources
-    return replace(base, settings=settings, sources=recorded_sources(settings, sources))
+    return replace(base, settings=settings, sources=recorded_sources(settings.to_dict(), sources))

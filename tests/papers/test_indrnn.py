@@ -90,7 +90,8 @@ def test_an_older_record_means_a_layer_without_batch_norm():
     defaults = Settings.defaults(find_model("indrnn").cls, Plain)
     assert defaults.to_dict()["model"] == {"hidden_size": 200, "batch_norm": "after", "long_last": True}
     older = defaults.updated({"batch_norm": "none", "long_last": False})
-    assert older.to_dict()["model"] == {"hidden_size": 200}
+    assert older.of_protocol_1()["model"] == {"hidden_size": 200}
+    assert older.to_dict()["model"] == {"hidden_size": 200, "batch_norm": "none", "long_last": False}
 
 
 def test_indrnn_decays_neither_recurrent_weights_nor_biases():

@@ -120,6 +120,12 @@ def test_an_honest_bundle_of_a_generated_task_is_rescored_on_a_fresh_split(
     assert run["findings"][-1]["check"] == "rescored on a fresh split"
 
 
+def test_a_setting_at_what_held_before_it_existed(host: Bench, accepted: Verify, submitter: Bench) -> None:
+    run = submitter.json("run", "--model", "gru", *SHORT, "--set", "end_when_solved=false")
+    submitter("bundle", run["run_id"], "-o", "before.zip")
+    assert accepted(members_of(submitter.folder / "before.zip"))["verdict"] == "accepted"
+
+
 def test_several_runs_at_once(accepted: Verify, digits: Members, other_seed: Members) -> None:
     document = accepted(together(digits, other_seed))
     values = [run["claimed"] for run in document["runs"]]

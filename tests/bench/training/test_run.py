@@ -78,13 +78,14 @@ def test_a_setting_that_came_later_leaves_recorded_runs_what_they_are() -> None:
     assert run_command(other).endswith("--set dropout=0.1")
 
 
-def test_a_setting_whose_default_is_new_is_part_of_a_runs_identity() -> None:
-    """Records from before `warmup` mean that there was none, so a run without any is named as it would have been."""
+def test_a_setting_whose_default_is_new_is_always_recorded() -> None:
+    """Records from before `warmup` mean that there was none. A new one says so, else it would not follow again."""
     assert gru().settings.to_dict()["training"]["warmup"] == 0.05
-    as_before = gru(assignments=["warmup=0", "end_when_solved=false", "start_at_constant=false"]).settings.to_dict()[
-        "training"
-    ]
-    assert not {"warmup", "end_when_solved", "start_at_constant"} & as_before.keys()
+    as_before = gru(assignments=["warmup=0", "end_when_solved=false", "start_at_constant=false"])
+    later = {"warmup": 0.0, "end_when_solved": False, "start_at_constant": False}
+    assert later.items() <= as_before.config["training"].items()
+    assert not later.keys() & as_before.settings.of_protocol_1()["training"].keys()
+    assert run_command(as_before).endswith("--set warmup=0.0 --set end_when_solved=false --set start_at_constant=false")
 
 
 def test_an_edited_file_is_another_model(write_model: Writer) -> None:

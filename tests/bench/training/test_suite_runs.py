@@ -45,6 +45,17 @@ def test_only_missing_runs_are_made(bench: Bench) -> None:
     assert "of 4" not in bench(*SUITE, "gru,last-values").stderr
 
 
+def test_a_suite_may_set_what_held_before_a_setting_existed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs count on its board, and tuning leaves the setting alone."""
+    tasks = {"digits": {"max_steps": 5, "end_when_solved": False, "warmup": 0.0}}
+    monkeypatch.setitem(SUITES, "tiny-v1", replace(TINY, tasks=tasks))
+    bench(*SUITE, "gru")
+    (row,) = bench.json("leaderboard", "--suite", "tiny-v1")
+    assert (row["model"], row["seeds"]) == ("gru", 2)
+    (tuned,) = bench.json("tune", "--suite", "tiny-v1", "--models", "gru")
+    assert tasks["digits"].items() <= tuned["best"]["config"]["training"].items()
+
+
 def test_the_time_limit_falls_between_runs(bench: Bench) -> None:
     done = bench(*SUITE, "gru", "--time-limit", "0s")
     assert "0 runs recorded" in done.stdout
