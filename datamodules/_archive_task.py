@@ -22,7 +22,7 @@ class FromArchive(SequenceDataModule):
 
     def prepared_name(self) -> str:
         """Return the name of the prepared data. Tasks that return the same name share the data."""
-        return f"{self.variant}/v{self.version}"
+        return f"{self.kept_name}/v{self.version}"
 
     def read_prepared(self, name: str) -> Samples:
         def build(folder: Path) -> None:

@@ -79,6 +79,8 @@ class SequenceDataModule(LightningDataModule):
     tiny: ClassVar[Mapping[str, Any]]
     version: ClassVar[int] = 1
     """Increased whenever a sample of any variant changes. The specification includes it."""
+    draft: ClassVar[str | None] = None
+    """The hash of the file of a task that is not registered."""
 
     def __init__(
         self,
@@ -150,6 +152,11 @@ class SequenceDataModule(LightningDataModule):
     @property
     def split_names(self) -> tuple[str, ...]:
         return (*SPLITS, *self.spec.extra_tests) if self.with_tests else TUNING_SPLITS
+
+    @property
+    def kept_name(self) -> str:
+        """The folder of prepared data. An edited file of a task that is not registered gets another one."""
+        return f"{self.variant}@{self.draft}" if self.draft else self.variant
 
     def prepare_data(self) -> None:
         """Download, verify or generate every split."""

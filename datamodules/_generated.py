@@ -109,7 +109,7 @@ class GeneratedTask(SequenceDataModule):
             )
 
     def _folder(self, split: str) -> Path:
-        return cache_folder() / "generated" / self.variant / f"v{self.version}" / split
+        return cache_folder() / "generated" / self.kept_name / f"v{self.version}" / split
 
     def count(self, split: str) -> int:
         """Return the number of samples in a split. An extra test split is as large as the test split."""

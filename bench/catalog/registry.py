@@ -202,6 +202,7 @@ def find_task_or_file(text: str, data_dir: str | None = None) -> FoundTask:
     cls = _only_class(_import_file(path), SequenceDataModule, path)  # type: ignore[type-abstract]
     if variant and variant not in cls.variants:
         raise unknown("variant", variant, cls.variants)
+    cls.draft = hashlib.sha256(source).hexdigest()[:8]
     found = FoundTask(cls, variant or next(iter(cls.variants)), path)
     hashes = _checked_hashes(found, data_dir)
     return replace(found, digest=hashlib.sha256(source + "".join(hashes).encode()).hexdigest()[:8])

@@ -1,7 +1,8 @@
-"""Contributing an architecture or a task: `bench new-model` and `bench check`."""
+"""Contributing an architecture or a task: `bench new-model`, `bench new-task` and `bench check`."""
 
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,10 @@ NEW_MODEL_EPILOG = """Example:
 
   python -m bench new-model my-rnn
 """
+NEW_TASK_EPILOG = """Example:
+
+  python -m bench new-task my-task
+"""
 CHECK_EPILOG = """Examples:
 
   python -m bench check models/my_rnn.py
@@ -29,24 +34,37 @@ CHECK_EPILOG = """Examples:
 
   python -m bench check --task adding-200
 
+  python -m bench check --task my_task.py:my-task-256
+
   python -m bench check stranger.py --sandbox --time-limit 5m
 """
 
 
 def new_model(name: Annotated[str, typer.Argument(help="The model's name, such as my-rnn.")]) -> None:
     """Write a commented, working model file to start from."""
-    from bench.contributing.template import write_model
+    from bench.contributing.drafts import write_model
 
-    path = write_model(name)
+    _say_next(write_model(name), "check", "run --model")
+
+
+def new_task(name: Annotated[str, typer.Argument(help="The task's name, such as my-task.")]) -> None:
+    """Write a commented, working task file to start from: a synthetic memory task."""
+    from bench.contributing.drafts import write_task
+
+    _say_next(write_task(name), "check", "check --task", "run --model gru --task")
+
+
+def _say_next(path: Path, *commands: str) -> None:
     stderr.print(f"Wrote {path}. Next:", markup=False)
-    for command in ("check", "run --model"):
-        stderr.print(f"  python -m bench {command} {path}", markup=False)
+    for command in commands:
+        stderr.print(f"  python -m bench {command} {quote(str(path))}", markup=False)
 
 
 def check(
     file: Annotated[str | None, typer.Argument(help="A path to a .py file, or a model's name.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="A task's name: also show what predictors without a memory of order reach.")
+        str | None,
+        typer.Option(help="A task's name or FILE.py: also show what predictors without a memory of order reach."),
     ] = None,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Run a stranger's file in a sandbox (bubblewrap).")
@@ -56,14 +74,15 @@ def check(
 ) -> int:
     """Check a model or a task against the contract, and say how to mend what fails. Exit code 1 if anything fails.
 
-    A task is checked on its tiny variants, and the hash of each split is printed. With --task NAME, predictors that
-    remember no order are fitted to a generated task. None may beat the task's 0 points, unless the task says so.
+    A task is checked on its tiny variants, and the hash of each split is printed. With --task NAME or --task
+    FILE.py[:VARIANT], predictors that remember no order are fitted to a generated task. None may beat the task's 0
+    points, unless the task says so.
 
     With --sandbox the file has no network, no files and no test labels. A model also trains for a moment, and its
     predictions are graded outside.
     """
     if (file is None) == (task is None):
-        raise RequestError("give either a file (or a model's name) or --task NAME")
+        raise RequestError("give either a file (or a model's name) or --task with a task's name or FILE.py")
     if task is not None:
         return _check_task(task, as_json=as_json)
     assert file is not None
@@ -100,26 +119,26 @@ SHORTCUTS: Cells = {
 
 
 def _check_task(name: str, *, as_json: bool) -> int:
-    from bench.catalog.registry import find_task
+    from bench.catalog.registry import find_task_or_file
     from bench.contributing.task_rules import check_task
 
-    found = find_task(name)
+    found = find_task_or_file(name)
     failed = _broken(check_task(found.cls))
     reached = [] if failed else _shortcuts(found.build())
     too_good = [each["name"] for each in reached if each["too_good"]]
     passed = not failed and not too_good
     if as_json:
-        print_json({"task": found.variant, "passed": passed, "findings": failed, "shortcuts": reached})
+        print_json({"task": found.name, "passed": passed, "findings": failed, "shortcuts": reached})
     elif reached:
         print_table(reached, SHORTCUTS)
     if too_good:
         stderr.print(
-            f"{found.variant} has 0 points at what remembers no order, but {', '.join(too_good)} reaches more. Raise "
+            f"{found.name} has 0 points at what remembers no order, but {', '.join(too_good)} reaches more. Raise "
             "`chance`, change the task, or state the score in its `shortcuts`.",
             markup=False,
         )
     elif passed and not as_json:
-        print(f"{found.variant} keeps the rules of a task.")
+        print(f"{found.name} keeps the rules of a task.")
     return 0 if passed else 1
 
 

@@ -1,12 +1,4 @@
-"""The first draft of a new architecture: a commented file that already works, for `bench new-model NAME`."""
-
-import re
-from pathlib import Path
-
-from bench.common.errors import RequestError
-from bench.common.root import ROOT
-
-LEGAL_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+"""The draft of an architecture that `bench new-model NAME` writes: a commented file that already works."""
 
 TEMPLATE = '''"""@NAME@: one line that says what is new about it.
 
@@ -87,32 +79,3 @@ class @CLASS@(SequenceModel):
     def search_space(cls, trial: "Trial") -> dict[str, Any]:
         return {"memory": trial.suggest_float("memory", 10.0, 1000.0, log=True)}
 '''
-
-
-def model_source(name: str) -> str:
-    """Return the text of a new architecture's file.
-
-    Raises:
-        RequestError: the name is not small letters, digits and single dashes.
-    """
-    if not LEGAL_NAME.fullmatch(name):
-        raise RequestError(f"{name!r} is no legal name: small letters, digits and single dashes, such as 'my-rnn'.")
-    class_name = "".join(word.capitalize() for word in name.split("-"))
-    return TEMPLATE.replace("@NAME@", name).replace("@CLASS@", class_name)
-
-
-def write_model(name: str, folder: Path = ROOT / "models") -> Path:
-    """Write the draft into a folder, never over another file.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        RequestError: an illegal name, or the file exists.
-    """
-    path = folder / f"{name.replace('-', '_')}.py"
-    source = model_source(name)
-    if path.exists():
-        raise RequestError(f"{path} exists already. Choose another name, or edit that file.")
-    path.write_text(source, encoding="utf-8")
-    return path
