@@ -2,6 +2,7 @@
 
     python benchmarks/suite_pilot.py            print the table of what is recorded
     python benchmarks/suite_pilot.py record     train what is missing: each pair once, then with other seeds and rates
+    python benchmarks/suite_pilot.py record --suite state-v1 --tasks a5 induction
 
 Each model trains on each task at full length with a few learning rates and two seeds, by the code that trains trials.
 Every trial that ends is saved, so the command goes on where it was stopped.
@@ -25,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 from _recording import each_done, train
 
 if TYPE_CHECKING:
-    from bench.catalog.suites import Suite
     from datamodules._spec import TaskSpec
 
 RECORDED = Path(__file__).resolve().parent / "suite_pilots"
@@ -47,10 +47,10 @@ class Job:
     seed: int
 
 
-def jobs(suite: "Suite", models: Sequence[str]) -> list[Job]:
+def jobs(tasks: Sequence[str], models: Sequence[str]) -> list[Job]:
     """Return all jobs: each pair once with the first rate and seed, then the second seed, then other rates."""
     turns = [(rate, seed) for rate in RATES for seed in SEEDS]
-    return [Job(task, model, rate, seed) for rate, seed in turns for model in models for task in suite.tasks]
+    return [Job(task, model, rate, seed) for rate, seed in turns for model in models for task in tasks]
 
 
 def train_job(suite_name: str, job: Job) -> dict[str, Any]:
@@ -70,13 +70,13 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def record(suite: "Suite", path: Path, models: Sequence[str], workers: int) -> None:
+def record(suite: str, path: Path, tasks: Sequence[str], models: Sequence[str], workers: int) -> None:
     done = {tuple(trial[name] for name in ("task", "model", "lr", "seed")) for trial in read(path)}
-    missing = [job for job in jobs(suite, models) if (job.task, job.model, job.lr, job.seed) not in done]
+    missing = [job for job in jobs(tasks, models) if (job.task, job.model, job.lr, job.seed) not in done]
     began = time.monotonic()
     print(f"{len(missing)} trials to train. {len(done)} are recorded.", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for count, (_, trial) in enumerate(each_done(train_job, [(suite.name, job) for job in missing], workers), start=1):
+    for count, (_, trial) in enumerate(each_done(train_job, [(suite, job) for job in missing], workers), start=1):
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(trial) + "\n")
         left = (time.monotonic() - began) / count * (len(missing) - count)
@@ -131,9 +131,9 @@ class Row:
         return "; ".join(against) or "keep"
 
 
-def rows(suite: "Suite", trials: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield a row for each task of the suite that has trials."""
-    for task in suite.tasks:
+def rows(tasks: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield a row for each of the tasks that has trials."""
+    for task in tasks:
         here = [trial for trial in trials if trial["task"] == task]
         if here:
             found = {model: best_seeds(task, [t for t in here if t["model"] == model]) for model in models_of(here)}
@@ -186,17 +186,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=("show", "record"), default="show")
     parser.add_argument("--suite", default="quick-v2", help="whose tasks (default quick-v2)")
+    parser.add_argument("--tasks", nargs="+", help="only these of its tasks (default all)")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help=f"default {' '.join(MODELS)}")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from bench.catalog.suites import find_suite
 
-    suite, path = find_suite(options.suite), RECORDED / f"{options.suite}.jsonl"
+    every, path = list(find_suite(options.suite).tasks), RECORDED / f"{options.suite}.jsonl"
+    tasks = options.tasks or every
+    if foreign := set(tasks) - set(every):
+        parser.error(f"{', '.join(sorted(foreign))} is not in {options.suite}, which has {', '.join(every)}")
     if options.what == "record":
-        record(suite, path, options.models, options.workers)
+        record(options.suite, path, tasks, options.models, options.workers)
     else:
-        show(list(rows(suite, read(path))))
+        show(list(rows(tasks, read(path))))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def large(path: Path) -> Store:
     """Ten thousand runs, written at once: fifty architectures in two suites and all tiers, five seeds each."""
     store = Store(str(path))
     models = ["fru", "gru", *(f"model-{index}" for index in range(48))]
-    suites = {"long-v1": ("10k", "100k", "1M"), "quick-v1": ("10k", "100k"), "lra-v1": ("100k",)}
+    suites = {"long-v2": ("10k", "100k", "1M"), "quick-v1": ("10k", "100k"), "lra-v2": ("1M",)}
     rows = chain.from_iterable(synthetic_runs(models, suite, tiers, 5) for suite, tiers in suites.items())
     with store._session() as session:
         session.add_all(Run(**values) for values in islice(rows, 10_000))

@@ -116,7 +116,7 @@ def test_where_the_search_ends(solved: list[bool], expected: tuple[int | None, i
 
 def test_the_search_climbs_until_a_variant_is_not_solved(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Copy, "variants", {"copy-200": {"delay": 200}, "copy-100": {"delay": 100}})
-    words = ("probe", *SHORT[:-2], "--probes", "dependency-length", "--seeds", "2", "--suite", "lra-v1")
+    words = ("probe", *SHORT[:-2], "--probes", "dependency-length", "--seeds", "2", "--suite", "lra-v2")
     (found,) = bench.json(*words)["probes"]
     assert [(rung["task"], rung["length"], rung["solved"]) for rung in found["rungs"]] == [("copy-100", 120, False)]
     assert (found["longest_solved"], found["first_unsolved"]) == (None, 120)
@@ -154,7 +154,7 @@ def test_training_goes_on_for_longer_until_the_task_is_solved(bench: Bench, monk
 
 
 def test_training_in_epochs_is_lengthened_in_epochs(bench: Bench) -> None:
-    words = ("--model", "gru", "--task", "digits", "--suite", "long-v1", "--budget", "10k")
+    words = ("--model", "gru", "--task", "digits", "--suite", "long-v2", "--budget", "10k")
     probing = ("probe", *words, "--set", "epochs=1", "--probes", "training-length")
     (found,) = bench.json(*probing)["probes"]
     assert [rung["training"] for rung in found["rungs"]] == ["1 epochs", "2 epochs", "4 epochs", "8 epochs"]

@@ -165,7 +165,7 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
 def test_empty_and_large_databases(empty_db: Path, large_db: Path) -> None:
     assert "No entry of quick-v1 yet" in open_page("compare", empty_db).info[0].value
     assert "Choose two entries or more" in open_page("compare", large_db).info[0].value
-    app = open_page("compare", large_db, suite="long-v1", entries=[FRU, "model-7 plain 10k defaults"])
+    app = open_page("compare", large_db, suite="long-v2", entries=[FRU, "model-7 plain 10k defaults"])
     assert len(table(app, "model-7, difference")) == 11
 
 

@@ -104,11 +104,11 @@ def test_columns_that_are_switched_on(show: Any, small: Bench) -> None:
 
 def test_what_needs_several_tiers_is_offered_where_there_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(str(bench.db))
-    fill(store, models=["fru", "gru"], suite="long-v1", tiers=("10k", "100k", "1M"), wrapper="residual")
+    fill(store, models=["fru", "gru"], suite="long-v2", tiers=("10k", "100k", "1M"), wrapper="residual")
     fill(store, models=["fru"], suite="gpu-v1", tiers=("100k",), wrapper="residual")
     asked: dict[str, Any] = {"columns": "BudgetAUC", "order": "best BudgetAUC"}
-    app = open_app(bench.db, monkeypatch, suite="long-v1", **asked)
-    values = [row["budget_auc"] for row in bench.json("leaderboard", "--suite", "long-v1", "--budget", "10k")]
+    app = open_app(bench.db, monkeypatch, suite="long-v2", **asked)
+    values = [row["budget_auc"] for row in bench.json("leaderboard", "--suite", "long-v2", "--budget", "10k")]
     assert table(app).numbers("BudgetAUC") == pytest.approx(sorted(values, reverse=True), abs=0.05)
     app.segmented_control(key="suite").set_value("gpu-v1").run()
     for there in (app, open_app(bench.db, monkeypatch, suite="gpu-v1", **asked)):
@@ -233,10 +233,10 @@ def test_equal_training_time(show: Any, small: Bench) -> None:
 
 
 def test_a_suite_without_runs_says_how_to_fill_it(show: Any) -> None:
-    app = show(suite="long-v1", tier="1M")
-    assert "No runs of long-v1 here yet" in said(app)
-    assert app.code[0].value == "python -m bench suite --suite long-v1 --models fru,lstm,gru --seeds 5 --budget 1M"
-    app = show(suite="long-v1", equal="training time")
+    app = show(suite="long-v2", tier="1M")
+    assert "No runs of long-v2 here yet" in said(app)
+    assert app.code[0].value == "python -m bench suite --suite long-v2 --models fru,lstm,gru --seeds 5 --budget 1M"
+    app = show(suite="long-v2", equal="training time")
     assert "No training times to compare" in said(app)
 
 

@@ -208,7 +208,7 @@ def test_the_legend_of_lengths_leaves_the_plot_its_size() -> None:
 def test_lengths_are_shown_where_a_family_has_several(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     fill(store, models=("fru", "gru"))
-    fill(store, models=("fru", "gru"), suite="long-v1")
+    fill(store, models=("fru", "gru"), suite="long-v2")
     app = open_page("task", tmp_path / "board.sqlite", name="adding-200", training="any training")
     assert "Against the length" in said(app)
     table = next(each.value for each in app.table if "tested at" in each.value.columns)
