@@ -68,8 +68,8 @@ def runs(
     """List every run, in the order of recording: finished, failed, interrupted and withdrawn ones."""
     from bench.reports.run_document import summary
 
+    task = _task_name(task)
     store = open_to_show(db)
-    task = _task_name(task, store)
     model = _model_name(model, store)
     withdrawn = store.standing().withdrawn
     rows = [summary(run, withdrawn.get(run.run_id)) for run in store.runs(task=task, model=model)]
@@ -122,8 +122,8 @@ def leaderboard(
         _check_budget(budget)
     if wrapper is not None:
         check_wrapper(wrapper)
+    task = _task_name(task)
     store = open_to_show(db)
-    task = _task_name(task, store)
     wanted = (row for row in rows_of(store, task) if budget in (None, row.budget) and wrapper in (None, row.wrapper))
     rows = [asdict(row) for row in wanted]
     if as_latex:
@@ -237,13 +237,13 @@ def _add(tree: Any, name: str, value: Any) -> None:
         tree.add(f"{escape(name)}: {escape(str(value))}")
 
 
-def _task_name(task: str | None, store: "Store") -> str | None:
+def _task_name(task: str | None) -> str | None:
     """Return the stored name of a task. One given by path has a hash in its name; either finds its runs.
 
     Raises:
         RequestError: there is no such task.
     """
-    if task is None or ("@" in task and store.runs(task=task)):
+    if task is None or "@" in task:
         return task  # without the import of torch
 
     from bench.catalog.registry import find_task_or_file
