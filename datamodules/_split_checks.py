@@ -29,7 +29,7 @@ class Odd:
 
 
 def check_splits(task: SequenceDataModule) -> None:
-    """Check every split of a task, as a model would see it. This reads no test answer to learn from it.
+    """Check every split of a task, as a model would see it. As with hashing, nothing of it reaches training.
 
     Raises:
         DataError: a split is empty, or it holds what the specification does not allow.
@@ -39,18 +39,18 @@ def check_splits(task: SequenceDataModule) -> None:
         if len(samples.y) == 0:
             raise DataError(f"{task.spec.name}: the split {split} has no samples.")
         for start in range(0, len(samples.y), AT_ONCE):
-            index = torch.arange(start, min(start + AT_ONCE, len(samples.y)))
-            for odd in found_odd(task.spec, split, _gathered(task, split, samples, index)):
+            for odd in found_odd(task.spec, split, _part(task, split, samples, slice(start, start + AT_ONCE))):
                 where = "" if odd.sample is None else f", sample {start + odd.sample}"
                 raise DataError(f"{task.spec.name}, {split}{where}: {odd.what}. Nothing is recorded.")
 
 
-def _gathered(task: SequenceDataModule, split: str, samples: Samples, index: Tensor) -> Samples:
+def _part(task: SequenceDataModule, split: str, samples: Samples, part: slice) -> Samples:
     counts = {name: len(part) for name, part in samples._asdict().items() if part is not None}
     if len(set(counts.values())) > 1:
         parts = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise DataError(f"{task.spec.name}, {split}: the parts differ in their number of samples: {parts}.")
-    return task.decode(samples.gather(index))
+    lengths = None if samples.lengths is None else samples.lengths[part]
+    return task.decode(Samples(samples.x[part], samples.y[part], lengths))
 
 
 def found_odd(spec: TaskSpec, split: str, batch: Samples) -> Iterator[Odd]:

@@ -79,7 +79,7 @@ class Mamba3(SequenceModel):
         """The defaults are the authors' (mamba3.py), except the width, which is our residual wrapper's.
 
         `at_width` takes Mamba's state of 16, so that a small budget goes into channels, and heads of 16 channels, so
-        that a narrow layer has more than one.
+        that a narrow layer has more than one; of 8 in the narrowest, whose sizes would else grow in large steps.
         """
 
         units = ("hidden_size", "state_size", "head_size")
@@ -113,7 +113,7 @@ class Mamba3(SequenceModel):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            return cls(hidden_size=width, state_size=16, head_size=16)
+            return cls(hidden_size=width, state_size=16, head_size=16 if width >= 16 else 8)
 
     def __init__(self, config: Config, **place: Unpack[Place]) -> None:
         super().__init__(config, **place)

@@ -184,7 +184,7 @@ class MLSTM(SequenceModel):
             "two differ by 2e-7, through the ε in the divisor."
         ),
         "inner width": (
-            "At a tier, it is a multiple of 8. The authors' multiple of 64 would leave 10,000 numbers a choice of one "
+            "At a tier, it is a multiple of 4. The authors' multiple of 64 would leave 10,000 numbers a choice of one "
             "inner width."
         ),
     }
@@ -215,7 +215,7 @@ class MLSTM(SequenceModel):
         @classmethod
         def at_width(cls, width: int) -> Self:
             """Return two heads: with four, a small budget would have heads of less than 16."""
-            return cls(hidden_size=width, multiple=8, heads=2)
+            return cls(hidden_size=width, multiple=4, heads=2)
 
         @property
         def inner_size(self) -> int:

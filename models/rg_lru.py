@@ -85,8 +85,8 @@ class RGLRU(SequenceModel):
 
         @classmethod
         def at_width(cls, width: int) -> Self:
-            """Return blocks of 8: with larger ones, a small budget would have one or two."""
-            return cls(hidden_size=width, block_size=8)
+            """Return blocks of 8 at small widths: with the default of 16, they would have one or two."""
+            return cls(hidden_size=width, block_size=8 if width < 40 else 16)
 
         @property
         def blocks(self) -> int:

@@ -93,7 +93,7 @@ class RWKV7(SequenceModel):
         def at_width(cls, width: int) -> Self:
             quarter, half = max(2, width // 4), max(4, width // 2)
             ranks = {"decay_rank": min(32, quarter), "rate_rank": min(32, quarter), "gate_rank": min(64, half)}
-            return cls(hidden_size=width, head_size=8, **ranks)
+            return cls(hidden_size=width, head_size=8 if width >= 16 else 4, **ranks)
 
         @property
         def heads(self) -> int:

@@ -41,7 +41,7 @@ def test_a_run_is_recorded_and_the_lists_agree(shared_bench: Bench) -> None:
     values = [each["metric"]["value"] for each in shared_bench.json("runs", "--model", "gru")]
     assert run["run_id"] in row["run_ids"]
     assert row["metric_value"] == pytest.approx(sum(values) / 2)
-    assert row["score"] == pytest.approx(sum(100 * (value - 0.1) / 0.9 for value in values) / 2)
+    assert row["score"] == pytest.approx(sum(100 * max(0, value - 0.1) / 0.9 for value in values) / 2)
     assert (row["seeds"], row["params"], row["failures"]) == ([0, 1], 354, 0)
 
 

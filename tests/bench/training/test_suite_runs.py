@@ -218,7 +218,7 @@ def test_a_comparison_ends_with_the_newcomers_place_on_the_suites_board(bench: B
     done = bench(*words)
     assert "Nothing will be kept: --record keeps it" in done.stderr
     board = done.stdout.partition("tiny-v1 at 10k:\n")[2].splitlines()
-    assert board[1].split()[:3] == ["1–1", "rnn", "(plain)"]
+    assert board[1].split()[:3] == ["1–1", "RNN", "(plain)"]
     (own,) = [line.split() for line in board if line.startswith("→")]
     assert own[1] == "2–3"
     assert own[2].startswith("mine@")

@@ -252,6 +252,6 @@ def test_without_a_name_every_task_is_listed(small_db: Path, empty_db: Path, lar
 
 
 def test_a_large_database(large_db: Path) -> None:
-    app = open_page("task", large_db, name="listops")
+    app = open_page("task", large_db, name="listops-2")
     assert len(app.dataframe[0].value) == 150
     assert "The best 40 of 150 configurations are drawn" in said(app)
