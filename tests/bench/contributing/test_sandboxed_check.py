@@ -155,7 +155,8 @@ ACTS = {
     "calls a host by name": ("import urllib.request; urllib.request.urlopen('http://example.org')", "URLError"),
 }
 TASK = (ROOT / "datamodules" / "adding.py").read_text()
-DRAW = "    def draw(self, count: int, rng: np.random.Generator) -> Samples:\n"
+DRAW = "    def places(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:\n"
+assert DRAW in TASK
 CODE = {  # kind of file → the moment at which it acts → its code
     "model": {"imported": MODEL.format(body="pass") + "\n{act}\n", "used": MODEL.format(body="{act}")},
     "task": {"imported": TASK + "\n{act}\n", "used": TASK.replace(DRAW, f"{DRAW}        {{act}}\n")},
