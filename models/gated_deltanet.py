@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from models.recurrences.delta_rule import gated_delta_rule
 from models.recurrences.head_norm import HeadNorm, unit
 from models.recurrences.short_conv import ShortConv
-from models.recurrences.state_space import log_uniform
+from models.recurrences.state_space import step_size_bias
 from models.recurrences.stepwise import full_precision
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
@@ -127,7 +127,7 @@ class GatedDeltaNet(SequenceModel):
         self.leave = Linear(values, self.output_size, bias=False)
         if config.gate:
             self.A_log = nn.Parameter(torch.empty(self.heads).uniform_(0, LARGEST_RATE).clamp(min=1e-4).log())
-            self.dt_bias = nn.Parameter(log_uniform(self.heads, DT_MIN, DT_MAX).exp().expm1().log())
+            self.dt_bias = nn.Parameter(step_size_bias(self.heads, DT_MIN, DT_MAX))
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         q_BTNd, k_BTnNd, v_BTnNe = self.split_heads(self.conv(self.qkv(x_BTD)))

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.block_diagonal import BlockDiagonal
+from models.recurrences.chunks import cut
 from models.recurrences.head_layer_norm import HeadLayerNorm
 from models.recurrences.scan import linear_scan
 from models.recurrences.short_conv import ShortConv
@@ -72,7 +73,7 @@ class MatrixMemory(nn.Module):
         given = *self.in_heads(q_BTI, k_BTI, v_BTI), *self.gates_of(q_BTI, k_BTI, v_BTI)
         with full_precision(q_BTI):
             size = min(max(CHUNK, self.head_size), steps)
-            h_BTNd = read_in_chunks(*(in_chunks(each, size) for each in given))[:, :steps]
+            h_BTNd = read_in_chunks(*(cut(each, size).transpose(2, 3) for each in given))[:, :steps]
             return self.norm(h_BTNd.flatten(2))
 
     def gates_of(self, *qkv_I: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,12 +106,6 @@ class MatrixMemory(nn.Module):
             read_BNe = (q_BNd.unsqueeze(-2) @ memory_BNde).squeeze(-2)
             h_BNd = divided(read_BNe, next_BN, torch.full_like(next_BN, EPSILON))
             return self.norm(h_BNd.flatten(1)), (memory_BNde, next_BN)
-
-
-def in_chunks(x_BTN: Tensor, size: int) -> Tensor:
-    """Cut (B, T, N, …) into chunks of `size` steps, (B, P, N, C, …), with zeros behind the last step."""
-    padded = F.pad(x_BTN, (*[0, 0] * (x_BTN.dim() - 2), 0, -x_BTN.shape[1] % size))
-    return padded.unflatten(1, (-1, size)).transpose(2, 3)
 
 
 def read_in_chunks(q_BPNCd: Tensor, k_BPNCd: Tensor, v_BPNCe: Tensor, write_BPNC: Tensor, keep_BPNC: Tensor) -> Tensor:

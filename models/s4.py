@@ -112,9 +112,6 @@ class S4(ChannelStateSpace):
         """Return Λ, (H, N) complex."""
         return torch.complex(-self.log_decay.exp(), self.frequency)
 
-    def initial_state(self, batch_size: int) -> Tensor:
-        return torch.view_as_complex(self.C).detach().new_zeros(batch_size, *self.C.shape[:2])
-
     def step(self, x_BD: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         u_BH = self.encode(x_BD)
         state = self.advance(state, u_BH)
@@ -156,12 +153,7 @@ class S4(ChannelStateSpace):
         """Return ours from the authors' s4.py, whose C is C̃ from the first forward on."""
         hidden, states = self.C.shape[:2]
         ours = {name: authors(f"kernel.{name}", 1, hidden, states, 2)[0] for name in "PBC"}
-        return ours | {
-            "log_decay": authors("kernel.A_real", hidden, states),
-            "frequency": -authors("kernel.A_imag", hidden, states),  # there Λ = −exp(A_real) − i A_imag
-            "log_dt": authors("kernel.inv_dt", hidden, 1)[:, 0],
-            "D": authors("D", 1, hidden)[0],
-        }
+        return ours | self.diagonal_from_authors(authors)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

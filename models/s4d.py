@@ -120,9 +120,6 @@ class S4D(ChannelStateSpace):
     def facts(self) -> dict[str, str]:
         return {"states": "numba" if runs_compiled(self.D) else "torch"}
 
-    def initial_state(self, batch_size: int) -> Tensor:
-        return torch.view_as_complex(self.C).detach().new_zeros(batch_size, *self.C.shape[:2])
-
     def step(self, x_BD: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         u_BH = self.encode(x_BD)
         log_a_bar_HN, c_HN = self.discretised()
@@ -164,12 +161,9 @@ class S4D(ChannelStateSpace):
         hidden, states = self.C.shape[:2]
         b_HN2, c_HN2 = (authors(f"kernel.{name}", 1, hidden, states, 2)[0] for name in "BC")
         product_HN2 = torch.view_as_real(torch.view_as_complex(b_HN2) * torch.view_as_complex(c_HN2))
-        return ({"C": product_HN2} if self.B is None else {"B": b_HN2, "C": c_HN2}) | {
-            "log_decay": authors("kernel.A_real", hidden, states),
-            "frequency": -authors("kernel.A_imag", hidden, states),  # there A = −exp(A_real) − i A_imag
-            "log_dt": authors("kernel.inv_dt", hidden, 1)[:, 0],
-            "D": authors("D", 1, hidden)[0],
-        }
+        return ({"C": product_HN2} if self.B is None else {"B": b_HN2, "C": c_HN2}) | self.diagonal_from_authors(
+            authors
+        )
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

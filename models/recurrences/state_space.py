@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.scan import linear_scan
+from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, later, resize
 from models.shared.linear import linear
 
@@ -138,10 +139,8 @@ def complex_expm1(z: Tensor) -> Tensor:
 def fft_convolve(u_BTH: Tensor, kernel_TH: Tensor) -> Tensor:
     """Return Σ_{s≤t} kernel_{t−s} u_s for every t, (B, T, H). The widths H broadcast."""
     steps = u_BTH.shape[1]
-    u_BHT, kernel_HT = (
-        u_BTH.mT.contiguous(),
-        kernel_TH.mT.contiguous(),
-    )  # transforms are faster along the last dimension
+    # Transforms are faster along the last dimension.
+    u_BHT, kernel_HT = u_BTH.mT.contiguous(), kernel_TH.mT.contiguous()
     spectrum_BHF = torch.fft.rfft(u_BHT, n=2 * steps) * torch.fft.rfft(kernel_HT, n=2 * steps)
     return torch.fft.irfft(spectrum_BHF, n=2 * steps)[..., :steps].mT.contiguous()
 
@@ -158,11 +157,13 @@ def weighted_sum(x_BTD: Tensor, weight_TH: Tensor) -> Tensor:
 class ChannelStateSpace(SequenceModel):
     """A state for each channel, equivalent to a long convolution (S4, S4D): y = GELU(K ∗ u + D u).
 
-    A subclass defines the kernel K, D and an encoder to H channels. The GELU is the first half of the papers' block,
-    whose gate the wrapper adds.
+    A subclass defines the kernel K, an encoder to H channels, and the parameters of the authors' s4.py. The GELU is the
+    first half of the papers' block, whose gate the wrapper adds.
     """
 
     encoder: nn.Module
+    C: nn.Parameter
+    """(H, N, 2)."""
     D: nn.Parameter
 
     @abstractmethod
@@ -188,6 +189,19 @@ class ChannelStateSpace(SequenceModel):
 
     def encode(self, x_D: Tensor) -> Tensor:
         return self.encoder(x_D).to(self.D.dtype)  # the transforms have no half precision
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return torch.view_as_complex(self.C).detach().new_zeros(batch_size, *self.C.shape[:2])
+
+    def diagonal_from_authors(self, authors: AuthorsWeights) -> dict[str, Tensor]:
+        """Return the eigenvalues −exp(log_decay) + i frequency, the step size and D, from the authors' s4.py."""
+        hidden, states = self.C.shape[:2]
+        return {
+            "log_decay": authors("kernel.A_real", hidden, states),
+            "frequency": -authors("kernel.A_imag", hidden, states),  # there −exp(A_real) − i A_imag
+            "log_dt": authors("kernel.inv_dt", hidden, 1)[:, 0],
+            "D": authors("D", 1, hidden)[0],
+        }
 
 
 class SharedStateSpace(SequenceModel):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.recurrences.chunks import cut
 from models.recurrences.scan import linear_scan
 from models.recurrences.stepwise import full_precision
 
@@ -74,11 +75,7 @@ def by_group(x_BTG: Tensor) -> Tensor:
 
 def in_chunks(x_ZT: Tensor) -> Tensor:
     """Return (Z, C, Q, …) for (Z, T, …), with zeros after the last step where it ends inside a chunk."""
-    size = min(CHUNK, x_ZT.shape[1])
-    missing = -x_ZT.shape[1] % size
-    if missing:
-        x_ZT = F.pad(x_ZT, (0, 0) * (x_ZT.dim() - 2) + (0, missing))
-    return x_ZT.unflatten(1, (-1, size))
+    return cut(x_ZT, min(CHUNK, x_ZT.shape[1]))
 
 
 def within(
