@@ -1,7 +1,7 @@
 """Train trials whose learning curves are kept: what recording benchmarks share."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 if TYPE_CHECKING:
     from bench.runs.request import RunRequest
+    from datamodules._spec import TaskSpec
 
 MOST_STEPS = 100  # between evaluations: these short trials are evaluated as often as the longer ones of a suite
 DIGITS = 5  # of a recorded metric
@@ -40,6 +41,19 @@ def train(request: "RunRequest", seed: int) -> dict[str, Any]:
         raise KeyboardInterrupt
     return {"seed": seed, "status": outcome.ending.status, "steps": outcome.steps,
             "core_seconds": round(time.process_time() - began, 1), "curve": curve}  # fmt: skip
+
+
+def best_value(spec: "TaskSpec", curve: Iterable[Sequence[float]]) -> float:
+    """Return the best value of a curve of steps and values."""
+    return (max if spec.higher_is_better else min)(value for _, value in curve)
+
+
+def points(spec: "TaskSpec", curve: Sequence[Sequence[float]], *, finished: bool) -> float:
+    """Return the score of a trial's best evaluation, 0 to 100; 0 where the trial did not finish."""
+    from bench.ranking.utility import utility
+
+    best = best_value(spec, curve) if finished and curve else None
+    return 100 * utility(best, chance=spec.chance, solved=spec.solved)
 
 
 def each_done(act: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, Any]]:

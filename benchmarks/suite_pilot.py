@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _recording import each_done, train
+from _recording import each_done, points, train
 
 if TYPE_CHECKING:
     from datamodules._spec import TaskSpec
@@ -162,13 +162,7 @@ def spec_of(task: str) -> "TaskSpec":
 
 
 def score(task: str, trial: Mapping[str, Any]) -> float:
-    """Return the score of a trial's best evaluation; 0 where it did not finish."""
-    from bench.ranking.utility import utility
-
-    spec = spec_of(task)
-    values = [value for _, value in trial["curve"]] if trial["status"] == "finished" else []
-    best = (max if spec.higher_is_better else min)(values) if values else None
-    return 100 * utility(best, chance=spec.chance, solved=spec.solved)
+    return points(spec_of(task), trial["curve"], finished=trial["status"] == "finished")
 
 
 def show(table: Sequence[Row]) -> None:

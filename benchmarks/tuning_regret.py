@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _recording import each_done, train
+from _recording import best_value, each_done, points, train
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -231,13 +231,10 @@ class Grid:
 
     def value(self, trace: Trace) -> float:
         """Return a trial's value: its best on validation."""
-        return (max if self.spec.higher_is_better else min)(value for _, value in trace.curve)
+        return best_value(self.spec, trace.curve)
 
     def score(self, trace: Trace) -> float:
-        from bench.ranking.utility import utility
-
-        value = self.value(trace) if trace.finished else None
-        return 100 * utility(value, chance=self.spec.chance, solved=self.spec.solved)
+        return points(self.spec, trace.curve, finished=trace.finished)
 
     def suggest(self, trial: "Trial") -> tuple[Any, ...]:
         """Let a trial choose its settings as in `bench tune`. Return the nearest cell."""

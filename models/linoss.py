@@ -11,7 +11,7 @@ A = ReLU(A_learned), G = ReLU(G_learned), Δt = σ(Δt_learned). A and Δt_learn
 of D-LinOSS start with Δt_learned normal of standard deviation ½ and with the eigenvalues even by area over the ring
 between r_min and 1. The layer ends with GELU, as in the papers' block.
 
-A is real, so the real and the imaginary part of y are oscillators of their own, a step of which takes three products.
+A is real, so the real and the imaginary part of y are oscillators of their own. A step takes three products.
 The code carries v = Δt z: v_t = S v_{t−1} − S Δt² A y_{t−1} + S Δt² B u_t, y_t = y_{t−1} + v_t. No eigenvalue is taken,
 because at A = 0 the step has one only.
 

@@ -30,10 +30,10 @@ from torch.nn import functional as F
 
 from models.recurrences.block_diagonal import BlockDiagonal
 from models.recurrences.chunks import cut
-from models.recurrences.head_layer_norm import HeadLayerNorm
 from models.recurrences.scan import linear_scan
 from models.recurrences.short_conv import ShortConv
 from models.recurrences.stepwise import full_precision
+from models.recurrences.xlstm import HeadLayerNorm, small_start
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
 from models.shared.linear import Linear, linear
@@ -290,8 +290,3 @@ def cell_from_authors(authors: AuthorsWeights, cell: MatrixMemory, prefix: str) 
         "gates.bias": torch.cat([authors(f"{gate}bias", heads) for gate in gates]),
         "norm.scale": 1 + authors(f"{prefix}outnorm.weight", size),
     }
-
-
-def small_start(size: int) -> float:
-    """Return the standard deviation at which the authors start maps of a stream of this width."""
-    return (2 / (5 * size)) ** 0.5

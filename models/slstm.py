@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.recurrences.block_diagonal import BlockDiagonal
-from models.recurrences.head_layer_norm import HeadLayerNorm
 from models.recurrences.short_conv import ShortConv
 from models.recurrences.stepwise import State, StepwiseRecurrence, full_precision
+from models.recurrences.xlstm import HeadLayerNorm, small_start
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place
 from models.shared.linear import Linear
@@ -90,7 +90,7 @@ class SLSTM(StepwiseRecurrence):
         padding = nn.ZeroPad1d((0, hidden - config.hidden_size))
         self.enter = padding if self.input_size == config.hidden_size else Linear(self.input_size, hidden)
         self.conv = ShortConv(hidden, config.conv_size, silu=True) if config.conv_size else None
-        std = (2 / (5 * hidden)) ** 0.5
+        std = small_start(hidden)
         self.input_gate, self.forget_gate, self.candidate, self.output_gate = (
             BlockDiagonal(hidden, self.heads, std=std, bias=True) for _ in MAPS
         )

@@ -165,8 +165,8 @@ QUICK_V2 = Suite(
 )
 
 # A seed of all six tasks takes at most three minutes of one core. These are user CPU times at 10k in the residual
-# block, on one thread of an AMD EPYC with batches of 64: ms for a step of training (the mean of 50), and s for an
-# evaluation of the validation split, of which there is one every 390 steps.
+# block, on one thread of an AMD EPYC with batches of 64: ms for a step of training (the mean of 50), and s for each
+# evaluation of the validation split, every 390 steps.
 #
 #                        GRU          S4D         Mamba         FRU
 #   a5                  41 0.7       25 0.5       35 0.7       26 0.5

@@ -32,7 +32,7 @@ PROTOCOLS = ("ours", "authors")
 STAND_INS = {"fashion": "smnist"}
 """Task → the task of the paper that it can replace, by our protocol only."""
 UNCHANGED = {"warmup": 0.0, "end_when_solved": False, "start_at_constant": False}
-"""Settings of training that came later, at what held before: a paper's own protocol has neither."""
+"""Settings of training that came later, at what held before: a paper's own protocol has none of them."""
 MOST_SEEDS = 20  # seeds of an experiment that are looked for in the store
 FOLDER = Path(__file__).parent
 

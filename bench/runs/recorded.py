@@ -23,7 +23,23 @@ def note_asked(request: RunRequest, store: Store) -> Run | None:
     return recorded
 
 
-def require_same_data(request: RunRequest, recorded: Run, data_dir: str | None) -> None:
+def answer(request: RunRequest, store: Store, data_dir: str | None) -> Run | None:
+    """Return the result of a run, as `note_asked` does, if its task still has the data that gave it.
+
+    Args:
+        data_dir: the first folder in which files of data sets are looked for.
+
+    Raises:
+        RequestError: the data have changed.
+        DataError: some of the data are damaged.
+    """
+    recorded = note_asked(request, store)
+    if recorded:
+        _require_same_data(request, recorded, data_dir)
+    return recorded
+
+
+def _require_same_data(request: RunRequest, recorded: Run, data_dir: str | None) -> None:
     """Refuse to answer with a result that other data gave. Data that are not on this machine are not compared.
 
     Raises:

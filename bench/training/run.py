@@ -19,7 +19,7 @@ from bench.runs.commands import resume_command, run_command
 from bench.runs.network import build, count, state_bytes
 from bench.runs.pending_record import record, record_kept
 from bench.runs.provenance import environment, gpu_bytes_of_others
-from bench.runs.recorded import note_asked, require_same_data
+from bench.runs.recorded import answer
 from bench.runs.request import Execution, RunRequest
 from bench.speed.memory import peak_host
 from bench.training.attempt import LAST, Attempt, forget
@@ -47,14 +47,12 @@ def run(
         DataError: the task's data are missing or damaged.
     """
     folder = store.artifacts / request.run_id
-    if recorded := note_asked(request, store):
-        require_same_data(request, recorded, execution.data_dir)
+    if recorded := answer(request, store, execution.data_dir):
         return recorded
     is_helper = is_helper_process(execution)
     with nullcontext() if is_helper else alone(folder, f"run {request.run_id}"):
         record_kept(store, folder)
-        if recorded := note_asked(request, store):
-            require_same_data(request, recorded, execution.data_dir)
+        if recorded := answer(request, store, execution.data_dir):
             return recorded
         if not is_helper:
             _check_resumption(request, store, execution)

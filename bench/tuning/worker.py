@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Self
 
-from bench.catalog.registry import FoundModel, find_model, find_model_or_file, find_task_or_file
+from bench.catalog.registry import FoundModel, FoundTask, find_model, find_model_or_file, find_task_or_file
 from bench.common.errors import RequestError
 from bench.runs.request import Execution, RunRequest, TrialRequest
 from bench.runs.settings import Settings
@@ -51,7 +51,7 @@ class Job:
             RequestError: the model or the task is unavailable here.
         """
         model = find_model(self.model) if self.source is None else _written(self.model, self.source)
-        wrapper, task = WRAPPERS[self.wrapper], find_task_or_file(self.task, self.execution.data_dir)
+        wrapper, task = WRAPPERS[self.wrapper], _found_task(self.task, self.execution.data_dir)
         settings = Settings.defaults(model.cls, wrapper).updated(self.settings)
         return TrialRequest(
             model=model, wrapper=wrapper, task=task, spec=task.build().spec, settings=settings, sources={},
@@ -64,6 +64,11 @@ def _written(name: str, source: bytes) -> FoundModel:
     path = Path(tempfile.mkdtemp(prefix="bench-model-")) / f"{name.partition('@')[0]}.py"
     path.write_bytes(source)
     return find_model_or_file(str(path))
+
+
+@cache  # the data of a task given by path are made and checked once, not for each trial
+def _found_task(task: str, data_dir: str | None) -> FoundTask:
+    return find_task_or_file(task, data_dir)
 
 
 @dataclass(frozen=True)

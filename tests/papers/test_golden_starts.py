@@ -142,7 +142,7 @@ def linoss(m: Any) -> Theirs:
 
 
 def dlinoss(m: Any) -> Theirs:
-    """Also the eigenvalues of a step, of which those with a positive imaginary part are counted."""
+    """Also the eigenvalues of a step that have a positive imaginary part."""
     keep_P, pull_P, _ = m.oscillators()
     step_P22 = torch.stack([keep_P, -pull_P, keep_P, 1 - pull_P], dim=-1).unflatten(-1, (2, 2))
     eigenvalue_P = torch.linalg.eigvals(step_P22.double())[:, 0]

@@ -1,4 +1,4 @@
-"""Normalisation within each head: the mean and the spread of its channels are taken out.
+"""What both layers of xLSTM have: a norm within each head, and the start of their maps (Beck et al. 2024).
 
 Shapes: N heads, E channels of all of them side by side.
 """
@@ -24,3 +24,8 @@ class HeadLayerNorm(nn.Module):
     def forward(self, h_E: Tensor) -> Tensor:
         size = len(self.scale) // self.heads
         return F.layer_norm(h_E.unflatten(-1, (self.heads, size)), (size,)).flatten(-2) * self.scale
+
+
+def small_start(size: int) -> float:
+    """Return the standard deviation at which the authors start maps of a stream of this width."""
+    return (2 / (5 * size)) ** 0.5
