@@ -212,5 +212,6 @@ EVENT_KINDS = {
     "asked": 'for again, with the same settings chosen in another way; data: {"config_source": as of a run}',
     "retracted": "it no longer counts, for the reason given",
     "reinstated": "it counts again, for the reason given, where it was retracted",
+    "repeated": "made again, as only a draft may be, so the run no longer counts",
     "probe": 'a measurement of the trained network; data: {"probe": its name, …}',
 }

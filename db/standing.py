@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from db.schema import LADDER, Event, Run
 
-WITHDRAWN = ("retracted", "superseded")
+REPEATED = "repeated"
+WITHDRAWN = ("retracted", "superseded", REPEATED)
 REINSTATED = "reinstated"
+"""Takes back what withdrew a run, unless the run was repeated."""
 
 
 def withdrawals(run: Run, events: Iterable[Event]) -> list[Event]:
@@ -20,7 +22,7 @@ def withdrawals(run: Run, events: Iterable[Event]) -> list[Event]:
         if event.run_row == run.id and event.kind in WITHDRAWN:
             found.append(event)
         elif event.run_row == run.id and event.kind == REINSTATED:
-            found.clear()
+            found = [each for each in found if each.kind == REPEATED]
     return found
 
 
@@ -29,7 +31,7 @@ class Standing:
     """Which runs no longer count, how far the others are verified, and how their settings were chosen."""
 
     withdrawn: Mapping[str, str]
-    """run_id → "retracted" or "superseded"."""
+    """run_id → the kind of the event that withdrew the run, one of WITHDRAWN."""
     rungs: Mapping[str, str]
     """run_id → the highest rung of LADDER that the run reached. A run that is missing here is on the first."""
     asked: Mapping[str, list[dict[str, str]]]
@@ -42,7 +44,7 @@ class Standing:
         for event in events:
             if event.kind in WITHDRAWN:
                 withdrawn[event.run_id] = event.kind
-            elif event.kind == REINSTATED:
+            elif event.kind == REINSTATED and withdrawn.get(event.run_id) != REPEATED:
                 withdrawn.pop(event.run_id, None)
             elif event.kind == "verified":
                 rungs[event.run_id] = max(rungs.get(event.run_id, LADDER[0]), event.data["rung"], key=LADDER.index)

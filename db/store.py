@@ -136,8 +136,8 @@ class Store:
         with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def record(self, run: Run, curves: Sequence[CurvePoint] = ()) -> Run:
-        """Add an attempt and its curves, together or not at all.
+    def record(self, run: Run, curves: Sequence[CurvePoint] = (), events: Sequence[Event] = ()) -> Run:
+        """Add an attempt with its curves and events, together or not at all.
 
         Returns:
             The run as stored. If its result or this attempt was recorded before, nothing is added and that row is
@@ -145,7 +145,7 @@ class Store:
         """
         try:
             with self._session() as session:
-                _add(session, Record(run, curves))
+                _add(session, Record(run, curves, events))
         except IntegrityError:
             with self._session() as session:
                 recorded = _recorded(session, run)

@@ -13,7 +13,6 @@ from bench.common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
-    from bench.catalog.registry import FoundModel
     from bench.runs.request import Execution, RunRequest
     from db.schema import Run
     from db.store import Store
@@ -50,6 +49,9 @@ def run(
     preset: Annotated[bool, typer.Option("--preset", help="Start from what `bench tune --save-preset` found.")] = False,
     precision: Annotated[str | None, typer.Option(help="32, bf16-mixed, 16-mixed or 64.", show_default="32")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped attempt from its last epoch.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train a draft's recorded run again. It is marked and no longer counts.")
+    ] = False,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, …")] = "auto",
     devices: Annotated[str, typer.Option(help="Lightning's: a number, or auto for all. They share the batch.")] = "1",
     logger: Annotated[
@@ -62,7 +64,8 @@ def run(
 ) -> int:
     """Train an architecture on a task, evaluate it once and record the result.
 
-    A run that is recorded already is shown, not repeated.
+    A run that is recorded already is shown, not repeated. Drafts, which are models and tasks given by path, can be
+    repeated with --again.
     """
     from bench.catalog.registry import find_model_or_file, find_task_or_file
     from bench.runs.presets import load
@@ -78,13 +81,14 @@ def run(
         request = build_request(request.model, request.task, load(request).applied_to(flags), seed)
     store = open_store(db)
     execution = Execution(
-        accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume
-    )
+        accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume,
+        again=again,
+    )  # fmt: skip
     before = store.result(request.run_id)
     recorded = run_request(request, store, execution, on_begin=partial(_say_before, request, store, execution))
     if not is_helper_process(execution):
-        if before and not as_json:
-            _say_repeated(recorded, request.model)
+        if before and not again and not as_json:
+            _say_shown(recorded, request)
         _show(recorded, request, store, as_json=as_json)
     return EXIT_CODES.get(recorded.status, EXIT_FAILED)
 
@@ -103,10 +107,12 @@ def _say_before(request: "RunRequest", store: "Store", execution: "Execution") -
         )
 
 
-def _say_repeated(run: "Run", model: "FoundModel") -> None:
+def _say_shown(run: "Run", request: "RunRequest") -> None:
     stderr.print(f"This run was recorded on {run.finished_at:%Y-%m-%d %H:%M} UTC; it is shown, not repeated.")
-    if run.source_hash != model.source_hash:
-        stderr.print(f"{model.path} has changed since: the result is of the file as it was.", markup=False)
+    if request.is_draft:
+        stderr.print("A draft can be trained again with --again. The run is then marked and no longer counts.")
+    if run.source_hash != request.model.source_hash:
+        stderr.print(f"{request.model.path} has changed since: the result is of the file as it was.", markup=False)
 
 
 def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -> None:

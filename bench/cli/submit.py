@@ -145,7 +145,7 @@ def retract(
     db: Db = None,
 ) -> None:
     """Say that a run no longer counts. Its row stays, with the reason."""
-    from db.standing import withdrawals
+    from db.standing import REPEATED, withdrawals
     from db.store import Store
 
     store = Store(db)
@@ -155,6 +155,8 @@ def retract(
     standing = withdrawals(found, store.events(found.run_id))
     if undo and not standing:
         raise RequestError(f"run {found.run_id} is not retracted: there is nothing to undo.")
+    if undo and standing[-1].kind == REPEATED:
+        raise RequestError(f"run {found.run_id} was trained again. No repeated run counts; take another seed.")
     if standing and not undo:
         raise RequestError(f"run {found.run_id} is {standing[-1].kind} already: {standing[-1].reason}")
     store.add_event(found, "reinstated" if undo else "retracted", reason)

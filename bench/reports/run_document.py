@@ -13,7 +13,7 @@ def summary(run: Run, withdrawn: str | None = None) -> dict[str, Any]:
     """Return what `bench run` and `bench runs` print.
 
     Args:
-        withdrawn: "retracted" or "superseded", where the run no longer counts.
+        withdrawn: the kind of the event that withdrew the run, where it no longer counts.
     """
     return {
         "run_id": run.run_id,

@@ -28,7 +28,7 @@ def resume_command(command: str, store: Store, execution: Mapping[str, Any]) -> 
     default = asdict(Execution())
     given = {name: value for name, value in execution.items() if value != default.get(name)}
     words = ["--resume", *(word for name, flag in FLAGS.items() if name in given for word in (flag, given[name]))]
-    words += ["--compile"] * ("compile" in given)
+    words += [f"--{name}" for name in ("compile", "again") if name in given]
     words += ["--db", str(store)] * (store.url != database_url(None))
     return f"{command} {shlex.join(words)}"
 

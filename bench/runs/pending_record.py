@@ -22,7 +22,7 @@ def record(store: Store, result: Record, folder: Path) -> Run:
     """
     kept = _keep(result, folder / KEPT)
     try:
-        recorded = store.record(result.run, result.curves)
+        recorded = store.record(result.run, result.curves, result.events)
     except Exception as error:
         raise StoreError(f"{error}\n{_advice(result, kept, store)}") from error
     if kept:
@@ -35,7 +35,7 @@ def record_kept(store: Store, folder: Path) -> None:
     kept = folder / KEPT
     if kept.exists():
         (result,) = read_file(kept)
-        store.record(result.run, result.curves)
+        store.record(result.run, result.curves, result.events)
         kept.unlink()
 
 

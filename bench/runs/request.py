@@ -43,6 +43,11 @@ class RunRequest:
             raise RequestError(f"seed={self.seed} must be from 0 to {TUNING_SEEDS - 1}; higher ones belong to tuning.")
 
     @property
+    def is_draft(self) -> bool:
+        """Whether the architecture or the task is given by path. The names of both then hold a hash."""
+        return "@" in self.model.name + self.task.name
+
+    @property
     def config(self) -> dict[str, Any]:
         """Part → settings, as they are recorded."""
         return self.settings.to_dict()
@@ -77,6 +82,8 @@ class Execution:
     compile: bool = False
     data_dir: str | None = None
     resume: bool = False
+    again: bool = False
+    """Train a draft's run that has a result already. The new result takes the old one's place and does not count."""
     beside: int = 0
     """Number of other runs that the same command trains on this machine at the same time. They share its time."""
 

@@ -27,8 +27,9 @@ from bench.training.ending import Ending
 from bench.training.helper_processes import is_helper_process
 from bench.training.stop_signals import held_signals
 from db.record import Record
-from db.schema import CurvePoint, Run
-from db.store import Store
+from db.schema import OPEN, CurvePoint, Event, Run
+from db.standing import REPEATED
+from db.store import Store, new_event
 
 
 def run(
@@ -37,22 +38,26 @@ def run(
 ) -> Run:  # fmt: skip
     """Return the recorded run or, if the store has none, train and record it now.
 
+    With `execution.again`, the run of a draft is trained in any case. Its result takes the place of an earlier one and
+    is marked as repeated.
+
     Args:
         on_begin: called before training, only if the run is not recorded yet.
         watchers: callbacks that watch training; by default a progress bar.
 
     Raises:
-        RequestError: an earlier attempt was stopped and `execution.resume` is false, or the request can't be met.
+        RequestError: an earlier attempt was stopped and `execution.resume` is false, a run that is no draft's is to be
+            repeated, or the request can't be met.
         BusyError: another process is training the run.
         DataError: the task's data are missing or damaged.
     """
     folder = store.artifacts / request.run_id
-    if recorded := answer(request, store, execution.data_dir):
+    if recorded := _answer(request, store, execution):
         return recorded
     is_helper = is_helper_process(execution)
     with nullcontext() if is_helper else alone(folder, f"run {request.run_id}"):
         record_kept(store, folder)
-        if recorded := answer(request, store, execution.data_dir):
+        if recorded := _answer(request, store, execution):
             return recorded
         if not is_helper:
             _check_resumption(request, store, execution)
@@ -66,11 +71,38 @@ def run(
             row = _row(attempt, ending, number=attempts + 1, code=code, started_at=started_at, seconds=seconds)
             if not attempt.is_main_process:
                 return row
-            recorded = record(store, Record(row, _points(attempt)), folder)
+            recorded = record(store, Record(row, _points(attempt), _repeated(row, store)), folder)
         if recorded.status == "finished":
             with suppress(OSError):  # they only take room
                 attempt.discard_checkpoints()
         return recorded
+
+
+def _answer(request: RunRequest, store: Store, execution: Execution) -> Run | None:
+    """Return the recorded result, unless the run is to be made again.
+
+    Raises:
+        RequestError: as `answer`, or the run may not be repeated.
+    """
+    if not execution.again:
+        return answer(request, store, execution.data_dir)
+    if not request.is_draft:
+        raise RequestError(
+            f"--again is for drafts, which are given by path. {request.model.name} on {request.spec.name} is "
+            "registered: each of its runs is made once, so that no result is the best of several tries. Choose "
+            "another --seed."
+        )
+    return None
+
+
+def _repeated(row: Run, store: Store) -> list[Event]:
+    """Let a row take the place of the result that its run has, if any. Return the event that marks it."""
+    earlier = store.result(row.run_id)
+    if earlier is None:
+        return []
+    if row.status != OPEN:
+        row.corrects = earlier.attempt
+    return [new_event(REPEATED, "a draft's run that was trained again")]
 
 
 def _own_fault(ending: Ending) -> Ending:
@@ -117,8 +149,9 @@ def _check_resumption(request: RunRequest, store: Store, execution: Execution) -
 
 
 def was_stopped(request: RunRequest, store: Store) -> bool:
-    """Whether a run without a result has an attempt to resume: one recorded as interrupted, or killed."""
-    return store.attempts(request.run_id) > 0 or (store.artifacts / request.run_id / LAST).exists()
+    """Whether the latest attempt at a run can be resumed: recorded as interrupted, or the first one and killed."""
+    latest = store.find(request.run_id)
+    return latest[0].status == OPEN if latest else (store.artifacts / request.run_id / LAST).exists()
 
 
 def _row(attempt: Attempt, ending: Ending, *, number: int, code: Commit, started_at: datetime, seconds: float) -> Run:

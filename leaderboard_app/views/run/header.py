@@ -25,8 +25,8 @@ def show(run: Run, events: Sequence[Event], attempts: int) -> None:
 
 def _withdrawn(event: Event) -> str:
     reason = f" Reason: {plain(event.reason)}" if event.reason else ""
-    if event.kind == "retracted":
-        return f"**Retracted on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"
+    if event.kind != "superseded":
+        return f"**{event.kind.capitalize()} on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"
     by = str(event.data.get("by", ""))
     successor = f" by {link(by, 'run', id=by)}" if by else ""
     return f"**Superseded{successor} on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"

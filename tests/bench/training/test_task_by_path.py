@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.common.root import ROOT
 from tests.conftest import Bench
 
 SHORT = ("--set", "max_steps=4", "--set", "hidden_size=4")
@@ -147,3 +148,40 @@ def test_broken_data_of_a_registered_task_are_no_failure_of_a_run(
     assert "digits, train, sample " in said
     assert ": a label is 10; legal: 0 to 9. Nothing is recorded." in said
     assert 4 not in [run["steps"] for run in bench.json("runs", "--task", "digits")]
+
+
+def test_a_draft_can_be_trained_again_and_then_never_counts(bench: Bench, task: Path) -> None:
+    words = ("run", "--model", "gru", "--task", str(task), *SHORT)
+    first = bench.json(*words, "--again")  # nothing is repeated yet
+    assert first["withdrawn"] is None
+    assert len(bench.json("leaderboard", "--task", first["task"])) == 1
+    repeated = bench.json(*words, "--again")
+    assert (repeated["run_id"], repeated["withdrawn"]) == (first["run_id"], "repeated")
+    assert bench.json(*words, "--again")["metric"] == first["metric"]
+    assert [run["withdrawn"] for run in bench.json("runs", "--task", first["task"])] == ["repeated"]
+    assert bench.json("leaderboard", "--task", first["task"]) == []
+    assert "No repeated run counts" in bench.refused("retract", first["run_id"], "--undo", "--reason", "please")
+    assert bench.json(*words)["withdrawn"] == "repeated"
+
+
+def test_an_architecture_by_path_is_a_draft_and_a_registered_one_is_not(bench: Bench, tmp_path: Path) -> None:
+    draft = tmp_path / "my_gru.py"
+    draft.write_text((ROOT / "models" / "gru.py").read_text())
+    for _ in range(2):
+        made = bench.json("run", "--model", str(draft), *SHORT, "--again")
+    assert made["withdrawn"] == "repeated"
+    bench("run", "--model", "gru", *SHORT)
+    assert "--again is for drafts" in bench.refused("run", "--model", "gru", *SHORT, "--again")
+
+
+def test_a_repeated_run_that_was_stopped_goes_on(bench: Bench, write_model: Callable[[str, str], Path]) -> None:
+    marker = bench.folder / "marker"
+    body = f"if os.path.exists('{marker}'): os.remove('{marker}'); os.kill(os.getpid(), signal.SIGINT)"
+    words = ("run", "--model", str(write_model("mine", body)), "--set", "max_steps=4", "--again")
+    bench.json(*words)
+    marker.touch()
+    stopped = bench.json(*words, code=130)
+    assert "can only be resumed" in (refusal := bench.refused(*words))
+    assert " --resume --again" in refusal
+    done = bench.json(*words, "--resume")
+    assert (stopped["attempt"], done["attempt"], done["withdrawn"]) == (2, 3, "repeated")
