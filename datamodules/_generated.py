@@ -123,7 +123,8 @@ class GeneratedTask(SequenceDataModule):
     def _chunks(self, split: str) -> Iterator[Samples]:
         starts = range(0, self.count(split), CHUNK)
         draw = partial(_draw_chunk, type(self), self.variant, split)
-        with ProcessPoolExecutor(_workers(), get_context("spawn")) if self.parallel else nullcontext() as pool:
+        shared = self.parallel and self.draft is None  # no other process can import a draft
+        with ProcessPoolExecutor(_workers(), get_context("spawn")) if shared else nullcontext() as pool:
             chunks = pool.map(draw, starts) if pool else map(draw, starts)
             # disable=None shows the bar on a terminal only
             bar = tqdm(chunks, f"{self.variant} {split}", len(starts), unit="chunk", leave=False, disable=None)

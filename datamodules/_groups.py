@@ -2,13 +2,14 @@
 
     y_t = x_1 · x_2 · … · x_t,    x_t uniform
 
-An element is a token, and the product so far is asked for at every step. Elements of a permutation group are numbered
+A token is an element, and the product so far is asked for at every step. Elements of a permutation group are numbered
 in the lexicographic order of (g(0), g(1), …), so that 0 is the identity. (g · h)(i) = g(h(i)).
 
 Shapes: N samples, T time, G elements.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
 from typing import ClassVar
@@ -28,11 +29,12 @@ class WordProblem(GeneratedTask):
     """A task: multiply the elements of a group, one after the other."""
 
     length: int
-    longer: ClassVar[dict[str, int]] = {}
+    longer: ClassVar[Mapping[str, float]] = {}
     """Split → how many times as long its sequences are. Only the steps beyond the training length are asked there."""
-    group: str
-    """The group's name, as sentences say it."""
+    asks: str
+    """What is asked for, as sentences say it."""
     chance: float
+    citation = CITATION
     tiny = {"length": 8}
 
     @classmethod
@@ -40,42 +42,54 @@ class WordProblem(GeneratedTask):
     def table(cls) -> NDArray[np.uint8]:
         """Return the products g · h, (G, G)."""
 
+    @classmethod
+    def elements(cls) -> NDArray[np.uint8]:
+        """Return the element that each token stands for; the tokens are the elements, unless a task says otherwise."""
+        return np.arange(len(cls.table()), dtype=np.uint8)
+
     def describe(self) -> TaskSpec:
-        order = len(self.table())
-        longer = f", asked up to {max(self.longer.values()) * self.length} steps" if self.longer else ""
+        longer = f" and asked up to {self.steps('test')}" if self.longer else ""
         return TaskSpec(
             name=self.variant,
-            summary=f"the running product of {self.length} elements of {self.group}{longer}",
+            summary=f"{self.asks}, trained on {self.length} steps{longer}",
             seq_len=self.length,
-            input=Tokens(order),
-            output=TokenPerStep(order, scored_from=0 if self.longer else self.length // 2),
+            input=Tokens(len(self.elements())),
+            output=TokenPerStep(len(self.table()), scored_from=0 if self.longer else self.length // 2),
             metric="accuracy",
             chance=self.chance,
             source="generated",
             license="MIT",
-            citation=CITATION,
+            citation=self.citation,
         )
 
     def resized(self, seq_len: int) -> dict[str, int]:
         require_length(seq_len, 2)
         return {"length": seq_len}
 
+    def steps(self, split: str) -> int:
+        return round(self.length * self.longer.get(split, 1))
+
     def draw(self, count: int, rng: np.random.Generator) -> Samples:
         return self.draw_split("train", count, rng)
 
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
-        table_GG = self.table()
-        factor = self.longer.get(split, 1)
-        x_NT = rng.integers(len(table_GG), size=(count, factor * self.length), dtype=np.uint8)
-        y_NT = x_NT.astype(np.int16)
+        table_GG, elements_K = self.table(), self.elements()
+        x_NT = rng.integers(len(elements_K), size=(count, self.steps(split)), dtype=np.uint8)
+        y_NT = elements_K[x_NT].astype(np.int16)
         for step in range(1, x_NT.shape[1]):
-            y_NT[:, step] = table_GG[y_NT[:, step - 1], x_NT[:, step]]
-        if factor > 1:
+            y_NT[:, step] = table_GG[y_NT[:, step - 1], elements_K[x_NT[:, step]]]
+        if x_NT.shape[1] > self.length:
             y_NT[:, : self.length] = IGNORED
         return samples(x_NT, y_NT)
 
     def decode(self, batch: Samples) -> Samples:
         return Samples(batch.x.long(), batch.y.long())
+
+
+@cache
+def cyclic(order: int) -> NDArray[np.uint8]:
+    """Return the sums modulo `order`."""
+    return (np.add.outer(np.arange(order), np.arange(order)) % order).astype(np.uint8)
 
 
 @cache

@@ -29,7 +29,7 @@ from datamodules._groups import LONGER, WordProblem, symmetric
 class A5(WordProblem):
     """Multiply even permutations of five things."""
 
-    group = "A₅"
+    asks = "the running product of elements of A₅"
     longer = LONGER
     chance = 1 / 60
     variants = {"a5": {"length": 64}}

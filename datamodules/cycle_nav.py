@@ -1,34 +1,39 @@
-"""Cycle-nav: the place on a circle of five after random steps, at lengths beyond training (Delétang et al. 2023).
+"""Cycle-nav: the place on a circle of five, at lengths beyond those of training (after Delétang et al. 2023).
 
-Of three tokens, 0 stays, 1 goes one place on and 2 goes one place back. One starts at place 0; the answer is the place
-at the end. Lengths are 3 to 40 for training, 41 to 80 for validation, 41 to 256 for testing. The steps commute, so a
-count of them does it, but modulo five, and counts are larger when tested. Guessing is right one time in five.
+Of three tokens, 0 stays, 1 goes one place on and 2 goes one place back. One starts at place 0, and the place is asked
+for after every step. Lengths are those of `parity-var`: 40 for training, 80 and 256 after it, asked beyond step 40. The
+steps commute, so a count of them does it, but modulo five, and counts are larger when tested. Guessing is right one
+time in five: 0 points.
 
 >>> task = CycleNav(tiny=True)
->>> batch = next(iter(task.val_dataloader()))
->>> batch.x[0, : batch.lengths[0]].tolist(), batch.y[0].item()
-([0, 2, 2, 2, 0, 2, 0, 1, 2], 1)
+>>> batch = next(iter(task.train_dataloader()))
+>>> batch.x[0].tolist(), batch.y[0].tolist()
+([1, 0, 0, 0, 0, 1, 2, 1], [1, 1, 1, 1, 1, 2, 1, 2])
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules._lengths import Ints, LongerThanTrained
+from datamodules._groups import WordProblem, cyclic
+from datamodules.parity_var import CITATION, LONGER, TRAINED
 
 PLACES = 5
-MOVES = np.array([0, 1, -1])
+MOVES = np.array([0, 1, PLACES - 1], np.uint8)
 
 
-class CycleNav(LongerThanTrained):
-    """Say where on the circle one ends."""
+class CycleNav(WordProblem):
+    """Say where on the circle one is."""
 
-    tokens = len(MOVES)
-    classes = PLACES
+    asks = "the place on a circle of five after random steps"
+    citation = CITATION
+    longer = LONGER
     chance = 1 / PLACES
-    summary = "the place on a circle of five after random steps"
-    variants = {"cycle-nav": {}}
+    variants = {"cycle-nav": {"length": TRAINED}}
 
-    def write(self, lengths_N: Ints, longest: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Ints, Ints]:
-        x_NT = rng.integers(len(MOVES), size=(len(lengths_N), longest), dtype=np.uint8)
-        inside_NT = np.arange(longest) < lengths_N[:, None]
-        return x_NT, (MOVES[x_NT] * inside_NT).sum(1) % PLACES, lengths_N
+    @classmethod
+    def table(cls) -> NDArray[np.uint8]:
+        return cyclic(PLACES)
+
+    @classmethod
+    def elements(cls) -> NDArray[np.uint8]:
+        return MOVES

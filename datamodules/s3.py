@@ -25,7 +25,7 @@ from datamodules._groups import WordProblem, symmetric
 class S3(WordProblem):
     """Multiply permutations of three things."""
 
-    group = "S₃"
+    asks = "the running product of elements of S₃"
     chance = 1 / 3
     variants = {"s3-64": {"length": 64}}
 

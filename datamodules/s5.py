@@ -22,7 +22,7 @@ from datamodules._groups import LONGER, WordProblem, symmetric
 class S5(WordProblem):
     """Multiply permutations of five things."""
 
-    group = "S₅"
+    asks = "the running product of elements of S₅"
     longer = LONGER
     chance = 1 / 60
     variants = {"s5": {"length": 64}}

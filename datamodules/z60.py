@@ -16,7 +16,7 @@ rotation can do it at any length. Lengths are those of `a5`. Guessing is right o
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules._groups import LONGER, WordProblem
+from datamodules._groups import LONGER, WordProblem, cyclic
 
 ORDER = 60
 
@@ -24,11 +24,11 @@ ORDER = 60
 class Z60(WordProblem):
     """Add numbers modulo 60."""
 
-    group = "Z₆₀"
+    asks = "the running product of elements of Z₆₀"
     longer = LONGER
     chance = 1 / ORDER
     variants = {"z60": {"length": 64}}
 
     @classmethod
     def table(cls) -> NDArray[np.uint8]:
-        return (np.add.outer(np.arange(ORDER), np.arange(ORDER)) % ORDER).astype(np.uint8)
+        return cyclic(ORDER)

@@ -185,3 +185,12 @@ def test_a_repeated_run_that_was_stopped_goes_on(bench: Bench, write_model: Call
     assert " --resume --again" in refusal
     done = bench.json(*words, "--resume")
     assert (stopped["attempt"], done["attempt"], done["withdrawn"]) == (2, 3, "repeated")
+
+
+def test_a_slowly_drawn_draft_draws_in_its_own_process(bench: Bench, tmp_path: Path) -> None:
+    task = tmp_path / "my_parity.py"
+    text = (ROOT / "datamodules" / "parity_var.py").read_text().replace('"parity-var"', '"my-parity"')
+    counts = '    counts = {"train": 128, "validation": 64, "test": 64}\n    parallel = True\n'
+    task.write_text(text.replace('    asks = "', f'{counts}    asks = "'))
+    document = bench.json("run", "--model", "gru", "--task", str(task), *SHORT)
+    assert (document["status"], document["task"].startswith("my-parity@")) == ("finished", True)
