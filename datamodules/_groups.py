@@ -42,10 +42,9 @@ class WordProblem(GeneratedTask):
     def table(cls) -> NDArray[np.uint8]:
         """Return the products g · h, (G, G)."""
 
-    @classmethod
-    def elements(cls) -> NDArray[np.uint8]:
+    def elements(self) -> NDArray[np.uint8]:
         """Return the element that each token stands for; the tokens are the elements, unless a task says otherwise."""
-        return np.arange(len(cls.table()), dtype=np.uint8)
+        return np.arange(len(self.table()), dtype=np.uint8)
 
     def describe(self) -> TaskSpec:
         longer = f" and asked up to {self.steps('test')}" if self.longer else ""
@@ -99,9 +98,14 @@ def symmetric(size: int, *, even: bool = False) -> NDArray[np.uint8]:
     >>> symmetric(3)[[1, 3], [3, 1]].tolist()  # elements 1 = (0, 2, 1) and 3 = (1, 2, 0) don't commute
     [5, 2]
     """
-    elements = [each for each in permutations(range(size)) if not even or is_even(each)]
+    elements = permutations_of(size, even=even)
     number = {element: index for index, element in enumerate(elements)}
     return np.array([[number[tuple(g[i] for i in h)] for h in elements] for g in elements], np.uint8)
+
+
+def permutations_of(size: int, *, even: bool = False) -> list[tuple[int, ...]]:
+    """Return the permutations of `size` things, or the even ones alone, in lexicographic order."""
+    return [each for each in permutations(range(size)) if not even or is_even(each)]
 
 
 def is_even(permutation: tuple[int, ...]) -> bool:

@@ -34,6 +34,5 @@ class CycleNav(WordProblem):
     def table(cls) -> NDArray[np.uint8]:
         return cyclic(PLACES)
 
-    @classmethod
-    def elements(cls) -> NDArray[np.uint8]:
+    def elements(self) -> NDArray[np.uint8]:
         return MOVES

@@ -136,6 +136,7 @@ TRIVIAL: dict[str, Predict] = {
     "selective-copy-200": guess_symbols,
     "s3-64": right_sign,
     "a5": always(0),
+    "a5-walk": always(0),
     "s5": of_right_sign,
     "z60": always(0),
     "parity-var": always(1),
@@ -203,15 +204,16 @@ def marked_difference(x_BTD: Tensor, lengths: Tensor | None) -> Tensor:
     return (first - second)[:, None]
 
 
-def products_of(orders: list[str]) -> Predict:
-    """The running products of permutations, applied one after the other."""
+def products_of(orders: list[str], tokens: list[str] | None = None) -> Predict:
+    """The running products of permutations, numbered as in `orders`. Tokens are these, unless given."""
+    factors = tokens or orders
 
     def products(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
         y_BT = torch.empty_like(x_BT)
-        for row, tokens in enumerate(x_BT.tolist()):
+        for row, row_tokens in enumerate(x_BT.tolist()):
             product = orders[0]
-            for step, token in enumerate(tokens):
-                product = "".join(product[int(place)] for place in orders[token])
+            for step, token in enumerate(row_tokens):
+                product = "".join(product[int(place)] for place in factors[token])
                 y_BT[row, step] = orders.index(product)
         return y_BT
 
@@ -354,6 +356,7 @@ PERFECT: dict[str, Predict] = {
     "subtract-100": marked_difference,
     "s3-64": products_of(["012", "021", "102", "120", "201", "210"]),
     "a5": products_of(orders(5, even=True)),
+    "a5-walk": products_of(orders(5, even=True), ["12034", "20134", "12340", "40123"]),
     "s5": products_of(orders(5)),
     "z60": lambda x, lengths: x.cumsum(1) % 60,
     "parity-var": lambda x, lengths: x.cumsum(1) % 2,
