@@ -25,7 +25,7 @@ EXPECTED = {
     "listops", "pathfinder", "path-x", "speech", "digits", "digits-by-writer", "fashion-14", "selective-copy-64",
     "recall-32", "s3-64", "subtract-100", "mix-sin-noise", "listops-2",
     "a5", "a5-walk", "s5", "z60", "parity-var", "cycle-nav", "mod-arith", "mod-arith-brackets", "recall-update",
-    "noisy-recall", "induction", "delay-32", "fitzhugh-nagumo", "pathfinder-2", "path-x-2",
+    "noisy-recall", "induction", "induction-gaps", "delay-32", "fitzhugh-nagumo", "pathfinder-2", "path-x-2",
 }  # fmt: skip
 NAMES = task_names()
 

@@ -1,7 +1,7 @@
 """The trivial and the perfect predictor of each task, scored by the harness's own module against the specification."""
 
 from collections.abc import Callable
-from itertools import permutations
+from itertools import pairwise, permutations
 from math import log, sqrt
 
 import numpy as np
@@ -137,6 +137,7 @@ TRIVIAL: dict[str, Predict] = {
     "s3-64": right_sign,
     "a5": always(0),
     "a5-walk": always(0),
+    "induction-gaps": always(3),
     "s5": of_right_sign,
     "z60": always(0),
     "parity-var": always(1),
@@ -257,6 +258,16 @@ def latest(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
     return y_BT
 
 
+def after_the_last_special(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
+    """At each special token (15), the token that followed the one before."""
+    y_BT = torch.zeros_like(x_BT)
+    for row, tokens in enumerate(x_BT.tolist()):
+        places = [place for place, token in enumerate(tokens) if token == 15]
+        for before, place in pairwise(places):
+            y_BT[row, place] = tokens[before + 1]
+    return y_BT
+
+
 def known_value(x_BT: Tensor, lengths: Tensor | None) -> Tensor:
     """At each key (0 to 7) that came before, the token that followed it then."""
     y_BT = torch.zeros_like(x_BT)
@@ -366,6 +377,7 @@ PERFECT: dict[str, Predict] = {
     "recall-update": latest,
     "noisy-recall": known_value,
     "induction": after_the_special,
+    "induction-gaps": after_the_last_special,
     "fitzhugh-nagumo": integrated,
     "delay-32": lambda x, lengths: F.pad(x, (0, 0, 32, 0))[:, :-32],
     "recall-32": looked_up,
