@@ -35,10 +35,10 @@ class InductionGaps(GeneratedTask):
     tiny = {"length": 16}
 
     def describe(self) -> TaskSpec:
-        longest = self.length * max(LONGER.values())
+        most = self.length * max(LONGER.values())
         return TaskSpec(
             name=self.variant,
-            summary=f"what followed a token when it came last, trained on {self.length} steps and asked up to {longest}",
+            summary=f"what followed a token when it came last, trained on {self.length} steps and asked up to {most}",
             seq_len=self.length,
             input=Tokens(ORDINARY + 1),
             output=TokenPerStep(ORDINARY),
