@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
-from bench.cli.options import A_SUITE, Block, Budget, Csv, DataDir, Db, Json, given_suite, seconds
+from bench.cli.options import (
+    A_MODEL,
+    A_SUITE,
+    A_TASK,
+    Block,
+    Budget,
+    Csv,
+    DataDir,
+    Db,
+    Json,
+    given_suite,
+    known_models,
+    seconds,
+)
 from bench.cli.output import Cells, field, left_out, number, print_json, print_rows, stderr
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
@@ -48,10 +61,12 @@ STUDY_COLUMNS: Cells = {
 
 
 def tune(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, or a path to a .py file.")] = None,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="A task's name, or a path to a .py file.")] = None,
+    model: Annotated[str | None, A_MODEL] = None,
+    task: Annotated[str | None, A_TASK] = None,
     suite: Annotated[str | None, typer.Option(help=f"Tune on every task of a suite. {A_SUITE}")] = None,
-    models: Annotated[str | None, typer.Option(help="With --suite: names with commas, or all.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="With --suite: names with commas, or all.", callback=known_models)
+    ] = None,
     budget: Budget = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,

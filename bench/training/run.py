@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bench.runs.commands import resume_command, run_command
 from bench.runs.network import build, count, state_bytes
 from bench.runs.pending_record import record, record_kept
 from bench.runs.provenance import environment, gpu_bytes_of_others
-from bench.runs.recorded import answer
+from bench.runs.recorded import answer, split_hashes
 from bench.runs.request import Execution, RunRequest
 from bench.speed.memory import peak_host
 from bench.training.attempt import LAST, Attempt, forget
@@ -46,13 +47,13 @@ def run(
         BusyError: another process is training the run.
         DataError: the task's data are missing or damaged.
     """
-    folder = store.artifacts / request.run_id
-    if recorded := answer(request, store, execution.data_dir):
+    folder, hashes = store.artifacts / request.run_id, partial(split_hashes, request.task, execution.data_dir)
+    if recorded := answer(request, store, hashes):
         return recorded
     is_helper = is_helper_process(execution)
     with nullcontext() if is_helper else alone(folder, f"run {request.run_id}"):
         record_kept(store, folder)
-        if recorded := answer(request, store, execution.data_dir):
+        if recorded := answer(request, store, hashes):
             return recorded
         if not is_helper:
             _check_resumption(request, store, execution)
