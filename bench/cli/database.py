@@ -7,7 +7,7 @@ import typer
 
 from bench.cli.options import Db, Json, ModelFilter
 from bench.cli.output import left_out, print_json, stderr
-from bench.common.kept_answers import stamp
+from bench.common.kept_answers import sqlite_stamps
 from bench.common.text import counted
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def open_to_show(db: str | None) -> "Store":
 
 
 def state_of(store: "Store") -> list[Any]:
-    """Return what changes with the content of a database, and where its file is replaced by another."""
-    return [store.version(), store.path and stamp(store.path)]
+    """Return what changes with the content of a database, and where another takes the place of its file."""
+    return [store.version(), store.path and sqlite_stamps(store.path)]
 
 
 @app.command(epilog=UPGRADE_EPILOG)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -25,6 +26,7 @@ FOLDERS = ("bench", "datamodules", "db", "models")
 PUBLISHED = "published"  # results: large, and no answer follows from them before they are in a database
 LIVE = ("/proc/", "/sys/", "/dev/")  # these change all the time
 WRITES = os.O_WRONLY | os.O_RDWR
+GRAIN = 2 * 10**9  # ns: the coarsest clock of a file system, FAT's
 
 Stamp = list[int] | None
 """Time of change in ns, size and number of a file; None where there is none."""
@@ -97,12 +99,23 @@ def _hash(content: Any) -> str:
 
 
 def stamp(path: str | Path) -> Stamp:
-    """Return what tells a file from others, and from itself before a change."""
+    """Return what tells a file from others, and from itself before a change.
+
+    A file that has just been changed may change again before the clock of the file system moves on. Its stamp is
+    therefore one that it never gets again.
+    """
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return [found.st_mtime_ns, found.st_size, found.st_ino]
+    now = time.time_ns()
+    return [now] if abs(now - found.st_mtime_ns) < GRAIN else [found.st_mtime_ns, found.st_size, found.st_ino]
+
+
+def sqlite_stamps(path: Path) -> list[Stamp]:
+    """Return the stamps of an SQLite file and of its log. Readers make and remove an empty log: it counts as none."""
+    log = Path(f"{path}-wal")
+    return [stamp(path), stamp(log) if log.exists() and log.stat().st_size else None]
 
 
 def _read(place: Path, basis: str) -> dict[str, Any] | None:
