@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._cache import HASH_FILE, check_split, prepared, read_split
-from datamodules._files import DataFile, cache_folder, check, fetch, find
+from datamodules._files import DataFile, cache_folder, check, fetch, find, looked_for
 
 TINY_COUNT = 64
 
@@ -31,7 +31,7 @@ class FromArchive(SequenceDataModule):
         return read_split(prepared(self._folder, build) / name)
 
     def missing(self) -> str | None:
-        if self.is_tiny or self._folder.is_dir() or find(self.archive, self.data_dir):
+        if self.is_tiny or looked_for(self._folder).is_dir() or find(self.archive, self.data_dir):
             return None
         return f"{self.archive.name} can be downloaded"
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import platformdirs
-import pooch
 from filelock import FileLock
 
 RETRIES = 2
 TIMEOUT = 30  # seconds without a byte after which a download fails
 BLOCK = 1 << 20
+LOOKED_FOR = "long-bench.looked-for"
+"""Python's audit event that this project raises where it asks whether a file or folder is here; its detail is the path.
+Who keeps an answer listens to it, and to Python's own `open`, to know what the answer follows from."""
 
 
 class DataError(Exception):
@@ -83,7 +85,13 @@ def cache_folder() -> Path:
 
 def find(file: DataFile, data_dir: str | None = None) -> Path | None:
     """Return the path of the file on this machine, without verifying the file; None if it is not here."""
-    return next(filter(Path.is_file, _candidates(file, data_dir)), None)
+    return next((path for path in _candidates(file, data_dir) if looked_for(path).is_file()), None)
+
+
+def looked_for(path: Path) -> Path:
+    """Return a path, before it is seen whether anything is there, and tell those who listen."""
+    sys.audit(LOOKED_FOR, str(path))
+    return path
 
 
 def fetch(file: DataFile, data_dir: str | None = None) -> Path:
@@ -159,6 +167,8 @@ def _download(file: DataFile) -> Path:
 
 
 def _download_from(url: str, file: DataFile, path: Path) -> Path:
+    import pooch  # whose import takes a tenth of a second
+
     transfer = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
 
     def verified(url: str, target: str, pup: Any) -> None:  # a ValueError here makes pooch retry

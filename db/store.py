@@ -74,7 +74,7 @@ class Store:
                 self._prepare()
 
     def _check_current(self) -> None:
-        path = self._path()
+        path = self.path
         if path and not path.exists():
             raise StoreError(f"there is no database at {path} yet; `{self._upgrade_command()}` makes one")
         with self._engine.begin() as connection:
@@ -90,14 +90,15 @@ class Store:
         return shlex.join(["python", "-m", "bench", "db", "upgrade", "--db", str(self)])
 
     def _prepare(self) -> None:
-        if path := self._path():
+        if path := self.path:
             check_writable(path)
         self.was_upgraded = migrate.upgrade(self._engine, str(self))
-        if self._path():
+        if self.path:
             use_wal(self._engine)
 
-    def _path(self) -> Path | None:
-        """Return the file of a SQLite database, or None for another database."""
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database; None for another database."""
         return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
 
     @property
@@ -115,7 +116,7 @@ class Store:
 
         It is next to the SQLite file or, for another kind of database, next to the default one.
         """
-        path = self._path() or DEFAULT_PATH
+        path = self.path or DEFAULT_PATH
         return path.parent / f"{path.stem}-{what}"
 
     def __str__(self) -> str:
@@ -129,7 +130,7 @@ class Store:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise StoreError(f"database {self}: {reason(error, self._path())}. Nothing was changed.") from error
+            raise StoreError(f"database {self}: {reason(error, self.path)}. Nothing was changed.") from error
 
     @contextmanager
     def _session(self) -> Iterator[Session]:

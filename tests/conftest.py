@@ -20,7 +20,7 @@ import torch
 from sqlalchemy import text
 
 from bench.__main__ import main
-from bench.common import garbage
+from bench.common import garbage, kept_answers
 from bench.common.errors import RequestError
 from bench.common.root import ROOT
 from bench.contributing.sandbox import check_available
@@ -59,6 +59,12 @@ def environment() -> Iterator[None]:
     """End with each test what it, or the code it calls, has set in the environment."""
     with patch.dict(os.environ):
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every answer: tests put other things in the place of the code that kept answers follow from."""
+    monkeypatch.setattr(kept_answers, "folder", lambda: None)
 
 
 @pytest.fixture(scope="session")

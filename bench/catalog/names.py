@@ -1,11 +1,14 @@
 """The names of architectures and task families: the stems of their files, with `_` read as `-`. Nothing is imported."""
 
 import ast
+import hashlib
 import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from bench.common.errors import RequestError, unknown
 from bench.common.root import ROOT
 
 DIGITS = 9  # numbers of up to this many digits are sorted by value
@@ -18,6 +21,18 @@ def stems(folder: str) -> dict[str, Path]:
 
 def dashed(name: str) -> str:
     return name.replace("_", "-")
+
+
+def model_file(name: str) -> Path:
+    """Return the file of the architecture of that name.
+
+    Raises:
+        RequestError: there is none.
+    """
+    files = stems("models")
+    if dashed(name) not in files:
+        raise unknown("model", name, files, "`bench models`")
+    return files[dashed(name)]
 
 
 @cache
@@ -41,3 +56,40 @@ def numerically(name: str) -> str:
 def families_of(task: str) -> list[str]:
     """Return the families that may have a variant of that name, the longest name first."""
     return sorted((name for name in stems("datamodules") if task == name or task.startswith(f"{name}-")), key=len)[::-1]
+
+
+def given_file(text: str, otherwise: str = "a model's name (`bench models`)") -> Path:
+    """Return the file that a user gives by its path.
+
+    Args:
+        otherwise: what could be given in its place, for the message.
+
+    Raises:
+        RequestError: there is no such file.
+    """
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise RequestError(f"no file {text!r}. Give a path to a .py file, or {otherwise}.")
+    return path
+
+
+def name_by_path(path: Path, source: bytes) -> str:
+    """Return the name of an architecture that is not registered: it carries the hash of its file's content."""
+    return f"{dashed(path.stem)}@{hashlib.sha256(source).hexdigest()[:8]}"
+
+
+def variant_of(task: str, variants_of: Callable[[str], Iterable[str]]) -> tuple[str, str] | None:
+    """Return the family and the variant that a task's name means; None if there are none.
+
+    Args:
+        task: the name of a variant, or of a family, which means its first variant.
+        variants_of: called with families whose name `task` begins with; returns their variants.
+    """
+    variant = dashed(task)
+    for family in families_of(variant):
+        variants = list(variants_of(family))
+        if variant == family:
+            return family, variants[0]
+        if variant in variants:
+            return family, variant
+    return None

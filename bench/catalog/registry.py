@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from bench.catalog import moved
-from bench.catalog.names import dashed, families_of, stems
+from bench.catalog.names import dashed, given_file, model_file, name_by_path, stems, variant_of
 from bench.common.errors import RequestError, unknown
 from bench.common.root import ROOT
 from datamodules._base import SequenceDataModule
@@ -92,10 +92,7 @@ def find_model(name: str) -> FoundModel:
     Raises:
         RequestError: there is none, its file is broken, or a package that it needs is missing.
     """
-    files = stems("models")
-    if dashed(name) not in files:
-        raise unknown("model", name, files, "`bench models`")
-    path = files[dashed(name)]
+    path = model_file(name)
     source = path.read_bytes()
     return FoundModel(dashed(name), _model_class(_import(f"models.{path.stem}", path), path), path, source)
 
@@ -111,7 +108,7 @@ def find_model_or_file(text: str) -> FoundModel:
     """
     if not text.endswith(".py"):
         return find_model(text)
-    path = _existing(text)
+    path = given_file(text)
     source = path.read_bytes()
     return _model_in(_import_file(path), path, source)
 
@@ -126,7 +123,7 @@ def find_contribution(text: str) -> FoundModel | type[SequenceDataModule]:
     """
     if not text.endswith(".py"):
         return find_model(text)
-    path = _existing(text)
+    path = given_file(text)
     source = path.read_bytes()
     module = _import_file(path)
     models = _public_classes(module, SequenceModel)
@@ -141,17 +138,9 @@ def find_contribution(text: str) -> FoundModel | type[SequenceDataModule]:
     return _only_class(module, SequenceDataModule, path)  # type: ignore[type-abstract]
 
 
-def _existing(text: str, otherwise: str = "a model's name (`bench models`)") -> Path:
-    path = Path(text).expanduser().resolve()
-    if not path.is_file():
-        raise RequestError(f"no file {text!r}. Give a path to a .py file, or {otherwise}.")
-    return path
-
-
 def _model_in(module: ModuleType, path: Path, source: bytes) -> FoundModel:
     """Return the architecture of a file that is not registered."""
-    digest = hashlib.sha256(source).hexdigest()[:8]
-    return FoundModel(f"{dashed(path.stem)}@{digest}", _model_class(module, path), path, source)
+    return FoundModel(name_by_path(path, source), _model_class(module, path), path, source)
 
 
 def find_wrapper(name: str) -> type[Wrapper]:
@@ -171,14 +160,11 @@ def find_task(name: str) -> FoundTask:
     Raises:
         RequestError: there is none, or its file is broken.
     """
-    variant = dashed(name)
-    for family in families_of(variant):
-        cls = find_family(family)
-        if variant == family:
-            return FoundTask(cls, next(iter(cls.variants)))
-        if variant in cls.variants:
-            return FoundTask(cls, variant)
-    raise unknown("task", name, {*task_names(), *family_names()}, "`bench tasks`")
+    found = variant_of(name, lambda family: find_family(family).variants)
+    if found is None:
+        raise unknown("task", name, {*task_names(), *family_names()}, "`bench tasks`")
+    family, variant = found
+    return FoundTask(find_family(family), variant)
 
 
 def find_task_or_file(text: str, data_dir: str | None = None) -> FoundTask:
@@ -197,7 +183,7 @@ def find_task_or_file(text: str, data_dir: str | None = None) -> FoundTask:
     named, _, variant = text.partition(".py:") if ".py:" in text else (text.removesuffix(".py"), "", "")
     if named == text:
         return find_task(text)
-    path = _existing(f"{named}.py", "a task's name (`bench tasks`)")
+    path = given_file(f"{named}.py", "a task's name (`bench tasks`)")
     source = path.read_bytes()
     cls = _only_class(_import_file(path), SequenceDataModule, path)  # type: ignore[type-abstract]
     if variant and variant not in cls.variants:
@@ -235,13 +221,18 @@ def find_family(name: str) -> type[SequenceDataModule]:
 
 def task_names() -> list[str]:
     """Return every variant of every family whose file is not broken."""
-    names: list[str] = []
+    return [variant for variants in all_variants().values() for variant in variants]
+
+
+def all_variants() -> dict[str, list[str]]:
+    """Return family → its variants, none where its file is broken."""
+    found: dict[str, list[str]] = {}
     for family in family_names():
         try:
-            names += find_family(family).variants
+            found[family] = list(find_family(family).variants)
         except RequestError:
-            continue
-    return names
+            found[family] = []
+    return found
 
 
 def _import(name: str, path: Path) -> ModuleType:

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.catalog.task_names import stored_name
+from bench.catalog.tiers import tier_size
 from bench.cli import task_rows
-from bench.cli.database import open_store, open_to_show
+from bench.cli.database import open_store, open_to_show, state_of
 from bench.cli.options import A_SUITE, TIER_NAMES, Csv, Db, Json, Latex, TaskFilter, given_suite
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
+from bench.common.kept_answers import kept
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
+    from bench.catalog.suites import Suite
     from db.schema import Run
     from db.store import Store
 
@@ -112,20 +116,15 @@ def leaderboard(
     The score is 100 × the way from the trivial predictor to a solved task: the mean over all seeds, failures as 0.
     Suites of protocol 1 are shown as they were published, ranked across wrappers, unless --wrapper is given.
     """
-    from bench.reports.board import check_wrapper
-    from bench.reports.board import task_rows as rows_of
-
     if suite is not None:
         _rank(suite, task, budget, wrapper, db, as_json=as_json, as_csv=as_csv, as_latex=as_latex)
         return
     if budget is not None:
-        _check_budget(budget)
-    if wrapper is not None:
-        check_wrapper(wrapper)
+        tier_size(budget)
     task = _task_name(task)
     store = open_to_show(db)
-    wanted = (row for row in rows_of(store, task) if budget in (None, row.budget) and wrapper in (None, row.wrapper))
-    rows = [asdict(row) for row in wanted]
+    every = task_rows.ranked(store, task, wrapper)
+    rows = [row for row in every if budget in (None, row["budget"]) and wrapper in (None, row["wrapper"])]
     if as_latex:
         print_latex(rows, task_rows.COLUMNS)
     else:
@@ -145,23 +144,35 @@ def _rank(
     as_json: bool, as_csv: bool, as_latex: bool,
 ) -> None:  # fmt: skip
     from bench.common.errors import RequestError
-    from bench.reports.board import suite_boards
-    from bench.reports.board_formats import board_csv, board_latex
 
     suite = given_suite(name)
     budget = budget or suite.tiers[0]
     if budget not in suite.tiers or task is not None:
         raise RequestError(f"--suite {name} needs --budget {' or '.join(suite.tiers)}, and no --task.")
-    rows = [row for board in suite_boards(open_to_show(db), suite, budget, wrapper) for row in board.rows]
+    ranked = _ranked(open_to_show(db), suite, budget, wrapper)
     say_superseded(suite)
     if as_csv:
-        print(board_csv(rows, list(suite.tasks)), end="")
+        print(ranked["csv"], end="")
     elif as_latex:
-        print(board_latex(rows), end="")
+        print(ranked["latex"], end="")
     else:
         within = f" in {wrapper}" if wrapper else ""
         empty = f"No runs of {name} at {budget}{within} yet. Its tasks: {', '.join(suite.tasks)}."
-        print_rows([asdict(row) for row in rows], SUITE_COLUMNS, as_json=as_json, as_csv=False, empty=empty)
+        print_rows(ranked["rows"], SUITE_COLUMNS, as_json=as_json, as_csv=False, empty=empty)
+
+
+def _ranked(store: "Store", suite: "Suite", budget: str, wrapper: str | None) -> dict[str, Any]:
+    """Return the rows of a suite's boards, as they are and as CSV and LaTeX; kept for what the store holds."""
+
+    def rank() -> dict[str, Any]:
+        from bench.reports.board import suite_boards
+        from bench.reports.board_formats import board_csv, board_latex
+
+        rows = [row for board in suite_boards(store, suite, budget, wrapper) for row in board.rows]
+        csv, latex = board_csv(rows, list(suite.tasks)), board_latex(rows)
+        return {"rows": [asdict(row) for row in rows], "csv": csv, "latex": latex}
+
+    return kept(rank, "suite", str(store), asdict(suite), budget, wrapper, state=state_of(store))
 
 
 def show(
@@ -244,9 +255,10 @@ def _task_name(task: str | None) -> str | None:
         RequestError: there is no such task.
     """
     if task is None or "@" in task:
-        return task  # without the import of torch
-
-    from bench.catalog.registry import find_task_or_file
+        return task
+    if ".py" not in task:
+        return stored_name(task)
+    from bench.catalog.registry import find_task_or_file  # this imports torch
 
     return find_task_or_file(task).name
 
@@ -257,15 +269,14 @@ def _model_name(model: str | None, store: "Store") -> str | None:
     Raises:
         RequestError: there is neither an architecture of that name nor a run of one.
     """
-    from bench.catalog.names import dashed, stems
+    from bench.catalog.names import dashed, given_file, name_by_path, stems
     from bench.common.errors import RequestError, nearest
 
     if model is None:
         return None
-    if model.endswith(".py"):  # this imports torch
-        from bench.catalog.registry import find_model_or_file
-
-        return find_model_or_file(model).name
+    if model.endswith(".py"):
+        path = given_file(model)
+        return name_by_path(path, path.read_bytes())
     name, registered = dashed(model), stems("models")
     if name not in registered and not store.runs(model=name):
         near = nearest(name, {*registered, *(run.model for run in store.runs())})
@@ -278,9 +289,3 @@ def _empty(store: "Store", **wanted: str | None) -> str:
     """Return the message for a list without runs."""
     given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
     return f"No run with {' '.join(given)} is recorded yet." if given and store.version().attempts else EMPTY
-
-
-def _check_budget(budget: str) -> None:
-    from bench.catalog.tiers import tier_size
-
-    tier_size(budget)

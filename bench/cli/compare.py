@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
-from bench.cli.options import Block, DataDir, Db, Json, given_suite
+from bench.cli.options import Block, DataDir, Db, Json, given_suite, known_model
 from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
@@ -40,7 +40,7 @@ EPILOG = """Example:
 
 
 def compare(
-    model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.")],
+    model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.", callback=known_model)],
     name: SuiteName = "quick-v2",
     budget: SuiteBudget = None,
     wrapper: Block = "residual",

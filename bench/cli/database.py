@@ -1,12 +1,13 @@
 """`bench db`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import Db, Json, ModelFilter
 from bench.cli.output import left_out, print_json, stderr
+from bench.common.kept_answers import sqlite_stamps
 from bench.common.text import counted
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def open_to_show(db: str | None) -> "Store":
     if db is None and not engine.DEFAULT_PATH.exists():
         open_store(None)
     return Store(db, read_only=True)
+
+
+def state_of(store: "Store") -> list[Any]:
+    """Return what changes with the content of a database, and where another takes the place of its file."""
+    return [store.version(), store.path and sqlite_stamps(store.path)]
 
 
 @app.command(epilog=UPGRADE_EPILOG)

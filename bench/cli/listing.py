@@ -6,6 +6,7 @@ import typer
 
 from bench.cli.options import TIER_NAMES, Csv, Json
 from bench.cli.output import field, number, print_json, print_rows, stderr
+from bench.common.kept_answers import kept
 
 MODELS_EPILOG = """Examples:
 
@@ -28,9 +29,13 @@ def models(
     as_csv: Csv = False,
 ) -> None:
     """List the architectures, with their papers and parameter counts."""
-    from bench.reports.listings import describe_models
 
-    rows, broken = describe_models(task, budget)
+    def listed() -> object:
+        from bench.reports.listings import describe_models
+
+        return describe_models(task, budget)
+
+    rows, broken = kept(listed, "models", task, budget)
     columns = {
         "model": field("name"),
         "in papers": field("display_name"),
@@ -57,9 +62,13 @@ def tasks(
     if name is not None:
         _show_task(name, as_json=as_json)
         return
-    from bench.reports.listings import describe_tasks
 
-    rows, broken = describe_tasks()
+    def listed() -> object:
+        from bench.reports.listings import describe_tasks
+
+        return describe_tasks()
+
+    rows, broken = kept(listed, "tasks")
     columns = {
         "task": field("name"),
         "length": number("seq_len"),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.catalog.names import model_file
+from bench.catalog.task_names import check_task
 from bench.catalog.tiers import TIERS
 from bench.common.errors import RequestError
 
@@ -13,6 +15,29 @@ if TYPE_CHECKING:
     from bench.catalog.suites import Suite
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def known_model(text: str | None) -> str | None:
+    """Refuse the name of an architecture that does not exist, before a command imports torch."""
+    if text is not None and not text.endswith(".py"):
+        model_file(text)
+    return text
+
+
+def known_models(text: str | None) -> str | None:
+    """Refuse names, with commas between them, of architectures that do not exist. "all" is no name."""
+    if text not in (None, "all"):
+        for name in text.split(","):
+            known_model(name.strip())
+    return text
+
+
+def known_task(text: str | None) -> str | None:
+    """Refuse the name of a task that does not exist."""
+    if text is not None and ".py" not in text:
+        check_task(text)
+    return text
+
 
 Db = Annotated[
     str | None,
@@ -26,8 +51,15 @@ DataDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
 Latex = Annotated[bool, typer.Option("--latex", help="Print a LaTeX table on stdout.")]
+SomeModels = Annotated[
+    str, typer.Option("--models", help="Names or paths to .py files, with commas; or all.", callback=known_models)
+]
 A_SUITE = "A name that `bench suites` lists, or a path to a .toml file."
-Model = Annotated[str, typer.Option("--model", "-m", help="A name that `bench models` lists, or a path to a .py file.")]
+A_MODEL = typer.Option(
+    "--model", "-m", help="A name that `bench models` lists, or a path to a .py file.", callback=known_model
+)
+A_TASK = typer.Option("--task", "-t", help="A task's name, or a path to a .py file.", callback=known_task)
+Model = Annotated[str, A_MODEL]
 TaskFilter = Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
 TIER_NAMES = " or ".join([", ".join([*TIERS][:-1]), [*TIERS][-1]])

@@ -1,18 +1,21 @@
 """`bench run`."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
-from bench.cli.options import Budget, DataDir, Db, Json, Model, OwnWrapper
+from bench.cli.options import A_TASK, Budget, DataDir, Db, Json, Model, OwnWrapper
 from bench.cli.output import print_json, stderr
+from bench.cli.task_rows import ranked
 from bench.common.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+from bench.common.launchers import was_started_by_us
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
+    from bench.runs.recorded import Asked
     from bench.runs.request import Execution, RunRequest
     from db.schema import Run
     from db.store import Store
@@ -33,7 +36,7 @@ EPILOG = """Examples:
 
 def run(
     model: Model,
-    task: Annotated[str, typer.Option("--task", "-t", help="A task's name, or a path to a .py file.")] = "digits",
+    task: Annotated[str, A_TASK] = "digits",
     seed: Annotated[int, typer.Option(help="Seed of weights and batch order; data never depends on it.")] = 0,
     budget: Budget = None,
     wrapper: OwnWrapper = None,
@@ -67,30 +70,34 @@ def run(
     A run that is recorded already is shown, not repeated. Drafts, which are models and tasks given by path, can be
     repeated with --again.
     """
-    from bench.catalog.registry import find_model_or_file, find_task_or_file
-    from bench.runs.presets import load
-    from bench.runs.request import Execution, SettingFlags, build_request
-    from bench.training.helper_processes import is_helper_process
+    from bench.cli.asking import Asking
+    from bench.runs.recorded import answer
+
+    flags = {
+        "assignments": assignments or [], "epochs": epochs, "precision": precision, "budget": budget, "wrapper": wrapper
+    }  # fmt: skip
+    asking = Asking(model=model, task=task, seed=seed, flags=flags, preset=preset, data_dir=data_dir)
+    asked, store = asking.asked(), open_store(db)
+    recorded = None if again else answer(asked, store, asking.hashes)
+    if recorded is None:
+        options = {"accelerator": accelerator, "devices": devices, "logger": logger, "compile": compile_}
+        recorded = _train(asking.request, store, options | {"data_dir": data_dir, "resume": resume, "again": again})
+        if devices != "1" and was_started_by_us():
+            return EXIT_CODES.get(recorded.status, EXIT_FAILED)
+        if recorded.status == "finished":
+            asking.remember()
+    elif not as_json:
+        _say_shown(recorded, asked)
+    _show(recorded, asked, store, as_json=as_json)
+    return EXIT_CODES.get(recorded.status, EXIT_FAILED)
+
+
+def _train(request: "RunRequest", store: "Store", options: dict[str, Any]) -> "Run":
+    from bench.runs.request import Execution
     from bench.training.run import run as run_request
 
-    flags = SettingFlags(
-        assignments=assignments or [], epochs=epochs, precision=precision, budget=budget, wrapper=wrapper
-    )
-    request = build_request(find_model_or_file(model), find_task_or_file(task, data_dir), flags, seed)
-    if preset:
-        request = build_request(request.model, request.task, load(request).applied_to(flags), seed)
-    store = open_store(db)
-    execution = Execution(
-        accelerator=accelerator, devices=devices, logger=logger, compile=compile_, data_dir=data_dir, resume=resume,
-        again=again,
-    )  # fmt: skip
-    before = store.result(request.run_id)
-    recorded = run_request(request, store, execution, on_begin=partial(_say_before, request, store, execution))
-    if not is_helper_process(execution):
-        if before and not again and not as_json:
-            _say_shown(recorded, request)
-        _show(recorded, request, store, as_json=as_json)
-    return EXIT_CODES.get(recorded.status, EXIT_FAILED)
+    execution = Execution(**options)
+    return run_request(request, store, execution, on_begin=partial(_say_before, request, store, execution))
 
 
 def _say_before(request: "RunRequest", store: "Store", execution: "Execution") -> None:
@@ -107,17 +114,16 @@ def _say_before(request: "RunRequest", store: "Store", execution: "Execution") -
         )
 
 
-def _say_shown(run: "Run", request: "RunRequest") -> None:
+def _say_shown(run: "Run", asked: "Asked") -> None:
     stderr.print(f"This run was recorded on {run.finished_at:%Y-%m-%d %H:%M} UTC; it is shown, not repeated.")
-    if request.is_draft:
+    if asked.is_draft:
         stderr.print("A draft can be trained again with --again. The run is then marked and no longer counts.")
-    if run.source_hash != request.model.source_hash:
-        stderr.print(f"{request.model.path} has changed since: the result is of the file as it was.", markup=False)
+    if run.source_hash != asked.source_hash:
+        stderr.print(f"{asked.model_file} has changed since: the result is of the file as it was.", markup=False)
 
 
-def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -> None:
+def _show(run: "Run", asked: "Asked", store: "Store", *, as_json: bool) -> None:
     from bench.reports.run_document import summary
-    from bench.runs.commands import resume_command
     from db.standing import withdrawals
 
     withdrawn = withdrawals(run, store.events(run.run_id))
@@ -131,32 +137,25 @@ def _show(run: "Run", request: "RunRequest", store: "Store", *, as_json: bool) -
         if run.status == "failed":
             stderr.print(f"Traceback: {store.artifacts / run.run_id / 'error.txt'}")
         if run.status == "interrupted":
+            from bench.runs.commands import resume_command
+
             command = resume_command(run.command, store, run.environment["execution"])
             stderr.print(f"Go on with:\n  {command}", markup=False)
     else:
-        _show_result(run, request, store)
+        _show_result(run, asked, store)
 
 
-def _show_result(run: "Run", request: "RunRequest", store: "Store") -> None:
-    from bench.reports.board import task_rows
-
+def _show_result(run: "Run", asked: "Asked", store: "Store") -> None:
     value = metric_text(run.metric_name, run.metric_value)
     print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {value}")
     print(f"  {run.params_total:,} parameters ({run.params_core:,} core, {run.params_readout:,} readout), ", end="")
     print(f"{counted(run.epochs, 'epoch')} in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
-    for best in task_rows(store, run.task)[:1]:
-        if run.run_id in best.run_ids:
-            print(f"  It leads the board on {run.task} (score {best.score:.1f}).")
+    for best in ranked(store, run.task)[:1]:
+        if run.run_id in best["run_ids"]:
+            print(f"  It leads the board on {run.task} (score {best['score']:.1f}).")
         else:
-            print(f"  Best on the board: {best.model}, score {best.score:.1f}, {best.params:,} parameters.")
+            print(f"  Best on the board: {best['model']}, score {best['score']:.1f}, {best['params']:,} parameters.")
     print("\nNext:")
-    print(f"  another seed:   {_with_seed(request)}")
+    print(f"  another seed:   {asked.next_seed}")
     print(f"  the board:      python -m bench leaderboard --task {run.task}")
     print("  in the browser: python -m bench app")
-
-
-def _with_seed(request: "RunRequest") -> str:
-    """Return the command for the next seed. The recorded one may be older than the preset or name other sources."""
-    from bench.runs.commands import run_command
-
-    return run_command(request).replace(f"--seed {request.seed}", f"--seed {request.seed + 1}")

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
-from bench.cli.options import A_SUITE, TIER_NAMES, Block, Csv, DataDir, Db, Json, given_suite, seconds
+from bench.cli.options import A_SUITE, TIER_NAMES, Block, Csv, DataDir, Db, Json, SomeModels, given_suite, seconds
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
@@ -51,7 +51,7 @@ Seeds = Annotated[
 
 
 def suite(
-    models: Annotated[str, typer.Option(help="Names or paths to .py files, with commas; or all.")],
+    models: SomeModels,
     name: SuiteName = "quick-v2",
     seed_count: Seeds = None,
     budget: SuiteBudget = None,

@@ -1,10 +1,16 @@
-"""How the rows of a task are shown. In a terminal, no two rows of one model look the same."""
+"""The rows of a task, and how they are shown. In a terminal, no two rows of one model look the same."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+from bench.cli.database import state_of
 from bench.cli.output import Cells, field, number
+from bench.common.kept_answers import kept
 from bench.common.text import assignments, metric_text
+
+if TYPE_CHECKING:
+    from db.store import Store
 
 COLUMNS: Cells = {
     "task": field("task"),
@@ -26,6 +32,26 @@ COLUMNS: Cells = {
 """Heading → a cell of a `bench.ranking.by_task.Row`."""
 KEPT = ("task", "model", "score", "budget", "steps", "tuning", "settings")
 """Columns that distinguish two rows of one model, and the score. However narrow the terminal, they are shown."""
+
+
+def ranked(store: "Store", task: str | None, wrapper: str | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a task, or of all tasks, best first within each; kept for what the store holds.
+
+    Args:
+        wrapper: refused if there is no such wrapper.
+
+    Raises:
+        RequestError: there is no such wrapper.
+    """
+
+    def rank() -> list[dict[str, Any]]:
+        from bench.reports.board import check_wrapper, task_rows
+
+        if wrapper is not None:
+            check_wrapper(wrapper)
+        return [asdict(row) for row in task_rows(store, task)]
+
+    return kept(rank, "rows of a task", str(store), task, wrapper, state=state_of(store))
 
 
 def in_terminal(rows: Sequence[dict[str, Any]]) -> Cells:

@@ -8,11 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
-from bench.cli.options import A_SUITE, Block, Budget, Csv, DataDir, Db, Json, given_suite, seconds
+from bench.cli.options import (
+    A_MODEL,
+    A_SUITE,
+    A_TASK,
+    Block,
+    Budget,
+    Csv,
+    DataDir,
+    Db,
+    Json,
+    given_suite,
+    known_models,
+    seconds,
+)
 from bench.cli.output import Cells, field, left_out, number, print_json, print_rows, stderr
 from bench.cli.watch import watching
 from bench.common.errors import RequestError, require
 from bench.common.exit_codes import EXIT_INTERRUPTED
+from bench.common.kept_answers import kept
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
@@ -48,10 +62,12 @@ STUDY_COLUMNS: Cells = {
 
 
 def tune(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="A model's name, or a path to a .py file.")] = None,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="A task's name, or a path to a .py file.")] = None,
+    model: Annotated[str | None, A_MODEL] = None,
+    task: Annotated[str | None, A_TASK] = None,
     suite: Annotated[str | None, typer.Option(help=f"Tune on every task of a suite. {A_SUITE}")] = None,
-    models: Annotated[str | None, typer.Option(help="With --suite: names with commas, or all.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="With --suite: names with commas, or all.", callback=known_models)
+    ] = None,
     budget: Budget = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
@@ -103,13 +119,13 @@ def tune(
         tunings = _plan_suite(suite, models, budget, wrapper, trials, options, given)
     if save_preset:
         _check_presets(tunings, assignments or [])
-    kept, limit = Studies(db), seconds(timeout)
+    studies_here, limit = Studies(db), seconds(timeout)
     if not resume:
-        refuse_begun(tunings, kept)
+        refuse_begun(tunings, studies_here)
     unavailable: dict[str, str] | None = {} if suite else None
     execution = Execution(accelerator=accelerator, data_dir=data_dir and str(Path(data_dir).absolute()))
     with watching() as watcher, _pool(workers, gpus_per_trial, ray_address) as pool:
-        session = Session(tunings, kept, execution, watcher, timeout=limit, pool=pool, unavailable=unavailable)
+        session = Session(tunings, studies_here, execution, watcher, timeout=limit, pool=pool, unavailable=unavailable)
         interrupted = session.run()
     documents = _documents(session, save_preset=save_preset, interrupted=interrupted)
     if as_json:
@@ -204,7 +220,8 @@ def _pool(workers: int, gpus: float | None, address: str | None) -> "AbstractCon
 
 def _documents(session: "Session", *, save_preset: bool, interrupted: bool) -> list[dict[str, Any]]:
     """Return the report of each study that was begun. Presets are saved first: the commands follow from them."""
-    from bench.tuning.best import best_trials, report, settled
+    from bench.tuning.best import report
+    from bench.tuning.settled import best_trials, settled
 
     documents = []
     for owner in session.owners:
@@ -259,15 +276,20 @@ def studies(
         _published_studies(db, as_json=as_json, as_csv=as_csv)
         return
     require("optuna", "tune")
-    from bench.tuning.best import overview
+    from bench.tuning.settled import overview
     from bench.tuning.storage import Studies
 
-    kept = Studies(db, read_only=True)
+    stored = Studies(db, read_only=True)
+
+    def listed() -> list[dict[str, Any]]:
+        return [overview(study) for study in stored.all()]
+
+    state = stored.state
+    rows = listed() if state is None else kept(listed, "studies", stored.address, state=state)
     empty = "No studies yet. Make one:  python -m bench tune --model fru --task digits --trials 12"
-    rows = [overview(study) for study in kept.all()]
     print_rows(rows, STUDY_COLUMNS, as_json=as_json, as_csv=as_csv, empty=empty)
-    if kept.exist():
-        stderr.print(f"Optuna's dashboard shows them: optuna-dashboard {shlex.quote(kept.address)}", markup=False)
+    if stored.exist():
+        stderr.print(f"Optuna's dashboard shows them: optuna-dashboard {shlex.quote(stored.address)}", markup=False)
 
 
 def _published_studies(db: str | None, *, as_json: bool, as_csv: bool) -> None:

@@ -90,7 +90,7 @@ def _running_row(running: "Running") -> tuple[str, ...]:
 
 
 def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
-    from bench.tuning.best import STATES
+    from bench.tuning.settled import STATES
 
     return (
         _name(owner), str(trial.number), STATES[trial.state], _value(owner, _last(trial)), _value(owner, owner.best),
@@ -100,7 +100,7 @@ def _ended_row(owner: "Owner", trial: "FrozenTrial") -> tuple[str, ...]:
 
 
 def _ended_text(owner: "Owner", trial: "FrozenTrial") -> str:
-    from bench.tuning.best import STATES
+    from bench.tuning.settled import STATES
 
     if "reason" in trial.user_attrs:
         return trial.user_attrs["reason"]

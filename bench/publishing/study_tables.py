@@ -87,7 +87,7 @@ def _is_of_a_suite(about: dict[str, Any]) -> bool:
 
 
 def _trials(study: "Study", about: dict[str, Any]) -> Iterator[Trial]:
-    from bench.tuning.best import STATES, settled
+    from bench.tuning.settled import STATES, settled
 
     for trial in settled(study):
         value = trial.values[0] if trial.values and isfinite(trial.values[0]) else None

@@ -1,14 +1,49 @@
-"""Whether a run has a result already."""
+"""Whether a run has a result already. Nothing here imports torch, so that a recorded run is shown at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from bench.catalog.setting_sources import same
 from bench.common.errors import RequestError
-from bench.runs.request import RunRequest
 from db.schema import Run
 from db.standing import Standing
 from db.store import Store
 
+if TYPE_CHECKING:
+    from bench.catalog.registry import FoundTask
 
-def note_asked(request: RunRequest, store: Store) -> Run | None:
+Hashes = Mapping[str, str]
+"""Split → the hash of its data."""
+
+
+class Identified(Protocol):
+    """A request for a run, or what is left of one."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each setting that is not a default came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a request for a run comes to, in a form that can be kept."""
+
+    run_id: str
+    sources: dict[str, str]
+    model_file: str
+    source_hash: str
+    """SHA-256 of that file."""
+    is_draft: bool
+    """Whether the architecture or the task is given by path."""
+    next_seed: str
+    """The command for the next seed."""
+
+
+def note_asked(request: Identified, store: Store) -> Run | None:
     """Return the result of a run, if it has one. Add an event to it if its settings come from new sources this time.
 
     A run without a parameter tier is in no entry, so it gets no event.
@@ -18,16 +53,18 @@ def note_asked(request: RunRequest, store: Store) -> Run | None:
         known = Standing.of(store.events(recorded.run_id)).sources(recorded)
         if not any(same(request.sources, sources) for sources in known):
             store.add_event(
-                recorded, "asked", "for again, its settings chosen in another way", {"config_source": request.sources}
-            )
+                recorded, "asked", "for again, its settings chosen in another way",
+                {"config_source": dict(request.sources)},
+            )  # fmt: skip
     return recorded
 
 
-def answer(request: RunRequest, store: Store, data_dir: str | None) -> Run | None:
+def answer(request: Identified, store: Store, hashes: Callable[[], Hashes | None]) -> Run | None:
     """Return the result of a run, as `note_asked` does, if its task still has the data that gave it.
 
     Args:
-        data_dir: the first folder in which files of data sets are looked for.
+        hashes: called if there is a result; returns the hashes of the data as they are now. Data that are not on this
+            machine, for which it returns None, are not compared.
 
     Raises:
         RequestError: the data have changed.
@@ -35,23 +72,24 @@ def answer(request: RunRequest, store: Store, data_dir: str | None) -> Run | Non
     """
     recorded = note_asked(request, store)
     if recorded:
-        _require_same_data(request, recorded, data_dir)
+        known, found = recorded.facts.get("splits", {}), hashes() or {}
+        changed = [split for split, digest in found.items() if known.get(split) not in (None, digest)]
+        if changed:
+            raise RequestError(
+                f"run {recorded.run_id} is recorded, but with other data: {', '.join(changed)} of {recorded.task} "
+                "has changed since. Restore the data, or raise the task's `version` so that its runs are new ones."
+            )
     return recorded
 
 
-def _require_same_data(request: RunRequest, recorded: Run, data_dir: str | None) -> None:
-    """Refuse to answer with a result that other data gave. Data that are not on this machine are not compared.
+def split_hashes(task: "FoundTask", data_dir: str | None) -> Hashes | None:
+    """Return the hashes of a task's splits; None where its data are not on this machine.
+
+    Args:
+        data_dir: the first folder in which files of data sets are looked for.
 
     Raises:
-        RequestError: a split of the task has another hash than the run's record.
         DataError: some of the data are damaged.
     """
-    data = request.task.build(data_dir=data_dir)
-    known: dict[str, str] = recorded.facts.get("splits", {})
-    if data.missing() is None:
-        changed = [split for split in data.split_names if known.get(split) not in (None, data.split_hash(split))]
-        if changed:
-            raise RequestError(
-                f"run {recorded.run_id} is recorded, but with other data: {', '.join(changed)} of {request.spec.name} "
-                "has changed since. Restore the data, or raise the task's `version` so that its runs are new ones."
-            )
+    data = task.build(data_dir=data_dir)
+    return None if data.missing() else {split: data.split_hash(split) for split in data.split_names}

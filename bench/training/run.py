@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bench.runs.commands import resume_command, run_command
 from bench.runs.network import build, count, state_bytes
 from bench.runs.pending_record import record, record_kept
 from bench.runs.provenance import environment, gpu_bytes_of_others
-from bench.runs.recorded import answer
+from bench.runs.recorded import answer, split_hashes
 from bench.runs.request import Execution, RunRequest
 from bench.speed.memory import peak_host
 from bench.training.attempt import LAST, Attempt, forget
@@ -85,7 +86,7 @@ def _answer(request: RunRequest, store: Store, execution: Execution) -> Run | No
         RequestError: as `answer`, or the run may not be repeated.
     """
     if not execution.again:
-        return answer(request, store, execution.data_dir)
+        return answer(request, store, partial(split_hashes, request.task, execution.data_dir))
     if not request.is_draft:
         raise RequestError(
             f"--again is for drafts, which are given by path. {request.model.name} on {request.spec.name} is "

@@ -1,25 +1,17 @@
-"""What a study has found so far: its trials, each counted once, and the best of them."""
+"""What a study has found so far: the best settings, and the run with them."""
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optuna import Study
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from bench.catalog.setting_sources import from_preset, spent
 from bench.runs.commands import run_command
 from bench.runs.request import RunRequest, recorded_sources
 from bench.tuning.search import Tuning
-
-STATES = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-
-
-def settled(study: Study) -> list[FrozenTrial]:
-    """Return the trials that have ended, in the order in which they began. A retried trial counts once."""
-    return study.get_trials(deepcopy=False, states=tuple(STATES))
+from bench.tuning.settled import best_trials, overview, settled
 
 
 def weights_path(folder: Path, number: int | str) -> Path:
@@ -47,14 +39,6 @@ def report(tuning: Tuning, study: Study, folder: Path) -> dict[str, Any]:
     }
 
 
-def best_trials(study: Study) -> list[FrozenTrial]:
-    """Return the best trial or, for two objectives, the trials that no other dominates, best metric first."""
-    if not any(trial.state == TrialState.COMPLETE for trial in settled(study)):
-        return []
-    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
-    return sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
-
-
 def _result(trial: FrozenTrial, weights: Path) -> dict[str, Any]:
     return {
         "trial": trial.number,
@@ -62,18 +46,6 @@ def _result(trial: FrozenTrial, weights: Path) -> dict[str, Any]:
         "config": trial.user_attrs["config"],
         "params": trial.user_attrs["params"],
         "weights": str(weights) if weights.exists() else None,
-    }
-
-
-def overview(study: Study) -> dict[str, Any]:
-    """Return what `bench studies` prints: the count of trials, their training steps and the best value."""
-    trials, best = settled(study), best_trials(study)
-    states = Counter(STATES[trial.state] for trial in trials)
-    return {
-        "study": study.study_name,
-        "trials": {state: states[state] for state in STATES.values()},
-        "steps": sum(trial.user_attrs.get("steps", 0) for trial in trials),
-        "best": best[0].values[0] if best else None,
     }
 
 

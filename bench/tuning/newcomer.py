@@ -15,9 +15,10 @@ from bench.reports.board import ranked_board
 from bench.runs.recorded import note_asked
 from bench.runs.request import Execution, RunRequest
 from bench.training.suite_runs import RunListener, first_request, run_missing, with_seeds
-from bench.tuning.best import best_request, best_trials
+from bench.tuning.best import best_request
 from bench.tuning.search import Tuning
 from bench.tuning.session import Session, Watcher
+from bench.tuning.settled import best_trials
 from bench.tuning.storage import Studies
 from db.schema import Run
 from db.standing import Standing

@@ -18,8 +18,8 @@ from bench.common.errors import RequestError
 from bench.common.text import counted
 from bench.runs.request import Execution
 from bench.training.run import alone
-from bench.tuning.best import settled
 from bench.tuning.search import Tuning
+from bench.tuning.settled import settled
 from bench.tuning.storage import Studies
 from bench.tuning.study import Owner, Proposal
 from bench.tuning.trial import Outcome, Progress, run_trial

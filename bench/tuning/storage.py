@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna import Study
@@ -22,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateSchema
 
+from bench.common.kept_answers import sqlite_stamps
 from db.engine import (
     DEFAULT_PATH,
     check_writable,
@@ -76,6 +78,11 @@ class Studies:
     def _path(self) -> Path:
         """The SQLite file of the results or, where the results are in PostgreSQL, the default file."""
         return DEFAULT_PATH if self.on_postgres else Path(self.results.database or DEFAULT_PATH)
+
+    @property
+    def state(self) -> list[Any] | None:
+        """What changes with the content of the SQLite file; None for another database."""
+        return None if self.on_postgres else sqlite_stamps(Path(self.url.database or ""))
 
     def folder(self, name: str) -> Path:
         """Return a study's folder: for its best weights and the running trial's checkpoints. Its lock is next to it."""

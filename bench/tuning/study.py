@@ -23,11 +23,12 @@ from optuna.trial import FrozenTrial, TrialState
 from bench.runs.network import count_on_meta
 from bench.runs.request import TrialRequest
 from bench.training.ending import Ending
-from bench.tuning.best import best_trials, weights_path
+from bench.tuning.best import weights_path
 from bench.tuning.pruning import build_pruner, should_stop
 from bench.tuning.random_numbers import random_number, training_seed
 from bench.tuning.samplers import build_sampler
 from bench.tuning.search import Tuning
+from bench.tuning.settled import best_trials
 from bench.tuning.storage import STORAGE_ERRORS, Studies
 from bench.tuning.trial import Outcome, Progress
 from db.errors import StoreError

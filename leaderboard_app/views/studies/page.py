@@ -56,7 +56,7 @@ def _list(own: list[dict[str, Any]], others: list[dict[str, Any]], can_show_own:
 
 @st.cache_data(ttl=SECONDS, show_spinner="Reading the studies …")
 def _overviews(database: str) -> list[dict[str, Any]]:
-    from bench.tuning.best import overview
+    from bench.tuning.settled import overview
     from bench.tuning.storage import Studies
 
     return [overview(study) for study in Studies(None, read_only=True).all()]

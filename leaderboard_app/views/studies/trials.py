@@ -8,7 +8,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.common.text import assignments, word
-from bench.tuning.best import STATES, best_trials
+from bench.tuning.settled import STATES, best_trials
 from leaderboard_app.widgets.figures import count_text
 from leaderboard_app.widgets.tables import code, table
 from leaderboard_app.widgets.text import plain
