@@ -154,18 +154,14 @@ class Residual(Wrapper):
 
     def forward(self, x: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         h_BTW = self.core["encoder"](x if self.embedding is None else self.embedding(x))
-        for block in cast(nn.ModuleList, self.core["blocks"]):
+        *below, top = cast(list[ResidualBlock], self.core["blocks"])
+        for block in below:
             h_BTW = block(h_BTW, lengths_B)
-        h_BTW = self.core["norm"](h_BTW)
-        return self.readout(h_BTW if self.every_step else self.pool(h_BTW, lengths_B))
-
-    def pool(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+        if self.every_step:
+            return self.readout(self.core["norm"](top(h_BTW, lengths_B)))
         if self.pooling == "last":
-            return final_step(h_BTW, lengths_B)
-        if lengths_B is None:
-            return h_BTW.mean(1)
-        valid_BT1 = valid_steps(lengths_B, h_BTW.shape[1]).unsqueeze(-1)
-        return torch.where(valid_BT1, h_BTW, 0).sum(1) / lengths_B[:, None]
+            return self.readout(self.core["norm"](top.last(h_BTW, lengths_B)))
+        return self.readout(mean(self.core["norm"](top(h_BTW, lengths_B)), lengths_B))
 
 
 class ResidualBlock(nn.Module):
@@ -179,6 +175,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
         return h_BTW + self.gated(self.mixer(self.norm(h_BTW), lengths_B))
+
+    def last(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+        """Return the output at each sequence's final step, (B, W)."""
+        return final_step(h_BTW, lengths_B) + self.gated(self.mixer.last(self.norm(h_BTW), lengths_B))
 
 
 class GLU(nn.GLU):
@@ -196,6 +196,14 @@ class GLU(nn.GLU):
 def require_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ValueError(f"{name}={value} must be in [0, 1)")
+
+
+def mean(h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Return the mean over each sequence's steps, (B, W)."""
+    if lengths_B is None:
+        return h_BTW.mean(1)
+    valid_BT1 = valid_steps(lengths_B, h_BTW.shape[1]).unsqueeze(-1)
+    return torch.where(valid_BT1, h_BTW, 0).sum(1) / lengths_B[:, None]
 
 
 class TiedReadout(nn.Module):
