@@ -58,3 +58,9 @@ def runs_compiled(*tensors: Tensor) -> bool:
 def made_again(x_BTD: Tensor, weight: Tensor) -> bool:
     """Whether a CPU kernel that returns only the last output should compute x's projection again, not store it."""
     return runs_compiled(x_BTD, weight) and x_BTD.shape[-1] <= FEW_INPUTS
+
+
+def fuses(*tensors: Tensor) -> bool:
+    """Whether one CPU kernel may take the place of several operations. Autocast and torch.func see into torch's."""
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    return runs_compiled(*tensors) and not transformed and not torch.is_autocast_enabled("cpu")

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from datamodules._spec import Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
-from models.kernels.backend import runs_compiled
+from models.kernels.backend import fuses
 from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, later, valid_steps
+from models.shared.layer_norm import LayerNorm
 from models.shared.linear import Linear
 
 MAX_EMBED_SIZE = 128  # the FRU paper's, for 10,000 words. A small vocabulary needs no more than one number a token
@@ -140,7 +141,7 @@ class Residual(Wrapper):
             place = Place(input_size=config.width, seq_len=spec.seq_len, layer=layer, layers=config.depth)
             blocks.append(ResidualBlock(model(model_config, **place), config))
         self.core = nn.ModuleDict(
-            {"encoder": encoder, "blocks": nn.ModuleList(blocks), "norm": nn.LayerNorm(config.width)}
+            {"encoder": encoder, "blocks": nn.ModuleList(blocks), "norm": LayerNorm(config.width)}
         )
         self.readout = build_readout(spec, config.width, self.embedding)
 
@@ -154,18 +155,14 @@ class Residual(Wrapper):
 
     def forward(self, x: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         h_BTW = self.core["encoder"](x if self.embedding is None else self.embedding(x))
-        for block in cast(nn.ModuleList, self.core["blocks"]):
+        *below, top = cast(list[ResidualBlock], self.core["blocks"])
+        for block in below:
             h_BTW = block(h_BTW, lengths_B)
-        h_BTW = self.core["norm"](h_BTW)
-        return self.readout(h_BTW if self.every_step else self.pool(h_BTW, lengths_B))
-
-    def pool(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+        if self.every_step:
+            return self.readout(self.core["norm"](top(h_BTW, lengths_B)))
         if self.pooling == "last":
-            return final_step(h_BTW, lengths_B)
-        if lengths_B is None:
-            return h_BTW.mean(1)
-        valid_BT1 = valid_steps(lengths_B, h_BTW.shape[1]).unsqueeze(-1)
-        return torch.where(valid_BT1, h_BTW, 0).sum(1) / lengths_B[:, None]
+            return self.readout(self.core["norm"](top.last(h_BTW, lengths_B)))
+        return self.readout(mean(self.core["norm"](top(h_BTW, lengths_B)), lengths_B))
 
 
 class ResidualBlock(nn.Module):
@@ -173,19 +170,32 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, mixer: SequenceModel, config: Residual.Config) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = LayerNorm(config.width)
         self.mixer = mixer
         self.gated = nn.Sequential(Linear(mixer.output_size, 2 * config.width), GLU(), nn.Dropout(config.dropout))
 
     def forward(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
-        return h_BTW + self.gated(self.mixer(self.norm(h_BTW), lengths_B))
+        return self.add_gated(h_BTW, self.mixer(self.norm(h_BTW), lengths_B))
+
+    def last(self, h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+        """Return the output at each sequence's final step, (B, W)."""
+        return self.add_gated(final_step(h_BTW, lengths_B), self.mixer.last(self.norm(h_BTW), lengths_B))
+
+    def add_gated(self, h_W: Tensor, y_H: Tensor) -> Tensor:
+        map_, _, drop = cast(tuple[Linear, GLU, nn.Dropout], self.gated)
+        if (drop.p and self.training) or not fuses(h_W, y_H, map_.weight):
+            return h_W + self.gated(y_H)
+        from models.kernels.cpu.residual import GatedResidual  # numba takes a second to import
+
+        out_MW: Tensor = GatedResidual.apply(h_W.flatten(0, -2), y_H.flatten(0, -2), map_.weight, map_.bias)
+        return out_MW.view_as(h_W)
 
 
 class GLU(nn.GLU):
     """torch.nn.GLU over the last dimension. On a CPU, a kernel takes a third of torch's time at most widths."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
-        if not runs_compiled(input):
+        if not fuses(input):
             return super().forward(input)
         from models.kernels.cpu.glu import GatedUnit  # numba takes a second to import
 
@@ -196,6 +206,14 @@ class GLU(nn.GLU):
 def require_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ValueError(f"{name}={value} must be in [0, 1)")
+
+
+def mean(h_BTW: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Return the mean over each sequence's steps, (B, W)."""
+    if lengths_B is None:
+        return h_BTW.mean(1)
+    valid_BT1 = valid_steps(lengths_B, h_BTW.shape[1]).unsqueeze(-1)
+    return torch.where(valid_BT1, h_BTW, 0).sum(1) / lengths_B[:, None]
 
 
 class TiedReadout(nn.Module):

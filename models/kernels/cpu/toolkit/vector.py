@@ -95,7 +95,7 @@ class Code:
         return self.builder.add(a, INDEX(b))
 
     def minus(self, a: Any, b: Any) -> Any:
-        return self.builder.sub(a, b)
+        return self.builder.sub(a, index(b))
 
     def times(self, a: Any, b: int) -> Any:
         return self.builder.mul(a, INDEX(b))
@@ -176,6 +176,9 @@ class Code:
     def product_of(self, a: Any, b: Any) -> Any:
         return self.builder.fmul(a, b)
 
+    def minus_of(self, a: Any, b: Any) -> Any:
+        return self.builder.fsub(a, b)
+
     def exp_of_negative(self, v: Any) -> Any:
         """Return exp(v) for v ≤ 0, as in functions.py: 2^k times a polynomial of the rest. NaN does not survive."""
         v = self.builder.select(self.builder.fcmp_ordered(">", v, constant(LOWEST)), v, constant(LOWEST))
@@ -190,6 +193,20 @@ class Code:
         # Adding k to the exponent's bits multiplies by 2^k.
         power = self.builder.shl(self.builder.bitcast(shifted, BITS), ir.Constant(BITS, [MANTISSA] * WIDTH))
         return self.builder.bitcast(self.builder.add(self.builder.bitcast(value, BITS), power), VECTOR)
+
+    def inverse_root(self, v: Any) -> Any:
+        """Return 1 / √v."""
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        root = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{WIDTH}f32")
+        return self.builder.fdiv(constant(1.0), self.builder.call(root, [v]))
+
+    def sigmoid(self, v: Any) -> Any:
+        """Return σ(v). NaN stays NaN."""
+        positive = self.builder.fcmp_ordered(">", v, ZERO)
+        e = self.exp_of_negative(self.builder.select(positive, self.negative(v), v))  # at most 1: nothing overflows
+        larger = self.builder.fdiv(constant(1.0), self.builder.fadd(constant(1.0), e))
+        value = self.builder.select(positive, larger, self.product_of(e, larger))
+        return self.builder.select(self.builder.fcmp_unordered("uno", v, v), v, value)
 
     def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
         """Return a b + c, each as its real and its imaginary part."""
@@ -267,6 +284,17 @@ class Code:
             return sums
 
         return self.loop(count, sums, step)
+
+    def transpose(self, vectors: list[Any]) -> list[Any]:
+        """Return the columns of WIDTH vectors."""
+        half = WIDTH // 2
+        while half:
+            low = [lane if not lane & half else WIDTH + lane - half for lane in range(WIDTH)]
+            high = [lane + half if not lane & half else WIDTH + lane for lane in range(WIDTH)]
+            pairs = [(vectors[i & ~half], vectors[i | half], high if i & half else low) for i in range(WIDTH)]
+            vectors = [self.shuffle(*pair) for pair in pairs]
+            half //= 2
+        return vectors
 
     def across(self, vectors: list[Any]) -> list[Any]:
         """Return the sum over the lanes of each vector, WIDTH sums to a vector."""
