@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import nn
 
-from models.recurrences.torch_layers import TorchRecurrent, start_keeping
-from models.shared.contract import HiddenSizeConfig, Paper, Place, later
+from models.recurrences.torch_layers import TorchConfig, TorchRecurrent, start_keeping
+from models.shared.contract import Paper, Place, later
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -38,7 +38,7 @@ class GRU(TorchRecurrent):
     torch_layer = nn.GRU
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(HiddenSizeConfig):
+    class Config(TorchConfig):
         chrono: bool = field(default=False, metadata=later(False))
         """Use the chrono initialisation: start the gate's bias from memory times spread over the training length."""
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import nn
 
-from models.recurrences.torch_layers import TorchRecurrent, start_keeping
-from models.shared.contract import HiddenSizeConfig, Paper, Place
+from models.recurrences.torch_layers import TorchConfig, TorchRecurrent, start_keeping
+from models.shared.contract import Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -33,9 +33,10 @@ class LSTM(TorchRecurrent):
     wrapper = "plain"
     torch_layer = nn.LSTM
     states = 2
+    kernel_batch = 12  # oneDNN's LSTM, which torch calls, is good at few sequences
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(HiddenSizeConfig):
+    class Config(TorchConfig):
         chrono: bool = False
         """Use the chrono initialisation: start the gates' biases from memory times spread over the training length."""
 

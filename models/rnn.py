@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from torch import nn
 
-from models.recurrences.torch_layers import TorchRecurrent
-from models.shared.contract import HiddenSizeConfig, Paper, Place
+from models.recurrences.torch_layers import TorchConfig, TorchRecurrent
+from models.shared.contract import Paper, Place
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -32,7 +32,7 @@ class RNN(TorchRecurrent):
     torch_layer = nn.RNN
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(HiddenSizeConfig):
+    class Config(TorchConfig):
         nonlinearity: Literal["tanh", "relu"] = "tanh"
         """f. "relu" also starts the network at the identity."""
 

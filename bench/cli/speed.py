@@ -21,7 +21,7 @@ EPILOG = """Examples:
 
 def speed(
     model: Annotated[str, typer.Option("--model", "-m", help="The model that others are compared with.")] = "fru",
-    against: Annotated[str, typer.Option(help="Its rivals, with commas; fru:eager is a backend of fru.")] = "lstm,gru",
+    against: Annotated[str, typer.Option(help="Its rivals, with commas; gru:torch is a backend of gru.")] = "lstm,gru",
     every: Annotated[bool, typer.Option("--all", help="Every registered model is a rival.")] = False,
     seq_len: Annotated[str, typer.Option(help="Steps of a sequence; several with commas.")] = "784",
     batch: Annotated[int, typer.Option(help="Sequences in a batch.")] = 256,

@@ -262,7 +262,8 @@ def _raised_peak(name: str, setup: Setup, threads: int) -> int:
     flush_denormals()
     if setup.device != "cpu":
         torch.cuda.set_device(torch.device(setup.device).index or 0)
-    Contender(name, replace(setup, seq_len=32, batch=2)).train_step()  # what libraries load on first use
+    few = replace(setup, seq_len=32, batch=min(setup.batch, 16))  # enough for kernels that leave few sequences to torch
+    Contender(name, few).train_step()  # what libraries load on first use
     contender = Contender(name, setup)
     reset_peaks()
     if setup.device != "cpu":

@@ -49,7 +49,7 @@ def standardised(code: Code, x: Any, width: Any, numbers: Any) -> list[Any]:
 
     def centre(j: Any, squares: list[Any]) -> list[Any]:
         here = code.at(x, (j, LANES))
-        apart = [code.minus_of(*pair) for pair in zip(code.load_rows(here, 0, 1), mean, strict=True)]
+        apart = [code.difference(*pair) for pair in zip(code.load_rows(here, 0, 1), mean, strict=True)]
         code.store_rows(apart, here, 0)
         return [code.fma(a, a, square) for a, square in zip(apart, squares, strict=True)]
 
@@ -98,7 +98,7 @@ def pull_back(
 
     def finish(j: Any) -> None:
         here, there = code.at(x, (j, LANES)), code.at(grad, (j, LANES))
-        apart = [code.minus_of(*pair) for pair in zip(code.load_rows(there, 0, 1), mean, strict=True)]
+        apart = [code.difference(*pair) for pair in zip(code.load_rows(there, 0, 1), mean, strict=True)]
         rest = [code.fma(*three) for three in zip(code.load_rows(here, 0, 1), along, apart, strict=True)]
         code.store_rows([code.product_of(*pair) for pair in zip(rest, scale, strict=True)], there, 0)
 

@@ -79,7 +79,7 @@ def ungated(code: Code, to_z: Any, kept: Any, grad: Any, width: Any) -> None:
         a, share, g = (code.load(code.at(p, first)) for p in (kept, code.at(kept, (width, LANES)), grad))
         to_a = code.product_of(g, share)
         code.store(to_a, code.at(to_z, first))
-        to_b = code.product_of(code.product_of(to_a, a), code.minus_of(constant(1.0), share))
+        to_b = code.product_of(code.product_of(to_a, a), code.difference(constant(1.0), share))
         code.store(to_b, code.at(to_z, first, (width, LANES)))
 
     code.every(code.times(width, LANES), WIDTH, some)

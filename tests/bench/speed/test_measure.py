@@ -64,7 +64,7 @@ def test_chart(tmp_path: Path) -> None:
     assert (tmp_path / "chart.png").stat().st_size > 1_000
 
 
-@pytest.mark.parametrize("models", [["nosuch"], ["lstm:fused"], ["fru:nosuch"]])
+@pytest.mark.parametrize("models", [["nosuch"], ["tcn:torch"], ["lstm:fused"], ["fru:nosuch"]])
 def test_wrong_models_are_refused(models: list[str]) -> None:
     with pytest.raises(RequestError):
         measure(models, SETUP)
@@ -146,6 +146,16 @@ def test_settings_reach_the_models_that_have_them(bench: Bench) -> None:
     assert measured["fru:eager"]["config"]["num_freqs"] == 3
     assert "no setting named 'num_freq'" in bench.refused(*words[:-1], "num_freq=3")
     assert "give whole numbers" in bench.refused("speed", "--seq-len", "8,x")
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_torchs_own_layers_are_rivals(bench: Bench) -> None:
+    against = "lstm,gru:torch,rnn:torch"
+    report = bench.json("speed", "--model", "lstm:torch", "--against", against, "--seq-len", "8", *SMALL)
+    assert set(report["ratios"]) == set(against.split(","))
+    measured = report["measured"]
+    assert [measured[name]["config"]["backend"] for name in ("lstm:torch", "lstm")] == ["torch", "auto"]
+    assert measured["lstm:torch"]["parameters"] == measured["lstm"]["parameters"]
 
 
 def test_no_lengths_are_refused(bench: Bench) -> None:

@@ -20,8 +20,8 @@ from tests.conftest import ROOT
 BATCH, STEPS, INPUT = 19, 23, 3  # more sequences than one share
 MODELS = ROOT / "models"
 NAMES = (
-    "bag", "cornn", "exprnn", "gated-deltanet", "gla", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "mamba",
-    "mingru", "minlstm", "rg-lru", "rwkv7", "s4d", "s5", "slice", "sru",
+    "bag", "cornn", "exprnn", "gated-deltanet", "gla", "gru", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "lstm",
+    "mamba", "mingru", "minlstm", "rg-lru", "rnn", "rwkv7", "s4d", "s5", "slice", "sru",
 )  # fmt: skip
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
@@ -103,7 +103,7 @@ def test_keeps_what_is_not_finite(name):
     assert model.last(x_BTD)[0].isnan().any()
 
 
-@pytest.mark.parametrize("name", ["bag", "indrnn", "mingru"])
+@pytest.mark.parametrize("name", ["bag", "gru", "indrnn", "lstm", "mingru", "rnn"])
 def test_lengths_beyond_the_input_are_refused(name):
     model, x_BTD = build(name)
     for length in (0, STEPS + 1):

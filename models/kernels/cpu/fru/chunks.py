@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 from models.kernels.cpu.fru import compile as cpu
 from models.kernels.cpu.fru.recurrence import SEGMENT
-from models.kernels.cpu.fru.thread_work import padded, scratch_size
+from models.kernels.cpu.fru.thread_work import scratch_size
+from models.kernels.cpu.toolkit.outer import padded
 from models.kernels.cpu.toolkit.vector import LANES, WIDTH
 
 CHUNK = 16 * SEGMENT

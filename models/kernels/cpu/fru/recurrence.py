@@ -23,7 +23,8 @@ from typing import Any
 
 from numba import njit
 
-from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, WIDTH, ZERO, Code, tile
+from models.kernels.cpu.toolkit.outer import outer_summed
+from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, VECTORS, WIDTH, ZERO, Code, tile
 
 SEGMENT = 16  # steps between two kept states
 GROUP = 4
@@ -169,35 +170,6 @@ def outer_per_lane(
     code.in_tiles(S, ROWS, rows)
 
 
-@tile
-def outer_summed(
-    code: Code, out: Any, a: Any, a_step: Any, a_row: Any, b: Any, b_step: Any, b_row: Any, columns: Any, rows: Any,
-    count: Any,
-) -> None:  # fmt: skip
-    """out[i, j] += Σ_n a[n, i] b[n, j], summed over the lanes: (rows, columns)."""
-
-    # dA and the gains' gradient differ from step to step, so their lanes are added now. All sums of a tile share the
-    # shuffles that this takes (`across`). COLUMNS sums of a row then lie side by side in a vector and are added
-    # to `out` together.
-    def some_rows(first: Any, n: int) -> None:
-        def across_columns(column: Any) -> None:
-            left = (code.at(a, (first, a_row)), a_step, a_row)
-            right = (code.at(b, (column, b_row)), b_step, b_row)
-            totals = code.across(code.outer([ZERO] * (n * COLUMNS), left, right, count))
-            for i in range(n):
-                cell = code.at(out, (code.plus(first, i), columns), column)
-                four = code.shuffle(
-                    totals[i * COLUMNS // WIDTH],
-                    totals[i * COLUMNS // WIDTH],
-                    [i * COLUMNS % WIDTH + j for j in range(COLUMNS)],
-                )
-                code.store(code.builder.fadd(code.load(cell, four.type), four), cell)
-
-        code.every(columns, COLUMNS, across_columns)
-
-    code.in_tiles(rows, ROWS, some_rows)
-
-
 @njit(nogil=True)
 def clear(array, begun):  # type: ignore[no-untyped-def]
     """Zero a two-dimensional array unless something was added to it already (`begun`)."""
@@ -294,11 +266,11 @@ def backward(  # type: ignore[no-untyped-def]
                     if 0 <= i < steps:
                         for j in range(S):
                             g_CSL[i, j, lane] += dlast_SB[j, column + lane]
-                # The gains' gradient, φ · du, while φ is in the cache. A share's first block starts from zero.
+                # The gains' gradient, φ · du, while φ is in the cache. A share's first block starts from zero. Like dA
+                # it differs from step to step, so its lanes are added now.
                 clear(dgain_TK[t0 : t0 + steps], n > first)
-                outer_summed(
-                    dgain_TK[t0], phi_TSB[t0, :, column:], B, S * B, du_KSB[:, :, column:], B, S * B, K, steps, S
-                )
+                phi, du = phi_TSB[t0, :, column:], du_KSB[:, :, column:]
+                outer_summed(VECTORS, dgain_TK[t0], phi, B, S * B, du, B, S * B, K, steps, S)
 
                 # The adjoint recurrence, from the segment's last step to its first. It stores ds, dr and dφ of all
                 # steps for the products below, and hands ds and dr on to the segment before.
@@ -324,4 +296,4 @@ def backward(  # type: ignore[no-untyped-def]
                 phi, block = phi_TSB[t0 + i, :, group_first * LANES :], (SEGMENT + 1) * RP * LANES
                 blocks = group_last - group_first
                 clear(da_TSRP[t0 + i], group_first > first)
-                outer_summed(da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, LANES, RP, S, blocks)
+                outer_summed(VECTORS, da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, LANES, RP, S, blocks)

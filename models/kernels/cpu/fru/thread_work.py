@@ -14,7 +14,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from models.kernels.cpu.fru import recurrence
-from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, WIDTH
+from models.kernels.cpu.toolkit.outer import padded
+from models.kernels.cpu.toolkit.vector import LANES, WIDTH
 
 SEGMENT, GROUP = recurrence.SEGMENT, recurrence.GROUP
 SIZES = ("T", "B", "D", "S", "R", "k", "masked", "start", "option")
@@ -24,11 +25,6 @@ HEAD = 2 + len(SIZES)
 FORWARD_ARRAYS, BACKWARD_ARRAYS = 13, 24
 
 TABLE = types.CPointer(types.int64)
-
-
-def padded(columns: int) -> int:
-    """Return a number of columns rounded up to whole gradient tiles."""
-    return (columns + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
 def scratch_size(D: int, S: int, R: int) -> int:

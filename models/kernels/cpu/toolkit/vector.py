@@ -1,13 +1,14 @@
 """Vector code for numba: a builder of small tiles in LLVM's own language, for this machine's vector width.
 
-A row holds `LANES` numbers. So a weight, read once and spread over a vector, feeds `VECTORS` multiply-adds, and nothing
-is added up across a vector before the end. LLVM's vectors are portable: where the machine's are narrower, the compiler
-splits them.
+A row holds `LANES` numbers, or those of one vector in a tile of rows. So a weight, read once and spread over a vector,
+feeds as many multiply-adds as a row has vectors, and nothing is added up across a vector before the end. LLVM's vectors
+are portable: where the machine's are narrower, the compiler splits them.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from llvmlite import binding, ir
@@ -42,13 +43,20 @@ COLUMNS = 4  # columns of a gradient tile
 STEPS = min(OUTPUTS, 8)  # outputs of a product tile where they are steps: a segment has 16, a multiple of 8
 
 VECTOR, BITS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(ir.IntType(32), WIDTH)
-ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
+ZERO, ONE = ir.Constant(VECTOR, [0.0] * WIDTH), ir.Constant(VECTOR, [1.0] * WIDTH)
 
 LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.693359375
 EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
 LOWEST = -87.0  # exp of anything lower is no normal number
 MANTISSA = 23  # bits of a float's mantissa
 ROUNDING = 1.5 * 2.0**MANTISSA  # added to a number, it leaves the nearest whole number in the last bits
+
+# tanh x = x P(x²) / Q(x²), the rational approximation of Eigen (ptanh_float). Its relative error is at most 3e-7, also
+# near 0, and its value is 1 at TANH_END.
+TANH_END = 7.99881172180175781
+TANH_P = (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
+          1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03)  # fmt: skip
+TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
 def constant(value: float) -> Any:
@@ -78,11 +86,38 @@ def tile(body: Callable[..., None]) -> Any:
     return intrinsic(typed)
 
 
-class Code:
-    """Emits the few operations that tiles are made of."""
+def tile_of_rows(body: Callable[..., None]) -> Any:
+    """Make a tile whose first argument says at run time how many vectors a row has: 1 or VECTORS.
 
-    def __init__(self, builder: Any) -> None:
+    `body(code, *values)` is emitted for both and finds the number in `code.vectors`.
+    """
+
+    def either(code: Code, vectors: Any, *values: Any) -> None:
+        for count in (1, VECTORS):
+            with code.case(vectors, count):
+                body(Code(code.builder, count), *values)
+
+    first, *rest = inspect.signature(body).parameters.values()
+    either.__name__ = body.__name__
+    either.__signature__ = inspect.Signature([first, inspect.Parameter("vectors", first.kind), *rest])  # type: ignore[attr-defined]
+    return tile(either)
+
+
+class Code:
+    """Emits the few operations that tiles are made of.
+
+    Args:
+        vectors: the vectors of a row.
+    """
+
+    def __init__(self, builder: Any, vectors: int = VECTORS) -> None:
         self.builder = builder
+        self.vectors, self.lanes = vectors, vectors * WIDTH
+
+    def case(self, value: Any, number: int) -> AbstractContextManager[Any]:
+        """Run what is emitted inside where a value is this number."""
+        equal: AbstractContextManager[Any] = self.builder.if_then(self.builder.icmp_signed("==", value, INDEX(number)))
+        return equal
 
     def at(self, pointer: Any, *terms: Any) -> Any:
         """Return a pointer moved on by whole numbers or products (count, stride)."""
@@ -142,11 +177,11 @@ class Code:
 
     def load_rows(self, pointer: Any, stride: Any, count: int) -> list[Any]:
         """Load the vectors of `count` rows, row by row."""
-        return [self.load(self.at(pointer, (i, stride), v * WIDTH)) for i in range(count) for v in range(VECTORS)]
+        return [self.load(self.at(pointer, (i, stride), v * WIDTH)) for i in range(count) for v in range(self.vectors)]
 
     def store_rows(self, values: list[Any], pointer: Any, stride: Any) -> None:
         for place, value in enumerate(values):
-            i, v = divmod(place, VECTORS)
+            i, v = divmod(place, self.vectors)
             self.store(value, self.at(pointer, (i, stride), v * WIDTH))
 
     def spread(self, pointer: Any) -> Any:
@@ -160,7 +195,7 @@ class Code:
 
     def spread_rows(self, pointer: Any, count: int, apart: Any = 1) -> list[Any]:
         """Load `count` numbers, each into every lane of a row."""
-        return [vector for i in range(count) for vector in [self.spread(self.at(pointer, (i, apart)))] * VECTORS]
+        return [vector for i in range(count) for vector in [self.spread(self.at(pointer, (i, apart)))] * self.vectors]
 
     def shuffle(self, a: Any, b: Any, places: list[int]) -> Any:
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
@@ -176,20 +211,21 @@ class Code:
     def product_of(self, a: Any, b: Any) -> Any:
         return self.builder.fmul(a, b)
 
-    def minus_of(self, a: Any, b: Any) -> Any:
+    def difference(self, a: Any, b: Any) -> Any:
         return self.builder.fsub(a, b)
 
     def exp_of_negative(self, v: Any) -> Any:
         """Return exp(v) for v ≤ 0, as in functions.py: 2^k times a polynomial of the rest. NaN does not survive."""
-        v = self.builder.select(self.builder.fcmp_ordered(">", v, constant(LOWEST)), v, constant(LOWEST))
+        return self._exp(self.builder.select(self.builder.fcmp_ordered(">", v, constant(LOWEST)), v, constant(LOWEST)))
+
+    def _exp(self, v: Any) -> Any:
+        """Return exp(v) for LOWEST ≤ v ≤ −LOWEST."""
         # k, the whole number nearest to v / ln 2, is in the last bits of `shifted`: no conversion to integers.
         shifted = self.fma(v, constant(LOG2_E), constant(ROUNDING))
         k = self.builder.fsub(shifted, constant(ROUNDING))
         # v − k ln 2, with ln 2 in two parts so that no digits are lost.
         rest = self.fma(k, constant(-LN_2_LOW), self.fma(k, constant(-LN_2_HIGH), v))
-        value = constant(EXP[0])
-        for coefficient in EXP[1:]:
-            value = self.fma(value, rest, constant(coefficient))
+        value = self.polynomial(EXP, rest)
         # Adding k to the exponent's bits multiplies by 2^k.
         power = self.builder.shl(self.builder.bitcast(shifted, BITS), ir.Constant(BITS, [MANTISSA] * WIDTH))
         return self.builder.bitcast(self.builder.add(self.builder.bitcast(value, BITS), power), VECTOR)
@@ -200,13 +236,35 @@ class Code:
         root = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{WIDTH}f32")
         return self.builder.fdiv(constant(1.0), self.builder.call(root, [v]))
 
-    def sigmoid(self, v: Any) -> Any:
-        """Return σ(v). NaN stays NaN."""
-        positive = self.builder.fcmp_ordered(">", v, ZERO)
-        e = self.exp_of_negative(self.builder.select(positive, self.negative(v), v))  # at most 1: nothing overflows
-        larger = self.builder.fdiv(constant(1.0), self.builder.fadd(constant(1.0), e))
-        value = self.builder.select(positive, larger, self.product_of(e, larger))
-        return self.builder.select(self.builder.fcmp_unordered("uno", v, v), v, value)
+    def polynomial(self, coefficients: Sequence[float], x: Any) -> Any:
+        """Return the polynomial of x whose coefficients are given from the highest power down."""
+        value = constant(coefficients[0])
+        for coefficient in coefficients[1:]:
+            value = self.fma(value, x, constant(coefficient))
+        return value
+
+    def within(self, bound: float, x: Any) -> Any:
+        """Return x cut to [−bound, bound]. NaN stays NaN."""
+        x = self.builder.select(self.builder.fcmp_unordered("<", x, constant(bound)), x, constant(bound))
+        return self.builder.select(self.builder.fcmp_unordered(">", x, constant(-bound)), x, constant(-bound))
+
+    def sigmoid(self, x: Any) -> Any:
+        x = self.within(-LOWEST, x)
+        value = self.builder.fdiv(ONE, self.builder.fadd(ONE, self._exp(self.negative(x))))
+        return self.fma(ZERO, x, value)  # NaN stays NaN
+
+    def tanh(self, x: Any) -> Any:
+        x = self.within(TANH_END, x)
+        square = self.product_of(x, x)
+        return self.builder.fdiv(self.product_of(x, self.polynomial(TANH_P, square)), self.polynomial(TANH_Q, square))
+
+    def slope(self, y: Any) -> Any:
+        """Return 1 − y², the slope of tanh where its value is y."""
+        return self.fma(self.negative(y), y, ONE)
+
+    def sigmoid_slope(self, y: Any) -> Any:
+        """Return y (1 − y), the slope of σ where its value is y."""
+        return self.fma(self.negative(y), y, y)
 
     def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
         """Return a b + c, each as its real and its imaginary part."""
@@ -255,13 +313,13 @@ class Code:
 
         Both operands are (pointer, stride of i). The weights' stride of j is `apart`.
         """
-        outputs = len(sums) // VECTORS
+        outputs = len(sums) // self.vectors
 
         # All sums stay in registers. A row is read once for all outputs, and a weight is spread once for all vectors.
         def step(i: Any, sums: list[Any]) -> list[Any]:
             row = self.load_rows(self.at(rows[0], (i, rows[1])), 0, 1)
             weight = self.spread_rows(self.at(weights[0], (i, weights[1])), outputs, apart)
-            return [self.fma(w, row[place % VECTORS], total)
+            return [self.fma(w, row[place % self.vectors], total)
                     for place, (w, total) in enumerate(zip(weight, sums, strict=True))]  # fmt: skip
 
         return self.loop(count, sums, step)
@@ -278,8 +336,8 @@ class Code:
         def step(n: Any, sums: list[Any]) -> list[Any]:
             left = self.load_rows(self.at(a[0], (n, a[1])), a[2], rows)
             right = self.load_rows(self.at(b[0], (n, b[1])), b[2], COLUMNS)
-            for v in range(VECTORS):
-                pairs = [(x, y) for x in left[v::VECTORS] for y in right[v::VECTORS]]
+            for v in range(self.vectors):
+                pairs = [(x, y) for x in left[v :: self.vectors] for y in right[v :: self.vectors]]
                 sums = [self.fma(x, y, total) for (x, y), total in zip(pairs, sums, strict=True)]
             return sums
 
