@@ -21,7 +21,7 @@ BATCH, STEPS, INPUT = 19, 23, 3  # more sequences than one share
 MODELS = ROOT / "models"
 NAMES = (
     "bag", "cornn", "exprnn", "gated-deltanet", "gla", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "mamba",
-    "mamba2", "mamba3", "mingru", "minlstm", "rg-lru", "rwkv7", "s4d", "s5", "slice", "sru",
+    "mamba2", "mamba3", "mingru", "minlstm", "mlstm", "rg-lru", "rwkv7", "s4d", "s5", "slice", "sru",
 )  # fmt: skip
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
