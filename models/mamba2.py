@@ -134,8 +134,8 @@ class Mamba2(SequenceModel):
         *gates, z_BTS, xbc_BTF, dt_BTM = self.entered(x_BTD)
         x_BTMP, b_BTN, c_BTN = self.split(self.conv(xbc_BTF))
         dt_BTM, log_decay_BTM = self.time_steps(dt_BTM)
-        y_BTMP = ssd(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTMP, log_decay_BTM, dt_BTM)
-        return self.left(torch.addcmul(y_BTMP, self.D[:, None], x_BTMP), z_BTS, gates)
+        y_BTMP = ssd(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTMP, log_decay_BTM, dt_BTM, self.D)
+        return self.left(y_BTMP, z_BTS, gates)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         s_BMPN, window_BKF = state
@@ -143,8 +143,8 @@ class Mamba2(SequenceModel):
         xbc_BF, window_BKF = self.conv.step(xbc_BF, window_BKF)
         x_BMP, b_BN, c_BN = self.split(xbc_BF)
         dt_BM, log_decay_BM = self.time_steps(dt_BM)
-        y_BMP, s_BMPN = attention_step(c_BN.unsqueeze(1), b_BN.unsqueeze(1), x_BMP, log_decay_BM, dt_BM, s_BMPN)
-        return self.left(torch.addcmul(y_BMP, self.D[:, None], x_BMP), z_BS, gates), (s_BMPN, window_BKF)
+        y_BMP, s_BMPN = attention_step(c_BN.unsqueeze(1), b_BN.unsqueeze(1), x_BMP, log_decay_BM, dt_BM, self.D, s_BMPN)
+        return self.left(y_BMP, z_BS, gates), (s_BMPN, window_BKF)
 
     def initial_state(self, batch_size: int) -> State:
         s_BMPN = self.D.new_zeros(batch_size, self.heads, self.head_size, self.state_size)

@@ -141,8 +141,7 @@ class Mamba3(SequenceModel):
         own_BTM = share_BTM * dt_BTM
         weight_BTM = own_BTM + F.pad((dt_BTM - own_BTM)[:, 1:], (0, 0, 0, 1))
         q_BTMN, k_BTMN = q_BMTN.transpose(1, 2), k_BMTN.transpose(1, 2)
-        y_BTMP = ssd(q_BTMN, k_BTMN, x_BTMP, log_decay_BTM, weight_BTM, own_BTM)
-        return self.left(torch.addcmul(y_BTMP, self.D[:, None], x_BTMP), z_BTE)
+        return self.left(ssd(q_BTMN, k_BTMN, x_BTMP, log_decay_BTM, weight_BTM, self.D, own_BTM), z_BTE)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         s_BMPN, angle_BMR, before_BMP, k_before_BMN = state
@@ -153,8 +152,8 @@ class Mamba3(SequenceModel):
         q_BMN = rotated((self.query_norm * queries_BN).unsqueeze(1) + self.query_bias, rotation(angle_BMR))
         late_BM11 = ((1 - share_BM) * dt_BM)[..., None, None]
         s_BMPN = s_BMPN + late_BM11 * before_BMP.unsqueeze(-1) * k_before_BMN.unsqueeze(-2)
-        y_BMP, s_BMPN = attention_step(q_BMN, k_BMN, x_BMP, log_decay_BM, share_BM * dt_BM, s_BMPN)
-        return self.left(torch.addcmul(y_BMP, self.D[:, None], x_BMP), z_BE), (s_BMPN, angle_BMR, x_BMP, k_BMN)
+        y_BMP, s_BMPN = attention_step(q_BMN, k_BMN, x_BMP, log_decay_BM, share_BM * dt_BM, self.D, s_BMPN)
+        return self.left(y_BMP, z_BE), (s_BMPN, angle_BMR, x_BMP, k_BMN)
 
     def initial_state(self, batch_size: int) -> State:
         sizes = (self.head_size, self.state_size), (self.angles,), (self.head_size,), (self.state_size,)

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.kernels.backend import runs_compiled
 from models.recurrences.block_diagonal import BlockDiagonal
 from models.recurrences.chunks import cut
 from models.recurrences.scan import linear_scan
@@ -69,8 +70,13 @@ class MatrixMemory(nn.Module):
 
     def forward(self, q_BTI: Tensor, k_BTI: Tensor, v_BTI: Tensor) -> Tensor:
         """Return LN(h̃), (B, T, I)."""
-        steps = q_BTI.shape[1]
-        given = *self.in_heads(q_BTI, k_BTI, v_BTI), *self.gates_of(q_BTI, k_BTI, v_BTI)
+        steps, gates = q_BTI.shape[1], self.gates_of(q_BTI, k_BTI, v_BTI)
+        if runs_compiled(*gates):
+            from models.kernels.cpu.mlstm import Memory  # numba takes a second to import
+
+            q, k, v = (each.unflatten(-1, (self.heads, self.head_size)) for each in (q_BTI, k_BTI, v_BTI))
+            return self.norm(Memory.apply(q, k, v, *gates, EPSILON).flatten(2))
+        given = *self.in_heads(q_BTI, k_BTI, v_BTI), *gates
         with full_precision(q_BTI):
             size = min(max(CHUNK, self.head_size), steps)
             h_BTNd = read_in_chunks(*(cut(each, size).transpose(2, 3) for each in given))[:, :steps]

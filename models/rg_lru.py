@@ -117,20 +117,16 @@ class RGLRU(SequenceModel):
             nn.init.zeros_(bias)  # type: ignore[arg-type]  # all have one
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        return self.read_out(self.every_state(self.conv(self.enter(x_BTD))), x_BTD)
-
-    def every_state(self, x_BTL: Tensor) -> Tensor:
-        """Return h, (B, T, L)."""
-        gates_BTL, rate_L = self.gates(x_BTL), self.rate()
+        gates_BTL, rate_L = self.gates(self.conv(self.enter(x_BTD))), self.rate()
         if runs_compiled(*gates_BTL, rate_L):
             from models.kernels.cpu.rg_lru import GatedRecurrence  # numba takes a second to import
 
-            h_BTL: Tensor = GatedRecurrence.apply(*gates_BTL, rate_L, STEEPEST)
-            return h_BTL
+            y_BTH: Tensor = self.leave(GatedRecurrence.apply(*gates_BTL, self.gate(x_BTD), rate_L, STEEPEST))
+            return y_BTH
         a_BTL, input_BTL, scale_BTL = coefficients(*gates_BTL, rate_L)
         # The first step has no state to make room for.
         scaled_BTL = torch.cat([input_BTL[:, :1], input_BTL[:, 1:] * scale_BTL[:, 1:]], dim=1)
-        return linear_scan(a_BTL, scaled_BTL)
+        return self.read_out(linear_scan(a_BTL, scaled_BTL), x_BTD)
 
     def gates(self, x_L: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what r and i take, and x, (…, L) each. Decays in bfloat16 would forget far too soon."""

@@ -28,10 +28,9 @@ def decayed_attention(q_BTNd: Tensor, k_BTNd: Tensor, v_BTNe: Tensor, log_decay:
         log_decay: the logarithm of the decay, at most 0, (B, T, N, d), or (B, T, N, 1) for all rows of S alike.
     """
     if runs_compiled(q_BTNd, k_BTNd, v_BTNe):
-        from models.kernels.cpu.matrix_state import MatrixState  # numba takes a second to import
+        from models.kernels.cpu.decayed_attention import DecayedAttention  # numba takes a second to import
 
-        none = q_BTNd[..., :0]
-        o_BTNe: Tensor = MatrixState.apply(q_BTNd, k_BTNd, v_BTNe, log_decay.exp(), none, none)
+        o_BTNe: Tensor = DecayedAttention.apply(q_BTNd, k_BTNd, v_BTNe, log_decay.exp())
         return o_BTNe
     batch, steps, heads, _ = q_BTNd.shape
     q_GCd, k_GCd, v_GCe = (in_chunks(each, CHUNK) for each in (q_BTNd, k_BTNd, v_BTNe))

@@ -1,12 +1,12 @@
 """Linear attention whose memory fades, one chunk of time after another.
 
-    S_t = exp(a_t) S_{t−1} + w_t v_t k_tᵀ,    y_t = S_t q_t        for each head, a state S (P × N), a_t ≤ 0 and w_t ≥ 0
-        = Σ_{s≤t} exp(a_{s+1} + … + a_t) w_s (q_t · k_s) v_s
+    S_t = exp(a_t) S_{t−1} + w_t v_t k_tᵀ,    y_t = S_t q_t + D v_t        for each head, S (P × N), a_t ≤ 0 and w_t ≥ 0
+        = D v_t + Σ_{s≤t} exp(a_{s+1} + … + a_t) w_s (q_t · k_s) v_s
 
 A chunk's own steps contribute by the sum, in matrices of CHUNK × CHUNK. All steps before the chunk contribute by the
 state that it begins with. These states follow from one another by a scan. No sum of a is positive and nothing is
 divided, so that the strongest decays stay finite (Dao & Gu 2024, §6). w is part of the exponents, which are fewer than
-the numbers in v.
+the numbers in v. In single precision on a CPU, a compiled loop over time replaces the chunks.
 
 Shapes: B batch, T time, C chunks, Q steps of a chunk, G groups of heads with the same keys, R heads of a group,
 H = G R heads, Z = B G, N size of keys and queries, P size of values.
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.kernels.backend import runs_compiled
 from models.recurrences.chunks import cut
 from models.recurrences.scan import linear_scan
 from models.recurrences.stepwise import full_precision
@@ -34,6 +35,7 @@ def ssd(
     v_BTHP: Tensor,
     log_decay_BTH: Tensor,
     weight_BTH: Tensor,
+    skip_H: Tensor,
     own_weight_BTH: Tensor | None = None,
 ) -> Tensor:
     """Return y of every step, (B, T, H, P).
@@ -44,8 +46,16 @@ def ssd(
         v_BTHP: values.
         log_decay_BTH: a ≤ 0.
         weight_BTH: w ≥ 0.
+        skip_H: D.
         own_weight_BTH: in place of w_t, the weight ≥ 0 of a step's value in its own output, s = t. None means w_t.
     """
+    if runs_compiled(q_BTGN, k_BTGN, v_BTHP, log_decay_BTH, weight_BTH):
+        from models.kernels.cpu.state_space_duality import WeightedAttention  # numba takes a second to import
+
+        own_BTH = weight_BTH if own_weight_BTH is None else own_weight_BTH
+        given = q_BTGN, k_BTGN, v_BTHP, log_decay_BTH.exp(), weight_BTH, own_BTH, skip_H
+        compiled_BTHP: Tensor = WeightedAttention.apply(*given)
+        return compiled_BTHP
     groups, steps = k_BTGN.shape[2], v_BTHP.shape[1]
     q_ZCQN, k_ZCQN = (in_chunks(by_group(x)) for x in (q_BTGN, k_BTGN))
 
@@ -61,7 +71,7 @@ def ssd(
         if steps > CHUNK:
             y_ZCQRP = add_from_before(y_ZCQRP, q_ZCQN, k_ZCQN, v_ZCQRP, total_ZCRQ, source_ZCRQ)
     y_BGTRP = y_ZCQRP.flatten(1, 2).unflatten(0, (-1, groups))
-    return y_BGTRP.transpose(1, 2).flatten(2, 3)[:, :steps]
+    return torch.addcmul(y_BGTRP.transpose(1, 2).flatten(2, 3)[:, :steps], skip_H.unsqueeze(-1), v_BTHP)
 
 
 def logarithm(weight: Tensor) -> Tensor:
@@ -110,7 +120,13 @@ def add_from_before(
 
 
 def attention_step(
-    q_BGN: Tensor, k_BGN: Tensor, v_BHP: Tensor, log_decay_BH: Tensor, weight_BH: Tensor, state_BHPN: Tensor
+    q_BGN: Tensor,
+    k_BGN: Tensor,
+    v_BHP: Tensor,
+    log_decay_BH: Tensor,
+    weight_BH: Tensor,
+    skip_H: Tensor,
+    state_BHPN: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return y of one step, (B, H, P), and the next state, (B, H, P, N). The arguments are those of the whole."""
     heads = v_BHP.shape[1] // k_BGN.shape[1]
@@ -118,4 +134,5 @@ def attention_step(
     decay_BH11 = log_decay_BH.exp()[..., None, None]
     with full_precision(v_BHP):
         state_BHPN = decay_BH11 * state_BHPN + (weight_BH.unsqueeze(-1) * v_BHP).unsqueeze(-1) * k_BHN.unsqueeze(-2)
-        return (state_BHPN @ q_BHN.unsqueeze(-1)).squeeze(-1), state_BHPN
+        read_BHP = (state_BHPN @ q_BHN.unsqueeze(-1)).squeeze(-1)
+    return torch.addcmul(read_BHP, skip_H.unsqueeze(-1), v_BHP), state_BHPN

@@ -58,7 +58,8 @@ def test_heads_of_one_channel_are_mamba_with_one_rate_a_channel():
     x_BTE, b_BTN, c_BTN = (torch.randn(2, STEPS, size, dtype=torch.float64) for size in (8, 3, 3))
     dt_BTE, log_decay_BTE = model.time_steps(torch.randn(2, STEPS, 8, dtype=torch.float64))
     expected = selective_scan(x_BTE, dt_BTE, -model.A_log.exp()[:, None].expand(-1, 3), b_BTN, c_BTN)
-    y_BTE1 = ssd(c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTE.unsqueeze(-1), log_decay_BTE, dt_BTE)
+    q_BT1N, k_BT1N, x_BTE1 = c_BTN.unsqueeze(2), b_BTN.unsqueeze(2), x_BTE.unsqueeze(-1)
+    y_BTE1 = ssd(q_BT1N, k_BT1N, x_BTE1, log_decay_BTE, dt_BTE, torch.zeros_like(model.D))
     torch.testing.assert_close(y_BTE1.squeeze(-1), expected)
 
 

@@ -21,7 +21,7 @@ BATCH, STEPS, INPUT = 19, 23, 3  # more sequences than one share
 MODELS = ROOT / "models"
 NAMES = (
     "bag", "cornn", "exprnn", "gated-deltanet", "gla", "gru", "hippo", "indrnn", "lem", "linoss", "lmu", "lru", "lstm",
-    "mamba", "mingru", "minlstm", "rg-lru", "rnn", "rwkv7", "s4d", "s5", "slice", "sru",
+    "mamba", "mamba2", "mamba3", "mingru", "minlstm", "mlstm", "rg-lru", "rnn", "rwkv7", "s4d", "s5", "slice", "sru",
 )  # fmt: skip
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
@@ -31,6 +31,7 @@ SETTINGS = {
     "hippo": {"order": 9, "max_length": 17},
     "minlstm": {"expansion": 1.5},
     "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
+    "mamba3": {"state_size": 20, "head_size": 6},  # tiles of several sizes, and a vector that is not full
     "s5": {"state_size": 6},
     "slice": {"step_size": 0.1},
     "s4d": {"state_size": 6, "init": "legs", "discretisation": "bilinear"},  # with a B of its own

@@ -156,10 +156,13 @@ class Code:
 
     def add_products(self, a: list[Any], b: list[Any], pointer: Any) -> None:
         """Add Σ_i a_i b_i to the vector stored at a pointer."""
-        total = self.load(pointer)
+        self.store(self.add_up(a, b, self.load(pointer)), pointer)
+
+    def add_up(self, a: list[Any], b: list[Any], total: Any) -> Any:
+        """Return total + Σ_i a_i b_i, lane by lane."""
         for x, y in zip(a, b, strict=True):
             total = self.fma(x, y, total)
-        self.store(total, pointer)
+        return total
 
     def add_total(self, vector: Any, pointer: Any) -> None:
         """Add the sum over the lanes of a vector to the number stored at a pointer."""
@@ -170,6 +173,17 @@ class Code:
             half //= 2
         total = self.builder.extract_element(vector, INDEX(0))
         self.builder.store(self.builder.fadd(self.builder.load(pointer), total), pointer)
+
+    def add_totals(self, groups: Sequence[list[Any]], pointers: list[Any]) -> None:
+        """Add the sum over the lanes of each vector of a group to the numbers that lie side by side at its pointer.
+
+        The groups are of one length, and all vectors together are at most WIDTH.
+        """
+        count = len(groups[0])
+        (totals,) = self.across([vector for group in groups for vector in group])
+        for i, pointer in enumerate(pointers):
+            part = self.shuffle(totals, totals, list(range(i * count, (i + 1) * count)))
+            self.store(self.builder.fadd(self.load(pointer, part.type), part), pointer)
 
     def unpack(self, values: Any) -> list[Any]:
         """Return the whole numbers of a tuple."""
@@ -265,6 +279,9 @@ class Code:
     def sigmoid_slope(self, y: Any) -> Any:
         """Return y (1 − y), the slope of σ where its value is y."""
         return self.fma(self.negative(y), y, y)
+
+    def multiply(self, a: list[Any], b: list[Any]) -> list[Any]:
+        return [self.builder.fmul(x, y) for x, y in zip(a, b, strict=True)]
 
     def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
         """Return a b + c, each as its real and its imaginary part."""
