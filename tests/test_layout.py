@@ -30,7 +30,7 @@ MAY_IMPORT = {
 LAYERS = {
     "bench": [
         "common", "catalog", "runs bundle ranking", "reports speed reproduce", "training",
-        "tuning submissions contributing probe", "audit publishing", "cli", "__init__ __main__",
+        "tuning submissions contributing probe", "audit publishing", "cli", "from_python", "__init__ __main__",
     ],
     "models": ["kernels", "shared", "recurrences", "ARCHITECTURES"],
     "leaderboard_app": ["data", "widgets", "views", "app asgi server streamlit_process"],
@@ -137,7 +137,8 @@ def test_what_is_in_models_is_an_architecture(name: str) -> None:
 
 
 def test_a_package_says_what_is_in_it_and_imports_nothing() -> None:
-    packages = [path for path in FILES if path.name == "__init__.py"]
+    offers = ROOT / "bench" / "__init__.py"  # what docs/python.md describes; a test looks at what it imports
+    packages = [path for path in FILES if path.name == "__init__.py" and path != offers]
     assert len(packages) > 30
     for path in packages:
         tree = ast.parse(path.read_text("utf-8"))

@@ -7,6 +7,8 @@ is imported while it may still be there, so it imports nothing that Python has n
 import os
 import sys
 
+PACKAGES = ("datamodules", "models", "db")
+"""Our packages that have names which a user's own folder may have, too."""
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
@@ -37,3 +39,25 @@ def _working_directory() -> str | None:
 def _absolute_entries() -> list[str]:
     """Return what PYTHONPATH names in full. Its other entries begin at the working directory."""
     return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(entry)]
+
+
+def claim_package_names() -> None:
+    """Import our packages with general names before a folder of the same name on the path is taken for them.
+
+    The path stays as it is: in somebody's notebook the working directory is meant.
+
+    Raises:
+        ImportError: another package of that name has been imported already.
+    """
+    sys.path.insert(0, ROOT)
+    try:
+        found = [__import__(name) for name in PACKAGES]
+    finally:
+        sys.path.remove(ROOT)
+    for package in found:
+        place = os.path.dirname(os.path.realpath(package.__file__ or ""))
+        if place != os.path.join(ROOT, package.__name__):
+            raise ImportError(
+                f"bench needs its package {package.__name__!r}, but {place} was imported under this name. Import bench "
+                "first, or give that folder another name."
+            )

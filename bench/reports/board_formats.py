@@ -22,13 +22,18 @@ ARXIV = re.compile(r"https?://arxiv\.org/abs/([\d.]+)")
 
 
 def board_csv(rows: Iterable[SuiteRow], tasks: Sequence[str]) -> str:
-    """Return CSV of a suite's rows: the fields as `--json` names them, and each task's score and share that learned."""
+    """Return CSV of a suite's rows, with the columns of `board_table`."""
+    return csv_text(*board_table(rows, tasks))
+
+
+def board_table(rows: Iterable[SuiteRow], tasks: Sequence[str]) -> tuple[list[str], list[Sequence[object]]]:
+    """Return headings and cells: the fields as `--json` names them, and each task's score and share that learned."""
     names = [field.name for field in fields(SuiteRow) if field.name != "tasks"]
     by_task = [f"{what} {task}" for what in BY_TASK for task in tasks]
-    return csv_text([*names, *by_task], (_csv_cells(row, names, tasks) for row in rows))
+    return [*names, *by_task], [_cells(row, names, tasks) for row in rows]
 
 
-def _csv_cells(row: SuiteRow, names: Sequence[str], tasks: Sequence[str]) -> list[object]:
+def _cells(row: SuiteRow, names: Sequence[str], tasks: Sequence[str]) -> list[object]:
     cells = {cell.task: cell for cell in row.tasks}
     values = vars(row) | {"hardware": "; ".join(row.hardware)}
     by_task = [getattr(cells.get(task), what, None) for what in BY_TASK for task in tasks]

@@ -3,8 +3,8 @@
 A train step is that of a classifier of ten classes: the network, cross-entropy, and the gradients of every parameter.
 The network is one layer with a linear readout from its last step or, fitted to a budget, what `bench run` would train
 in the wrapper of the architecture's paper. Times are medians of repeats in which the contenders take turns. Memory is
-by how much a step raises the peak of a fresh process. `step` is one step of one sequence, as in a stream. Denormal
-numbers count as zero.
+by how much a step raises the peak of a fresh process or, on a GPU, of torch's allocator. `step` is one step of one
+sequence, as in a stream. Denormal numbers count as zero.
 """
 
 import multiprocessing
@@ -28,7 +28,7 @@ from bench.runs.network import build
 from bench.runs.parameter_budget import fit
 from bench.runs.settings import Settings, parse_settings
 from bench.speed.latency import step_seconds, waiter
-from bench.speed.memory import peak_device, peak_host, reset_peaks
+from bench.speed.memory import peak_host, reset_peaks
 from datamodules._spec import Continuous, Label, TaskSpec
 from models.kernels.cpu.toolkit.threads import flush_denormals
 from models.shared.training import Training
@@ -252,24 +252,30 @@ def take_turns(
 
 def peak_memory(name: str, setup: Setup) -> int:
     """Return the bytes by which a train step raises the peak of a fresh process, or of the GPU's allocator."""
+    if setup.device != "cpu":
+        return raised_peak_of_gpu(name, setup)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as process:
         return process.submit(_raised_peak, name, setup, torch.get_num_threads()).result()
 
 
+def raised_peak_of_gpu(name: str, setup: Setup) -> int:
+    """Count in this process: torch knows what its tensors take, whatever else it holds."""
+    device, contender = torch.device(setup.device), Contender(name, setup)
+    contender.train_step()  # libraries take their working memory on first use
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    contender.train_step()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
 def _raised_peak(name: str, setup: Setup, threads: int) -> int:
     torch.set_num_threads(threads)
     flush_denormals()
-    if setup.device != "cpu":
-        torch.cuda.set_device(torch.device(setup.device).index or 0)
     few = replace(setup, seq_len=32, batch=min(setup.batch, 16))  # enough for kernels that leave few sequences to torch
     Contender(name, few).train_step()  # what libraries load on first use
     contender = Contender(name, setup)
     reset_peaks()
-    if setup.device != "cpu":
-        before = torch.cuda.memory_allocated()
-        contender.train_step()
-        return peak_device() - before
     resident = psutil.Process().memory_info().rss
     contender.train_step()
     return max(0, peak_host() - resident)
@@ -291,7 +297,8 @@ def watch() -> Iterator[list[str]]:
 
 
 def surroundings(device: str) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device != "cpu" else platform.processor() or platform.machine()
+    processor = platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else processor
     return {
         "device": name,
         "cores": os.cpu_count(),

@@ -3,6 +3,7 @@
 import re
 
 from bench.contributing.rules import RULES
+from bench.publishing import import_published
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -30,3 +31,19 @@ def test_own_data(tmp_path, monkeypatch):
         exec(block, namespace)
     assert namespace["y_BTH"].shape == (8, 200, 32)
     assert namespace["logits"].shape == (8, 3)
+
+
+def test_from_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_DB", str(tmp_path / "board.sqlite"))
+    import_published.open_store(None)
+    namespace = {}
+    for block in blocks("python.md"):
+        exec(block, namespace)
+    assert len(namespace["runs"]) == len(namespace["rates"]) > 100
+    assert namespace["run"].status == "finished"
+    assert len(namespace["validation"]) > 0
+    assert namespace["predicted"].shape == (360,)
+    assert namespace["logits_BC"].shape == (4, 10)
+    assert 9_300 < namespace["parameters"] <= 10_000
+    assert namespace["sums_B1"].shape == (4, 1)

@@ -98,6 +98,32 @@ def test_measuring(run: Run) -> None:
     assert "rnn" in run("speed", *words).stdout
 
 
+FROM_PYTHON = """
+import bench
+print(bench.__file__)
+runs = bench.load_results()
+print(len(runs) > 500, len(bench.leaderboard("quick-v2")))
+print(bench.network(model="fru", task="digits", budget="10k").name)
+"""
+
+
+def test_from_python(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> None:
+    """The published results come with the wheel. A folder `models/` of one's own is not in the way."""
+    environment = clean_environment(tmp_path)
+    del environment["BENCH_PUBLISHED"], environment["BENCH_DB"]
+    for path in foreign.path.glob("*.py"):  # nobody could tell a stray `torch.py` from the user's will
+        path.unlink()
+    done = subprocess.run(
+        [installed / "python", "-W", "error", "-c", FROM_PYTHON], cwd=foreign.path, env=environment,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert foreign.ran() == []
+    assert done.returncode == 0, done.stderr
+    place, results, wrapper = done.stdout.splitlines()
+    assert Path(place).is_relative_to(installed.parent)
+    assert (results, wrapper) == ("True 0", "plain")
+
+
 def test_the_app(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> None:
     port = str(free_port(socket.AF_INET, "127.0.0.1"))
     command = [installed / "python", "-m", "bench", "app", "--port", port]

@@ -1,6 +1,7 @@
 """`python -m bench …` on a device that is none: it computes on the CPU and, as a GPU, refuses to be mixed with it.
 
     python -m tests.support.pretended_gpu run --model gru
+    python -m tests.support.pretended_gpu speed --model gru --device pretended
 
 A tensor on it is a subclass that holds the tensor it stands for. What is moved too late, or never, is found without a
 GPU; what CUDA alone does (kernels, streams, memory) is not looked at.
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from bench.__main__ import main
+from bench.speed import measure
 from bench.training import attempt
 
 
@@ -75,7 +77,7 @@ def carry_out(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         is_here = isinstance(args[0], OnDevice)
     if is_here and kwargs.get("generator") is not None:
         raise RuntimeError(f"{name} draws by a generator of another device")
-    on_host: dict[str, Any] = {} if target is None else {"device": "cpu"}
+    on_host: dict[str, Any] = {"device": "cpu"} if is_here and target is not None else {}
     result = func(*tree_map(host, args), **tree_map(host, kwargs) | on_host)
     known = {id(host(each)): each for each in given}
     return tree_map(lambda each: placed(each, known, here=is_here), result)
@@ -150,5 +152,6 @@ def trainer(**settings: Any) -> Trainer:
 if __name__ == "__main__":
     attempt.Trainer, save = trainer, torch.save  # type: ignore[misc, assignment]
     torch.save = lambda what, *given, **options: save(tree_map(host, what), *given, **options)
+    measure.devices, measure.raised_peak_of_gpu = lambda: [DEVICE.type], lambda name, setup: 0
     with Factories(), FromNumbers():
         main()

@@ -1,6 +1,7 @@
 """`bench speed`: its figures are of the right kind, wrong requests are refused. No test says how fast anything is."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from bench.common.errors import RequestError
-from bench.speed.measure import Setup, measure
+from bench.speed.measure import Contender, Setup, measure, raised_peak_of_gpu
 from bench.speed.table import chart, rows
 from tests.conftest import Bench
 
@@ -161,3 +162,17 @@ def test_torchs_own_layers_are_rivals(bench: Bench) -> None:
 def test_no_lengths_are_refused(bench: Bench) -> None:
     assert "--seq-len '': give whole numbers" in bench.refused("speed", "--seq-len", "")
     assert "--seq-len ' ,': give whole numbers" in bench.refused("speed", "--seq-len", " ,")
+
+
+def test_memory_of_a_gpu_is_what_a_step_adds_to_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step, in which libraries take their working memory, does not count."""
+    happened: list[str] = []
+
+    def noted(name: str, answer: int | None = None) -> Callable[..., int | None]:
+        return lambda *given: happened.append(name) or answer
+
+    monkeypatch.setattr(Contender, "train_step", noted("step"))
+    for name, answer in (("reset_peak_memory_stats", None), ("memory_allocated", 100), ("max_memory_allocated", 350)):
+        monkeypatch.setattr(torch.cuda, name, noted(name, answer))
+    assert raised_peak_of_gpu("bag", SETUP) == 250
+    assert happened == ["step", "reset_peak_memory_stats", "memory_allocated", "step", "max_memory_allocated"]

@@ -51,6 +51,15 @@ def test_a_tensor_that_stays_on_the_host_is_noticed(bench: Bench, write_model: C
 
 
 @pytest.mark.slow
+def test_other_devices_are_what_they_are() -> None:
+    """A checkpoint is looked at on the meta device before a run resumes from it."""
+    code = "import torch; from tests.support.pretended_gpu import Factories\nwith Factories(): "
+    code += "print(*(torch.ones(2, device=name).device for name in ('meta', 'cpu', 'pretended')))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+    assert answer.stdout == "meta cpu pretended:0\n", answer.stderr
+
+
+@pytest.mark.slow
 def test_the_contract_holds_there() -> None:
     """But for the checks that save weights, change their type or ask for a tensor's numbers."""
     answer = subprocess.run([sys.executable, "-c", CONTRACT], cwd=CHECKOUT, capture_output=True, text=True)
