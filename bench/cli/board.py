@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import task_rows
-from bench.cli.database import open_store, open_to_show
+from bench.cli.database import open_as_far_as_allowed, open_to_show
 from bench.cli.options import A_SUITE, TIER_NAMES, Csv, Db, Json, Latex, TaskFilter, given_suite
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
 from bench.common.text import counted, metric_text
@@ -203,15 +203,9 @@ def serve(
     db: Db = None,
 ) -> None:
     """Serve the leaderboard in the browser. A database that can't be written is shown as it is."""
-    from db.errors import ReadOnlyError
-    from db.store import Store
     from leaderboard_app.server import serve as serve_app
 
-    try:
-        store = open_store(db)
-    except ReadOnlyError:
-        store = Store(db, read_only=True)
-    serve_app(store, host=host, port=port)
+    serve_app(open_as_far_as_allowed(db), host=host, port=port)
 
 
 def _print_record(document: dict[str, Any]) -> None:
