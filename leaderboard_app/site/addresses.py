@@ -8,6 +8,9 @@ from hashlib import sha256
 from posixpath import dirname, relpath
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+from bench.catalog.suites import Suite, find_suite
+from bench.ranking.contest import WRAPPERS
+from leaderboard_app.views.leaderboard.controls import ALL
 from leaderboard_app.widgets.links import HOME
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -50,8 +53,14 @@ def path_of(address: str) -> str:
 
 
 def board(suite: str, tier: str, block: str | None = None) -> str:
-    """Return where a board is. The block is left out if it is the suite's first choice, as in the app's addresses."""
-    return f"board/{'-'.join(filter(None, [stem(suite), tier, block]))}.html"
+    """Return where a board is. Without a block, it is that of the suite's first block."""
+    told = [] if block in (None, first_block(find_suite(suite))) else [block]
+    return f"board/{'-'.join([stem(suite), tier, *told])}.html"
+
+
+def first_block(suite: Suite) -> str:
+    """Return the block that a suite's board shows first."""
+    return ALL if suite.protocol == 1 else WRAPPERS[0]
 
 
 def stem(name: str) -> str:

@@ -9,7 +9,7 @@ from bench.catalog.families import FAMILIES
 from bench.catalog.suites import SUITES, Suite, find_suite
 from bench.common.errors import RequestError
 from bench.ranking.cells import EntryKey
-from bench.ranking.contest import WRAPPERS, InTier
+from bench.ranking.contest import InTier
 from bench.ranking.rows import Board, SuiteRow
 from bench.reports.board import wrappers_apart
 from bench.reports.board_formats import bibtex, board_csv, board_latex, entry_name
@@ -18,6 +18,7 @@ from bench.reports.mixer_share import entry_mixer_shares
 from db.store import Store
 from leaderboard_app.data import load_board, load_tiers, snapshot
 from leaderboard_app.site import addresses, vega
+from leaderboard_app.site.addresses import first_block
 from leaderboard_app.site.pages import File, Page
 from leaderboard_app.site.tables import Head, Row, Table
 from leaderboard_app.views.leaderboard import charts, sentences, table
@@ -85,11 +86,6 @@ def every(store: Store) -> list[Place]:
         for place in [Place(suite=find_suite(suite), tier=tier, block=block)]
         if block == first_block(place.suite) or _has_rows(store, place)
     ]
-
-
-def first_block(suite: Suite) -> str:
-    """Return the block that a suite's board shows first."""
-    return ALL if suite.protocol == 1 else WRAPPERS[0]
 
 
 def _has_rows(store: Store, place: Place) -> bool:

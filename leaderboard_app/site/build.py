@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.common.errors import RequestError
 from bench.common.whole_files import write_whole
 from db.store import Store
-from leaderboard_app.site import board, downloads
+from leaderboard_app.site import architectures, audits, board, comparisons, downloads, runs, tasks
 from leaderboard_app.site.pages import HERE, File
 
 LISTING = "static/files.txt"
@@ -42,8 +42,8 @@ def build(store: Store, folder: Path, tell: Callable[[str], None] = lambda _: No
 
 def _files(store: Store) -> Iterator[File]:
     yield from _static()
-    yield from downloads.files(store)
-    yield from board.files(store)
+    for part in (downloads, board, tasks, architectures, runs, comparisons, audits):
+        yield from part.files(store)
 
 
 def _static() -> Iterator[File]:

@@ -54,6 +54,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"link": link, "markdown": markdown, "embedded": embedded}
+    made.filters["kind"] = lambda part: type(part).__name__
     made.tests["score"] = lambda cell: isinstance(cell, Score)
     return made
 

@@ -84,8 +84,8 @@ async function charts() {
   for (const figure of all("figure[data-chart]")) {
     try {
       const spec = await (await fetch(figure.dataset.chart)).json();
-      const points = figure.dataset.points && embedded(figure.dataset.points);
-      if (points) spec.data.find(each => each.name === "points").values = points;
+      const points = figure.querySelector(".points");
+      if (points) spec.data.find(each => each.name === "points").values = JSON.parse(points.textContent);
       await draw(figure, spec);
     } catch (error) {
       const where = location.protocol === "file:" ? " Charts need a web server, such as python -m http.server." : "";
@@ -186,11 +186,22 @@ function ticks(link) {
   update();
 }
 
+/** Show only the rows of the task that the address names. */
+function ofTask(table) {
+  const task = query().get("task"), rows = all("tbody tr[data-group]", table);
+  if (!task || !rows.length) return;
+  for (const row of rows) row.hidden = row.dataset.group !== task;
+  const note = Object.assign(document.createElement("p"), { className: "hint", textContent: `Only runs of ${task}. ` });
+  note.append(Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Show all" }));
+  table.closest(".grid").before(note);
+}
+
 // Start ---------------------------------------------------------------------------------------------------------------
 
 function start() {
   all("table.sortable").forEach(sortable);
-  all("form.tools").forEach(tools);
+  if (document.querySelector("form[role=search]")) all("form[role=search]").forEach(tools);
+  else all("table.sortable").forEach(ofTask);
   all("#compare").forEach(ticks);
   document.addEventListener("click", event => {
     for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;

@@ -21,6 +21,8 @@ from leaderboard_app.widgets.tables import link, table
 from leaderboard_app.widgets.text import plain
 from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
+NOTE = "95% interval: where the score would lie for other seeds. Rank: best and worst that the data allow."
+UNRANKED = "It has no run in any suite yet, so it is not ranked."
 COLUMNS = [
     Column("task", heads_row=True),
     Column("tier"),
@@ -41,9 +43,9 @@ def show_suites(store: Store, model: str, runs: Sequence[Run]) -> None:
     rows = [suite_row(suite, row) for suite, row in entries(store, model, runs)]
     if rows:
         table(rows, alt="Score and rank in each suite and tier")
-        st.caption("95% interval: where the score would lie for other seeds. Rank: best and worst that the data allow.")
+        st.caption(NOTE)
     else:
-        st.info("It has no run in any suite yet, so it is not ranked.")
+        st.info(UNRANKED)
 
 
 def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str, SuiteRow]]:

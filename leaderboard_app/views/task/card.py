@@ -16,6 +16,7 @@ SHORTCUTS = (
     "A score of 0 should mean that nothing was remembered. Predictors that remember no order were fitted to this "
     "task. `least-squares` sees the whole sequence in order and is shown for information."
 )
+HERE = "on this machine"
 DIFFERENT = "Runs of one version used different data: they can't be compared."
 
 
@@ -46,7 +47,7 @@ def facts_of(card: dict[str, Any]) -> dict[str, str]:
         "licence": plain(card["license"]),
         "citation": plain(card["citation"]),
         "version": str(card["version"]),
-        "on this machine": "ready to run" if card["available"] else plain(card["missing"]),
+        HERE: "ready to run" if card["available"] else plain(card["missing"]),
         "other variants": ", ".join(link(name, "task", name=name) for name in others) or "none",
     }
 

@@ -74,10 +74,13 @@ def show(found: Sequence[Point], anchors: Anchors) -> None:
     if len({point.length for point in found}) < 2:
         return
     st.subheader("Against the length of the sequences", anchor=False)
-    described = f"{anchors.metric} on the test split against the number of steps, mean over the seeds that finished"
-    st.altair_chart(chart(found, anchors), width="stretch", alt=described)
+    st.altair_chart(chart(found, anchors), width="stretch", alt=described(anchors))
     with st.expander("Against the length, as a table"):
-        table([row(point, anchors.metric) for point in found], alt=described)
+        table([row(point, anchors.metric) for point in found], alt=described(anchors))
+
+
+def described(anchors: Anchors) -> str:
+    return f"{anchors.metric} on the test split against the number of steps, mean over the seeds that finished"
 
 
 def chart(found: Sequence[Point], anchors: Anchors) -> Chart:

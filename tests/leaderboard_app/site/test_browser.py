@@ -138,7 +138,77 @@ def test_a_chart_says_what_is_pointed_at_and_is_saved(page: Page, address: str, 
     assert "parameters outside token tables" in (tmp_path / "chart.svg").read_text()
 
 
-PAGES = {"board": "index.html", "board of both blocks": "board/quick-v2-10k-all.html"}
+def test_ticked_rows_are_compared(page: Page, address: str, site: Site) -> None:
+    rows = site.bench.json("leaderboard", "--suite", "quick-v2", "--budget", "10k", "--wrapper", "residual")
+    first, second = rows[0], rows[2]
+    opened(page, f"{address}/{BOARD}")
+    expect(page.get_by_text("Compare ticked rows")).to_have_attribute("aria-disabled", "true")
+    for row in (first, second):
+        page.get_by_label(f"Compare {row['model']} residual 10k defaults").check()
+    page.get_by_text("Compare ticked rows").click()
+    page.wait_for_url("**/compare.html?*")
+    expect(page.get_by_role("table", name="The compared entries")).to_be_visible()
+    summary = page.get_by_role("table", name="The compared entries").get_by_role("row")
+    scores = page.get_by_role("table", name="Scores and differences by task").get_by_role("row")
+    gap = second["score"] - first["score"]
+    expect(summary.nth(1)).to_contain_text(f"{first['score']:.1f}")
+    expect(summary.nth(2)).to_contain_text(f"{second['score']:.1f}")
+    expect(scores.nth(1)).to_contain_text(f"{first['score']:.1f}")
+    expect(scores.nth(1)).to_contain_text(f"{gap:+.1f} (".replace("-", "−"))
+    better = f"is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} {display_name(first['model'])} on all tasks"
+    expect(page.get_by_text(better)).to_be_visible()
+    page.get_by_label("Task", exact=True).select_option("copy-50")
+    assert query(page)["task"] == ["copy-50"]
+    page.get_by_label("Add an entry").select_option("fru plain 3k defaults")
+    expect(summary).to_have_count(4)
+    page.get_by_label(f"Remove {display_name(first['model'])} · residual · 10k").click()
+    expect(summary).to_have_count(3)
+    assert query(page)["entries"] == [f"{second['model']} residual 10k defaults", "fru plain 3k defaults"]
+    page.reload()
+    expect(summary).to_have_count(3)
+
+
+def test_from_the_board_to_an_architecture_to_a_run(page: Page, address: str, site: Site) -> None:
+    opened(page, f"{address}/{BOARD}")
+    page.get_by_role("link", name="FRU", exact=True).click()
+    page.wait_for_url("**/architecture/fru.html")
+    page.get_by_role("table", name="Results task by task").get_by_role("link", name="5 finished").first.click()
+    page.wait_for_url("**/runs/fru.html?task=*")
+    (task,) = query(page)["task"]
+    listed = column(page, "run")
+    recorded = site.bench.json("runs", "--model", "fru", "--task", task)
+    assert sorted(listed) == sorted(run["run_id"][:8] for run in recorded)
+    page.get_by_role("link", name=listed[0]).click()
+    page.wait_for_url("**/run/*.html")
+    expect(page.get_by_role("heading", name=f"fru on {task}, seed")).to_be_visible()
+
+
+def test_a_click_on_a_mark_opens_its_architecture(page: Page, address: str) -> None:
+    opened(page, f"{address}/{BOARD}")
+    page.locator("figure path[aria-label*='entry: S5']").last.click()
+    page.wait_for_url("**/architecture/s5.html")
+
+
+def test_a_run_draws_its_curves(page: Page, address: str, site: Site) -> None:
+    run = site.bench.json("runs", "--model", "fru", "--task", "digits")[0]
+    opened(page, f"{address}/run/{run['run_id']}.html")
+    points = page.locator("figure").first.locator(".mark-symbol.role-mark path")
+    record = site.bench.json("show", run["run_id"])
+    assert points.count() == sum(point["name"].endswith("/loss") for point in record["curves"])
+
+
+PAGES = {
+    "board": "index.html",
+    "board of both blocks": "board/quick-v2-10k-all.html",
+    "tasks": "tasks.html",
+    "task": "task/digits.html",
+    "architectures": "architectures.html",
+    "architecture": "architecture/fru.html",
+    "runs": "runs.html",
+    "hostile run": "run/bad0000000000001.html",
+    "compare": "compare.html?suite=quick-v2&entries=fru+residual+10k+defaults&entries=s5+residual+10k+defaults",
+    "audit": "audit.html",
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
