@@ -52,9 +52,7 @@ class Place:
 
     @property
     def path(self) -> str:
-        return addresses.board(
-            self.suite.name, self.tier, None if self.block == first_block(self.suite) else self.block
-        )
+        return addresses.board(self.suite.name, self.tier, self.block)
 
     @property
     def contests(self) -> tuple[InTier, ...]:

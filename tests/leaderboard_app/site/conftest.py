@@ -38,5 +38,5 @@ def site(tmp_path_factory: pytest.TempPathFactory, small_db: Path) -> Site:
         store.add_event(run, "probe", "", data)
     folder = bench.folder / "any" / "folder"
     done = bench("site", str(folder))
-    assert f"files in {folder}" in done.stdout
+    assert f"files in {folder}" in done.stderr
     return Site(bench, folder)
