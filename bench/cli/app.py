@@ -14,6 +14,7 @@ from bench.cli import (
     reproduce,
     results,
     run,
+    site,
     speed,
     submit,
     suite,
@@ -49,6 +50,7 @@ app.command("verify", epilog=submit.VERIFY_EPILOG)(submit.verify)
 app.command("import", epilog=submit.IMPORT_EPILOG)(submit.import_)
 app.command("retract", epilog=submit.RETRACT_EPILOG)(submit.retract)
 app.command("app", epilog=board.APP_EPILOG)(board.serve)
+app.command("site", epilog=site.EPILOG)(site.site)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)

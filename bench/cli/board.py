@@ -8,7 +8,7 @@ import typer
 from bench.catalog.task_names import stored_name
 from bench.catalog.tiers import tier_size
 from bench.cli import task_rows
-from bench.cli.database import open_store, open_to_show, state_of
+from bench.cli.database import open_as_far_as_allowed, open_to_show, state_of
 from bench.cli.options import A_SUITE, TIER_NAMES, Csv, Db, Json, Latex, TaskFilter, given_suite
 from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
 from bench.common.kept_answers import kept
@@ -214,15 +214,9 @@ def serve(
     db: Db = None,
 ) -> None:
     """Serve the leaderboard in the browser. A database that can't be written is shown as it is."""
-    from db.errors import ReadOnlyError
-    from db.store import Store
     from leaderboard_app.server import serve as serve_app
 
-    try:
-        store = open_store(db)
-    except ReadOnlyError:
-        store = Store(db, read_only=True)
-    serve_app(store, host=host, port=port)
+    serve_app(open_as_far_as_allowed(db), host=host, port=port)
 
 
 def _print_record(document: dict[str, Any]) -> None:

@@ -62,6 +62,17 @@ def state_of(store: "Store") -> list[Any]:
     return [store.version(), store.path and sqlite_stamps(store.path)]
 
 
+def open_as_far_as_allowed(db: str | None) -> "Store":
+    """Open the database as `open_store` does, or as it is if it can't be written."""
+    from db.errors import ReadOnlyError
+    from db.store import Store
+
+    try:
+        return open_store(db)
+    except ReadOnlyError:
+        return Store(db, read_only=True)
+
+
 @app.command(epilog=UPGRADE_EPILOG)
 def upgrade(db: Db = None) -> None:
     """Create the database or bring schema and published results up to date. Commands that write do this themselves."""

@@ -48,7 +48,7 @@ def commit() -> Commit:
     """
     try:
         _check_own_checkout()
-        return Commit(_git("rev-parse", "HEAD"), _is_dirty())
+        return Commit(git("rev-parse", "HEAD"), _is_dirty())
     except NoCommitError as error:
         return Commit(problem=str(error))
 
@@ -78,20 +78,20 @@ def _check_own_checkout() -> None:
     """
     if not (ROOT / ".git").exists():
         raise NoCommitError(NOT_OURS)
-    if _git("rev-parse", "--show-prefix"):  # the path to ROOT from the top of the repository that git takes
+    if git("rev-parse", "--show-prefix"):  # the path to ROOT from the top of the repository that git takes
         raise NoCommitError(NOT_OURS)
-    _git("ls-files", "--error-unmatch", OWN_FILE)
+    git("ls-files", "--error-unmatch", OWN_FILE)
 
 
 def _is_dirty() -> bool | None:
     """Whether the code differs from the commit. Untracked files, such as results, do not count."""
     try:
-        return bool(_git("status", "--porcelain", "--untracked-files=no"))
+        return bool(git("status", "--porcelain", "--untracked-files=no"))
     except NoCommitError:
         return None
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
     """Return git's answer about ROOT. Variables such as GIT_DIR, which name another repository, are left out.
 
     Raises:

@@ -36,12 +36,12 @@ def show(points: Sequence[CurvePoint], metric: str) -> None:
         of_kind = known[known["kind"] == kind]
         if not of_kind.empty:
             alt_text = f"{kind} over training steps, on train and validation"
-            column.altair_chart(_by_split(of_kind, kind), width="stretch", alt=alt_text)
+            column.altair_chart(by_split(of_kind, kind), width="stretch", alt=alt_text)
     with st.expander("The curves as a table"):
         st.dataframe(as_table(points), hide_index=True, alt="Learning curves")
 
 
-def _by_split(points: pd.DataFrame, title: str) -> alt.Chart:
+def by_split(points: pd.DataFrame, title: str) -> alt.Chart:
     legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=400)
     colour = alt.Color("split:N", scale=alt.Scale(domain=SPLITS, range=COLOURS[:2]), legend=legend)
     dash = alt.StrokeDash("split:N", scale=alt.Scale(domain=SPLITS, range=DASHES[:2]), legend=legend)

@@ -31,13 +31,18 @@ def show(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> None:
     """Draw the newest of some runs, newest first, each with a link. A run that no longer counts says why."""
     newest = runs[: -NEWEST - 1 : -1]
     grid.show(
-        COLUMNS, [_line(run, withdrawn.get(run.run_id)) for run in newest], caption="Runs, newest first", short=True
+        COLUMNS, [line(run, withdrawn.get(run.run_id)) for run in newest], caption="Runs, newest first", short=True
     )
     if len(runs) > NEWEST:
         st.caption(f"The newest {NEWEST} of {len(runs):,}; `python -m bench runs` lists them all.")
 
 
-def _line(run: Run, withdrawn: str | None) -> Line:
+def line(run: Run, withdrawn: str | None) -> Line:
+    """Return a run's cells for COLUMNS.
+
+    Args:
+        withdrawn: why the run no longer counts, if it does not.
+    """
     status = withdrawn or run.status
     return Line([
         Link(run.run_id[:8], page_url("run", id=run.run_id)),

@@ -29,20 +29,25 @@ def find(name: str) -> FoundModel | None:
 
 
 def show(found: FoundModel) -> None:
-    text = _docstring(found)
+    text = docstring(found)
     docstrings.show(text)
-    facts(_facts(found, text), alt="Facts of the architecture")
+    facts(facts_of(found, text), alt="Facts of the architecture")
     with st.expander(f"The code: {found.path.relative_to(ROOT)}"):
         st.code(found.path.read_text(encoding="utf-8"), language="python", height=500)
         st.caption(f"SHA-256 {found.source_hash}")
 
 
-def _docstring(found: FoundModel) -> str:
+def docstring(found: FoundModel) -> str:
     module = inspect.getmodule(found.cls)
     return (module and module.__doc__) or ""
 
 
-def _facts(found: FoundModel, text: str) -> dict[str, str]:
+def facts_of(found: FoundModel, text: str) -> dict[str, str]:
+    """Return what is to know of the architecture, as Markdown.
+
+    Args:
+        text: its docstring.
+    """
     cls = found.cls
     rows = {
         "paper": f"{outside_link(cls.paper.title, cls.paper.url)}, {cls.paper.year}",

@@ -12,22 +12,29 @@ from leaderboard_app.widgets.figures import bytes_text, count_text, counted, dur
 from leaderboard_app.widgets.tables import table
 from leaderboard_app.widgets.text import plain
 
+NOTE = (
+    "Values are medians over runs, but peak memory is the minimum: until November 2026 a run recorded the peak of "
+    "its process, including what earlier runs had left there. Compare figures only within one kind of hardware; "
+    "`python -m bench speed` measures such a comparison."
+)
+
 
 def show(runs: Sequence[Run]) -> None:
-    """Draw a row for each tier and kind of hardware."""
+    found = rows(runs)
+    if not found:
+        st.caption("No run of it has finished, so nothing was measured.")
+        return
+    table(found, alt="Cost by tier and hardware")
+    st.caption(NOTE)
+
+
+def rows(runs: Iterable[Run]) -> list[dict[str, str]]:
+    """Return a row for each tier and kind of hardware."""
     groups: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         if run.status == "finished":
             groups[run.budget or "no tier", hardware(run.environment)].append(run)
-    if not groups:
-        st.caption("No run of it has finished, so nothing was measured.")
-        return
-    table([_row(*key, group) for key, group in sorted(groups.items())], alt="Cost by tier and hardware")
-    st.caption(
-        "Values are medians over runs, but peak memory is the minimum: until November 2026 a run recorded the peak of "
-        "its process, including what earlier runs had left there. Compare figures only within one kind of hardware; "
-        "`python -m bench speed` measures such a comparison."
-    )
+    return [_row(*key, group) for key, group in sorted(groups.items())]
 
 
 def _row(tier: str, machine: str, runs: Sequence[Run]) -> dict[str, str]:

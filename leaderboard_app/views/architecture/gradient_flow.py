@@ -1,42 +1,43 @@
 """How much the loss changes with an input t steps back, before and after training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import pandas as pd
-import streamlit as st
 
 from bench.common.text import NONE
 from leaderboard_app.widgets.curves import DASHES
 from leaderboard_app.widgets.figures import count_text
 from leaderboard_app.widgets.marks import COLOURS
-from leaderboard_app.widgets.tables import table
+from leaderboard_app.widgets.parts import Chart, Part, SideBySide, Table, Text
 from leaderboard_app.widgets.text import plain
 
 HEIGHT = 260
 
 
-def show(data: Mapping[str, Any]) -> None:
+def parts(data: Mapping[str, Any]) -> Iterator[Part]:
     measured = data["measured"]
     points = frame(measured)
     moments = list(dict.fromkeys(str(each["when"]) for each in measured))
-    for column, when in zip(st.columns(len(moments)), moments, strict=True):
-        column.markdown(f"**{'after training' if when == 'trained' else 'at ' + plain(when)}**")
-        of_moment = points[points["when"] == when]
-        if of_moment.empty:
-            column.caption("No gradient is above zero and finite.")
-        else:
-            described = f"Norm of the loss's gradient against steps back, {when}"
-            column.altair_chart(_chart(of_moment), width="stretch", alt=described)
-    st.caption(
+    yield SideBySide([list(_moment(points[points["when"] == when], when)) for when in moments])
+    yield Text(
         "How much the loss changes with an input, against how many steps back that input was. A flat line means a "
-        "model that learns from far inputs as well as from near ones. Gradients of exactly zero are not drawn."
+        "model that learns from far inputs as well as from near ones. Gradients of exactly zero are not drawn.",
+        quiet=True,
     )
-    table([_row(each) for each in measured], alt="Gradient flow in numbers")
+    yield Table([_row(each) for each in measured], "Gradient flow in numbers")
     for note in dict.fromkeys(str((each.get("bounds") or {}).get("note", "")) for each in measured):
         if note:
-            st.caption(plain(note))
+            yield Text(plain(note), quiet=True)
+
+
+def _moment(points: pd.DataFrame, when: str) -> Iterator[Text | Chart]:
+    yield Text(f"**{'after training' if when == 'trained' else 'at ' + plain(when)}**")
+    if points.empty:
+        yield Text("No gradient is above zero and finite.", quiet=True)
+    else:
+        yield Chart(_chart(points), f"Norm of the loss's gradient against steps back, {when}")
 
 
 def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

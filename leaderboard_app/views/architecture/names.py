@@ -23,10 +23,10 @@ def show(runs: Sequence[Run]) -> None:
     counts = Counter(run.model for run in runs)
     names = sorted(known(runs), key=lambda name: (counts[name] == 0, name))
     st.caption(f"{len(names)} architectures, {len(counts)} of them with results.")
-    table([_row(name, counts[name]) for name in names], alt="Every architecture")
+    table([row(name, counts[name]) for name in names], alt="Every architecture")
 
 
-def _row(name: str, runs: int) -> dict[str, str]:
+def row(name: str, runs: int) -> dict[str, str]:
     facts = model_facts().get(name)
     paper = "not in this copy of the code, or its file is broken"
     if facts is not None:

@@ -21,6 +21,8 @@ from leaderboard_app.widgets.tables import link, table
 from leaderboard_app.widgets.text import plain
 from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
+NOTE = "95% interval: where the score would lie for other seeds. Rank: best and worst that the data allow."
+UNRANKED = "It has no run in any suite yet, so it is not ranked."
 COLUMNS = [
     Column("task", heads_row=True),
     Column("tier"),
@@ -38,12 +40,12 @@ COLUMNS = [
 
 
 def show_suites(store: Store, model: str, runs: Sequence[Run]) -> None:
-    rows = [_suite_row(suite, row) for suite, row in entries(store, model, runs)]
+    rows = [suite_row(suite, row) for suite, row in entries(store, model, runs)]
     if rows:
         table(rows, alt="Score and rank in each suite and tier")
-        st.caption("95% interval: where the score would lie for other seeds. Rank: best and worst that the data allow.")
+        st.caption(NOTE)
     else:
-        st.info("It has no run in any suite yet, so it is not ranked.")
+        st.info(UNRANKED)
 
 
 def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str, SuiteRow]]:
@@ -55,7 +57,7 @@ def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str
                 yield from ((suite.name, row) for row in load_rows(store, suite.name, tier) if row.model == model)
 
 
-def _suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
+def suite_row(suite: str, row: SuiteRow) -> dict[str, str]:
     return {
         "suite": link(suite, "leaderboard", suite=suite, tier=row.budget, **_block(find_suite(suite), row.wrapper)),
         "tier": plain(row.budget),
@@ -80,13 +82,13 @@ def _block(suite: Suite, wrapper: str) -> dict[str, str]:
 def show_tasks(runs: Sequence[Run]) -> None:
     rows = leaderboard(runs)
     if rows:
-        lines = [_task_line(*each) for each in trained(rows)]
+        lines = [task_line(*each) for each in trained(rows)]
         grid.show(COLUMNS, lines, caption="Results task by task", short=True)
     else:
         st.info("Every run of it was interrupted, and has no result until it is resumed.")
 
 
-def _task_line(row: Row, steps: str, settings: str) -> Line:
+def task_line(row: Row, steps: str, settings: str) -> Line:
     return Line([
         Link(row.task, page_url("task", name=row.task)),
         row.budget or "none",

@@ -1,32 +1,32 @@
 """The longest variant that is learned, and the metric on sequences longer than the training sequences."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
-import streamlit as st
 
 from bench.common.text import NONE, metric_text
 from leaderboard_app.widgets.figures import count_text
 from leaderboard_app.widgets.marks import COLOURS, LABEL
-from leaderboard_app.widgets.tables import link, table
+from leaderboard_app.widgets.parts import Chart, Part, Table, Text
+from leaderboard_app.widgets.tables import link
 from leaderboard_app.widgets.text import plain
 
 HEIGHT = 240
 STEPS, SOLVED = "steps of a sequence", "way to a solved task"
 
 
-def show_dependency(data: Mapping[str, Any]) -> None:
-    """Draw the variants that were tried, and the length up to which they are solved."""
+def dependency(data: Mapping[str, Any]) -> Iterator[Part]:
+    """Yield the variants that were tried, and the length up to which they are solved."""
     rungs, longest, failed = data["rungs"], data["longest_solved"], data["first_unsolved"]
     solved = "no variant, not even the shortest" if longest is None else f"**up to {count_text(longest)} steps**"
     end = "" if failed is None else f"; not at {count_text(failed)}"
     trained = plain(f"{data['family']}, {data['training']}, seeds {', '.join(map(str, data['seeds']))}")
-    st.markdown(f"Solved: {solved}{end} ({trained}).")
+    yield Text(f"Solved: {solved}{end} ({trained}).")
     points = pd.DataFrame([{"length": rung["length"], "value": rung["utility"]} for rung in rungs])
     described = "Way to a solved task against the number of steps"
-    st.altair_chart(chart(points, STEPS, SOLVED, data["threshold"]), width="stretch", alt=described)
+    yield Chart(chart(points, STEPS, SOLVED, data["threshold"]), described)
     rows = [
         {
             "task": link(rung["task"], "task", name=rung["task"]),
@@ -35,7 +35,7 @@ def show_dependency(data: Mapping[str, Any]) -> None:
         }
         for rung in rungs
     ]
-    table(rows, alt=described)
+    yield Table(rows, described)
 
 
 def reached(rung: Mapping[str, Any]) -> dict[str, str]:
@@ -47,15 +47,15 @@ def reached(rung: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def show_extrapolation(data: Mapping[str, Any]) -> None:
-    """Draw the metric at multiples of the training length."""
+def extrapolation(data: Mapping[str, Any]) -> Iterator[Part]:
+    """Yield the metric at multiples of the training length."""
     metric, lengths = data["metric"], data["lengths"]
     points = pd.DataFrame([{"length": each["length"], "value": each["value"]} for each in lengths]).dropna()
     described = f"{metric} against the number of steps, trained at {count_text(data['trained_at'])}"
     if points.empty:
-        st.caption("Its answers were not finite.")
+        yield Text("Its answers were not finite.", quiet=True)
     else:
-        st.altair_chart(chart(points, STEPS, metric), width="stretch", alt=described)
+        yield Chart(chart(points, STEPS, metric), described)
     rows = [
         {
             "steps": f"{count_text(each['length'])} ({each['factor']} × the training length)",
@@ -64,7 +64,7 @@ def show_extrapolation(data: Mapping[str, Any]) -> None:
         }
         for each in lengths
     ]
-    table(rows, alt=described)
+    yield Table(rows, described)
 
 
 def chart(

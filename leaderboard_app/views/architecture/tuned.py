@@ -16,22 +16,24 @@ from db.schema import Run
 from leaderboard_app.widgets.tables import link, table
 from leaderboard_app.widgets.text import plain
 
+NONE_YET = "Nothing is tuned yet: its runs use the defaults, or settings given by hand."
+
 
 def show(found: FoundModel | None, runs: Sequence[Run]) -> None:
-    presets = _saved(found) if found else []
-    rows = [*map(_row, presets), *_used(runs, presets)]
-    if rows:
-        table(rows, alt="Tuned settings")
-    else:
-        st.caption("Nothing is tuned yet: its runs use the defaults, or settings given by hand.")
-
-
-def _saved(found: FoundModel) -> list[Preset]:
     try:
-        return saved(found)
+        presets = saved(found) if found else []
     except RequestError as error:
         st.warning(plain(error))
-        return []
+        presets = []
+    if found_rows := rows(presets, runs):
+        table(found_rows, alt="Tuned settings")
+    else:
+        st.caption(NONE_YET)
+
+
+def rows(presets: Sequence[Preset], runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Return a row for each preset, and for each tuned configuration of a run that no preset of its task contains."""
+    return [*map(_row, presets), *_used(runs, presets)]
 
 
 def _row(preset: Preset) -> dict[str, str]:

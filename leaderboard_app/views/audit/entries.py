@@ -12,16 +12,20 @@ from leaderboard_app.widgets.text import plain
 
 
 def show(audited: Sequence[AuditedEntry]) -> None:
-    counts = Counter(flag.name for entry in audited for flag in entry.flags)
-    said = ", ".join(f"{plain(name)} ({count})" for name, count in counts.most_common())
-    st.markdown(f"**{len(audited)} entries**. Flags: {said or 'none'}.")
-    table([_row(entry) for entry in audited], alt="Entries and their flags")
+    st.markdown(summary(audited))
+    table([row(entry) for entry in audited], alt="Entries and their flags")
     for entry in audited:
-        with st.expander(f"{_name(entry)}: {len(entry.flags)} flags"):
+        with st.expander(f"{name(entry)}: {len(entry.flags)} flags"):
             _details(entry)
 
 
-def _row(entry: AuditedEntry) -> dict[str, str]:
+def summary(audited: Sequence[AuditedEntry]) -> str:
+    counts = Counter(flag.name for entry in audited for flag in entry.flags)
+    said = ", ".join(f"{plain(flag)} ({count})" for flag, count in counts.most_common())
+    return f"**{len(audited)} entries**. Flags: {said or 'none'}."
+
+
+def row(entry: AuditedEntry) -> dict[str, str]:
     names = dict.fromkeys(flag.name for flag in entry.flags)
     return {
         "architecture": link(display_name(entry.model), "architecture", name=entry.model),
@@ -32,21 +36,26 @@ def _row(entry: AuditedEntry) -> dict[str, str]:
     }
 
 
-def _name(entry: AuditedEntry) -> str:
+def name(entry: AuditedEntry) -> str:
     return plain(" ".join(filter(None, (display_name(entry.model), entry.wrapper, entry.tuning, entry.settings))))
 
 
 def _details(entry: AuditedEntry) -> None:
     for flag in entry.flags:
         st.markdown(f"- **{plain(flag.name)}**: {plain(flag.what)}")
-    table([_cell(cell) for cell in entry.cells], alt="What was looked at")
-    if entry.golden:
-        st.caption(f"Held against numbers from its authors' code: {', '.join(map(code, entry.golden))}")
-    for what, why in entry.deviations.items():
-        st.caption(f"Differs from its authors' code: {plain(what)}: {plain(why)}")
+    table([looked_at(cell) for cell in entry.cells], alt="What was looked at")
+    for note in notes(entry):
+        st.caption(note)
 
 
-def _cell(cell: AuditedCell) -> dict[str, str]:
+def notes(entry: AuditedEntry) -> list[str]:
+    """Say what the entry has to do with its authors' code."""
+    golden = [f"Held against numbers from its authors' code: {', '.join(map(code, entry.golden))}"]
+    differences = [f"{plain(what)}: {plain(why)}" for what, why in entry.deviations.items()]
+    return golden * bool(entry.golden) + [f"Differs from its authors' code: {each}" for each in differences]
+
+
+def looked_at(cell: AuditedCell) -> dict[str, str]:
     return {
         "task": link(cell.task, "run", id=cell.run_id),
         "score": f"{cell.score:.1f}",

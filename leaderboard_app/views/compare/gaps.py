@@ -105,13 +105,13 @@ def _rows(
 
 
 def _row(task: str, names: Sequence[str], scores: FloatArray, gaps: dict[str, Difference | None]) -> dict[str, str]:
-    own = {plain(name): _known(score) for name, score in zip(names, scores, strict=True)}
-    return {"task": task, **own, **{f"{plain(name)}, difference": _gap_cell(gap) for name, gap in gaps.items()}}
+    own = {plain(name): known(score) for name, score in zip(names, scores, strict=True)}
+    return {"task": task, **own, **{f"{plain(name)}, difference": gap_cell(gap) for name, gap in gaps.items()}}
 
 
-def _known(score: float) -> str:
+def known(score: float) -> str:
     return score_text(None if math.isnan(score) else score)
 
 
-def _gap_cell(gap: Difference | None) -> str:
+def gap_cell(gap: Difference | None) -> str:
     return NONE if gap is None else f"{signed(gap.score)} ({gap_text(gap)})"

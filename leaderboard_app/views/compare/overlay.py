@@ -33,7 +33,7 @@ def show(store: Store, sides: Sides, runs: Runs) -> None:
     metric = next(run.metric_name for group in runs.values() for run in group)
     described = f"{metric} on validation over training steps, {', '.join(runs)}"
     st.altair_chart(_chart(frame, sides, metric), width="stretch", alt=described)
-    table([_row(name, group, frame, metric) for name, group in runs.items()], alt=described)
+    table([row(name, group, frame, metric) for name, group in runs.items()], alt=described)
 
 
 def points(store: Store, runs: Runs) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def _chart(frame: pd.DataFrame, sides: Sides, metric: str) -> alt.LayerChart | a
     return alt.layer(seeds, means).properties(height=HEIGHT + 60)
 
 
-def _row(name: str, runs: Sequence[Run], frame: pd.DataFrame, metric: str) -> dict[str, str]:
+def row(name: str, runs: Sequence[Run], frame: pd.DataFrame, metric: str) -> dict[str, str]:
     own = frame[frame["entry"] == name]
     by_seed = [values.sort_values("step")["value"] for _, values in own.groupby("seed")]
     best = [values.max() if is_accuracy(metric) else values.min() for values in by_seed]

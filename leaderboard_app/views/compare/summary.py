@@ -16,20 +16,26 @@ from leaderboard_app.widgets.text import plain
 
 def show(store: Store, suite: str, sides: Sides) -> None:
     rows = [
-        _row(entry, name, _on_board(entry, load_rows(store, suite, entry.tier)))
+        _row(entry, name, on_board(entry, load_rows(store, suite, entry.tier)))
         for entry, name in zip(sides.entries, sides.names, strict=True)
     ]
     table(rows, alt="The compared entries")
 
 
-def _on_board(entry: EntryKey, rows: Iterable[SuiteRow]) -> SuiteRow:
+def on_board(entry: EntryKey, rows: Iterable[SuiteRow]) -> SuiteRow:
     return next(row for row in rows if entry_id(row) == " ".join(entry).strip())
 
 
 def _row(entry: EntryKey, name: str, row: SuiteRow) -> dict[str, str]:
+    return {"entry": link(name, "architecture", name=entry.model)} | {
+        head: plain(text) for head, text in cells(row).items()
+    }
+
+
+def cells(row: SuiteRow) -> dict[str, str]:
+    """Return an entry's numbers on the board of its tier, as plain text."""
     return {
-        "entry": link(name, "architecture", name=entry.model),
-        "tier": plain(entry.tier),
+        "tier": row.budget,
         "rank in its tier": rank_text(row),
         "score": score_text(row.score),
         "95% interval": interval_text(row.score_low, row.score_high),
@@ -39,5 +45,5 @@ def _row(entry: EntryKey, name: str, row: SuiteRow) -> dict[str, str]:
         "tasks": f"{row.tasks_done} of {row.tasks_total}",
         "seeds": count_text(row.seeds),
         "failures": count_text(row.failures),
-        "verified": plain(row.verification),
+        "verified": row.verification,
     }

@@ -55,6 +55,12 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
 
 
 def _configurations(rows: Sequence[Row]) -> None:
+    columns, lines = configurations(rows)
+    grid.show(columns, lines, caption="Configurations of this task", short=True)
+
+
+def configurations(rows: Sequence[Row]) -> tuple[list[Column], list[Line]]:
+    """Return the table of a task's configurations."""
     columns = [
         Column("architecture", heads_row=True),
         Column("score", "Mean over seeds, with failures as 0. The line is ± the standard deviation.", numeric=True),
@@ -68,8 +74,7 @@ def _configurations(rows: Sequence[Row]) -> None:
         Column("tier"),
         SETTINGS,
     ]
-    lines = [_configuration(*each) for each in trained(rows)]
-    grid.show(columns, lines, caption="Configurations of this task", short=True)
+    return columns, [_configuration(*each) for each in trained(rows)]
 
 
 def _configuration(row: Row, steps: str, settings: str) -> Line:

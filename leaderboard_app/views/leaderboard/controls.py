@@ -138,18 +138,19 @@ def columns(suite: Suite) -> tuple[list[str], list[str]]:
     """Return the tasks and the names of EXTRA whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
-        names = _possible([column.name for column in (*EXTRA, MIXER)], suite)
+        names = possible([column.name for column in (*EXTRA, MIXER)], suite)
         return [*suite.tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
 
 
 def sorting(suite: Suite) -> str:
     return st.selectbox(
-        "Order", [RANK, *_possible(ORDERS, suite), *suite.tasks], key="order", bind="query-params",
+        "Order", [RANK, *possible(ORDERS, suite), *suite.tasks], key="order", bind="query-params",
         label_visibility="collapsed", width=190, icon=":material/sort:",
     )  # fmt: skip
 
 
-def _possible(names: Iterable[str], suite: Suite) -> list[str]:
+def possible(names: Iterable[str], suite: Suite) -> list[str]:
+    """Return those of the columns or orders that have values in the suite."""
     return [name for name in names if name not in OF_ALL_TIERS or len(suite.tiers) > 1]
 
 

@@ -44,17 +44,22 @@ def matching(rows: Iterable[SuiteRow], filters: Filters, facts: Mapping[str, Mod
 
 def _matches(row: SuiteRow, facts: ModelFacts | None, filters: Filters) -> bool:
     family, causal, year = described(facts)
-    title = facts.paper.title if facts else ""
-    told = row.model, display_name(row.model), row.wrapper, row.tuning, row.settings, family, title
-    words = " ".join(told).lower()
+    told = words(row, facts)
     return (
-        all(word in words for word in filters.search.lower().split())
+        all(word in told for word in filters.search.lower().split())
         and (not filters.families or family in filters.families)
         and filters.causal in (None, causal)
         and (filters.years is None or (year is not None and filters.years[0] <= year <= filters.years[1]))
         and (not filters.verification or row.verification in filters.verification)
         and (not filters.hardware or set(row.hardware) <= set(filters.hardware))
     )
+
+
+def words(row: SuiteRow, facts: ModelFacts | None) -> str:
+    """Return what a search looks through, in small letters."""
+    family, title = described(facts)[0], facts.paper.title if facts else ""
+    told = row.model, display_name(row.model), row.wrapper, row.tuning, row.settings, family, title
+    return " ".join(told).lower()
 
 
 def described(facts: ModelFacts | None) -> tuple[str, str, int | None]:

@@ -15,15 +15,19 @@ from leaderboard_app.widgets.text import plain
 
 
 def show(run: Run, events: Sequence[Event], attempts: int) -> None:
-    st.title(plain(f"{run.model} on {run.task}, seed {run.seed}"), anchor=False)
+    st.title(plain(title(run)), anchor=False)
     for event in withdrawals(run, events):
-        st.error(_withdrawn(event), icon=":material/block:")
-    _ending(run, attempts)
-    st.markdown(" · ".join(_about(run)))
-    _numbers(run)
+        st.error(withdrawn(event), icon=":material/block:")
+    if run.status != "finished":
+        icon = ":material/pause_circle:" if run.status == OPEN else ":material/warning:"
+        st.warning(ending(run, attempts), icon=icon)
+    st.markdown(" · ".join(about(run)))
+    with st.container(horizontal=True):
+        for label, value in numbers(run).items():
+            st.metric(plain(label), value, width="content")
 
 
-def _withdrawn(event: Event) -> str:
+def withdrawn(event: Event) -> str:
     reason = f" Reason: {plain(event.reason)}" if event.reason else ""
     if event.kind != "superseded":
         return f"**{event.kind.capitalize()} on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"
@@ -32,21 +36,22 @@ def _withdrawn(event: Event) -> str:
     return f"**Superseded{successor} on {event.at:%Y-%m-%d}: this run no longer counts.**{reason}"
 
 
-def _ending(run: Run, attempts: int) -> None:
-    if run.status == "finished":
-        return
+def title(run: Run) -> str:
+    return f"{run.model} on {run.task}, seed {run.seed}"
+
+
+def ending(run: Run, attempts: int) -> str:
+    """Say how a run ended that did not finish."""
     reason = plain(run.reason or "no reason was recorded")
-    if run.status == OPEN:
-        st.warning(
-            f"**Interrupted after {counted(attempts, 'attempt')}:** {reason}. "
-            "It has no result yet, and can only be resumed: add `--resume` to its command.",
-            icon=":material/pause_circle:",
-        )
-    else:
-        st.warning(f"**{plain(run.status)}, counted as a score of 0:** {reason}", icon=":material/warning:")
+    if run.status != OPEN:
+        return f"**{plain(run.status)}, counted as a score of 0:** {reason}"
+    return (
+        f"**Interrupted after {counted(attempts, 'attempt')}:** {reason}. "
+        "It has no result yet, and can only be resumed: add `--resume` to its command."
+    )
 
 
-def _about(run: Run) -> list[str]:
+def about(run: Run) -> list[str]:
     tier = f"{plain(run.budget)} parameters" if run.budget else "no parameter tier"
     return [
         link(run.model, "architecture", name=run.model),
@@ -67,14 +72,11 @@ def _boards(run: Run) -> list[str]:
     return [link(f"its entry in {name}", "leaderboard", suite=name, tier=tier) for name in names]
 
 
-def _numbers(run: Run) -> None:
-    numbers = {
+def numbers(run: Run) -> dict[str, str]:
+    return {
         "score": score_text(None if run.status == OPEN else score(run)),
         f"test {run.metric_name}": metric_text(run.metric_name, run.metric_value),
         "parameters": count_text(run.params_total),
         "training": duration_text(run.train_seconds),
         "state of a sequence": bytes_text(run.state_bytes) if run.state_bytes is not None else "none",
     }
-    with st.container(horizontal=True):
-        for label, value in numbers.items():
-            st.metric(plain(label), value, width="content")

@@ -17,15 +17,20 @@ MEANING = {
 
 
 def show(run_id: str, events: Sequence[Event]) -> None:
-    rung = Standing.of(events).rungs.get(run_id, LADDER[0])
-    st.markdown(f"**{plain(rung)}**: {MEANING[rung]}.")
+    st.markdown(standing(run_id, events))
     if events:
-        table([_row(event) for event in events], alt="Events")
+        table([row(event) for event in events], alt="Events")
     else:
         st.caption("This run has no events since it was recorded.")
 
 
-def _row(event: Event) -> dict[str, str]:
+def standing(run_id: str, events: Sequence[Event]) -> str:
+    """Say how far a run is verified."""
+    rung = Standing.of(events).rungs.get(run_id, LADDER[0])
+    return f"**{plain(rung)}**: {MEANING[rung]}."
+
+
+def row(event: Event) -> dict[str, str]:
     details = ", ".join(f"{name} {value}" for name, value in event.data.items() if isinstance(value, str | int | float))
     return {
         "when": f"{event.at:%Y-%m-%d %H:%M}",

@@ -74,13 +74,16 @@ def show(found: Sequence[Point], anchors: Anchors) -> None:
     if len({point.length for point in found}) < 2:
         return
     st.subheader("Against the length of the sequences", anchor=False)
-    described = f"{anchors.metric} on the test split against the number of steps, mean over the seeds that finished"
-    st.altair_chart(_chart(found, anchors), width="stretch", alt=described)
+    st.altair_chart(chart(found, anchors), width="stretch", alt=described(anchors))
     with st.expander("Against the length, as a table"):
-        table([_row(point, anchors.metric) for point in found], alt=described)
+        table([row(point, anchors.metric) for point in found], alt=described(anchors))
 
 
-def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
+def described(anchors: Anchors) -> str:
+    return f"{anchors.metric} on the test split against the number of steps, mean over the seeds that finished"
+
+
+def chart(found: Sequence[Point], anchors: Anchors) -> Chart:
     frame = pd.DataFrame(found)
     frame["how"] = [TRAINED if point.length == point.trained_at else TESTED for point in found]
     legend = alt.Legend(orient="bottom", title=None, columns=LEGEND_COLUMNS, labelLimit=80)
@@ -100,7 +103,7 @@ def _chart(found: Sequence[Point], anchors: Anchors) -> Chart:
     return alt.layer(longer, trained, marks).properties(height=340 + below)
 
 
-def _row(point: Point, metric: str) -> dict[str, str]:
+def row(point: Point, metric: str) -> dict[str, str]:
     return {
         "architecture": plain(point.model),
         "wrapper": plain(point.wrapper),

@@ -33,12 +33,12 @@ def show(runs: Sequence[Run]) -> None:
     """Draw the table of all tasks, those with results first."""
     counts = Counter(run.task for run in runs)
     names = sorted(known(runs), key=lambda name: counts[name] == 0)
-    rows = [_row(name, counts[name]) for name in names]
+    rows = [row(name, counts[name]) for name in names]
     st.caption(f"{counted(len(rows), 'task')}, {sum(count > 0 for count in counts.values())} of them with results.")
     table(rows, alt="Every task")
 
 
-def _row(name: str, runs: int) -> dict[str, str]:
+def row(name: str, runs: int) -> dict[str, str]:
     spec = registered().get(name)
     facts = {"length": "", "metric": "", "trivial": "", "what": NOT_HERE}
     if spec is not None:

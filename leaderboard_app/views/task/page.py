@@ -41,7 +41,7 @@ def render(store: Store) -> None:
         family = seen.once(("family", name), lambda: _counted(store, variants, seen.standing))
         tiers = {run.budget for run in chosen}
         alike = [run for run in family if run.budget in tiers and (suite is None or suite.trains(run, name))]
-        lengths.show(lengths.points(alike, variants), _anchors(runs))
+        lengths.show(lengths.points(alike, variants), results.anchors(runs))
     st.subheader("Facts", anchor=False)
     card.show_facts(about, runs)
     card.show_shortcuts(about)
@@ -61,7 +61,7 @@ def _results(name: str, runs: Sequence[Run]) -> tuple[Sequence[Run], Suite | Non
         return [], None
     chosen, suite = _filtered(runs)
     if chosen:
-        results.show(chosen, _anchors(chosen))
+        results.show(chosen, results.anchors(chosen))
     else:
         st.info("No run of this task has this training in this tier. Choose another tier or training.")
     return chosen, suite
@@ -77,11 +77,6 @@ def _filtered(runs: Sequence[Run]) -> tuple[list[Run], Suite | None]:
     suite = SUITES.get(trained)
     of_tier = [run for run in runs if tier in (ALL_TIERS, run.budget or NO_TIER)]
     return [run for run in of_tier if suite is None or suite.includes(run)], suite
-
-
-def _anchors(runs: Sequence[Run]) -> results.Anchors:
-    newest = runs[-1]
-    return results.Anchors(newest.metric_name, newest.chance, newest.solved)
 
 
 render(open_store())

@@ -36,6 +36,12 @@ class Anchors:
         return self.solved < self.chance
 
 
+def anchors(runs: Sequence[Run]) -> Anchors:
+    """Return the anchors that the newest run recorded."""
+    newest = runs[-1]
+    return Anchors(newest.metric_name, newest.chance, newest.solved)
+
+
 def show(runs: Sequence[Run], anchors: Anchors) -> None:
     """Draw dots and table, best first."""
     rows = leaderboard(runs)

@@ -197,7 +197,7 @@ def test_the_legend_of_lengths_leaves_the_plot_its_size() -> None:
 
     def drawn(models: int) -> dict[str, Any]:
         found = [lengths.Point(f"m{index}", "plain", "10k", "9 steps", 40, 40, 0.9, 5, 0) for index in range(models)]
-        return lengths._chart(found, Anchors("accuracy", 0.1, 1.0)).to_dict()
+        return lengths.chart(found, Anchors("accuracy", 0.1, 1.0)).to_dict()
 
     one, many = drawn(1), drawn(21)
     legends = [layer["encoding"]["color"]["legend"] for layer in many["layer"]]

@@ -1,0 +1,234 @@
+"""The site in headless Chromium, from a server that knows nothing but files, in a folder of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from bench.catalog.names import display_name
+from tests.leaderboard_app.site.conftest import Site
+from tests.support.browser import chromium
+from tests.support.static_pages import file_server
+
+WIDTHS, THEMES = (1280, 390), ("light", "dark")
+MOST_BYTES = 1_000_000
+BOARD = "board/quick-v2-10k.html"
+
+
+@pytest.fixture(scope="module")
+def address(site: Site) -> Iterator[str]:
+    with file_server(site.folder.parent.parent) as host:
+        yield f"{host}/any/folder"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A window in which nothing may go wrong unseen, and that asks no other host."""
+    page = browser.new_context(viewport={"width": WIDTHS[0], "height": 900}).new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.extend([message.text] * (message.type == "error")))
+    page.on("request", lambda request: troubles.extend([request.url] * is_elsewhere(request, address)))
+    yield page
+    page.context.close()
+    assert troubles == []
+
+
+def is_elsewhere(request: Request, address: str) -> bool:
+    return not request.url.startswith((f"{address}/", "data:", "blob:"))
+
+
+def opened(page: Page, address: str) -> Page:
+    page.goto(address)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('figure[data-chart]')].every(each => each.querySelector('svg'))"
+    )
+    return page
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def column(page: Page, name: str) -> list[str]:
+    """The texts of a column, of the rows that are seen."""
+    return page.locator("table").first.evaluate(
+        """(table, name) => {
+          const place = [...table.rows[0].cells].findIndex(cell => cell.innerText.startsWith(name));
+          return [...table.tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[place].innerText.trim());
+        }""",
+        name,
+    )
+
+
+def test_the_first_view_is_small_and_asks_no_other_host(page: Page, address: str) -> None:
+    asked: list[Request] = []
+    page.on("requestfinished", lambda request: asked.append(request))
+    opened(page, f"{address}/")
+    names = {urlsplit(request.url).path.rsplit("/", 1)[-1] for request in asked}
+    assert {"vega.js", "site.js", "site.css", "quick-v1-10k-parameters.json"} <= names
+    assert sum(request.sizes()["responseBodySize"] for request in asked) < MOST_BYTES
+    expect(page.get_by_role("img", name="Score against parameters")).to_be_visible()
+
+
+def test_a_click_on_a_head_sorts_and_the_address_keeps_it(page: Page, address: str, site: Site) -> None:
+    rows = site.bench.json("leaderboard", "--suite", "quick-v2", "--budget", "10k", "--wrapper", "residual")
+    opened(page, f"{address}/{BOARD}")
+    assert column(page, "architecture") == [display_name(row["model"]) for row in rows]
+    page.get_by_role("button", name="parameters", exact=True).click()
+    falling = [f"{row['params']:,.0f}" for row in sorted(rows, key=lambda row: -row["params"])]
+    assert column(page, "parameters") == falling
+    assert query(page) == {"order": ["-parameters"]}
+    opened(page, page.url)
+    assert column(page, "parameters") == falling
+    page.get_by_role("button", name="parameters", exact=True).click()
+    assert column(page, "parameters") == falling[::-1]
+    opened(page, f"{address}/{BOARD}?columns=on+front&order=on+front")
+    assert column(page, "on front")[0] == "0%"
+    assert column(page, "on front")[-1] == ""  # what has no value comes last
+
+
+def test_rows_and_columns_are_chosen_and_the_address_keeps_them(page: Page, address: str) -> None:
+    opened(page, f"{address}/{BOARD}")
+    every = column(page, "architecture")
+    page.get_by_role("searchbox").fill("recurrent units")
+    assert 0 < len(column(page, "architecture")) < len(every)
+    expect(page.get_by_text(f"of {len(every)} entries are shown; ranks are among all entries.")).to_be_visible()
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("search").get_by_text("gated recurrence").click()
+    assert column(page, "architecture") == ["GRU"]
+    expect(page.get_by_role("columnheader", name="copy-50", exact=True)).to_be_hidden()
+    page.get_by_text("Columns").click()
+    page.get_by_label("copy-50", exact=True).check()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("columnheader", name="copy-50", exact=True)).to_be_visible()
+    assert query(page) == {"family": ["gated recurrence"], "columns": ["copy-50"]}
+    opened(page, page.url)
+    assert column(page, "architecture") == ["GRU"]
+    expect(page.get_by_role("columnheader", name="copy-50", exact=True)).to_be_visible()
+
+
+def test_other_boards_are_one_click_away(page: Page, address: str) -> None:
+    opened(page, f"{address}/")
+    expect(page.get_by_text("quick-v1 is superseded")).to_be_visible()
+    page.get_by_role("link", name="quick-v2", exact=True).click()
+    page.get_by_role("link", name="as in the RNN papers (plain)").click()
+    page.get_by_role("link", name="3k", exact=True).click()
+    page.wait_for_url("**/board/quick-v2-3k-plain.html")
+    expect(page.get_by_role("heading", name="at 3k parameters, in plain layers")).to_be_visible()
+
+
+def test_a_chart_says_what_is_pointed_at_and_is_saved(page: Page, address: str, tmp_path: Path) -> None:
+    opened(page, f"{address}/{BOARD}")
+    page.locator("figure path[aria-label*='entry: FRU']").first.hover()
+    tip = page.locator("#tip")
+    expect(tip).to_contain_text("FRU")
+    expect(tip).to_contain_text("parameters")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="SVG").first.click()
+    waiting.value.save_as(tmp_path / "chart.svg")
+    assert "parameters outside token tables" in (tmp_path / "chart.svg").read_text()
+
+
+def test_ticked_rows_are_compared(page: Page, address: str, site: Site) -> None:
+    rows = site.bench.json("leaderboard", "--suite", "quick-v2", "--budget", "10k", "--wrapper", "residual")
+    first, second = rows[0], rows[2]
+    opened(page, f"{address}/{BOARD}")
+    expect(page.get_by_text("Compare ticked rows")).to_have_attribute("aria-disabled", "true")
+    for row in (first, second):
+        page.get_by_label(f"Compare {row['model']} residual 10k defaults").check()
+    page.get_by_text("Compare ticked rows").click()
+    page.wait_for_url("**/compare.html?*")
+    expect(page.get_by_role("table", name="The compared entries")).to_be_visible()
+    summary = page.get_by_role("table", name="The compared entries").get_by_role("row")
+    scores = page.get_by_role("table", name="Scores and differences by task").get_by_role("row")
+    gap = second["score"] - first["score"]
+    expect(summary.nth(1)).to_contain_text(f"{first['score']:.1f}")
+    expect(summary.nth(2)).to_contain_text(f"{second['score']:.1f}")
+    expect(scores.nth(1)).to_contain_text(f"{first['score']:.1f}")
+    expect(scores.nth(1)).to_contain_text(f"{gap:+.1f} (".replace("-", "−"))
+    better = f"is {abs(gap):.1f} points {'above' if gap >= 0 else 'below'} {display_name(first['model'])} on all tasks"
+    expect(page.get_by_text(better)).to_be_visible()
+    page.get_by_label("Task", exact=True).select_option("copy-50")
+    assert query(page)["task"] == ["copy-50"]
+    page.get_by_label("Add an entry").select_option("fru plain 3k defaults")
+    expect(summary).to_have_count(4)
+    page.get_by_label(f"Remove {display_name(first['model'])} · residual · 10k").click()
+    expect(summary).to_have_count(3)
+    assert query(page)["entries"] == [f"{second['model']} residual 10k defaults", "fru plain 3k defaults"]
+    page.reload()
+    expect(summary).to_have_count(3)
+
+
+def test_from_the_board_to_an_architecture_to_a_run(page: Page, address: str, site: Site) -> None:
+    opened(page, f"{address}/{BOARD}")
+    page.get_by_role("link", name="FRU", exact=True).click()
+    page.wait_for_url("**/architecture/fru.html")
+    page.get_by_role("table", name="Results task by task").get_by_role("link", name="5 finished").first.click()
+    page.wait_for_url("**/runs/fru.html?task=*")
+    (task,) = query(page)["task"]
+    listed = column(page, "run")
+    recorded = site.bench.json("runs", "--model", "fru", "--task", task)
+    assert sorted(listed) == sorted(run["run_id"][:8] for run in recorded)
+    page.get_by_role("link", name=listed[0]).click()
+    page.wait_for_url("**/run/*.html")
+    expect(page.get_by_role("heading", name=f"fru on {task}, seed")).to_be_visible()
+
+
+def test_a_click_on_a_mark_opens_its_architecture(page: Page, address: str) -> None:
+    opened(page, f"{address}/{BOARD}")
+    page.locator("figure path[aria-label*='entry: S5']").last.click()
+    page.wait_for_url("**/architecture/s5.html")
+
+
+def test_a_run_draws_its_curves(page: Page, address: str, site: Site) -> None:
+    run = site.bench.json("runs", "--model", "fru", "--task", "digits")[0]
+    opened(page, f"{address}/run/{run['run_id']}.html")
+    points = page.locator("figure").first.locator(".mark-symbol.role-mark path")
+    record = site.bench.json("show", run["run_id"])
+    assert points.count() == sum(point["name"].endswith("/loss") for point in record["curves"])
+
+
+PAGES = {
+    "board": "index.html",
+    "board of both blocks": "board/quick-v2-10k-all.html",
+    "tasks": "tasks.html",
+    "task": "task/digits.html",
+    "architectures": "architectures.html",
+    "architecture": "architecture/fru.html",
+    "runs": "runs.html",
+    "hostile run": "run/bad0000000000001.html",
+    "compare": "compare.html?suite=quick-v2&entries=fru+residual+10k+defaults&entries=s5+residual+10k+defaults",
+    "audit": "audit.html",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_wide_and_narrow_light_and_dark(page: Page, address: str, screenshots: Path, name: str) -> None:
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            opened(page, f"{address}/{PAGES[name]}")
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (background == "rgb(255, 255, 255)") == (theme == "light")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name}, {width} pixels: too wide"
+            for link in page.get_by_role("navigation").get_by_role("link").all():
+                expect(link).to_be_in_viewport()
+            page.screenshot(path=screenshots / f"site {name} {width} {theme}.png", full_page=True)
+
+
+def test_on_a_telephone_the_first_row_is_on_the_first_screen(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, f"{address}/{BOARD}")
+    first = page.locator("tbody tr").first.bounding_box()
+    assert first is not None
+    assert first["y"] + first["height"] < 844
