@@ -96,7 +96,7 @@ def tiny() -> Scale:
         bench="tests.support.pretended_gpu",
         device="pretended",
         profiled_on="cpu",
-        kernel_tests=("-n", "0", "tests/models/kernels/test_fru_gpu.py", "-k", "authors"),
+        kernel_tests=("-n", "0", "tests/models/kernels/test_fru_gpu.py", "-k", "authors and fru_k6 and last"),
         contract_tests=("-n", "0", "tests/models/test_rules.py", "-k", "mingru and causal"),
         shapes={"speed-784": (*pair, "--seq-len", "7"), "speed-16384": (*pair, "--seq-len", "16")},
         profiled=("fru", "mingru"),
