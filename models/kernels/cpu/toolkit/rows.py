@@ -110,6 +110,18 @@ def layer(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -
 
 
 @tile
+def add_layer(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
+    """out (N, L) += Wᵀ x, with weights (K, N) and x (K, L)."""
+
+    def some(first: Any, n: int) -> None:
+        here = code.at(out, (first, LANES))
+        sums = code.load_rows(here, LANES, n)
+        code.store_rows(code.product(sums, (code.at(weight, first), outputs), (x, LANES), inner), here, LANES)
+
+    code.in_tiles(outputs, OUTPUTS, some)
+
+
+@tile
 def weight_sums(
     code: Code, out: Any, g: Any, x: Any, g_tile: Any, x_tile: Any, tiles: Any, outputs: Any, inputs: Any
 ) -> None:

@@ -48,6 +48,7 @@ LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.69
 EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
 LOWEST = -87.0  # exp of anything lower is no normal number
 MANTISSA = 23  # bits of a float's mantissa
+ERF_P, ERF = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 GELU = 2 * math.sqrt(2 / math.pi)
 ROUNDING = 1.5 * 2.0**MANTISSA  # added to a number, it leaves the nearest whole number in the last bits
 
@@ -211,6 +212,23 @@ class Code:
         steep = self.fma(square, constant(3 * 0.044715 * GELU), constant(GELU))
         rest = self.product_of(share, self.minus_of(constant(1.0), share))
         return self.product_of(v, share), self.fma(self.product_of(v, rest), steep, share)
+
+    def gelu_by_erf(self, v: Any) -> tuple[Any, Any]:
+        """Return GELU(v) = v Φ(v) and its slope Φ(v) + v φ(v), to 2e-7.
+
+        1 − Φ is ½ φ-shaped times a polynomial of 1 / (1 + p |v| / √2): Abramowitz & Stegun 1964, 7.1.26.
+        """
+        positive = self.builder.fcmp_ordered(">", v, ZERO)
+        size = self.builder.select(positive, v, self.negative(v))
+        bell = self.exp_of_negative(self.product_of(self.product_of(v, v), constant(-0.5)))
+        t = self.builder.fdiv(constant(1.0), self.fma(size, constant(ERF_P / math.sqrt(2)), constant(1.0)))
+        series = constant(ERF[0])
+        for coefficient in ERF[1:]:
+            series = self.fma(series, t, constant(coefficient))
+        tail = self.product_of(self.product_of(series, t), self.product_of(bell, constant(0.5)))
+        share = self.builder.select(positive, self.minus_of(constant(1.0), tail), tail)
+        density = self.product_of(bell, constant(1 / math.sqrt(2 * math.pi)))
+        return self.product_of(v, share), self.fma(v, density, share)
 
     def inverse_root(self, v: Any) -> Any:
         """Return 1 / √v."""
