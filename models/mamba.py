@@ -30,7 +30,7 @@ from models.recurrences.scan import linear_scan
 from models.recurrences.short_conv import ShortConv
 from models.recurrences.state_space import step_size_bias
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, final_step
 from models.shared.linear import Linear, linear
 
 if TYPE_CHECKING:
@@ -109,14 +109,23 @@ class Mamba(SequenceModel):
             self.dt.bias.copy_(step_size_bias(self.inner_size, DT_MIN, DT_MAX))
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        y_BTH: Tensor = self.leave(self.gated(x_BTD))
+        return y_BTH
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        y_BH: Tensor = self.leave(final_step(self.gated(x_BTD), lengths_B))
+        return y_BH
+
+    def gated(self, x_BTD: Tensor) -> Tensor:
+        """Return y ⊙ SiLU(z), (B, T, E)."""
         x_BTE, z_BTE = (linear(x_BTD, weight_ED) for weight_ED in self.enter.weight.chunk(2))
         x_BTE = self.conv(x_BTE)
         if runs_compiled(x_BTE):
             from models.kernels.cpu import mamba as kernel  # numba takes a second to import
 
-            return self.leave(kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE))
+            return kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
         y_BTE = selective_scan(*self.selected(x_BTE)) + self.D * x_BTE
-        return self.leave(y_BTE * F.silu(z_BTE))
+        return y_BTE * F.silu(z_BTE)
 
     def initial_state(self, batch_size: int) -> State:
         h_BEN = self.A_log.new_zeros(batch_size, self.inner_size, self.state_size)

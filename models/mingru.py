@@ -14,6 +14,7 @@ depth O(log T).
 import torch
 from torch import Tensor
 
+from models.kernels.backend import fuses
 from models.recurrences.gated_linear import GatedLinearRecurrence, positive
 from models.shared.contract import Paper
 
@@ -29,6 +30,14 @@ class MinGRU(GatedLinearRecurrence):
     projections = 2
     cell = "mingru"
     authors_name = "to_hidden_and_gate.weight"
+
+    def states(self, x_BTD: Tensor) -> Tensor:
+        if not fuses(x_BTD, self.project.weight):
+            return super().states(x_BTD)
+        from models.kernels.cpu import mingru as kernel  # numba takes a second to import
+
+        h_BTE: Tensor = kernel.MinGRU.apply(x_BTD, self.project.weight)
+        return h_BTE
 
     def coefficients(self, z_Q: Tensor) -> tuple[Tensor, Tensor]:
         gate_E, candidate_E = z_Q.chunk(2, dim=-1)

@@ -15,14 +15,16 @@ Time O(T² N d + T H²), memory O(T H): the T × T weights are never stored wher
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.kernels.backend import fuses
 from models.recurrences.rotary import Rotate, rotations
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, resize
+from models.shared.layer_norm import LayerNorm
 from models.shared.linear import Linear
 
 if TYPE_CHECKING:
@@ -79,11 +81,11 @@ class Transformer(SequenceModel):
         self.output_size = hidden = config.hidden_size
         self.num_heads, self.head_size, self.positions = config.num_heads, config.head_size, config.positions
         self.encoder = resize(self.input_size, hidden)
-        self.norm = nn.LayerNorm(hidden)
+        self.norm = LayerNorm(hidden)
         self.qkv = Linear(hidden, 3 * self.num_heads * self.head_size, bias=False)
         self.out = Linear(self.num_heads * self.head_size, hidden, bias=False)
         self.feed_forward = nn.Sequential(
-            nn.LayerNorm(hidden),
+            LayerNorm(hidden),
             Linear(hidden, config.expand * hidden),
             nn.GELU(),
             Linear(config.expand * hidden, hidden),
@@ -125,7 +127,14 @@ class Transformer(SequenceModel):
     def finish(self, u_BTH: Tensor, attended_BNTd: Tensor) -> Tensor:
         """Return the block's output y, (B, T, H), from its input u and the heads' outputs a."""
         v_BTH = u_BTH + self.out(attended_BNTd.transpose(1, 2).flatten(2))
-        return v_BTH + self.feed_forward(v_BTH)
+        norm, enter, _, leave = cast(tuple[LayerNorm, Linear, nn.GELU, Linear], self.feed_forward)
+        if not fuses(v_BTH, enter.weight):
+            return v_BTH + self.feed_forward(v_BTH)
+        from models.kernels.cpu.feed_forward import FeedForward  # numba takes a second to import
+
+        weights = norm.weight, norm.bias, enter.weight, enter.bias, leave.weight, leave.bias
+        y_MH: Tensor = FeedForward.apply(v_BTH.flatten(0, -2), *weights, norm.eps)
+        return y_MH.view_as(v_BTH)
 
     @classmethod
     def search_space(cls, trial: "Trial") -> dict[str, Any]:

@@ -54,12 +54,12 @@ class GatedLinearRecurrence(SequenceModel):
         """Return a and b, (…, E), of the projected input, (…, Q)."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        z_BTQ = self.project(x_BTD).to(self.project.weight.dtype)  # gates in bfloat16 would forget far too soon
-        y_BTH: Tensor = self.leave(self.every_state(z_BTQ))
+        y_BTH: Tensor = self.leave(self.states(x_BTD))
         return y_BTH
 
-    def every_state(self, z_BTQ: Tensor) -> Tensor:
+    def states(self, x_BTD: Tensor) -> Tensor:
         """Return h, (B, T, E)."""
+        z_BTQ = self.project(x_BTD).to(self.project.weight.dtype)  # gates in bfloat16 would forget far too soon
         if not runs_compiled(z_BTQ):
             return linear_scan(*self.coefficients(z_BTQ))
         from models.kernels.cpu.diagonal import every_state  # numba takes a second to import

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.kernels.backend import fuses
 from models.recurrences.scan import linear_scan
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Place, SequenceModel, final_step, later, resize
@@ -299,6 +300,14 @@ class DiagonalStateSpace(SharedStateSpace):
     @abstractmethod
     def transition(self) -> Tensor:
         """Return Λ̄, (N,) complex."""
+
+    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        u_BTH = self.encode(x_BTD)
+        if not fuses(u_BTH):
+            return self.read_out(self.every_state(self.drive(u_BTH)), u_BTH)
+        from models.kernels.cpu.diagonal_states import diagonal_states  # numba takes a second to import
+
+        return diagonal_states(u_BTH, self.transition(), self.input_matrix(), self.output_matrix(), self.D)
 
     def every_state(self, drive_BTN: Tensor) -> Tensor:
         return linear_scan(self.transition(), drive_BTN)

@@ -18,7 +18,9 @@ from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kerne
 from models.kernels.cpu.toolkit.lanes import in_vectors, put, take
 from models.kernels.cpu.toolkit.vector import WIDTH, ZERO, Code, tile
 
-CHUNK = 128  # steps between two kept states
+CHUNK = 64  # steps between two kept states
+STATES = 2
+"""States of a channel that go through a chunk at once."""
 
 
 def channelwise_states(u_BTH: Tensor, a_HN: Tensor, c_HN: Tensor, d_H: Tensor) -> Tensor:
@@ -29,9 +31,21 @@ def channelwise_states(u_BTH: Tensor, a_HN: Tensor, c_HN: Tensor, d_H: Tensor) -
         a_HN, c_HN: Ā and c, complex.
         d_H: D.
     """
-    values_4NH = torch.stack([a_HN.real, a_HN.imag, c_HN.real, c_HN.imag]).mT
-    y_BTH: Tensor = ChannelwiseStates.apply(u_BTH, in_vectors(values_4NH).transpose(1, 2), in_vectors(d_H))
+    values_4NH, together = (
+        torch.stack([a_HN.real, a_HN.imag, c_HN.real, c_HN.imag]).mT,
+        sequences_together(len(u_BTH), len(d_H)),
+    )
+    u_BTGH = u_BTH.unflatten(0, (-1, together)).transpose(1, 2)
+    values_GN4 = in_vectors(values_4NH.repeat(1, 1, together)).transpose(1, 2)
+    y_BTG = ChannelwiseStates.apply(u_BTGH.flatten(2), values_GN4, in_vectors(d_H.repeat(together)))
+    y_BTH: Tensor = y_BTG.unflatten(2, u_BTGH.shape[2:]).transpose(1, 2).flatten(0, 1)
     return y_BTH
+
+
+def sequences_together(batch: int, channels: int) -> int:
+    """Return how many sequences to lay side by side, so that their channels leave the fewest lanes empty."""
+    counts = [count for count in range(1, WIDTH + 1) if batch % count == 0]
+    return min(counts, key=lambda count: -(-count * channels // WIDTH) / count)
 
 
 class ChannelwiseStates(torch.autograd.Function):
@@ -58,62 +72,93 @@ class ChannelwiseStates(torch.autograd.Function):
         return grad_u, grad_values.sum(0), grad_d.sum(0)
 
 
-@tile
-def advance(code: Code, values: Any, u: Any, state: Any, y: Any, steps: Any) -> None:
-    """y_t += Re(c x_t) over a chunk. `state` is x before the chunk and becomes x after it."""
-    # Both parts of one state of each channel stay in registers for the whole chunk, and so do its Ā and c.
-    a_re, a_im, c_re, c_im = code.load_each(values, 4)
-
-    def step(t: Any, x: list[Any]) -> list[Any]:
-        re, im = code.complex_fma((a_re, a_im), x, (code.load(code.at(u, (t, WIDTH))), ZERO))
-        here = code.at(y, (t, WIDTH))
-        code.store(code.fma(c_re, re, code.fma(code.negative(c_im), im, code.load(here))), here)
-        return [re, im]
-
-    code.store_each(code.loop(steps, code.load_each(state, 2), step), state)
+def each(pointer: Any, code: Code, count: int, size: int) -> list[list[Any]]:
+    """Load `size` vectors of each of `count` states that lie side by side."""
+    vectors = code.load_each(pointer, count * size)
+    return [vectors[i : i + size] for i in range(0, count * size, size)]
 
 
 @tile
-def remake(code: Code, values: Any, u: Any, states: Any, steps: Any) -> None:
-    """Compute the states of a chunk, (steps + 1, 2, WIDTH), from the first one, which is given."""
-    a_re, a_im, _, _ = code.load_each(values, 4)
+def advance(code: Code, values: Any, u: Any, state: Any, y: Any, order: Any, steps: Any) -> None:
+    """y_t += Re Σ_n c_n x_{t,n} over a chunk. `state` is x before the chunk and becomes x after it."""
 
-    def step(t: Any, x: list[Any]) -> list[Any]:
-        x = code.complex_fma((a_re, a_im), x, (code.load(code.at(u, (t, WIDTH))), ZERO))
-        code.store_each(x, code.at(states, 2 * WIDTH, (t, 2 * WIDTH)))
-        return x
+    def some(n: Any, count: int) -> None:
+        # A few states of each channel stay in registers for the whole chunk, and so do their Ā and c. With one alone,
+        # each step would wait for the one before it.
+        here, own = code.at(state, (n, 2 * WIDTH)), each(code.at(values, (n, 4 * WIDTH)), code, count, 4)
 
-    code.loop(steps, code.load_each(states, 2), step)
+        def step(t: Any, x: list[Any]) -> list[Any]:
+            now, place = code.load(code.at(u, (t, WIDTH))), code.at(y, (t, WIDTH))
+            total, after = code.load(place), []
+            for i, (a_re, a_im, c_re, c_im) in enumerate(own):
+                re, im = code.complex_fma((a_re, a_im), x[2 * i : 2 * i + 2], (now, ZERO))
+                total = code.fma(c_re, re, code.fma(code.negative(c_im), im, total))
+                after += [re, im]
+            code.store(total, place)
+            return after
+
+        code.store_each(code.loop(steps, code.load_each(here, 2 * count), step), here)
+
+    code.in_tiles(order, STATES, some)
 
 
 @tile
-def retreat(code: Code, values: Any, states: Any, to_y: Any, to_x: Any, to_u: Any, to_values: Any, steps: Any) -> None:
+def retreat(
+    code: Code, values: Any, before: Any, u: Any, to_y: Any, to_x: Any, to_u: Any, to_values: Any, room: Any,
+    order: Any, steps: Any,
+) -> None:  # fmt: skip
     """Run the adjoint over a chunk.
 
-    to_x becomes the gradient of the state before it. to_u and to_values are added to.
+    Args:
+        before: x before the chunk.
+        to_x: the gradient of the state after the chunk. It becomes that of the state before it.
+        to_u, to_values: gradients, which are added to.
+        room: for the states of STATES n at a time, so that they stay in the cache.
     """
-    # The gradients of the state, Ā and c stay in registers for the whole chunk. Each is a pair, with respect to the
-    # real and to the imaginary part, so that Ā and x enter conjugated.
-    a_re, a_im, c_re, c_im = code.load_each(values, 4)
 
-    def step(done: Any, carried: list[Any]) -> list[Any]:
-        t = code.minus(steps, done)  # the state's place: the one before the chunk has place 0
-        from_y = code.load(code.at(to_y, (t, WIDTH), -WIDTH))
-        to_re, to_im, *to_a_and_c = carried
-        # The gradient of x_t: what reaches it through y_t = Re(c x_t), and through x_{t+1}.
-        re = code.fma(c_re, from_y, to_re)
-        im = code.fma(code.negative(c_im), from_y, to_im)
-        here = code.at(to_u, (t, WIDTH), -WIDTH)
-        code.store(code.builder.fadd(code.load(here), re), here)
-        now_re, now_im = code.load_each(code.at(states, (t, 2 * WIDTH)), 2)
-        old_re, old_im = code.load_each(code.at(states, (t, 2 * WIDTH), -2 * WIDTH), 2)
-        to_a = code.complex_fma((old_re, code.negative(old_im)), (re, im), to_a_and_c[:2])
-        to_c = [code.fma(from_y, now_re, to_a_and_c[2]), code.fma(code.negative(from_y), now_im, to_a_and_c[3])]
-        return [*code.complex_fma((a_re, code.negative(a_im)), (re, im), (ZERO, ZERO)), *to_a, *to_c]
+    def some(n: Any, count: int) -> None:
+        row = 2 * count * WIDTH
+        own = each(code.at(values, (n, 4 * WIDTH)), code, count, 4)
+        first = code.load_each(code.at(before, (n, 2 * WIDTH)), 2 * count)
+        code.store_each(first, room)
 
-    carried = code.loop(steps, [*code.load_each(to_x, 2), *code.load_each(to_values, 4)], step)
-    code.store_each(carried[:2], to_x)
-    code.store_each(carried[2:], to_values)
+        def remake(t: Any, x: list[Any]) -> list[Any]:
+            now, after = code.load(code.at(u, (t, WIDTH))), []
+            for i, (a_re, a_im, _, _) in enumerate(own):
+                after += code.complex_fma((a_re, a_im), x[2 * i : 2 * i + 2], (now, ZERO))
+            code.store_each(after, code.at(room, row, (t, row)))
+            return after
+
+        # The gradients of the states, Ā and c stay in registers for the whole chunk. Each is a pair, with respect to
+        # the real and to the imaginary part, so that Ā and x enter conjugated.
+        def step(done: Any, carried: list[Any]) -> list[Any]:
+            t = code.minus(steps, done)  # the state's place: the one before the chunk has place 0
+            from_y, here = code.load(code.at(to_y, (t, WIDTH), -WIDTH)), code.at(to_u, (t, WIDTH), -WIDTH)
+            total, after = code.load(here), []
+            now, old = (each(code.at(room, (t, row), shift), code, count, 2) for shift in (0, -row))
+            for i, (a_re, a_im, c_re, c_im) in enumerate(own):
+                to_re, to_im, *to_a_and_c = carried[6 * i : 6 * i + 6]
+                # The gradient of x_t: what reaches it through y_t = Re(c x_t), and through x_{t+1}.
+                re, im = code.fma(c_re, from_y, to_re), code.fma(code.negative(c_im), from_y, to_im)
+                total = code.builder.fadd(total, re)
+                to_a = code.complex_fma((old[i][0], code.negative(old[i][1])), (re, im), to_a_and_c[:2])
+                to_c = [code.fma(from_y, now[i][0], to_a_and_c[2]),
+                        code.fma(code.negative(from_y), now[i][1], to_a_and_c[3])]  # fmt: skip
+                after += [*code.complex_fma((a_re, code.negative(a_im)), (re, im), (ZERO, ZERO)), *to_a, *to_c]
+            code.store(total, here)
+            return after
+
+        code.loop(steps, first, remake)
+        arriving = each(code.at(to_x, (n, 2 * WIDTH)), code, count, 2)
+        sums = each(code.at(to_values, (n, 4 * WIDTH)), code, count, 4)
+        carried = code.loop(
+            steps, [vector for pair in zip(arriving, sums, strict=True) for part in pair for vector in part], step
+        )
+        for i in range(count):
+            code.store_each(carried[6 * i : 6 * i + 2], code.at(to_x, (code.plus(n, i), 2 * WIDTH)))
+            code.store_each(carried[6 * i + 2 : 6 * i + 6], code.at(to_values, (code.plus(n, i), 4 * WIDTH)))
+
+    code.in_tiles(order, STATES, some)
 
 
 @kernel
@@ -132,8 +177,7 @@ def states_forward(first: int, last: int, u: Any, values: Any, d: Any, y: Any, k
                 for t in range(count):
                     for j in range(WIDTH):
                         total[t, j] = d[group, j] * now[t, j]
-                for n in range(order):
-                    advance(values[group, n], now, x[n], total, count)
+                advance(values[group], now, x, total, order, count)
                 put(total, group, y[i, here])
 
 
@@ -152,7 +196,7 @@ def states_backward(
 ) -> None:
     steps, (groups, order) = u.shape[1], values.shape[:2]
     now, to_y, to_u = np.empty((CHUNK, WIDTH), FLOAT), np.empty((CHUNK, WIDTH), FLOAT), np.empty((CHUNK, WIDTH), FLOAT)
-    states = np.empty((CHUNK + 1, 2, WIDTH), FLOAT)  # for one n at a time, so that they stay in the cache
+    room = np.empty((CHUNK + 1, STATES, 2, WIDTH), FLOAT)
     for i in range(first, last):
         for group in range(groups):
             to_x = np.zeros((order, 2, WIDTH), FLOAT)
@@ -166,8 +210,16 @@ def states_backward(
                     for j in range(WIDTH):
                         to_u[t, j] = d[group, j] * to_y[t, j]
                         grad_d[i, group, j] += now[t, j] * to_y[t, j]
-                for n in range(order):
-                    states[0] = kept[i, group, chunk, n]
-                    remake(values[group, n], now, states, count)
-                    retreat(values[group, n], states, to_y, to_x[n], to_u, grad_values[i, group, n], count)
+                retreat(
+                    values[group],
+                    kept[i, group, chunk],
+                    now,
+                    to_y,
+                    to_x,
+                    to_u,
+                    grad_values[i, group],
+                    room,
+                    order,
+                    count,
+                )
                 put(to_u, group, grad_u[i, here])

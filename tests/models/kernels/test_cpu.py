@@ -13,7 +13,9 @@ import torch
 from torch.nn import functional as F
 
 from bench.catalog.registry import find_model
+from models.kernels.cpu.s4d import sequences_together
 from models.kernels.cpu.toolkit import compile as toolkit
+from models.kernels.cpu.toolkit.vector import WIDTH
 from models.shared.linear import ROWS, in_blocks, linear
 from tests.conftest import ROOT
 
@@ -36,7 +38,7 @@ SETTINGS = {
     "slice": {"step_size": 0.1},
     "s4d": {"state_size": 6, "init": "legs", "discretisation": "bilinear"},  # with a B of its own
 }
-LONGER = {"s4d": 150}  # more than a chunk of its kernel
+LONGER = {"s4d": 150, "mingru": 75, "s5": 75, "lru": 300}  # more than a chunk, tile or group of tiles of its kernel
 WIDER = {"indrnn": 130, "mingru": 130}  # more units than a block
 
 
@@ -109,7 +111,21 @@ def test_lengths_beyond_the_input_are_refused(name):
     model, x_BTD = build(name)
     for length in (0, STEPS + 1):
         with pytest.raises(ValueError, match="lengths must be from 1 to 23"):
-            model.last(x_BTD, torch.full((BATCH,), length))
+            model.last(x_BTD[:, :STEPS], torch.full((BATCH,), length))
+
+
+def test_s4ds_sequences_lie_side_by_side_where_that_leaves_fewer_lanes_empty():
+    model, x_BTD = build("s4d")
+    assert sequences_together(len(x_BTD), 13) == 1
+    assert WIDTH != 16 or sequences_together(64, 34) == 8
+    assert sequences_together(16, 13) * 13 % WIDTH == 0
+    whole_BTH, single_BTH = model(x_BTD[:16]), torch.cat([model(x_1TD) for x_1TD in x_BTD[:16].split(1)])
+    torch.testing.assert_close(whole_BTH, single_BTH, rtol=1e-6, atol=1e-6)
+    weight_BTH = torch.randn(whole_BTH.shape, generator=torch.Generator().manual_seed(1))
+    for got, want in zip(
+        *(torch.autograd.grad((y * weight_BTH).sum(), model.parameters()) for y in (whole_BTH, single_BTH)), strict=True
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5 * want.abs().max().item())
 
 
 def test_other_types_are_refused():

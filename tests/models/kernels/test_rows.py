@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.catalog.registry import find_model
+from models.kernels.cpu.feed_forward import FeedForward
 from models.kernels.cpu.layer_norm import LayerNorm
 from models.kernels.cpu.residual import GatedResidual
 from models.kernels.cpu.toolkit.rows import GROUP
@@ -25,7 +26,16 @@ def normed(x_MW, weight_W, bias_W):
     return F.layer_norm(x_MW, weight_W.shape, weight_W, bias_W, 1e-5)
 
 
+def feed_forward(v_MW, scale_W, shift_W, w1_KW, b1_K, w2_WK, b2_W):
+    return v_MW + F.linear(F.gelu(F.linear(normed(v_MW, scale_W, shift_W), w1_KW, b1_K)), w2_WK, b2_W)
+
+
 KERNELS = {
+    "feed-forward": (
+        lambda *given: FeedForward.apply(*given, 1e-5),
+        feed_forward,
+        lambda M, K, W: [(M, W), (W,), (W,), (K, W), (K,), (W, K), (W,)],
+    ),
     "gated-residual": (GatedResidual.apply, gated_residual, lambda M, K, W: [(M, W), (M, K), (2 * W, K), (2 * W,)]),
     "layer-norm": (lambda *given: LayerNorm.apply(*given, 1e-5), normed, lambda M, K, W: [(M, W), (W,), (W,)]),
 }

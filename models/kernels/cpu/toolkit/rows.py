@@ -35,8 +35,8 @@ def with_bias(weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
 
 
 def sums_of(groups: int, outputs: int, inputs: int, like: Tensor) -> Tensor:
-    """Return room for what `weight_sums` writes: for each group, tiles of ROWS × COLUMNS sums."""
-    return like.new_empty(groups, -(-outputs // ROWS), -(-inputs // COLUMNS), ROWS * COLUMNS)
+    """Return zeros that `weight_sums` adds to: for each group, tiles of ROWS × COLUMNS sums."""
+    return like.new_zeros(groups, -(-outputs // ROWS), -(-inputs // COLUMNS), ROWS * COLUMNS)
 
 
 def untiled(sums: Tensor, outputs: int, inputs: int) -> Tensor:
@@ -110,10 +110,22 @@ def layer(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -
 
 
 @tile
+def add_layer(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
+    """out (N, L) += Wᵀ x, with weights (K, N) and x (K, L)."""
+
+    def some(first: Any, n: int) -> None:
+        here = code.at(out, (first, LANES))
+        sums = code.load_rows(here, LANES, n)
+        code.store_rows(code.product(sums, (code.at(weight, first), outputs), (x, LANES), inner), here, LANES)
+
+    code.in_tiles(outputs, OUTPUTS, some)
+
+
+@tile
 def weight_sums(
     code: Code, out: Any, g: Any, x: Any, g_tile: Any, x_tile: Any, tiles: Any, outputs: Any, inputs: Any
 ) -> None:
-    """Write Σ g_n x_k over the rows of a group, in tiles of ROWS × COLUMNS pairs of n and k.
+    """Add Σ g_n x_k over the rows of a group, in tiles of ROWS × COLUMNS pairs of n and k.
 
     Args:
         g, x: (S, N, L) and (S, K, L), a tile of rows `g_tile` and `x_tile` numbers after another. N and K are whole
@@ -125,7 +137,7 @@ def weight_sums(
             left, right = code.at(g, (n, LANES)), code.at(x, (k, LANES))
             sums = code.outer([ZERO] * (ROWS * COLUMNS), (left, g_tile, LANES), (right, x_tile, LANES), tiles)
             place = code.builder.add(code.builder.mul(n, inputs), code.times(k, ROWS))
-            code.store_each(code.across(sums), code.at(out, place))
+            code.add_each(code.across(sums), code.at(out, place))
 
         code.every(inputs, COLUMNS, pairs)
 

@@ -49,6 +49,8 @@ LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.69
 EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
 LOWEST = -87.0  # exp of anything lower is no normal number
 MANTISSA = 23  # bits of a float's mantissa
+ERF_P, ERF = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+GELU = 2 * math.sqrt(2 / math.pi)
 ROUNDING = 1.5 * 2.0**MANTISSA  # added to a number, it leaves the nearest whole number in the last bits
 
 # tanh x = x P(x²) / Q(x²), the rational approximation of Eigen (ptanh_float). Its relative error is at most 3e-7, also
@@ -150,6 +152,14 @@ class Code:
         for i, vector in enumerate(vectors):
             self.store(vector, self.at(pointer, i * WIDTH))
 
+    def load_pair(self, pointer: Any, place: Any, apart: Any) -> list[Any]:
+        """Load two vectors that lie `apart` numbers apart, such as real and imaginary parts."""
+        return [self.load(self.at(pointer, place)), self.load(self.at(pointer, place, apart))]
+
+    def store_pair(self, pair: list[Any], pointer: Any, place: Any, apart: Any) -> None:
+        self.store(pair[0], self.at(pointer, place))
+        self.store(pair[1], self.at(pointer, place, apart))
+
     def add_each(self, vectors: list[Any], pointer: Any) -> None:
         """Add vectors to those stored at a pointer."""
         self.store_each(self.add(vectors, self.load_each(pointer, len(vectors))), pointer)
@@ -243,6 +253,32 @@ class Code:
         # Adding k to the exponent's bits multiplies by 2^k.
         power = self.builder.shl(self.builder.bitcast(shifted, BITS), ir.Constant(BITS, [MANTISSA] * WIDTH))
         return self.builder.bitcast(self.builder.add(self.builder.bitcast(value, BITS), power), VECTOR)
+
+    def gelu(self, v: Any) -> tuple[Any, Any]:
+        """Return GELU(v) in its form by tanh, and its slope. Since (1 + tanh z) / 2 = σ(2 z), it is v σ(2 z)."""
+        square = self.product_of(v, v)
+        curve = self.fma(square, constant(0.044715 * GELU), constant(GELU))  # 2 z / v
+        share = self.sigmoid(self.product_of(v, curve))
+        steep = self.fma(square, constant(3 * 0.044715 * GELU), constant(GELU))
+        rest = self.product_of(share, self.minus_of(constant(1.0), share))
+        return self.product_of(v, share), self.fma(self.product_of(v, rest), steep, share)
+
+    def gelu_by_erf(self, v: Any) -> tuple[Any, Any]:
+        """Return GELU(v) = v Φ(v) and its slope Φ(v) + v φ(v), to 2e-7.
+
+        1 − Φ is ½ φ-shaped times a polynomial of 1 / (1 + p |v| / √2): Abramowitz & Stegun 1964, 7.1.26.
+        """
+        positive = self.builder.fcmp_ordered(">", v, ZERO)
+        size = self.builder.select(positive, v, self.negative(v))
+        bell = self.exp_of_negative(self.product_of(self.product_of(v, v), constant(-0.5)))
+        t = self.builder.fdiv(constant(1.0), self.fma(size, constant(ERF_P / math.sqrt(2)), constant(1.0)))
+        series = constant(ERF[0])
+        for coefficient in ERF[1:]:
+            series = self.fma(series, t, constant(coefficient))
+        tail = self.product_of(self.product_of(series, t), self.product_of(bell, constant(0.5)))
+        share = self.builder.select(positive, self.minus_of(constant(1.0), tail), tail)
+        density = self.product_of(bell, constant(1 / math.sqrt(2 * math.pi)))
+        return self.product_of(v, share), self.fma(v, density, share)
 
     def inverse_root(self, v: Any) -> Any:
         """Return 1 / √v."""
@@ -370,6 +406,29 @@ class Code:
             vectors = [self.shuffle(*pair) for pair in pairs]
             half //= 2
         return vectors
+
+    def scan(self, a: Any, b: Any, before: Any, back: bool = False) -> Any:
+        """Return h_i = a_i h_{i−1} + b_i along the lanes, with h_{−1} = `before` in every lane; `back`: from the last.
+
+        Neighbours are merged, then pairs, then fours: as many rounds as the width has bits.
+        """
+        ones, shift = constant(1.0), 1
+        while shift < WIDTH:
+            moved = [lane + shift if back else lane - shift for lane in range(WIDTH)]
+            places = [lane if 0 <= lane < WIDTH else WIDTH for lane in moved]
+            b = self.fma(a, self.shuffle(b, ZERO, places), b)
+            a = self.product_of(a, self.shuffle(a, ones, places))
+            shift *= 2
+        return self.fma(a, before, b)
+
+    def everywhere(self, vector: Any, lane: int) -> Any:
+        """Return a vector of one lane's number."""
+        return self.shuffle(vector, vector, [lane] * WIDTH)
+
+    def shifted(self, vector: Any, end: Any, back: bool = False) -> Any:
+        """Return each lane's number in the next lane (`back`: the one before), with the first of `end` in the gap."""
+        moved = range(1, WIDTH + 1) if back else [WIDTH, *range(WIDTH - 1)]
+        return self.shuffle(vector, end, list(moved))
 
     def across(self, vectors: list[Any]) -> list[Any]:
         """Return the sum over the lanes of each vector, WIDTH sums to a vector."""
