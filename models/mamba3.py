@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.kernels.backend import runs_compiled
 from models.recurrences.state_space import step_size_bias
 from models.recurrences.state_space_duality import attention_step, ssd
 from models.shared.authors_weights import AuthorsWeights
@@ -132,24 +133,19 @@ class Mamba3(SequenceModel):
             self.leave.weight.div_(self.layers**0.5)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        z_BTE, x_BTMP, keys_BTN, queries_BTN, steps_BTF = self.entered(x_BTD)
+        z_BTE, x_BTMP, bc_BT2N, steps_BTF = self.entered(x_BTD)
         dt_BTM, log_decay_BTM, share_BTM, turn_BTMR = self.time_steps(steps_BTF)
-        # The heads come before time, since the products below are of one head.
-        rotation_BMTR = rotation(turn_BTMR.transpose(1, 2).cumsum(2))
-        k_BMTN = rotated((self.key_norm * keys_BTN).unsqueeze(1) + self.key_bias.unsqueeze(1), rotation_BMTR)
-        q_BMTN = rotated((self.query_norm * queries_BTN).unsqueeze(1) + self.query_bias.unsqueeze(1), rotation_BMTR)
+        k_BTMN, q_BTMN = self.in_heads(bc_BT2N, turn_BTMR.cumsum(1))
         own_BTM = share_BTM * dt_BTM
         weight_BTM = own_BTM + F.pad((dt_BTM - own_BTM)[:, 1:], (0, 0, 0, 1))
-        q_BTMN, k_BTMN = q_BMTN.transpose(1, 2), k_BMTN.transpose(1, 2)
         return self.left(ssd(q_BTMN, k_BTMN, x_BTMP, log_decay_BTM, weight_BTM, self.D, own_BTM), z_BTE)
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         s_BMPN, angle_BMR, before_BMP, k_before_BMN = state
-        z_BE, x_BMP, keys_BN, queries_BN, steps_BF = self.entered(x_BD)
+        z_BE, x_BMP, bc_B2N, steps_BF = self.entered(x_BD)
         dt_BM, log_decay_BM, share_BM, turn_BMR = self.time_steps(steps_BF)
         angle_BMR = (angle_BMR + turn_BMR) % (2 * math.pi)
-        k_BMN = rotated((self.key_norm * keys_BN).unsqueeze(1) + self.key_bias, rotation(angle_BMR))
-        q_BMN = rotated((self.query_norm * queries_BN).unsqueeze(1) + self.query_bias, rotation(angle_BMR))
+        k_BMN, q_BMN = self.in_heads(bc_B2N, angle_BMR)
         late_BM11 = ((1 - share_BM) * dt_BM)[..., None, None]
         s_BMPN = s_BMPN + late_BM11 * before_BMP.unsqueeze(-1) * k_before_BMN.unsqueeze(-2)
         y_BMP, s_BMPN = attention_step(q_BMN, k_BMN, x_BMP, log_decay_BM, share_BM * dt_BM, self.D, s_BMPN)
@@ -160,15 +156,27 @@ class Mamba3(SequenceModel):
         s_BMPN, angle_BMR, x_BMP, k_BMN = (self.D.new_zeros(batch_size, self.heads, *size) for size in sizes)
         return s_BMPN, angle_BMR, x_BMP, k_BMN
 
-    def entered(self, x_D: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return z (…, E), x (…, M, P), the normalised B and C without their weights (…, N), and the rest (…, F)."""
+    def entered(self, x_D: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return z (…, E), x (…, M, P), B and C (…, 2, N), and the rest (…, F)."""
         # One product for each part: the parts of a single product would be copied to become contiguous.
         dtype = self.D.dtype
         z_E, x_E, bc_2N, rest_F = (
             linear(x_D, weight_FD).to(dtype) for weight_FD in self.enter.weight.split(self.parts)
         )
-        keys_N, queries_N = normalised(bc_2N.unflatten(-1, (2, self.state_size))).unbind(-2)
-        return z_E, x_E.unflatten(-1, (self.heads, self.head_size)), keys_N, queries_N, rest_F
+        return z_E, x_E.unflatten(-1, (self.heads, -1)), bc_2N.unflatten(-1, (2, -1)), rest_F
+
+    def in_heads(self, bc_2N: Tensor, angle_MR: Tensor) -> tuple[Tensor, Tensor]:
+        """Return K and Q, (…, M, N), from B and C, (…, 2, N), and θ."""
+        norms_2N = torch.stack([self.key_norm, self.query_norm])
+        biases_2MN = torch.stack([self.key_bias, self.query_bias])
+        if bc_2N.dim() == 4 and runs_compiled(bc_2N, norms_2N):
+            from models.kernels.cpu.rotated_heads import RotatedHeads  # numba takes a second to import
+
+            k_BTMN, q_BTMN = RotatedHeads.apply(bc_2N, norms_2N, biases_2MN, angle_MR, EPS)
+            return k_BTMN, q_BTMN
+        both_2MN = (norms_2N * normalised(bc_2N)).unsqueeze(-2) + biases_2MN
+        k_MN, q_MN = rotated(both_2MN, rotation(angle_MR).unsqueeze(-3)).unbind(-3)
+        return k_MN, q_MN
 
     def time_steps(self, steps_F: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return Δ, Δ A and τ, (…, M), and by how much θ grows, (…, M, R)."""

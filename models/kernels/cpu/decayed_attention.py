@@ -47,27 +47,28 @@ class DecayedAttention(torch.autograd.Function):
         return tuple(grads)
 
 
-def advance_tile(late: bool) -> Any:
+def advance_tile(beside: bool) -> Any:
     """Return the tile that runs through a segment: S becomes the state after it, and o_t += S_tᵀ q_t.
 
     Args:
-        late: whether o_t reads S before k_t v_tᵀ is added to it.
+        beside: whether o_t reads, in place of k_t v_tᵀ, another vector of columns beside it: k_t b_tᵀ.
     """
 
     @tile
     def advance(
-        code: Code, q: Any, k: Any, v: Any, kept: Any, s: Any, o: Any, sizes: tuple[Any, ...], steps: Any
+        code: Code, q: Any, k: Any, v: Any, b: Any, kept: Any, s: Any, o: Any, sizes: tuple[Any, ...], steps: Any
     ) -> None:
         """`sizes` are d, how far q_t and q_{t+1} lie apart, how far kept_t and kept_{t+1}, and kept of two rows."""
         rows, apart, kept_apart, share = code.unpack(sizes)
 
         def some_rows(r: Any, count: int) -> None:
             def step(t: Any, before: list[Any]) -> list[Any]:
-                v_t, here = code.load(code.at(v, (t, WIDTH))), code.at(o, (t, WIDTH))
                 keys, readers = (code.spread_each(code.at(each, (t, apart), r), count) for each in (k, q))
                 old = code.multiply(decays(code, kept, (t, kept_apart), r, share, count), before)
-                after = [code.fma(key, v_t, row) for key, row in zip(keys, old, strict=True)]
-                code.store(code.add_up(readers, old if late else after, code.load(here)), here)
+                after = code.add_to_each(old, keys, code.load(code.at(v, (t, WIDTH))))
+                read = code.add_to_each(old, keys, code.load(code.at(b, (t, WIDTH)))) if beside else after
+                here = code.at(o, (t, WIDTH))
+                code.store(code.add_up(readers, read, code.load(here)), here)
                 return after
 
             here = code.at(s, (r, WIDTH))
@@ -82,12 +83,12 @@ def decays(code: Code, kept: Any, place: Any, r: Any, share: Any, count: int) ->
     return [code.spread(code.at(kept, place, code.builder.mul(code.plus(r, i), share))) for i in range(count)]
 
 
-def retreat_tile(own: bool, late: bool) -> Any:
+def retreat_tile(own: bool, beside: bool) -> Any:
     """Return the tile that runs the adjoint over a segment.
 
     Args:
         own: whether each row has a decay of its own, not all the same.
-        late: as in `advance_tile`.
+        beside: as in `advance_tile`.
     """
 
     @tile
@@ -96,6 +97,7 @@ def retreat_tile(own: bool, late: bool) -> Any:
         q: Any,
         k: Any,
         v: Any,
+        b: Any,
         kept: Any,
         s: Any,
         to_o: Any,
@@ -103,6 +105,7 @@ def retreat_tile(own: bool, late: bool) -> Any:
         to_q: Any,
         to_k: Any,
         to_v: Any,
+        to_b: Any,
         to_kept: Any,
         room: Any,
         sizes: tuple[Any, ...],
@@ -121,26 +124,30 @@ def retreat_tile(own: bool, late: bool) -> Any:
 
             # First, compute the segment's states again.
             def remake(t: Any, before: list[Any]) -> list[Any]:
-                keys, v_t = code.spread_each(code.at(k, (t, apart), r), count), code.load(code.at(v, (t, WIDTH)))
                 old = code.multiply(decays(code, kept, (t, kept_apart), r, share, count), before)
-                after = [code.fma(key, v_t, each) for key, each in zip(keys, old, strict=True)]
+                keys = code.spread_each(code.at(k, (t, apart), r), count)
+                after = code.add_to_each(old, keys, code.load(code.at(v, (t, WIDTH))))
                 code.store_each(after, code.at(room, (t, row), row))
                 return after
 
             # Then go back from the last step, with the gradients of the states in registers.
             def step(done: Any, to_after: list[Any]) -> list[Any]:
                 t = code.minus(steps, code.plus(done, 1))
-                o_t, v_t = (code.load(code.at(each, (t, WIDTH))) for each in (to_o, v))
+                o_t, v_t, b_t = (code.load(code.at(each, (t, WIDTH))) for each in (to_o, v, b))
                 keys, readers = (code.spread_each(code.at(each, (t, apart), r), count) for each in (k, q))
                 left = decays(code, kept, (t, kept_apart), r, share, count)
-                before = code.load_each(code.at(room, (t, row)), count)
-                read = code.multiply(left, before) if late else code.load_each(code.at(room, (t, row), row), count)
-                to_old = [code.fma(reader, o_t, each) for reader, each in zip(readers, to_after, strict=True)]
-                to_written = to_after if late else to_old
-                here = code.at(to_v, (t, WIDTH))
-                code.store(code.add_up(keys, to_written, code.load(here)), here)
-                totals = code.multiply(read, [o_t] * count), code.multiply(to_written, [v_t] * count)
-                code.add_totals(totals, [code.at(each, (t, apart), r) for each in (to_q, to_k)])
+                before, after = (code.load_each(code.at(room, (t, row), shift), count) for shift in (0, row))
+                to_old = code.add_to_each(to_after, readers, o_t)
+                if beside:
+                    read, to_read = code.add_to_each(code.multiply(left, before), keys, b_t), code.scale(readers, o_t)
+                    to_keys = code.add_to_each(code.scale(to_after, v_t), to_read, b_t)
+                    code.add_products(keys, to_after, code.at(to_v, (t, WIDTH)))
+                    code.add_products(keys, to_read, code.at(to_b, (t, WIDTH)))
+                else:
+                    read, to_keys = after, code.scale(to_old, v_t)
+                    code.add_products(keys, to_old, code.at(to_v, (t, WIDTH)))
+                places = [code.at(each, (t, apart), r) for each in (to_q, to_k)]
+                code.add_totals([code.scale(read, o_t), to_keys], places)
                 here = code.at(to_kept, (t, kept_apart), code.builder.mul(r, share))
                 if own:
                     code.add_totals([code.multiply(to_old, before)], [here])
@@ -175,7 +182,9 @@ def attention_forward(first: int, last: int, q: Any, k: Any, v: Any, kept: Any, 
                     states[i, n, group, segment] = s
                     take(v[i, here, n], group, now)
                     out[:] = FLOAT(0)
-                    advance(q[i, here, n], k[i, here, n], now, kept[i, here, n], s, out, sizes, here.stop - here.start)
+                    advance(
+                        q[i, here, n], k[i, here, n], now, now, kept[i, here, n], s, out, sizes, here.stop - here.start
+                    )
                     put(out, group, o[i, here, n])
 
 
@@ -208,8 +217,8 @@ def attention_backward(
                     take(v[i, here, n], group, now)
                     take(grad_o[i, here, n], group, to_o)
                     to_v[:] = FLOAT(0)
-                    given = q[i, here, n], k[i, here, n], now, kept[i, here, n], states[i, n, group, segment]
-                    grads = grad_q[i, here, n], grad_k[i, here, n], to_v, grad_kept[i, here, n]
+                    given = q[i, here, n], k[i, here, n], now, now, kept[i, here, n], states[i, n, group, segment]
+                    grads = grad_q[i, here, n], grad_k[i, here, n], to_v, to_v, grad_kept[i, here, n]
                     if own:
                         retreat_own(*given, to_o, to_s, *grads, room, sizes, here.stop - here.start)
                     else:

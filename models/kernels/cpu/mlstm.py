@@ -23,7 +23,7 @@ from models.kernels.cpu.toolkit.vector import WIDTH
 EMPTY = FLOAT(-1e30)  # m before the first step
 LARGEST = FLOAT(80)  # exp of more has no room in float32
 
-advance, retreat = advance_tile(late=False), retreat_tile(own=False, late=False)
+advance, retreat = advance_tile(beside=False), retreat_tile(own=False, beside=False)
 
 
 class Memory(torch.autograd.Function):
@@ -102,7 +102,7 @@ def memory_forward(
                         for j in range(WIDTH):
                             now[t, j] *= written[here.start + t]
                     advance(
-                        q[i, here, head], k[i, here, head], now, kept[here], s, read[group, here], sizes,
+                        q[i, here, head], k[i, here, head], now, now, kept[here], s, read[group, here], sizes,
                         here.stop - here.start,
                     )  # fmt: skip
             for t in range(steps):
@@ -171,9 +171,9 @@ def memory_backward(
                         for j in range(WIDTH):
                             weighted[t, j], to_weighted[t, j] = written[here.start + t] * now[t, j], FLOAT(0)
                     retreat(
-                        q[i, here, head], k[i, here, head], weighted, kept[here], states[i, head, group, segment],
-                        to_read[group, here], to_s, to_q[i, here, head], to_k[i, here, head], to_weighted,
-                        to_kept[here], room, sizes, count,
+                        q[i, here, head], k[i, here, head], weighted, weighted, kept[here],
+                        states[i, head, group, segment], to_read[group, here], to_s, to_q[i, here, head],
+                        to_k[i, here, head], to_weighted, to_weighted, to_kept[here], room, sizes, count,
                     )  # fmt: skip
                     for t in range(count):
                         total = FLOAT(0)

@@ -1,9 +1,9 @@
 """Linear attention with weights and a skip on a CPU, compiled: the state-space models Mamba-2 and Mamba-3.
 
-    y_t = kept_t S_{t−1}ᵀ q_t + own_t (q_t · k_t) v_t + D v_t,    S_t = kept_t S_{t−1} + w_t k_t v_tᵀ
+    y_t = (kept_t S_{t−1} + own_t k_t v_tᵀ)ᵀ q_t + D v_t,    S_t = kept_t S_{t−1} + w_t k_t v_tᵀ
 
-w may depend on the step after, which y must not see. Heads of a group share q and k. The tiles are those of
-decayed_attention.py, which get w v in place of v.
+w may depend on the step after, which y does not see. Heads of a group share q and k. The tiles are those of
+decayed_attention.py, which get w v in place of v and own v beside it.
 
 Shapes: B batch, T time, G groups, H heads, N rows of S, P columns, K segments. float32 only.
 """
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from models.kernels.cpu.decayed_attention import ROWS, SEGMENT, advance_tile, retreat_tile
-from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
+from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, part, run
 from models.kernels.cpu.toolkit.lanes import put, take
 from models.kernels.cpu.toolkit.vector import WIDTH
 
-advance, retreat = advance_tile(late=True), retreat_tile(own=False, late=True)
+advance, retreat = advance_tile(beside=True), retreat_tile(own=False, beside=True)
 
 
 class WeightedAttention(torch.autograd.Function):
@@ -49,14 +49,6 @@ class WeightedAttention(torch.autograd.Function):
         return *grads, to_skip_BH.sum(0)
 
 
-@helper
-def dot(a: Any, b: Any) -> Any:
-    total = FLOAT(0)
-    for n in range(len(a)):
-        total += a[n] * b[n]
-    return total
-
-
 @kernel
 def weighted_forward(
     first: int,
@@ -73,8 +65,8 @@ def weighted_forward(
 ) -> None:
     (steps, heads), (groups, rows) = v.shape[1:3], q.shape[2:]
     sizes = rows, groups * rows, heads, 0
-    lanes, s = np.empty((2, SEGMENT, WIDTH), FLOAT), np.empty((rows, WIDTH), FLOAT)
-    now, out = lanes[0], lanes[1]
+    lanes, s = np.empty((4, SEGMENT, WIDTH), FLOAT), np.empty((rows, WIDTH), FLOAT)
+    now, written, beside, out = lanes[0], lanes[1], lanes[2], lanes[3]
     for i in range(first, last):
         for h in range(heads):
             g = h * groups // heads
@@ -82,17 +74,25 @@ def weighted_forward(
                 s[:] = FLOAT(0)
                 for segment in range(states.shape[3]):
                     here = slice(segment * SEGMENT, min((segment + 1) * SEGMENT, steps))
-                    count = here.stop - here.start
                     states[i, h, vector, segment] = s
                     take(v[i, here, h], vector, now)
-                    for t in range(count):
-                        step = here.start + t
-                        share = own[i, step, h] * dot(q[i, step, g], k[i, step, g]) + skip[h]
+                    weighted(now, weight[i, here, h], own[i, here, h], written, beside)
+                    for t in range(here.stop - here.start):
                         for j in range(WIDTH):
-                            out[t, j] = share * now[t, j]
-                            now[t, j] *= weight[i, step, h]
-                    advance(q[i, here, g], k[i, here, g], now, kept[i, here, h], s, out, sizes, count)
+                            out[t, j] = skip[h] * now[t, j]
+                    advance(
+                        q[i, here, g], k[i, here, g], written, beside, kept[i, here, h], s, out, sizes,
+                        here.stop - here.start,
+                    )  # fmt: skip
                     put(out, vector, y[i, here, h])
+
+
+@part
+def weighted(v: Any, weight: Any, own: Any, written: Any, beside: Any) -> None:
+    for t in range(len(weight)):
+        for j in range(WIDTH):
+            written[t, j] = weight[t] * v[t, j]
+            beside[t, j] = own[t] * v[t, j]
 
 
 @kernel
@@ -119,8 +119,8 @@ def weighted_backward(
     (steps, heads), (groups, rows) = v.shape[1:3], q.shape[2:]
     sizes = rows, groups * rows, heads, 0
     room, to_s = np.empty((SEGMENT + 1, ROWS, WIDTH), FLOAT), np.empty((rows, WIDTH), FLOAT)
-    lanes = np.empty((4, SEGMENT, WIDTH), FLOAT)
-    now, weighted, to_y, to_weighted = lanes[0], lanes[1], lanes[2], lanes[3]
+    lanes = np.empty((6, SEGMENT, WIDTH), FLOAT)
+    now, written, beside, to_y, to_written, to_beside = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4], lanes[5]
     for i in range(first, last):
         for h in range(heads):
             g = h * groups // heads
@@ -128,29 +128,24 @@ def weighted_backward(
                 to_s[:] = FLOAT(0)
                 for segment in range(states.shape[3] - 1, -1, -1):
                     here = slice(segment * SEGMENT, min((segment + 1) * SEGMENT, steps))
-                    count = here.stop - here.start
                     take(v[i, here, h], vector, now)
                     take(grad_y[i, here, h], vector, to_y)
-                    for t in range(count):
-                        w = weight[i, here.start + t, h]
-                        for j in range(WIDTH):
-                            weighted[t, j], to_weighted[t, j] = w * now[t, j], FLOAT(0)
+                    weighted(now, weight[i, here, h], own[i, here, h], written, beside)
+                    to_written[:], to_beside[:] = FLOAT(0), FLOAT(0)
                     retreat(
-                        q[i, here, g], k[i, here, g], weighted, kept[i, here, h], states[i, h, vector, segment],
-                        to_y, to_s, to_q[i, here, g], to_k[i, here, g], to_weighted, to_kept[i, here, h], room, sizes,
-                        count,
+                        q[i, here, g], k[i, here, g], written, beside, kept[i, here, h], states[i, h, vector, segment],
+                        to_y, to_s, to_q[i, here, g], to_k[i, here, g], to_written, to_beside, to_kept[i, here, h],
+                        room, sizes, here.stop - here.start,
                     )  # fmt: skip
-                    for t in range(count):
-                        step = here.start + t
-                        q_t, k_t, to_q_t, to_k_t = q[i, step, g], k[i, step, g], to_q[i, step, g], to_k[i, step, g]
-                        score, along = dot(q_t, k_t), dot(to_y[t], now[t])
-                        to_skip[i, h] += along
-                        to_own[i, step, h] += score * along
-                        to_weight[i, step, h] += dot(to_weighted[t], now[t])
-                        to_score, share = own[i, step, h] * along, own[i, step, h] * score + skip[h]
-                        for n in range(rows):
-                            to_q_t[n] += to_score * k_t[n]
-                            to_k_t[n] += to_score * q_t[n]
+                    for t in range(here.stop - here.start):
+                        w, more = weight[i, here.start + t, h], own[i, here.start + t, h]
+                        to_w, to_more, to_d = FLOAT(0), FLOAT(0), FLOAT(0)
                         for j in range(WIDTH):
-                            now[t, j] = weight[i, step, h] * to_weighted[t, j] + share * to_y[t, j]
+                            to_w += to_written[t, j] * now[t, j]
+                            to_more += to_beside[t, j] * now[t, j]
+                            to_d += to_y[t, j] * now[t, j]
+                            now[t, j] = w * to_written[t, j] + more * to_beside[t, j] + skip[h] * to_y[t, j]
+                        to_weight[i, here.start + t, h] += to_w
+                        to_own[i, here.start + t, h] += to_more
+                        to_skip[i, h] += to_d
                     put(now, vector, to_v[i, here, h])

@@ -319,6 +319,13 @@ class Code:
     def multiply(self, a: list[Any], b: list[Any]) -> list[Any]:
         return [self.builder.fmul(x, y) for x, y in zip(a, b, strict=True)]
 
+    def scale(self, vectors: list[Any], by: Any) -> list[Any]:
+        return [self.builder.fmul(vector, by) for vector in vectors]
+
+    def add_to_each(self, vectors: list[Any], weights: list[Any], row: Any) -> list[Any]:
+        """Return vectors[i] + weights[i] row."""
+        return [self.fma(weight, row, vector) for vector, weight in zip(vectors, weights, strict=True)]
+
     def complex_fma(self, a: Sequence[Any], b: Sequence[Any], c: Sequence[Any]) -> list[Any]:
         """Return a b + c, each as its real and its imaginary part."""
         re = self.fma(a[0], b[0], self.fma(self.negative(a[1]), b[1], c[0]))
