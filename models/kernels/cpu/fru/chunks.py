@@ -90,7 +90,9 @@ class Recurrence:
         self.shares = cpu.share_count(self.N)
         self.chunks = [slice(t, min(t + CHUNK, self.T)) for t in range(0, self.T, CHUNK)]
         self.kept_gain_Tk = self.gain_Tk * self.keep_k
-        self.masked = (self.keep_k == 0).nonzero().flatten().tolist()
+        self.hidden_k = 1 - self.keep_k
+        self.present_k = self.gain_Tk[0] * self.hidden_k
+        self.masks = bool(self.hidden_k.any())
         self.d_SR = self.present(self.weight_kSR)
         self.lengths_P = torch.full((self.P,), self.T)
         if self.lengths_B is not None:
@@ -98,9 +100,9 @@ class Recurrence:
 
     def present(self, weight_kSR: Tensor) -> Tensor:
         """Return D of a weight, Σ_f (1 − m_f) g[f] W^{(f)}, (S, R), or no rows where every frequency accumulates."""
-        if not self.masked:
+        if not self.masks:
             return weight_kSR.new_zeros(0, weight_kSR.shape[2])
-        return torch.einsum("k,ksr->sr", self.gain_Tk[0, self.masked], weight_kSR[self.masked])
+        return (self.present_k @ weight_kSR.flatten(1)).view(weight_kSR.shape[1:])
 
     def at(self, chunk: slice, weight_kSR: Tensor) -> Tensor:
         """Return A of a weight at the steps of a chunk, (c, S, R)."""
@@ -195,9 +197,9 @@ class Recurrence:
 
     def pull_present(self, dd_SR: Tensor, weight_kSR: Tensor, dweight_kSR: Tensor, dgain_Tk: Tensor) -> None:
         """Add the gradients of W and g through D. Its gain is the same at every step: the first gets the gradient."""
-        if self.masked:
-            dweight_kSR[self.masked] += torch.einsum("k,sr->ksr", self.gain_Tk[0, self.masked], dd_SR)
-            dgain_Tk[0, self.masked] += torch.einsum("ksr,sr->k", weight_kSR[self.masked], dd_SR)
+        if self.masks:
+            dweight_kSR.addcmul_(self.present_k[:, None, None], dd_SR)
+            dgain_Tk[0].addcmul_(self.hidden_k, weight_kSR.flatten(1) @ dd_SR.flatten())
 
 
 class Sums:

@@ -46,9 +46,8 @@ def summaries(
     u_kSP = phi_TSP.new_zeros(recurrence.k, recurrence.S, recurrence.P)
     for _ in recurrence.forward(phi_TSP, kept, u_kSP):
         pass
-    if recurrence.masked:  # the kernel's sum leaves out frequencies that show the last step only
-        last_SP = recurrence.last_step(phi_TSP)
-        u_kSP[recurrence.masked] = torch.einsum("k,sp->ksp", gain_Tk[0, recurrence.masked], last_SP)
+    if recurrence.masks:  # the kernel's sum leaves out frequencies that show the last step only
+        u_kSP.addcmul_(recurrence.present_k[:, None, None], recurrence.last_step(phi_TSP))
     return u_kSP, phi_TSP, kept
 
 
@@ -60,14 +59,13 @@ def summaries_backward(
 ) -> Gradients:  # fmt: skip
     """Return the gradients of the operands, x's empty unless `with_input`."""
     recurrence = Recurrence(x_BTD, gain_Tk, keep_k, weight_kSR, bias_R, weight_SZ, bias_S, lengths_B)
-    masked = recurrence.masked
     # A masked frequency's u is g φ of the last step, so its gradient enters φ there. The kernel spreads the others'
     # over all steps.
-    dlast_SP = torch.einsum("k,ksp->sp", gain_Tk[0, masked], du_kSP[masked])
+    dlast_SP = (recurrence.present_k @ du_kSP.flatten(1)).view(du_kSP.shape[1:])
     gradients = recurrence.backward(phi_TSP, kept, None, du_kSP, dlast_SP, with_input)
-    if masked:
+    if recurrence.masks:
         last_SP = recurrence.last_step(phi_TSP)
-        gradients.gain_Tk[0, masked] += torch.einsum("sp,ksp->k", last_SP, du_kSP[masked])
+        gradients.gain_Tk[0].addcmul_(recurrence.hidden_k, du_kSP.flatten(1) @ last_SP.flatten())
     return gradients
 
 
