@@ -126,7 +126,11 @@ class SequenceDataModule(LightningDataModule):
         return {}
 
     def missing(self) -> str | None:
-        """Return why this task can't run on this machine without a download, or None if it can."""
+        """Return why this task can't run on this machine without a download, or None if it can.
+
+        Look for files by `_files.find`, or by `_files.looked_for`: `bench tasks` keeps the answer until one of them
+        comes or goes.
+        """
         return None
 
     def example(self) -> Samples:

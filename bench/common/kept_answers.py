@@ -52,8 +52,9 @@ def kept(make: Callable[[], Any], *question: Any, state: Any = None) -> Any:
         answer = json.loads(text)
         if place:
             _write(place, text)
-    for others in _watched:
-        others.update(answer["seen"])
+    for outer in _watched:  # answers that this one is a part of: they follow from the same, not from where it is kept
+        outer.update(answer["seen"])
+        outer.pop(os.path.abspath(place or ""), None)
     return answer["answer"]
 
 
@@ -153,7 +154,7 @@ def _watching() -> Iterator[dict[str, Stamp]]:
     try:
         yield seen
     finally:
-        _watched.remove(seen)
+        _watched[:] = [each for each in _watched if each is not seen]  # `remove` would take an equal one
 
 
 @cache

@@ -49,6 +49,7 @@ from bench.training.stop_signals import call_ended_by_signals
 from datamodules._base import SequenceDataModule
 from datamodules._split_checks import check_splits
 from models.shared.constant_answer import start_at_constant
+from models.shared.idle_hooks import without_idle_hooks
 from models.shared.lightning_module import SequenceModule
 
 LAST = "last.ckpt"
@@ -263,6 +264,7 @@ class Attempt:
         label = f"{request.model.name} · {request.spec.name} · seed {request.seed}"
         bar = ProgressBar(total_steps, request.spec.metric, label)
         watchers = [bar] if self.watchers is None else self.watchers
+        callbacks = [without_idle_hooks(each, Callback) for each in (*self._callbacks(total_steps), *watchers)]
         try:
             return Trainer(
                 accelerator=execution.accelerator,
@@ -271,7 +273,7 @@ class Attempt:
                 max_epochs=-1 if self.training.max_steps else self.training.epochs,
                 val_check_interval=evaluation_interval(self.training.steps_per_epoch(train_count)),
                 gradient_clip_val=self.training.clip_norm,
-                callbacks=[*self._callbacks(total_steps), *watchers],
+                callbacks=callbacks,
                 # We start the processes of further devices ourselves, also under SLURM.
                 plugins=[WholeCheckpoints(), LightningEnvironment()],
                 logger=self._logger(),

@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from datamodules._base import Samples
 from datamodules._spec import IGNORED, Label, TaskSpec, TokenPerStep, Value, ValuePerStep
+from models.shared.idle_hooks import without_idle_hooks
 from models.shared.training import Training, build_optimizer
 from models.shared.wrappers import Wrapper
 
@@ -29,6 +30,7 @@ class SequenceModule(LightningModule):
 
     def __init__(self, network: Wrapper, spec: TaskSpec, training: Training) -> None:
         super().__init__()
+        without_idle_hooks(self, LightningModule)
         self.network, self.spec, self.training_config = network, spec, training
         self.metric: Metric = build_metric(spec)
         # NaN stays NaN. Searching for it would make the CPU wait for the device. MeanMetric ignores weights then.
@@ -57,7 +59,7 @@ class SequenceModule(LightningModule):
 
     def training_step(self, batch: Samples) -> Tensor:
         loss = self.loss(self(batch), batch.y)
-        self.train_loss_sum += loss.detach()  # one `log` an epoch: Lightning's costs as much as a small model's step
+        self.train_loss_sum.add_(loss.detach())  # one `log` an epoch: Lightning's costs as much as a small model's step
         self.train_batches += 1
         return loss
 

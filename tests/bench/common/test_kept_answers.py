@@ -139,6 +139,17 @@ def test_an_answer_made_for_another_carries_its_files(project: Path, tmp_path: P
     assert outer("outer")["read"] == "another"
 
 
+def test_files_are_noticed_after_an_answer_that_was_made_meanwhile(project: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    write(path, "one")
+    inner = Asked()
+    outer = Asked(lambda: (inner("inner"), path.read_text())[1])
+    assert [outer("outer")["read"], outer("outer")["read"], outer.made] == ["one", "one", 1]
+    write(path, "another")
+    assert outer("outer")["read"] == "another"
+    assert (inner.made, outer.made) == (1, 2)
+
+
 def test_an_error_is_not_kept(project: Path) -> None:
     asked = Asked(lambda: 1 / (asked.made - 1))
     with pytest.raises(ZeroDivisionError):
