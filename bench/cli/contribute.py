@@ -191,5 +191,5 @@ def _print_splits(splits: "Mapping[str, str]") -> None:
 
 def _tell(name: str, finding: "BrokenRule | None") -> None:
     stderr.print(f"  {'ok    ' if finding is None else 'FAILED'}  {name}", markup=False)
-    if finding is not None:
-        stderr.print(f"          {finding.problem}\n          {finding.mend}", markup=False)
+    for line in filter(None, (finding.problem, finding.mend) if finding else ()):
+        stderr.print(f"          {line}", markup=False)

@@ -1,19 +1,25 @@
 """What every architecture must satisfy: named checks that say what failed and how to mend it.
 
 `bench check FILE` and the tests run the same list. A check is a function of the model class that raises `Violation`;
-any other exception counts as one too. Where a check does not say otherwise the model is in evaluation: in training,
-batch normalisation may mix sequences and steps. Shapes: B batch, T time, D input, H output.
+any other exception counts as one too, and is reported with its place in the contributor's file. Where a check does not
+say otherwise the model is in evaluation: in training, batch normalisation may mix sequences and steps. Shapes: B batch,
+T time, D input, H output.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from math import isfinite
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.utils._pytree import tree_leaves
 
 from bench.catalog.families import FAMILIES
@@ -31,11 +37,12 @@ if TYPE_CHECKING:
 BATCH, STEPS, INPUT, WIDTH = 4, 12, 3, 8  # small, and all different, so that broadcasting hides no mistake
 WIDTHS = (1, 2, 3, 5, 8, 13, 40)
 LEARN_STEPS, LEARN_SAMPLES, LEARN_DROP = 60, 32, 0.9
+LARGE_INPUT, LARGE_RATE, LARGE_RATE_STEPS = 100, 0.1, 10  # tuning tries rates up to 0.03
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 SMALL_TIER = "10k"
 
 
-Checked = TypeVar("Checked")
+Checked = TypeVar("Checked", bound=type)
 """What a rule checks: the class of a model, or of a task."""
 
 
@@ -50,6 +57,8 @@ class BrokenRule:
     check: str
     problem: str
     mend: str
+    place: str | None = None
+    """FILE:LINE of the contributor's code, if it raised an error."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +72,48 @@ class Rule(Generic[Checked]):
         try:
             self.body(checked)
         except Violation as violation:
-            return BrokenRule(self.name, str(violation), self.mend)
+            return self._broken(str(violation), place_in(checked, violation.__cause__))
         except (Exception, SystemExit) as error:  # a contributor's code may raise anything
-            return BrokenRule(self.name, f"{type(error).__name__}: {error}", self.mend)
+            return self._broken(f"{type(error).__name__}: {error}", place_in(checked, error))
         return None
+
+    def _broken(self, problem: str, place: str | None) -> BrokenRule:
+        return BrokenRule(self.name, f"{place}: {problem}" if place else problem, self.mend, place)
+
+
+def place_in(checked: type, error: BaseException | None) -> str | None:
+    """Return FILE:LINE of the last line of the class's file that an error came through; None if it did not."""
+    file = inspect.getfile(checked)
+    frames = [] if error is None else extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    if not lines:
+        return None
+    path, here = Path(file), Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{lines[-1]}"
+
+
+def findings(rules: Mapping[str, Rule[Checked]], checked: Checked) -> Iterator[tuple[str, BrokenRule | None]]:
+    """Run all rules. Yield each one's name and finding (None if it passed) when it is done.
+
+    A line of the contributor's that raises an error is reported by the first rule that meets it; those after it refer
+    to that rule.
+    """
+    reported: dict[str, str] = {}
+    for name, each in rules.items():
+        finding = each.run(checked)
+        if finding and finding.place:
+            first = reported.setdefault(finding.place, name)
+            if first != name:
+                finding = BrokenRule(name, f"ended by the error that {first} reports", mend="", place=finding.place)
+        yield name, finding
 
 
 RULES: dict[str, Rule[type[SequenceModel]]] = {}
 
 
 def check_model(model: type[SequenceModel]) -> Iterator[tuple[str, BrokenRule | None]]:
-    """Run all checks on a model. Yield each one's name and finding (None if it passed) when it is done."""
-    for name, check in RULES.items():
-        yield name, check.run(model)
+    """Run all checks on a model, as `findings` does."""
+    return findings(RULES, model)
 
 
 def rule(mend: str) -> Callable[[Callable[[type[SequenceModel]], None]], Callable[[type[SequenceModel]], None]]:
@@ -211,16 +249,63 @@ def step(model: type[SequenceModel]) -> None:
 @rule("Keep every operation differentiable: no .item(), .data or detach between input, parameters and output.")
 def gradients(model: type[SequenceModel]) -> None:
     mixer, x_BTD = build(model, model.Config()), sample().requires_grad_()
-    y_BH = mixer.last(x_BTD)
-    (y_BH * torch.randn_like(y_BH)).sum().backward()
+    backward(mixer, x_BTD)
     assert x_BTD.grad is not None
     for name, parameter in mixer.named_parameters():
-        if parameter.grad is None:
-            raise Violation(f"{name} gets no gradient")
-        require(bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} is not finite")
-    require(bool(torch.isfinite(x_BTD.grad).all()), "the gradient of the input is not finite")
+        require(parameter.grad is not None, f"{name} gets no gradient")
+    require_finite_gradients({**dict(mixer.named_parameters()), "the input": x_BTD})
     reaches = bool((x_BTD.grad[:, 0] != 0).any())
     require(reaches or not model.mixes, f"the last output of {STEPS} steps has no gradient at the first step")
+
+
+def backward(mixer: SequenceModel, x_BTD: Tensor) -> None:
+    """Compute gradients of a random function of the last output."""
+    y_BH = mixer.last(x_BTD)
+    (y_BH * torch.randn_like(y_BH)).sum().backward()
+
+
+def require_finite_gradients(tensors: Mapping[str, Tensor], when: str = "") -> None:
+    for name, tensor in tensors.items():
+        finite = tensor.grad is None or bool(torch.isfinite(tensor.grad).all())
+        require(finite, f"the gradient of {name} is not finite{when}")
+
+
+@rule("Make it in the constructor and hold it as a parameter on self: the optimiser, the count and the file need it.")
+def parameters(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), sample()
+    own = {id(parameter) for parameter in mixer.parameters()}
+    for name, y in outputs_of(mixer, x_BTD).items():
+        for tensor in trained_through(y):
+            shape = tuple(tensor.shape)
+            require(id(tensor) in own, f"{name} has a gradient for a tensor {shape} that is no parameter at the start")
+
+
+def outputs_of(mixer: SequenceModel, x_BTD: Tensor) -> dict[str, Tensor]:
+    """Return what each of the model's methods computes, by the method's name."""
+    outputs = {"forward": mixer(x_BTD), "last": mixer.last(x_BTD)}
+    if mixer.is_recurrent():
+        outputs["step"], _ = mixer.step(x_BTD[:, 0], mixer.initial_state(BATCH))
+    return outputs
+
+
+def trained_through(y: Tensor) -> Iterator[Tensor]:
+    """Yield the leaves of the graph of y: all tensors that `y.backward()` would give a gradient."""
+    waiting, seen = [y.grad_fn], set[Node]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        waiting += [before for before, _ in node.next_functions]
+
+
+@rule("Bound or normalise what grows with the input before exp, a power, a division or a root.")
+def large_inputs(model: type[SequenceModel]) -> None:
+    mixer, x_BTD = small(model), (LARGE_INPUT * sample()).requires_grad_()
+    backward(mixer, x_BTD)
+    require_finite_gradients({**dict(mixer.named_parameters()), "the input": x_BTD}, f" at inputs × {LARGE_INPUT}")
 
 
 @rule("Draw random numbers from torch's global generator only.")
@@ -258,9 +343,7 @@ def devices(model: type[SequenceModel]) -> None:
         require({id(leaf) for leaf in kept} <= moved, f"{name} is no buffer, so it would not follow the model to a GPU")
     try:
         with torch.device("meta"):
-            outputs = {"forward": mixer(x_BTD), "last": mixer.last(x_BTD)}
-            if mixer.is_recurrent():
-                outputs["step"], _ = mixer.step(x_BTD[:, 0], mixer.initial_state(BATCH))
+            outputs = outputs_of(mixer, x_BTD)
     except Exception as error:
         raise Violation(f"it fails where 'meta' is the device of tensors that name none: {error}") from error
     for name, y in outputs.items():
@@ -366,15 +449,28 @@ def alive(model: type[SequenceModel]) -> None:
 
 @rule("The loss on one batch should fall. Look at the initialisation (dead units, vanishing output) first.")
 def learns(model: type[SequenceModel]) -> None:
+    _, losses = trained_on_one_batch(model, 1e-2, LEARN_STEPS)
+    problem = f"the loss on one batch went from {losses[0]:.3f} to {losses[-1]:.3f} in {LEARN_STEPS} steps"
+    require(losses[-1] < LEARN_DROP * losses[0], problem)
+
+
+@rule("Keep within bounds what a parameter can make grow: decays below 1 through a sigmoid, a clamp before exp.")
+def large_rate(model: type[SequenceModel]) -> None:
+    network, losses = trained_on_one_batch(model, LARGE_RATE, LARGE_RATE_STEPS + 1)
+    when = f" after {LARGE_RATE_STEPS} steps with the learning rate {LARGE_RATE}"
+    require(all(map(isfinite, losses)), f"the loss is not finite{when}")
+    require_finite_gradients(dict(network.named_parameters()), when)
+
+
+def trained_on_one_batch(model: type[SequenceModel], lr: float, steps: int) -> tuple[Wrapper, list[float]]:
+    """Train a small network. Return it, with the gradients of the last step, and the loss of each step."""
     torch.manual_seed(0)
     network = build_network(WRAPPERS[model.wrapper], model, LABEL_SPEC, width=2 * WIDTH)
     x_BTD = torch.randn(LEARN_SAMPLES, STEPS, INPUT)
     y_B = torch.randint(2, (LEARN_SAMPLES,))
     groups = [group for mixer in network.mixers() for group in mixer.optimizer_groups()]
-    optimizer, _ = build_optimizer(network, groups, Training(lr=1e-2, warmup=0.0), LEARN_STEPS)
-    losses = [training_loss(network, optimizer, x_BTD, y_B) for _ in range(LEARN_STEPS)]
-    problem = f"the loss on one batch went from {losses[0]:.3f} to {losses[-1]:.3f} in {LEARN_STEPS} steps"
-    require(losses[-1] < LEARN_DROP * losses[0], problem)
+    optimizer, _ = build_optimizer(network, groups, Training(lr=lr, warmup=0.0), steps)
+    return network, [training_loss(network, optimizer, x_BTD, y_B) for _ in range(steps)]
 
 
 def training_loss(network: nn.Module, optimizer: torch.optim.Optimizer, x_BTD: Tensor, y_B: Tensor) -> float:

@@ -9,7 +9,7 @@ from itertools import chain, islice, repeat
 
 import torch
 
-from bench.contributing.rules import BrokenRule, Rule, require
+from bench.contributing.rules import BrokenRule, Rule, findings, require
 from datamodules._base import Samples, SequenceDataModule
 from datamodules._spec import TaskSpec
 from datamodules._split_checks import Look, odd_lengths, odd_numbers, odd_ranges, odd_shapes, odd_types
@@ -24,9 +24,8 @@ Body = Callable[[type[SequenceDataModule]], None]
 
 
 def check_task(task: type[SequenceDataModule]) -> Iterator[tuple[str, BrokenRule | None]]:
-    """Run all checks on a task. Yield each one's name and finding (None if it passed) when it is done."""
-    for name, check in TASK_RULES.items():
-        yield name, check.run(task)
+    """Run all checks on a task, as `findings` does."""
+    return findings(TASK_RULES, task)
 
 
 def split_hashes(task: type[SequenceDataModule]) -> dict[str, str]:

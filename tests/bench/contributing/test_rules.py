@@ -1,12 +1,14 @@
 """The contract notices what it is for: each broken model fails the check that names its fault."""
 
+import inspect
 import re
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
-from bench.contributing.rules import RULES
+from bench.common.root import ROOT
+from bench.contributing.rules import RULES, check_model
 from models.fru import FRU
 from models.mingru import MinGRU
 from models.shared.contract import SequenceModel, final_step
@@ -110,6 +112,40 @@ class OnTheHost(MinGRU):
         return super().forward(x_BTD) * torch.ones(x_BTD.shape[1], 1)
 
 
+class MakesParameters(MinGRU):
+    """Draws weights in forward, where the input is."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) * torch.nn.Parameter(torch.randn(self.output_size, device=x_BTD.device))
+
+
+class MakesItsReadout(MinGRU):
+    """Registers a map when it is first called."""
+
+    def last(self, x_BTD, lengths_B=None):
+        if not hasattr(self, "readout"):
+            self.readout = torch.nn.Linear(self.output_size, self.output_size, device=x_BTD.device)
+        return self.readout(super().last(x_BTD, lengths_B))
+
+
+class Overflows(MinGRU):
+    """Takes the exponential of what it reads."""
+
+    def last(self, x_BTD, lengths_B=None):
+        return super().last(x_BTD, lengths_B) * x_BTD.amax((1, 2)).exp().unsqueeze(-1)
+
+
+class Unbounded(MinGRU):
+    """Has scales that a few steps make infinite."""
+
+    def __init__(self, config, **place):
+        super().__init__(config, **place)
+        self.log_scale_H = torch.nn.Parameter(torch.zeros(self.output_size))
+
+    def last(self, x_BTD, lengths_B=None):
+        return super().last(x_BTD, lengths_B) * (300 * self.log_scale_H).exp()
+
+
 class Frozen(MinGRU):
     """Optimises somebody else's parameter."""
 
@@ -155,6 +191,10 @@ class Undescribed(SequenceModel):
         (Float32Only, "float64"),
         (LeftBehind, "devices"),
         (OnTheHost, "devices"),
+        (MakesParameters, "parameters"),
+        (MakesItsReadout, "parameters"),
+        (Overflows, "large-inputs"),
+        (Unbounded, "large-rate"),
         (Frozen, "optimizer-groups"),
         (UnknownSetting, "search-space"),
         (OneStatistic, "alive"),
@@ -167,6 +207,28 @@ def test_a_broken_model_fails_its_check(model, check):
     assert finding.check == check
     assert finding.problem
     assert finding.mend
+
+
+class Crashes(MinGRU):
+    """Adds what does not fit."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) + torch.ones(7, 5)
+
+    def last(self, x_BTD, lengths_B=None):
+        return self.forward(x_BTD)[:, -1]
+
+
+def test_a_crash_is_reported_once_with_file_and_line(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = {name: finding for name, finding in check_model(Crashes) if finding}
+    place = f"tests/bench/contributing/test_rules.py:{inspect.getsourcelines(Crashes.forward)[1] + 1}"
+    first, *others = found.values()
+    assert first.problem.startswith(f"{place}: RuntimeError: The size of tensor a (8) must match")
+    assert first.check == "shapes"
+    assert {"causal", "devices", "learns"} < found.keys()
+    assert {finding.problem for finding in others} == {"ended by the error that shapes reports"}
+    assert {finding.place for finding in found.values()} == {place}
 
 
 def test_a_share_of_dead_starts_is_named():
