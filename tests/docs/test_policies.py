@@ -23,10 +23,11 @@ def test_a_strangers_pull_request_meets_no_secret_and_no_right_to_write() -> Non
     assert list(document[True]) == ["pull_request"]  # YAML reads `on` as true
     assert document["permissions"] == {"contents": "read"}
     assert "secrets" not in WORKFLOW.read_text().partition("\nname:")[2]
-    for job, checkouts in (("sandboxed", 1), ("tests", 1)):
+    for job, checkouts in (("sandboxed", 1), ("preview", 1), ("tests", 1)):
         options = [step["with"] for step in steps(job) if step.get("uses", "").startswith("actions/checkout")]
         assert [each["persist-credentials"] for each in options] == [False] * checkouts
-    assert steps("sandboxed")[0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    for job in ("sandboxed", "preview"):
+        assert steps(job)[0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
 
 
 @pytest.fixture
@@ -83,6 +84,51 @@ def test_model_files_of_a_pull_request_are_checked_in_the_sandbox(base: Path) ->
 
 def test_one_file_that_fails_fails_the_step(base: Path) -> None:
     assert check_step(base, **{"models/bad.py": "bad", "models/good.py": "good"})[0] == 1
+
+
+def preview_step(base: Path) -> tuple[int, Path]:
+    """Run the step that previews a stranger's results; its exit code and the summary that it writes."""
+    git(base, "add", "-A", "db", "models")
+    git(base, "commit", "-qm", "stranger", "--allow-empty")
+    git(base, "checkout", "-q", "--detach", "HEAD~1")
+    summary = base.parent / "summary.md"
+    (script,) = (step["run"] for step in steps("preview") if step.get("name", "").startswith("Rank the results"))
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=base, env=os.environ | {"GITHUB_STEP_SUMMARY": str(summary)})
+    return done.returncode, summary
+
+
+def with_results(base: Path) -> Path:
+    """The base branch with results, and a Python that prints the results that it finds and how it was asked."""
+    python = base / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$*"\nfind db/published -type l\ngrep -rh . db/published models | sort\n')
+    folder = base / "db" / "published"
+    folder.mkdir(parents=True)
+    (folder / "old.json").write_text("old\n")
+    git(base, "add", "db")
+    git(base, "commit", "-qm", "results")
+    return folder
+
+
+def test_the_results_of_a_pull_request_are_ranked_by_trusted_code(base: Path) -> None:
+    folder = with_results(base)
+    (folder / "old.json").unlink()
+    (folder / "new.json").write_text("new\n")
+    (folder / "link.json").symlink_to("/etc/hostname")
+    (base / "models" / "gru.py").write_text("changed")
+    code, summary = preview_step(base)
+    assert code == 0
+    said = summary.read_text().splitlines()
+    assert said[0] == "-m bench site --against HEAD --db ../preview.sqlite"
+    assert said[1:] == ["/etc/hostname", "new", "trusted", "trusted"]  # what a link says, as text
+
+
+def test_a_pull_request_without_results_has_no_preview(base: Path) -> None:
+    with_results(base)
+    (base / "models" / "gru.py").write_text("changed")
+    code, summary = preview_step(base)
+    assert code == 0
+    assert not summary.exists()
 
 
 def test_the_citation_is_the_projects() -> None:
