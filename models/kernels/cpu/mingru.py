@@ -63,7 +63,7 @@ def advance(code: Code, kept: Any, z: Any, state: Any, units: Any) -> None:
             share, squashed = code.sigmoid(gate), code.sigmoid(candidate)
             positive = code.builder.fcmp_unordered(">=", candidate, ZERO)
             target = code.builder.select(positive, code.builder.fadd(candidate, constant(0.5)), squashed)
-            h = code.scan(code.minus_of(constant(1.0), share), code.product_of(share, target), before)
+            h = code.scan(code.difference(constant(1.0), share), code.product_of(share, target), before)
             before = code.everywhere(h, WIDTH - 1)
             for i, value in enumerate((share, target, h)):
                 code.store(value, code.at(kept, *here, *[(units, LANES)] * i))
@@ -90,13 +90,13 @@ def retreat(code: Code, to_z: Any, kept: Any, before: Any, grad: Any, carried: A
             end = code.at(before, (j, LANES), LANES - 1)
             last = code.at(kept, *here, *[(units, LANES)] * 2, -1) if v else end
             # A lane passes on what its step keeps. `arriving` has that factor already.
-            keep = code.minus_of(one, share)
+            keep = code.difference(one, share)
             given = code.load(code.at(grad, *here))
             to_h = code.scan(code.shifted(keep, one, back=True), given, arriving, back=True)
             arriving = code.everywhere(code.product_of(keep, to_h), 0)
-            apart = code.minus_of(target, code.shifted(h, code.spread(last)))
+            apart = code.difference(target, code.shifted(h, code.spread(last)))
             below = code.builder.fcmp_ordered("<", target, constant(0.5))
-            slope = code.builder.select(below, code.product_of(target, code.minus_of(one, target)), one)
+            slope = code.builder.select(below, code.product_of(target, code.difference(one, target)), one)
             to_share = code.product_of(to_h, share)
             to_gate = code.product_of(code.product_of(to_share, keep), apart)
             code.store_pair([to_gate, code.product_of(to_share, slope)], code.at(to_z, *here), 0, (units, LANES))

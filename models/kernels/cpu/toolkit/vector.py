@@ -260,7 +260,7 @@ class Code:
         curve = self.fma(square, constant(0.044715 * GELU), constant(GELU))  # 2 z / v
         share = self.sigmoid(self.product_of(v, curve))
         steep = self.fma(square, constant(3 * 0.044715 * GELU), constant(GELU))
-        rest = self.product_of(share, self.minus_of(constant(1.0), share))
+        rest = self.product_of(share, self.difference(constant(1.0), share))
         return self.product_of(v, share), self.fma(self.product_of(v, rest), steep, share)
 
     def gelu_by_erf(self, v: Any) -> tuple[Any, Any]:
@@ -272,11 +272,8 @@ class Code:
         size = self.builder.select(positive, v, self.negative(v))
         bell = self.exp_of_negative(self.product_of(self.product_of(v, v), constant(-0.5)))
         t = self.builder.fdiv(constant(1.0), self.fma(size, constant(ERF_P / math.sqrt(2)), constant(1.0)))
-        series = constant(ERF[0])
-        for coefficient in ERF[1:]:
-            series = self.fma(series, t, constant(coefficient))
-        tail = self.product_of(self.product_of(series, t), self.product_of(bell, constant(0.5)))
-        share = self.builder.select(positive, self.minus_of(constant(1.0), tail), tail)
+        tail = self.product_of(self.product_of(self.polynomial(ERF, t), t), self.product_of(bell, constant(0.5)))
+        share = self.builder.select(positive, self.difference(constant(1.0), tail), tail)
         density = self.product_of(bell, constant(1 / math.sqrt(2 * math.pi)))
         return self.product_of(v, share), self.fma(v, density, share)
 
