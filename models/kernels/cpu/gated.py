@@ -1,6 +1,6 @@
 """The loops over time of the LSTM, the GRU and the simple RNN on a CPU, compiled, forward and backward.
 
-Sequences are the innermost dimension, in blocks of a row. So a weight, spread over a vector, serves a vector of
+Sequences are the innermost dimension, in blocks of a vector. So a weight, spread over a vector, serves a vector of
 sequences, no unit is left over at the end of a vector, and a step needs no sums across one. x's product is part of the
 step, so that only x is transposed. The weights' gradients are summed over the lanes once in CHUNK steps.
 
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from models.kernels.cpu.gated_cells import CELLS, NUMBERS, advance, pull_input, retreat
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, part, run
-from models.kernels.cpu.toolkit.outer import outer_summed, padded
-from models.kernels.cpu.toolkit.vector import VECTORS, WIDTH
+from models.kernels.cpu.toolkit.outer import narrow_outer_summed, padded
+from models.kernels.cpu.toolkit.vector import WIDTH
 from models.kernels.lengths import check_lengths
 
 CHUNK = 16
@@ -59,12 +59,11 @@ class GatedLoop(torch.autograd.Function):
         ctx: Any, cell: str, x_BTD: Tensor, lengths_B: Tensor | None, input_KX: Tensor, hidden_KJ: Tensor
     ) -> Tensor:
         (batch, steps, _), hidden = x_BTD.shape, hidden_KJ.shape[1] - 1
-        lanes = lanes_for(batch)
         x_BTD, input_KX, hidden_KJ = x_BTD.contiguous(), input_KX.contiguous(), hidden_KJ.contiguous()
         # Without a reverse pass two steps take turns.
-        stored = (-(-batch // lanes), 1 + (steps if any(ctx.needs_input_grad) else 1))
-        h_NSJL = x_BTD.new_empty(*stored, padded(hidden + 1), lanes)
-        kept_NSIL = x_BTD.new_empty(*stored, CELLS[cell].kept * hidden, lanes)
+        stored = (-(-batch // WIDTH), 1 + (steps if any(ctx.needs_input_grad) else 1))
+        h_NSJL = x_BTD.new_empty(*stored, padded(hidden + 1), WIDTH)
+        kept_NSIL = x_BTD.new_empty(*stored, CELLS[cell].kept * hidden, WIDTH)
         h_out = x_BTD.new_empty(batch, steps if lengths_B is None else 1, hidden)
         lengths_B = torch.zeros(0, dtype=torch.long) if lengths_B is None else lengths_B.contiguous()
         given = torch.tensor(NUMBERS[cell]), x_BTD, lengths_B
@@ -92,16 +91,6 @@ class GatedLoop(torch.autograd.Function):
         return None, grad_x if with_input else None, None, to_input_KX, to_hidden_KJ
 
 
-def lanes_for(batch: int) -> int:
-    """Return the lanes of a row, one vector's where that leaves less to the busiest thread."""
-    threads = torch.get_num_threads()
-
-    def vectors_of_a_thread(vectors: int) -> int:
-        return -(-batch // (vectors * WIDTH * threads)) * vectors
-
-    return WIDTH * (1 if vectors_of_a_thread(1) < vectors_of_a_thread(VECTORS) else VECTORS)
-
-
 def side_by_side(weight_KI: Tensor, gates: int) -> Tensor:
     """Rearrange one of torch's weights to (I, Q), where a unit's gates lie side by side."""
     return weight_KI.unflatten(0, (gates, -1)).permute(2, 1, 0).flatten(1).contiguous()
@@ -111,23 +100,23 @@ def side_by_side(weight_KI: Tensor, gates: int) -> Tensor:
 def forward(
     first: int, last: int, h: Any, cell: Any, x: Any, lengths: Any, to_gates: Any, hidden: Any, kept: Any, out: Any
 ) -> None:
-    (slots, _, lanes), steps, size, inner = h.shape[1:], x.shape[1], out.shape[2], len(to_gates)
-    x_now = np.zeros((inner, lanes), FLOAT)
+    slots, steps, size, inner = h.shape[1], x.shape[1], out.shape[2], len(to_gates)
+    x_now = np.zeros((inner, WIDTH), FLOAT)
     x_now[-1] = 1
     for n in range(first, last):
         h[n, :, size:], h[n, 0, :size], kept[n, 0] = 0, 0, 0
         h[n, :, size] = 1
         for t in range(steps):
             before, now = t % slots, (t + 1) % slots
-            take(x, n * lanes, t, x_now)
+            take(x, n * WIDTH, t, x_now)
             advance(
-                lanes // WIDTH, cell.item(), x_now, to_gates, hidden, h[n, before], kept[n, before], h[n, now],
+                cell.item(), x_now, to_gates, hidden, h[n, before], kept[n, before], h[n, now],
                 kept[n, now], inner, size,
             )  # fmt: skip
-            for i in range(n * lanes, min(n * lanes + lanes, len(x))):
+            for i in range(n * WIDTH, min((n + 1) * WIDTH, len(x))):
                 if len(lengths) == 0 or lengths[i] == t + 1:
                     for j in range(size):
-                        out[i, t % out.shape[1], j] = h[n, now, j, i - n * lanes]
+                        out[i, t % out.shape[1], j] = h[n, now, j, i - n * WIDTH]
 
 
 @kernel
@@ -135,12 +124,11 @@ def backward(
     first: int, last: int, h: Any, cell: Any, x: Any, lengths: Any, to_gates: Any, hidden: Any, turned: Any, kept: Any,
     grad_h: Any, grad_x: Any, grad_input: Any, grad_hidden: Any,
 ) -> None:  # fmt: skip
-    (steps, inputs), rows, size, lanes = x.shape[1:], len(hidden), hidden.shape[1] - 1, h.shape[3]
-    vectors = lanes // WIDTH
+    (steps, inputs), rows, size = x.shape[1:], len(hidden), hidden.shape[1] - 1
     # The gradients of all sums, a chunk's steps and the step after them; what else a step's h and c get from the next.
-    to_sums = np.zeros((CHUNK + 1, rows + turned.item(), lanes), FLOAT)
-    to_h, to_c = np.zeros((size, lanes), FLOAT), np.zeros((size, lanes), FLOAT)
-    x_rows, to_x = np.zeros((CHUNK, grad_input.shape[2], lanes), FLOAT), np.zeros((inputs, lanes), FLOAT)
+    to_sums = np.zeros((CHUNK + 1, rows + turned.item(), WIDTH), FLOAT)
+    to_h, to_c = np.zeros((size, WIDTH), FLOAT), np.zeros((size, WIDTH), FLOAT)
+    x_rows, to_x = np.zeros((CHUNK, grad_input.shape[2], WIDTH), FLOAT), np.zeros((inputs, WIDTH), FLOAT)
     x_rows[:, inputs] = 1
     for n in range(first, last):
         to_sums[0], to_h[:], to_c[:] = 0, 0, 0
@@ -149,23 +137,23 @@ def backward(
             to_sums[count] = to_sums[0]
             for i in range(count - 1, -1, -1):
                 t = start + i
-                add_given(grad_h, lengths, n * lanes, t, to_h)
+                add_given(grad_h, lengths, n * WIDTH, t, to_h)
                 retreat(
-                    vectors, cell.item(), hidden, to_sums[i + 1], to_sums[i], to_h, to_c, h[n, t], kept[n, t],
+                    cell.item(), hidden, to_sums[i + 1], to_sums[i], to_h, to_c, h[n, t], kept[n, t],
                     h[n, t + 1], kept[n, t + 1], size,
                 )  # fmt: skip
-                take(x, n * lanes, t, x_rows[i])
+                take(x, n * WIDTH, t, x_rows[i])
                 if len(grad_x):
-                    pull_input(vectors, to_x, to_sums[i], to_gates, inputs, rows)
-                    put(to_x, n * lanes, t, grad_x)
-            step = to_sums.shape[1] * lanes
-            outer_summed(
-                vectors, grad_input[n], to_sums, step, lanes, x_rows, x_rows.shape[1] * lanes, lanes, x_rows.shape[1],
+                    pull_input(to_x, to_sums[i], to_gates, inputs, rows)
+                    put(to_x, n * WIDTH, t, grad_x)
+            step = to_sums.shape[1] * WIDTH
+            narrow_outer_summed(
+                grad_input[n], to_sums, step, WIDTH, x_rows, x_rows.shape[1] * WIDTH, WIDTH, x_rows.shape[1],
                 rows, count,
             )  # fmt: skip
-            outer_summed(
-                vectors, grad_hidden[n], to_sums[0, turned.item() :], step, lanes, h[n, start], h.shape[2] * lanes,
-                lanes, h.shape[2], rows, count,
+            narrow_outer_summed(
+                grad_hidden[n], to_sums[0, turned.item() :], step, WIDTH, h[n, start], h.shape[2] * WIDTH,
+                WIDTH, h.shape[2], rows, count,
             )  # fmt: skip
 
 

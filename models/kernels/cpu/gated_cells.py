@@ -3,28 +3,26 @@
 The equations are those of models/lstm.py, gru.py and rnn.py. A row holds a number of each sequence of the block. A
 unit's sums stay in registers until the gates' functions have acted on them.
 
-Shapes: L lanes of a row, innermost in every array but the weights; D input, H hidden, X = D + 1 and J = H + 1, for a 1
-after x and h; G gates of a weight. K = G·H, one gate after the other, as in torch's weights; Q = H·G, where a unit's
+Shapes: L lanes of a vector, innermost in every array but the weights; D input, H hidden, X = D + 1 and J = H + 1, for a
+1 after x and h; G gates of a weight. K = G·H, one gate after the other, as in torch's weights; Q = H·G, where a unit's
 gates lie side by side.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from models.kernels.cpu.toolkit.vector import ONE, OUTPUTS, WIDTH, ZERO, Code, tile_of_rows
+from models.kernels.cpu.toolkit.vector import ONE, OUTPUTS, WIDTH, ZERO, Code, narrow
 
 
 class Unit(NamedTuple):
-    """One vector of a unit's rows. An array's parts are H rows each."""
+    """A unit's rows. An array's parts are H rows each."""
 
     code: Code
     number: Any
-    vector: int
     H: Any
 
     def at(self, array: Any, part: int) -> Any:
-        lanes = self.code.lanes
-        return self.code.at(array, (self.code.times(self.H, part), lanes), (self.number, lanes), self.vector * WIDTH)
+        return self.code.at(array, (self.code.times(self.H, part), WIDTH), (self.number, WIDTH))
 
     def load(self, array: Any, part: int = 0) -> Any:
         return self.code.load(self.at(array, part))
@@ -144,7 +142,7 @@ NUMBERS = {name: number for number, name in enumerate(CELLS)}
 """Kernels know a cell by its number."""
 
 
-@tile_of_rows
+@narrow
 def advance(
     code: Code, number: Any, x: Any, input_XQ: Any, hidden_JQ: Any, before: Any, kept_before: Any, now: Any, kept: Any,
     X: Any, H: Any,
@@ -155,19 +153,15 @@ def advance(
         def units(first: Any, n: int) -> None:
             def product(sums: list[Any], weight_IQ: Any, rows: Any, inner: Any) -> list[Any]:
                 weights = code.at(weight_IQ, (first, cell.gates)), code.times(H, cell.gates)
-                return code.product(sums, weights, (rows, code.lanes), inner)
+                return code.product(sums, weights, (rows, WIDTH), inner)
 
-            def of_unit(sums: list[Any], j: int, v: int) -> list[Any]:
-                return sums[j * cell.gates * code.vectors :][v : cell.gates * code.vectors : code.vectors]
-
-            of_x = product([ZERO] * (n * cell.gates * code.vectors), input_XQ, x, X)
-            is_last = [place // code.vectors % cell.gates == cell.gates - 1 for place in range(len(of_x))]
-            start = [ZERO if cell.apart and last else total for last, total in zip(is_last, of_x, strict=True)]
+            of_x = product([ZERO] * (n * cell.gates), input_XQ, x, X)
+            last = cell.gates - 1
+            start = [ZERO if cell.apart and i % cell.gates == last else total for i, total in enumerate(of_x)]
             sums = product(start, hidden_JQ, before, code.plus(H, 1))
             for j in range(n):
-                for v in range(code.vectors):
-                    mine = [*of_unit(sums, j, v), *of_unit(of_x, j, v)[-1:]][: cell.sums]
-                    cell.forward(code, Unit(code, code.plus(first, j), v, H), mine, before, kept_before, now, kept)
+                mine = sums[j * cell.gates :][: cell.gates] + [of_x[j * cell.gates + last]] * cell.apart
+                cell.forward(code, Unit(code, code.plus(first, j), H), mine, before, kept_before, now, kept)
 
         code.in_tiles(H, max(1, OUTPUTS // cell.sums), units)
 
@@ -176,7 +170,7 @@ def advance(
             step(cell)
 
 
-@tile_of_rows
+@narrow
 def retreat(
     code: Code, number: Any, hidden_KJ: Any, to_next: Any, to_sums: Any, to_h: Any, to_c: Any, before: Any,
     kept_before: Any, now: Any, kept: Any, H: Any,
@@ -188,19 +182,18 @@ def retreat(
     """
 
     def step(cell: Cell) -> None:
-        next_K = code.at(to_next, (code.times(H, cell.sums - cell.gates), code.lanes))
+        next_K = code.at(to_next, (code.times(H, cell.sums - cell.gates), WIDTH))
 
         def from_product(first: Any, n: int) -> None:
-            here = code.at(to_h, (first, code.lanes))
+            here = code.at(to_h, (first, WIDTH))
             weights = code.at(hidden_KJ, first), code.plus(H, 1)
-            sums = code.load_rows(here, code.lanes, n)
-            sums = code.product(sums, weights, (next_K, code.lanes), code.times(H, cell.gates))
-            code.store_rows(sums, here, code.lanes)
+            sums = code.load_rows(here, WIDTH, n)
+            sums = code.product(sums, weights, (next_K, WIDTH), code.times(H, cell.gates))
+            code.store_rows(sums, here, WIDTH)
 
         def unit(number: Any) -> None:
-            for v in range(code.vectors):
-                one = Unit(code, number, v, H)
-                cell.backward(code, one, one.load(to_h), to_sums, to_h, to_c, before, kept_before, now, kept)
+            one = Unit(code, number, H)
+            cell.backward(code, one, one.load(to_h), to_sums, to_h, to_c, before, kept_before, now, kept)
 
         code.in_tiles(H, OUTPUTS, from_product)
         code.every(H, 1, unit)
@@ -210,13 +203,13 @@ def retreat(
             step(cell)
 
 
-@tile_of_rows
+@narrow
 def pull_input(code: Code, to_x: Any, to_sums: Any, input_KX: Any, D: Any, K: Any) -> None:
     """to_x = Wᵀ to_sums."""
 
     def outputs(first: Any, n: int) -> None:
         weights = code.at(input_KX, first), code.plus(D, 1)
-        sums = code.product([ZERO] * (n * code.vectors), weights, (to_sums, code.lanes), K)
-        code.store_rows(sums, code.at(to_x, (first, code.lanes)), code.lanes)
+        sums = code.product([ZERO] * n, weights, (to_sums, WIDTH), K)
+        code.store_rows(sums, code.at(to_x, (first, WIDTH)), WIDTH)
 
     code.in_tiles(D, OUTPUTS, outputs)

@@ -24,7 +24,7 @@ from typing import Any
 from numba import njit
 
 from models.kernels.cpu.toolkit.outer import outer_summed
-from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, VECTORS, WIDTH, ZERO, Code, tile
+from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, ROWS, STEPS, WIDTH, ZERO, Code, tile
 
 SEGMENT = 16  # steps between two kept states
 GROUP = 4
@@ -270,7 +270,7 @@ def backward(  # type: ignore[no-untyped-def]
                 # it differs from step to step, so its lanes are added now.
                 clear(dgain_TK[t0 : t0 + steps], n > first)
                 phi, du = phi_TSB[t0, :, column:], du_KSB[:, :, column:]
-                outer_summed(VECTORS, dgain_TK[t0], phi, B, S * B, du, B, S * B, K, steps, S)
+                outer_summed(dgain_TK[t0], phi, B, S * B, du, B, S * B, K, steps, S)
 
                 # The adjoint recurrence, from the segment's last step to its first. It stores ds, dr and dφ of all
                 # steps for the products below, and hands ds and dr on to the segment before.
@@ -296,4 +296,4 @@ def backward(  # type: ignore[no-untyped-def]
                 phi, block = phi_TSB[t0 + i, :, group_first * LANES :], (SEGMENT + 1) * RP * LANES
                 blocks = group_last - group_first
                 clear(da_TSRP[t0 + i], group_first > first)
-                outer_summed(VECTORS, da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, LANES, RP, S, blocks)
+                outer_summed(da_TSRP[t0 + i], phi, LANES, B, ds_GCRL[0, i + 1], block, LANES, RP, S, blocks)

@@ -5,7 +5,7 @@ Shapes: N steps or blocks, I and J the rows of either side.
 
 from typing import Any
 
-from models.kernels.cpu.toolkit.vector import COLUMNS, ROWS, WIDTH, ZERO, Code, tile_of_rows
+from models.kernels.cpu.toolkit.vector import COLUMNS, ROWS, WIDTH, ZERO, Code, narrow, tile
 
 
 def padded(columns: int) -> int:
@@ -13,8 +13,7 @@ def padded(columns: int) -> int:
     return (columns + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
-@tile_of_rows
-def outer_summed(
+def outer(
     code: Code, out: Any, a: Any, a_step: Any, a_row: Any, b: Any, b_step: Any, b_row: Any, columns: Any, rows: Any,
     count: Any,
 ) -> None:  # fmt: skip
@@ -39,3 +38,6 @@ def outer_summed(
         code.every(columns, COLUMNS, across_columns)
 
     code.in_tiles(rows, ROWS, some_rows)
+
+
+outer_summed, narrow_outer_summed = tile(outer), narrow(outer)

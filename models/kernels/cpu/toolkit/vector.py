@@ -1,6 +1,6 @@
 """Vector code for numba: a builder of small tiles in LLVM's own language, for this machine's vector width.
 
-A row holds `LANES` numbers, or those of one vector in a tile of rows. So a weight, read once and spread over a vector,
+A row holds `LANES` numbers, or those of one vector in a narrow tile. So a weight, read once and spread over a vector,
 feeds as many multiply-adds as a row has vectors, and nothing is added up across a vector before the end. LLVM's vectors
 are portable: where the machine's are narrower, the compiler splits them.
 """
@@ -65,8 +65,10 @@ def constant(value: float) -> Any:
     return ir.Constant(VECTOR, [value] * WIDTH)
 
 
-def tile(body: Callable[..., None]) -> Any:
+def tile(body: Callable[..., None], vectors: int = VECTORS) -> Any:
     """Make `body(code, *values)` callable from numba. An array arrives as a pointer to its first number.
+
+    `vectors` is how many a row has.
 
     The body runs in Python while numba compiles a kernel, and emits the tile's instructions into it. So a Python loop
     in a body is unrolled. Loops at run time are those of `Code`.
@@ -78,7 +80,7 @@ def tile(body: Callable[..., None]) -> Any:
                 context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
                 for kind, value in zip(signature.args, arguments, strict=True)
             ]
-            body(Code(builder), *values)
+            body(Code(builder, vectors), *values)
             return context.get_dummy_value()
 
         return types.void(*kinds), generate
@@ -88,21 +90,9 @@ def tile(body: Callable[..., None]) -> Any:
     return intrinsic(typed)
 
 
-def tile_of_rows(body: Callable[..., None]) -> Any:
-    """Make a tile whose first argument says at run time how many vectors a row has: 1 or VECTORS.
-
-    `body(code, *values)` is emitted for both and finds the number in `code.vectors`.
-    """
-
-    def either(code: Code, vectors: Any, *values: Any) -> None:
-        for count in (1, VECTORS):
-            with code.case(vectors, count):
-                body(Code(code.builder, count), *values)
-
-    first, *rest = inspect.signature(body).parameters.values()
-    either.__name__ = body.__name__
-    either.__signature__ = inspect.Signature([first, inspect.Parameter("vectors", first.kind), *rest])  # type: ignore[attr-defined]
-    return tile(either)
+def narrow(body: Callable[..., None]) -> Any:
+    """Make a tile whose rows are one vector."""
+    return tile(body, vectors=1)
 
 
 class Code:
@@ -114,7 +104,7 @@ class Code:
 
     def __init__(self, builder: Any, vectors: int = VECTORS) -> None:
         self.builder = builder
-        self.vectors, self.lanes = vectors, vectors * WIDTH
+        self.vectors = vectors
 
     def case(self, value: Any, number: int) -> AbstractContextManager[Any]:
         """Run what is emitted inside where a value is this number."""
