@@ -14,6 +14,7 @@ from bench.catalog.names import display_name
 from bench.common.text import word
 from db.store import Store
 from leaderboard_app.site import addresses, build
+from leaderboard_app.site.pages import embedded
 from leaderboard_app.widgets.links import page_url
 from tests.conftest import Bench
 from tests.leaderboard_app.site.conftest import Site
@@ -236,3 +237,9 @@ def test_a_suite_that_can_not_be_ranked_says_why_and_the_rest_is_written(bench: 
         assert "GRU scores highest" in " ".join(PageReader(folder / page).text.split())
     assert [each["suite"] for each in json.loads((folder / "leaderboard.json").read_text())["boards"]] == ["quick-v2"]
     assert broken(folder) == []
+
+
+def test_no_text_ends_the_script_that_it_is_in() -> None:
+    said = {"name": "</script><img src=x onerror=alert(1)>"}
+    assert "<" not in embedded(said)
+    assert json.loads(embedded(said)) == said
