@@ -1,10 +1,12 @@
 """Measure how soon the board is on screen with 10,000 runs and 1,000 runs' curves, and how soon a filter answers.
 
     python benchmarks/board_speed.py        # needs the extra `test`
+    python benchmarks/board_speed.py --site
 
 Fill a database through the store, serve it as `python -m bench app` does, and open it in headless Chromium. A new
 visitor's browser has nothing cached; a returning visitor's browser has the app's own files. Print wall-clock seconds
-and processor seconds; other programs on the machine affect the processor seconds less.
+and processor seconds; other programs on the machine affect the processor seconds less. With --site, do so for the
+static pages of `python -m bench site`, from a server of files, and say how long they took to write.
 """
 
 import argparse
@@ -80,6 +82,23 @@ def served(path: Path) -> Iterator[tuple[str, psutil.Process]]:
         process.terminate()
 
 
+@contextmanager
+def written(path: Path, folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Write the static pages, and serve them as files."""
+    started, environment = time.perf_counter(), os.environ | {"BENCH_PUBLISHED": ""}
+    command = [sys.executable, "-m", "bench", "site", str(folder), "--db", str(path)]
+    subprocess.run(command, env=environment, check=True)  # noqa: S603
+    print(f"written in {time.perf_counter() - started:.0f} s")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+        time.sleep(1)
+        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
+        process.terminate()
+
+
 def shown(name: str, times: "list[Took]") -> None:
     clock, server, everything = map(statistics.median, zip(*times, strict=True))
     worst = max(each.clock for each in times)
@@ -91,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="A database to fill, or one that was filled before.")
+    parser.add_argument("--site", action="store_true", help="Measure the static pages in place of the app.")
     options = parser.parse_args()
     require("playwright", "test")
     from _board_pages import Clock, filters, first_views, further_views
@@ -101,13 +121,15 @@ def main() -> None:
         if not path.exists():
             started = time.perf_counter()
             print(f"recorded {make_database(path):,} runs in {time.perf_counter() - started:.0f} s")
-        with served(path) as (address, server), sync_playwright() as playwright:
+        opened = written(path, Path(folder) / "site") if options.site else served(path)
+        with opened as (address, server), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             clock = Clock(server)
             shown("first visitor after the start", first_views(browser, address, clock, 1))
             shown("first view of a new visitor", first_views(browser, address, clock, options.turns))
             shown("first view of who returns", further_views(browser, address, clock, options.turns))
-            for name, times in filters(browser, address, clock, options.turns).items():
+            asked = {} if options.site else filters(browser, address, clock, options.turns)
+            for name, times in asked.items():
                 shown(name, times)
             browser.close()
         print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -5,7 +5,7 @@ The parts of the app name a view by its address there, `architecture?name=fru`. 
 
 import re
 from hashlib import sha256
-from posixpath import dirname, relpath
+from posixpath import relpath
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from bench.catalog.suites import Suite, find_suite
@@ -73,6 +73,6 @@ def stem(name: str) -> str:
     return safe if safe == name else f"{safe}-{sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
 
 
-def between(page: str, path: str) -> str:
-    """Return the address of one page as seen from another, so that the site works in any folder of a host."""
-    return relpath(path, dirname(page) or ".")
+def between(folder: str, path: str) -> str:
+    """Return the address of a page as seen from the pages of a folder, so that the site works anywhere on a host."""
+    return relpath(path, folder or ".")

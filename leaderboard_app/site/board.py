@@ -61,21 +61,22 @@ class Place:
 
 
 def files(store: Store) -> Iterator[File]:
-    """Yield every board's page, charts and tables, and the first board again as the site's first page."""
+    """Yield every board's page, charts and tables, and the first one with entries again as the site's first page."""
     places = every(store)
-    if not places:
+    first = next((place for place in places if _has_rows(store, place)), places[0] if places else None)
+    if first is None:
         yield Page(path=HOME, template="empty.html", title="Leaderboard", section="leaderboard").file()
     for place in places:
         drawn = _Drawn(store, place)
         yield from drawn.attachments()
         page = drawn.page(places)
         yield page.file()
-        if place is places[0]:
+        if place == first:
             yield replace(page, path=HOME).file()
 
 
 def every(store: Store) -> list[Place]:
-    """Return the boards that have entries. The first is the one that the app shows first."""
+    """Return the boards that have entries, and of each suite and tier that of the first block, in the app's order."""
     return [
         place
         for suite, tiers in load_tiers(store).items()

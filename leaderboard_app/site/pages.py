@@ -5,6 +5,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from posixpath import dirname
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -62,18 +63,24 @@ def environment() -> Environment:
 @pass_context
 def link(context: Context, address: str) -> str:
     """Return the address of a view of the app as seen from the page that is rendered."""
-    return between(context["page"].path, path_of(address))
+    return between(dirname(context["page"].path), path_of(address))
 
 
 @pass_context
 def markdown(context: Context, text: str) -> Markup:
     """Return Markdown as HTML without a paragraph around it. Links to views of the app lead to the pages here."""
-    return Markup(_markdown().renderInline(text, {"page": context["page"].path}))  # noqa: S704 - HTML in it is escaped
+    return _html(text, dirname(context["page"].path))
 
 
 def embedded(value: Any) -> Markup:
     """Return JSON for a script element. No text in it can end the element."""
     return Markup(json.dumps(value, allow_nan=False).replace("<", "\\u003c"))  # noqa: S704 - a script element holds no HTML
+
+
+@lru_cache(maxsize=2**16)  # pages of runs say nearly the same
+def _html(text: str, folder: str) -> Markup:
+    """Return Markdown as HTML for the pages of a folder of the site."""
+    return Markup(_markdown().renderInline(text, {"folder": folder}))  # noqa: S704 - HTML in it is escaped
 
 
 @lru_cache(maxsize=1)
@@ -91,5 +98,5 @@ def _open_link(
     if address.startswith("https:"):
         token.attrSet("rel", "noopener")
     else:
-        token.attrSet("href", between(env["page"], path_of(address)))
+        token.attrSet("href", between(env["folder"], path_of(address)))
     return renderer.renderToken(tokens, index, options, env)

@@ -1,10 +1,12 @@
 """An architecture's scores: its entries in every suite and tier, and its results task by task."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import streamlit as st
 
 from bench.catalog.suites import SUITES, Suite, find_suite
+from bench.common.errors import RequestError
 from bench.common.text import metric_text
 from bench.ranking.by_task import Row, leaderboard
 from bench.ranking.rows import SuiteRow
@@ -49,12 +51,17 @@ def show_suites(store: Store, model: str, runs: Sequence[Run]) -> None:
 
 
 def entries(store: Store, model: str, runs: Sequence[Run]) -> Iterator[tuple[str, SuiteRow]]:
-    """Yield (suite, row) for the architecture's rows on every board, by suite and tier."""
+    """Yield (suite, row) for the architecture's rows on every board, by suite and tier.
+
+    Suites that can't be ranked have none: their boards say why.
+    """
     for suite in SUITES.values():
         tiers = {run.budget for run in runs if suite.includes(run)}
         for tier in suite.tiers:
             if tier in tiers:
-                yield from ((suite.name, row) for row in load_rows(store, suite.name, tier) if row.model == model)
+                with suppress(RequestError):
+                    rows = load_rows(store, suite.name, tier)
+                    yield from ((suite.name, row) for row in rows if row.model == model)
 
 
 def suite_row(suite: str, row: SuiteRow) -> dict[str, str]:

@@ -211,6 +211,7 @@ PAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_wide_and_narrow_light_and_dark(page: Page, address: str, screenshots: Path, name: str) -> None:
     for width in WIDTHS:

@@ -12,12 +12,15 @@ import pytest
 
 from bench.catalog.names import display_name
 from bench.common.text import word
+from db.store import Store
 from leaderboard_app.site import addresses, build
+from leaderboard_app.site.pages import embedded
 from leaderboard_app.widgets.links import page_url
 from tests.conftest import Bench
 from tests.leaderboard_app.site.conftest import Site
 from tests.support.pages import HOSTILE
 from tests.support.static_pages import Grid, PageReader, broken, pages
+from tests.support.synthetic import fill
 
 BOARDS = {
     "index.html": ("quick-v1", "10k"),
@@ -199,6 +202,7 @@ def test_a_new_build_removes_what_the_last_one_wrote_and_nothing_else(tmp_path: 
     assert "No entries yet" in PageReader(folder / "index.html").text
 
 
+@pytest.mark.slow
 def test_equal_results_make_equal_files(site: Site, tmp_path: Path) -> None:
     site.bench("site", str(tmp_path))
     for path in sorted(site.folder.rglob("*")):
@@ -218,3 +222,24 @@ def test_a_name_becomes_a_file_name_that_any_host_serves(name: str) -> None:
     assert not stem.startswith((".", "-"))
     assert len(stem) < 80
     assert stem != addresses.stem(f"{name} ")
+
+
+def test_a_suite_that_can_not_be_ranked_says_why_and_the_rest_is_written(bench: Bench) -> None:
+    store = Store(str(bench.db))
+    fill(store, models=["fru"], config_source={"hidden_size": "preset"})
+    fill(store, models=["fru"], seeds=1, machine=1, config_source={"hidden_size": "preset"})  # tuned again
+    fill(store, models=["gru"], suite="quick-v2")
+    bench("site", "out")
+    folder = bench.folder / "out"
+    assert "has two results for seed 0" in PageReader(folder / "board/quick-v1-10k.html").text
+    assert "No entries of quick-v2 here yet" in PageReader(folder / "board/quick-v2-10k.html").text
+    for page in ("index.html", "board/quick-v2-10k-plain.html"):
+        assert "GRU scores highest" in " ".join(PageReader(folder / page).text.split())
+    assert [each["suite"] for each in json.loads((folder / "leaderboard.json").read_text())["boards"]] == ["quick-v2"]
+    assert broken(folder) == []
+
+
+def test_no_text_ends_the_script_that_it_is_in() -> None:
+    said = {"name": "</script><img src=x onerror=alert(1)>"}
+    assert "<" not in embedded(said)
+    assert json.loads(embedded(said)) == said
