@@ -88,8 +88,7 @@ def build_optimizer(
     taken = {id(parameter) for group in groups for parameter in group["params"]}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in taken]
     own = [{"lr": _group_lr(training.lr, group), **group} for group in map(dict, groups)]
-    # Lightning does not clip what is left for a fused step to unscale, as in 16-mixed.
-    fused = training.precision != "16-mixed"
+    fused = training.precision in ("32", "64")  # in mixed precision, Lightning refuses to clip for a fused step
     optimizer = AdamW([{"params": rest}, *own], lr=training.lr, weight_decay=training.weight_decay, fused=fused)
     return optimizer, LambdaLR(optimizer, lr_factor(training, total_steps))
 

@@ -383,7 +383,7 @@ def test_a_run_is_resumed_where_its_database_was_moved_to(
 ) -> None:
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     body = INTERRUPT.format(marker=tmp_path / "marker", name="SIGINT")
-    words = ("run", "--model", str(write_model("mine", body)), "--epochs", "4", "--set", "lr=10")
+    words = ("run", "--model", str(write_model("mine", body)), "--epochs", "4", "--set", "lr=20")
     (tmp_path / "stopped").mkdir()
     (tmp_path / "whole").mkdir()
     Bench(tmp_path / "stopped")(*words, code=130)
