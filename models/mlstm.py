@@ -13,7 +13,7 @@ The layer around this cell (appendix, Figure 11):
     y_t = W_down ((LN(h̃_t) + s ⊙ c_t) ⊙ SiLU(z_t))                         LN within each head; s is learned
 
 Within a chunk, step i reads step j ≤ i with the weight exp(ĩ_j + Σ_{j<s≤i} log f_s − m_i). A chunk reads those before
-it through the memory at its start.
+it through the memory at its start. In single precision on a CPU, a compiled loop over time replaces the chunks.
 
 Shapes: B batch, T time, D input, H output, I inner channels, N heads, d = I/N their size, K convolution width, P chunks
 of C steps; e is d + 1, where the last column is n. State: I (d + 1) + N + I (K − 1) numbers a sequence.

@@ -1,4 +1,4 @@
-"""Recurrences of a matrix for each head on a CPU, compiled: linear attentions and delta rules, step by step.
+"""Delta rules on a CPU, compiled: a matrix state for each head, step by step.
 
     S_t = diag(kept_t) S_{t−1} + k_t v_tᵀ − write_t (S_{t−1}ᵀ read_t)ᵀ,    o_t = S_tᵀ q_t
 
@@ -8,7 +8,6 @@ step are stored. The reverse pass computes those between again and runs the adjo
 Shapes: B batch, T time, N heads, d rows of S, e columns, G vectors of columns, K segments. float32 only.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ SEGMENT = 16
 class MatrixState(torch.autograd.Function):
     """Maps q, k (B, T, N, d), v (B, T, N, e), kept (B, T, N, d or 1), read and write (B, T, N, d) to o (B, T, N, e).
 
-    One number of `kept` is for all rows. Where `read` and `write` are (B, T, N, 0), there is no such term.
+    One number of `kept` is for all rows.
     """
 
     @staticmethod
@@ -66,28 +65,28 @@ def advance(
     steps: Any,
 ) -> None:
     """Run through a segment: S, u = −Sᵀ read and o of each step. S_t lies `s_apart` numbers after S_{t−1}."""
-    rows, deltas, share, apart, kept_apart, delta_apart = code.unpack(sizes)
+    rows, share, apart, kept_apart = code.unpack(sizes)
 
     def step(t: Any, _: list[Any]) -> list[Any]:
         before, v_t = code.at(s, (t, s_apart)), code.load(code.at(v, (t, WIDTH)))
         after = code.at(before, s_apart)
         q_t, k_t, kept_t = code.at(q, (t, apart)), code.at(k, (t, apart)), code.at(kept, (t, kept_apart))
-        read_t, write_t = code.at(read, (t, delta_apart)), code.at(write, (t, delta_apart))
+        read_t, write_t = code.at(read, (t, apart)), code.at(write, (t, apart))
 
         def reading(r: Any, sums: list[Any]) -> list[Any]:
             return [code.fma(code.spread(code.at(read_t, r)), code.load(code.at(before, (r, WIDTH))), sums[0])]
 
-        u_t = code.negative(*code.loop(deltas, [ZERO], reading))
+        u_t = code.negative(*code.loop(rows, [ZERO], reading))
         code.store(u_t, code.at(u, (t, WIDTH)))
 
-        def row(r: Any, sums: list[Any], delta: bool) -> list[Any]:
+        def row(r: Any, sums: list[Any]) -> list[Any]:
             old, left = code.load(code.at(before, (r, WIDTH))), code.spread(code.at(kept_t, (r, share)))
             new = code.fma(code.spread(code.at(k_t, r)), v_t, code.product_of(left, old))
-            new = code.fma(code.spread(code.at(write_t, r)), u_t, new) if delta else new
+            new = code.fma(code.spread(code.at(write_t, r)), u_t, new)
             code.store(new, code.at(after, (r, WIDTH)))
             return [code.fma(code.spread(code.at(q_t, r)), new, sums[0])]
 
-        (o_t,) = every_row(code, rows, deltas, [ZERO], row)
+        (o_t,) = code.loop(rows, [ZERO], row)
         code.store(o_t, code.at(o, (t, WIDTH)))
         return []
 
@@ -117,80 +116,63 @@ def retreat(
     steps: Any,
 ) -> None:
     """Run the adjoint over a segment. to_s becomes the gradient of S before it. to_v is written, others added to."""
-    rows, deltas, share, apart, kept_apart, delta_apart = code.unpack(sizes)
+    rows, share, apart, kept_apart = code.unpack(sizes)
 
     def step(done: Any, _: list[Any]) -> list[Any]:
         t = code.minus(steps, code.plus(done, 1))
         o_t, v_t, u_t = (code.load(code.at(each, (t, WIDTH))) for each in (to_o, v, u))
         before = code.at(s, (t, code.times(rows, WIDTH)))
         after = code.at(before, code.times(rows, WIDTH))
-        q_t, k_t, to_q_t, to_k_t = (code.at(each, (t, apart)) for each in (q, k, to_q, to_k))
-        kept_t, to_kept_t = (code.at(each, (t, kept_apart)) for each in (kept, to_kept))
-        read_t, write_t, to_read_t, to_write_t = (
-            code.at(each, (t, delta_apart)) for each in (read, write, to_read, to_write)
+        q_t, k_t, read_t, write_t, to_q_t, to_k_t, to_read_t, to_write_t = (
+            code.at(each, (t, apart)) for each in (q, k, read, write, to_q, to_k, to_read, to_write)
         )
+        kept_t, to_kept_t = (code.at(each, (t, kept_apart)) for each in (kept, to_kept))
 
         # First the gradient of S_t, which then reaches what was written.
-        def written(r: Any, sums: list[Any], delta: bool) -> list[Any]:
+        def written(r: Any, sums: list[Any]) -> list[Any]:
             here = code.at(to_s, (r, WIDTH))
             g = code.fma(code.spread(code.at(q_t, r)), o_t, code.load(here))
             code.store(g, here)
             code.add_total(code.product_of(o_t, code.load(code.at(after, (r, WIDTH)))), code.at(to_q_t, r))
             code.add_total(code.product_of(g, v_t), code.at(to_k_t, r))
-            sums = [code.fma(code.spread(code.at(k_t, r)), g, sums[0]), sums[1]]
-            if delta:
-                code.add_total(code.product_of(g, u_t), code.at(to_write_t, r))
-                sums[1] = code.fma(code.spread(code.at(write_t, r)), g, sums[1])
-            return sums
+            code.add_total(code.product_of(g, u_t), code.at(to_write_t, r))
+            return [
+                code.fma(code.spread(code.at(each, r)), g, total)
+                for each, total in zip((k_t, write_t), sums, strict=True)
+            ]
 
-        to_v_t, to_u_t = every_row(code, rows, deltas, [ZERO, ZERO], written)
+        to_v_t, to_u_t = code.loop(rows, [ZERO, ZERO], written)
         code.store(to_v_t, code.at(to_v, (t, WIDTH)))
         to_read_out = code.negative(to_u_t)
 
         # Then it goes on to S_{t−1}.
-        def left(r: Any, sums: list[Any], delta: bool) -> list[Any]:
+        def left(r: Any, _: list[Any]) -> list[Any]:
             here = code.at(to_s, (r, WIDTH))
             g, old = code.load(here), code.load(code.at(before, (r, WIDTH)))
             code.add_total(code.product_of(g, old), code.at(to_kept_t, (r, share)))
             g = code.product_of(g, code.spread(code.at(kept_t, (r, share))))
-            if delta:
-                code.add_total(code.product_of(to_read_out, old), code.at(to_read_t, r))
-                g = code.fma(code.spread(code.at(read_t, r)), to_read_out, g)
-            code.store(g, here)
-            return sums
+            code.add_total(code.product_of(to_read_out, old), code.at(to_read_t, r))
+            code.store(code.fma(code.spread(code.at(read_t, r)), to_read_out, g), here)
+            return []
 
-        every_row(code, rows, deltas, [], left)
+        code.loop(rows, [], left)
         return []
 
     code.loop(steps, [], step)
 
 
-def every_row(code: Code, rows: Any, deltas: Any, sums: list[Any], body: Callable[..., list[Any]]) -> list[Any]:
-    """Run `sums = body(r, sums, delta)` for each row: the first `deltas` have the delta rule's term."""
-    sums = code.loop(deltas, sums, lambda r, now: body(r, now, True))
-    others = code.minus(rows, deltas)
-    return code.loop(others, sums, lambda r, now: body(code.builder.add(r, deltas), now, False))
-
-
 @part
-def sizes_of(q: Any, kept: Any, read: Any) -> Any:
-    """Return d, the rows with a delta term, whether each row has its own kept, and how far steps lie apart."""
+def sizes_of(q: Any, kept: Any) -> Any:
+    """Return d, whether each row has its own kept, and how far steps of q and of kept lie apart."""
     heads, rows = q.shape[2:]
-    return (
-        rows,
-        read.shape[3],
-        int(kept.shape[3] > 1),
-        heads * rows,
-        heads * kept.shape[3],
-        heads * read.shape[3],
-    )
+    return rows, int(kept.shape[3] > 1), heads * rows, heads * kept.shape[3]
 
 
 @kernel
 def all_forward(
     first: int, last: int, q: Any, k: Any, v: Any, kept: Any, read: Any, write: Any, states: Any, o: Any
 ) -> None:
-    sizes, steps = sizes_of(q, kept, read), q.shape[1]
+    sizes, steps = sizes_of(q, kept), q.shape[1]
     lanes, s = np.empty((3, SEGMENT, WIDTH), FLOAT), np.empty((q.shape[3], WIDTH), FLOAT)
     now, u, out = lanes[0], lanes[1], lanes[2]
     for i in range(first, last):
@@ -227,7 +209,7 @@ def all_backward(
     grad_read: Any,
     grad_write: Any,
 ) -> None:
-    sizes, steps, rows = sizes_of(q, kept, read), q.shape[1], q.shape[3]
+    sizes, steps, rows = sizes_of(q, kept), q.shape[1], q.shape[3]
     s, to_s = np.empty((SEGMENT + 1, rows, WIDTH), FLOAT), np.empty((rows, WIDTH), FLOAT)
     lanes = np.empty((5, SEGMENT, WIDTH), FLOAT)
     now, u, out, to_o, to_v = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4]

@@ -33,6 +33,7 @@ SETTINGS = {
     "hippo": {"order": 9, "max_length": 17},
     "minlstm": {"expansion": 1.5},
     "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
+    "mlstm": {"expansion": 3.0},  # values and n in two vectors
     "mamba3": {"state_size": 20, "head_size": 6},  # tiles of several sizes, and a vector that is not full
     "s5": {"state_size": 6},
     "slice": {"step_size": 0.1},
