@@ -97,6 +97,11 @@ class Store:
             use_wal(self._engine)
 
     @property
+    def is_default(self) -> bool:
+        """Whether it is opened where no database is named."""
+        return self.url == database_url(None)
+
+    @property
     def path(self) -> Path | None:
         """The file of a SQLite database; None for another database."""
         return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
