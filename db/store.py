@@ -299,6 +299,11 @@ class Store:
         with self._session() as session:
             return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
 
+    def imported(self) -> set[int]:
+        """Return the rows (`Run.id`) that came from a file or a bundle; all others were made here."""
+        with self._session() as session:
+            return set(session.scalars(select(Event.run_row).where(Event.kind == "imported")))
+
     def standing(self) -> Standing:
         """Return which runs no longer count, how far the others are verified, and how their settings were chosen.
 
