@@ -97,6 +97,11 @@ class Store:
             use_wal(self._engine)
 
     @property
+    def is_default(self) -> bool:
+        """Whether it is opened where no database is named."""
+        return self.url == database_url(None)
+
+    @property
     def path(self) -> Path | None:
         """The file of a SQLite database; None for another database."""
         return Path(self.url.database) if self.url.get_backend_name() == "sqlite" and self.url.database else None
@@ -293,6 +298,11 @@ class Store:
         query = select(Event).order_by(Event.id)
         with self._session() as session:
             return list(session.scalars(query if run_id is None else query.where(Event.run_id == run_id)))
+
+    def imported(self) -> set[int]:
+        """Return the rows (`Run.id`) that came from a file or a bundle; all others were made here."""
+        with self._session() as session:
+            return set(session.scalars(select(Event.run_row).where(Event.kind == "imported")))
 
     def standing(self) -> Standing:
         """Return which runs no longer count, how far the others are verified, and how their settings were chosen.

@@ -9,8 +9,8 @@ from bench.catalog.task_names import stored_name
 from bench.catalog.tiers import tier_size
 from bench.cli import task_rows
 from bench.cli.database import open_as_far_as_allowed, open_to_show, state_of
-from bench.cli.options import A_SUITE, TIER_NAMES, Csv, Db, Json, Latex, TaskFilter, given_suite
-from bench.cli.output import Cells, field, number, print_json, print_latex, print_rows, say_superseded
+from bench.cli.options import A_SUITE, TIER_NAMES, Csv, Db, Json, Latex, TaskFilter, given_suite, moment
+from bench.cli.output import Cells, Number, field, number, print_json, print_latex, print_rows, say_superseded
 from bench.common.kept_answers import kept
 from bench.common.text import counted, metric_text
 
@@ -37,9 +37,30 @@ SUITE_COLUMNS: Cells = {
     "settings": field("settings"),
 }
 """Heading → a cell of a `bench.ranking.rows.SuiteRow`."""
+RUN_COLUMNS: Cells = {
+    "run": field("run_id"),
+    "model": field("model"),
+    "task": field("task"),
+    "seed": field("seed"),
+    "status": lambda row: row["withdrawn"] or row["status"],
+    "value": Number(
+        lambda row: row["metric"]["value"], lambda row: metric_text(row["metric"]["name"], row["metric"]["value"])
+    ),
+    "date": lambda row: row["finished_at"][:16].replace("T", " "),
+    "tier": field("budget"),
+    "wrapper": field("wrapper"),
+    "tuning": field("tuning"),
+    "metric": lambda row: row["metric"]["name"],
+    "params": Number(lambda row: row["params"]["total"], lambda row: f"{row['params']['total']:,}"),
+    "seconds": number("train_seconds", ".0f"),
+    "reason": field("reason"),
+}
+"""Heading → a cell of a `bench.reports.run_document.summary`."""
 RUNS_EPILOG = """Examples:
 
   python -m bench runs --model fru --task digits
+
+  python -m bench runs --mine --limit 20
 
   python -m bench runs --csv > runs.csv
 """
@@ -65,31 +86,31 @@ def runs(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Only this model: its name, or a path to its .py file.")
     ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only runs that ended on this date (UTC) or later: 2026-01-31.")
+    ] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only runs that were made here, and not imported.")] = False,
+    limit: Annotated[int | None, typer.Option(help="At most this many.", min=1, show_default="all")] = None,
     db: Db = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """List every run, in the order of recording: finished, failed, interrupted and withdrawn ones."""
+    """List every run, newest first: finished, failed, interrupted and withdrawn ones."""
     from bench.reports.run_document import summary
 
-    task = _task_name(task)
+    task, first = _task_name(task), moment(since)
     store = open_to_show(db)
     model = _model_name(model, store)
+    imported = store.imported() if mine else set()
+    found = [
+        run for run in store.runs(task=task, model=model)
+        if run.id not in imported and (first is None or run.finished_at >= first)
+    ]  # fmt: skip
+    found.sort(key=lambda run: (run.finished_at, run.id), reverse=True)
     withdrawn = store.standing().withdrawn
-    rows = [summary(run, withdrawn.get(run.run_id)) for run in store.runs(task=task, model=model)]
-    columns = {
-        "run": field("run_id"),
-        "model": field("model"),
-        "task": field("task"),
-        "seed": field("seed"),
-        "status": lambda row: row["withdrawn"] or row["status"],
-        "metric": lambda row: row["metric"]["name"],
-        "value": lambda row: metric_text(row["metric"]["name"], row["metric"]["value"]),
-        "params": lambda row: f"{row['params']['total']:,}",
-        "seconds": number("train_seconds", ".0f"),
-        "reason": lambda row: row["reason"] or "",
-    }
-    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty=_empty(store, task=task, model=model))
+    rows = [summary(run, withdrawn.get(run.run_id)) for run in found[:limit]]
+    empty = _empty(store, task=task, model=model, since=since, mine="" if mine else None)
+    print_rows(rows, RUN_COLUMNS, as_json=as_json, as_csv=as_csv, empty=empty)
 
 
 def leaderboard(
@@ -281,5 +302,5 @@ def _model_name(model: str | None, store: "Store") -> str | None:
 
 def _empty(store: "Store", **wanted: str | None) -> str:
     """Return the message for a list without runs."""
-    given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
+    given = [f"--{name} {value}".rstrip() for name, value in wanted.items() if value is not None]
     return f"No run with {' '.join(given)} is recorded yet." if given and store.version().attempts else EMPTY

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,6 +82,21 @@ def given_suite(text: str) -> "Suite":
     from bench.catalog.suites import find_suite
 
     return find_suite(text)
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return the moment that a date names, such as 2026-01-31 or 2026-01-31T12:00, in UTC unless it says otherwise.
+
+    Raises:
+        RequestError: it has another form.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise RequestError(f"{text!r} is not a date: give one such as 2026-01-31 or 2026-01-31T12:00.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def seconds(text: str | None) -> float:

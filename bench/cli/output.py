@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -43,14 +44,15 @@ def print_rows(
     """Print rows as a table, as JSON or as CSV.
 
     Args:
-        columns: heading → the text of a row's cell, in a table and in CSV. JSON has the whole rows.
+        columns: heading → the text of a row's cell, in a table and in CSV, where a `Number` is not rounded. JSON has
+            the whole rows.
         empty: the message, on stderr, in place of a table without rows.
         kept: as `print_table` takes it.
     """
     if as_json:
         print_json(rows)
     elif as_csv:
-        print(csv_text(list(columns), ([cell(row) for cell in columns.values()] for row in rows)), end="")
+        print(csv_text(list(columns), ([_in_csv(cell, row) for cell in columns.values()] for row in rows)), end="")
     elif rows:
         print_table(rows, columns, kept)
     else:
@@ -109,5 +111,20 @@ def field(name: str) -> Callable[[Any], str]:
     return lambda row: "" if row[name] is None else str(row[name])
 
 
+@dataclass(frozen=True)
+class Number:
+    """A cell that shows a number. CSV has the number itself, and nothing for None."""
+
+    value: Callable[[Any], float | None]
+    text: Callable[[Any], str]
+
+    def __call__(self, row: Any) -> str:
+        return self.text(row)
+
+
 def number(name: str, form: str = ",") -> Callable[[Any], str]:
-    return lambda row: "–" if row[name] is None else format(row[name], form)
+    return Number(lambda row: row[name], lambda row: "–" if row[name] is None else format(row[name], form))
+
+
+def _in_csv(cell: Callable[[Any], str], row: Any) -> object:
+    return cell.value(row) if isinstance(cell, Number) else cell(row)

@@ -1,5 +1,6 @@
 """`bench run`."""
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -146,16 +147,37 @@ def _show(run: "Run", asked: "Asked", store: "Store", *, as_json: bool) -> None:
 
 
 def _show_result(run: "Run", asked: "Asked", store: "Store") -> None:
-    value = metric_text(run.metric_name, run.metric_value)
+    from bench.runs.recorded import WEIGHTS
+
+    value, weights = metric_text(run.metric_name, run.metric_value), store.artifacts / run.run_id / WEIGHTS
     print(f"{run.model} on {run.task}, seed {run.seed}: test {run.metric_name} {value}")
     print(f"  {run.params_total:,} parameters ({run.params_core:,} core, {run.params_readout:,} readout), ", end="")
     print(f"{counted(run.epochs, 'epoch')} in {run.train_seconds:.0f} s, best epoch {run.best_epoch}")
-    for best in ranked(store, run.task)[:1]:
-        if run.run_id in best["run_ids"]:
-            print(f"  It leads the board on {run.task} (score {best['score']:.1f}).")
-        else:
-            print(f"  Best on the board: {best['model']}, score {best['score']:.1f}, {best['params']:,} parameters.")
+    _show_score(run, store)
+    print(f"  Run {run.run_id}; weights: {weights if weights.exists() else 'not on this machine'}")
+    database = "" if store.is_default else f" --db {shlex.quote(str(store))}"
     print("\nNext:")
-    print(f"  another seed:   {asked.next_seed}")
-    print(f"  the board:      python -m bench leaderboard --task {run.task}")
-    print("  in the browser: python -m bench app")
+    print(f"  this run:       python -m bench show {run.run_id}{database}")
+    print(f"  another seed:   {asked.next_seed}{database}")
+    print(f"  the board:      python -m bench leaderboard --task {run.task}{database}")
+    print(f"  in the browser: python -m bench app{database}")
+
+
+def _show_score(run: "Run", store: "Store") -> None:
+    """Print the score beside the best of each suite that the run counts in; in none, beside the best of its task."""
+    from bench.ranking.utility import score
+    from bench.reports.best_in_suites import best_in_suites
+
+    own, suites = f"  Score {score(run):.1f}", best_in_suites(store, run)
+    for best in suites:
+        where, seeds = f"{best.suite} on {run.task} at {run.budget}, {run.wrapper}", counted(best.seeds, "seed")
+        if run.run_id in best.run_ids:
+            print(f"{own}. It leads {where} (score {best.score:.1f} over {seeds}).")
+        else:
+            print(f"{own}. Best of {where}: {best.model}, ", end="")
+            print(f"score {best.score:.1f} over {seeds}, {best.params:,} parameters.")
+    for row in [] if suites else ranked(store, run.task)[:1]:
+        if run.run_id in row["run_ids"]:
+            print(f"{own}. It leads the board on {run.task} (score {row['score']:.1f}).")
+        else:
+            print(f"{own}. Best on the board: {row['model']}, score {row['score']:.1f}, {row['params']:,} parameters.")

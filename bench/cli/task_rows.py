@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.database import state_of
-from bench.cli.output import Cells, field, number
+from bench.cli.output import Cells, Number, field, number
 from bench.common.kept_answers import kept
 from bench.common.text import assignments, metric_text
 
@@ -19,7 +19,7 @@ COLUMNS: Cells = {
     "±": number("score_std", ".1f"),
     "learned": number("learned", ".0%"),
     "metric": field("metric_name"),
-    "value": lambda row: metric_text(row["metric_name"], row["metric_value"]),
+    "value": Number(lambda row: row["metric_value"], lambda row: metric_text(row["metric_name"], row["metric_value"])),
     "params": number("params"),
     "budget": field("budget"),
     "steps": lambda row: row["length"].removesuffix(" steps"),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from db.store import Store
 
 RESULTS = {
-    "run_id": "string", "model": "string", "wrapper": "string", "task": "string", "budget": "string", "seed": "Int64",
+    "run_id": "string", "model": "string", "wrapper": "string", "task": "string", "budget": "string",
+    "tuning": "string", "seed": "Int64",
     "status": "string", "reason": "string", "withdrawn": "string", "metric": "string", "value": "Float64",
     "score": "Float64", **{f"params_{part}": "Int64" for part in PARTS}, "train_seconds": "Float64",
     "samples_per_second": "Float64", "epochs": "Int64", "steps": "Int64", "attempt": "Int64",

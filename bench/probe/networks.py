@@ -9,8 +9,9 @@ from safetensors.torch import load_model
 from bench.common.errors import RequestError
 from bench.common.whole_files import write_whole
 from bench.runs.network import build
+from bench.runs.recorded import WEIGHTS
 from bench.runs.request import Execution, RunRequest
-from bench.training.attempt import WEIGHTS, Attempt
+from bench.training.attempt import Attempt
 from bench.training.run import alone
 from datamodules._spec import TaskSpec
 from db.store import Store

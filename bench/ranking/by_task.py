@@ -83,7 +83,7 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
         budget=first.budget,
         settings=chosen_settings(first),
         length=training_length(first.flat_config),
-        tuning=_tuning(first),
+        tuning=tuning_of(first),
         score=fmean(scores),
         score_std=stdev(scores) if len(scores) > 1 else None,
         learned=learned_share(scores),
@@ -107,7 +107,8 @@ def chosen_settings(run: Run) -> dict[str, Any]:
     return {name: config[name] for name, source in run.config_source.items() if source != "budget"}
 
 
-def _tuning(run: Run) -> str:
+def tuning_of(run: Run) -> str:
+    """Return how the settings that suites leave open were chosen, as a `Row` says it."""
     by_flag = {name for name, source in run.config_source.items() if source == FLAG}.difference(FIXED_BY_SUITES)
     if by_flag and not any(by_flag <= suite.tasks[run.task].keys() for suite in SUITES.values() if suite.includes(run)):
         return "by hand"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bench.ranking.by_task import tuning_of
 from bench.ranking.utility import score
 from db.schema import CurvePoint, Event, Run
 from db.standing import withdrawals
@@ -21,6 +22,7 @@ def summary(run: Run, withdrawn: str | None = None) -> dict[str, Any]:
         "wrapper": run.wrapper,
         "task": run.task,
         "budget": run.budget,
+        "tuning": tuning_of(run),
         "seed": run.seed,
         "status": run.status,
         "reason": run.reason,

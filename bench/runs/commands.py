@@ -11,7 +11,6 @@ from bench.common.errors import RequestError
 from bench.common.text import assignments
 from bench.runs.presets import load
 from bench.runs.request import Execution, RunRequest, SettingFlags, build_request
-from db.engine import database_url
 from db.store import Store
 
 FLAGS = {"accelerator": "--accelerator", "devices": "--devices", "logger": "--logger", "data_dir": "--data-dir"}
@@ -29,7 +28,7 @@ def resume_command(command: str, store: Store, execution: Mapping[str, Any]) -> 
     given = {name: value for name, value in execution.items() if value != default.get(name)}
     words = ["--resume", *(word for name, flag in FLAGS.items() if name in given for word in (flag, given[name]))]
     words += [f"--{name}" for name in ("compile", "again") if name in given]
-    words += ["--db", str(store)] * (store.url != database_url(None))
+    words += [] if store.is_default else ["--db", str(store)]
     return f"{command} {shlex.join(words)}"
 
 

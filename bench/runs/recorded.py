@@ -13,6 +13,8 @@ from db.store import Store
 if TYPE_CHECKING:
     from bench.catalog.registry import FoundTask
 
+WEIGHTS = "weights.safetensors"
+"""The chosen weights of a run, in its folder of the store's artifacts."""
 Hashes = Mapping[str, str]
 """Split → the hash of its data."""
 

@@ -28,6 +28,7 @@ from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_FAILED
 from bench.runs.network import build
 from bench.runs.provenance import gpu_joules
+from bench.runs.recorded import WEIGHTS
 from bench.runs.request import Execution, RunRequest
 from bench.speed.latency import step_seconds
 from bench.speed.memory import peak_device, release, reset_peaks
@@ -53,7 +54,6 @@ from models.shared.idle_hooks import without_idle_hooks
 from models.shared.lightning_module import SequenceModule
 
 LAST = "last.ckpt"
-WEIGHTS = "weights.safetensors"
 MOST_STEPS = 500  # of training between two evaluations
 SECONDS_TO_END = 30  # for a process whose connection has ended already
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from bench.runs.recorded import WEIGHTS
 from bench.runs.request import Execution, TrialRequest
-from bench.training.attempt import WEIGHTS, Attempt, forget
+from bench.training.attempt import Attempt, forget
 from bench.training.ending import Ending, ending_of
 from bench.training.process_settings import one_thread
 

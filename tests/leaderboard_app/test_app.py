@@ -61,7 +61,7 @@ def test_a_fresh_users_run_is_seen_at_once(shared_bench: Bench, monkeypatch: pyt
     assert configurations.numbers("seeds") == [2, 1]
     assert configurations.columns["status"] == ["2 finished", "1 diverged"]
     recorded = shared_bench.json("runs")
-    assert runs.links["run"] == [f"run?id={run['run_id']}" for run in reversed(recorded)]
+    assert runs.links["run"] == [f"run?id={run['run_id']}" for run in recorded]
     assert runs.columns["status"][0].startswith("diverged: ")
     assert any("Newest run: **fru**" in caption.value for caption in app.caption)
 

@@ -108,7 +108,7 @@ def test_a_clock_that_goes_backwards(bench: Bench, write_model: Writer) -> None:
     record = bench.json("show", second["run_id"])
     assert (record["started_at"], record["finished_at"]) == ("2001-01-01T12:00:00+00:00", "2001-01-01T11:00:00+00:00")
     assert 3 < record["train_seconds"] <= record["wall_seconds"] < 600
-    assert (first["model"], second["model"].partition("@")[0]) == ("gru", "mine"), "in the order of recording"
+    assert (first["model"], second["model"].partition("@")[0]) == ("gru", "mine"), "by the date that each has"
 
 
 @pytest.mark.parametrize(("seconds", "waited_for"), [(1, True), (60, False)])

@@ -37,7 +37,7 @@ def members_of(path: Path) -> Members:
 @pytest.fixture(scope="module")
 def good(shared_bench: Bench) -> Path:
     """A bundle of one run."""
-    run = shared_bench.json("runs", "--model", "gru")[0]
+    run = shared_bench.json("runs", "--model", "gru")[-1]
     shared_bench("bundle", run["run_id"], "-o", "good.zip")
     return shared_bench.folder / "good.zip"
 
@@ -81,7 +81,7 @@ def test_members_are_stored_and_equal_runs_give_equal_bytes(good: Path, shared_b
 
 
 def test_several_runs_have_a_folder_each_and_keep_their_identities(good: Path, shared_bench: Bench) -> None:
-    ids = [run["run_id"] for run in shared_bench.json("runs")]
+    ids = [run["run_id"] for run in reversed(shared_bench.json("runs"))]
     shared_bench("bundle", *ids, "-o", "all.zip")
     path = shared_bench.folder / "all.zip"
     bundle = read_bundle(path.read_bytes())

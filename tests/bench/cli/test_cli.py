@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_a_failed_run_is_kept_and_scores_zero(shared_bench: Bench) -> None:
 
 
 def test_show_has_everything(shared_bench: Bench) -> None:
-    run = shared_bench.json("runs")[0]
+    run = shared_bench.json("runs")[-1]
     record = shared_bench.json("show", run["run_id"][:6])
     assert run.items() <= record.items()
     assert record["config"]["training"]["epochs"] == 2
@@ -72,7 +73,7 @@ def test_show_has_everything(shared_bench: Bench) -> None:
 
 
 def test_the_recorded_command_repeats_the_run(shared_bench: Bench) -> None:
-    record = shared_bench.json("show", shared_bench.json("runs")[0]["run_id"])
+    record = shared_bench.json("show", shared_bench.json("runs")[-1]["run_id"])
     words = record["command"].split()
     assert words[:3] == ["python", "-m", "bench"]
     assert shared_bench.json(*words[3:])["run_id"] == record["run_id"]
@@ -84,6 +85,52 @@ def test_tables_and_csv(shared_bench: Bench) -> None:
         assert len(list(csv.DictReader(io.StringIO(shared_bench(command, "--csv").stdout)))) == len(rows)
         table = shared_bench(command).stdout
         assert all((row.get("model") or row["name"]) in table for row in rows)
+
+
+@pytest.fixture
+def three_runs(bench: Bench) -> Bench:
+    """Runs of three days, the newest recorded first and imported."""
+    store = Store(str(bench.db))
+    for day, name in ((3, "newest"), (1, "oldest"), (2, "middle")):
+        ended = datetime(2026, 1, day, 12, 30, tzinfo=UTC)
+        store.record(make_run(name, finished_at=ended, seed=day, params_total=12_345, metric_value=1 / 3))
+    store.add_event(store.find("newest")[0], "imported", "from a bundle", {"bundle": "x"})
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("words", "listed"),
+    [
+        ([], ["newest", "middle", "oldest"]),
+        (["--limit", "2"], ["newest", "middle"]),
+        (["--mine"], ["middle", "oldest"]),
+        (["--since", "2026-01-02"], ["newest", "middle"]),
+        (["--since", "2026-01-02T12:31"], ["newest"]),
+        (["--since", "2026-01-02", "--mine", "--limit", "5"], ["middle"]),
+        (["--since", "2026-02-01"], []),
+    ],
+)
+def test_runs_are_listed_newest_first(three_runs: Bench, words: list[str], listed: list[str]) -> None:
+    assert [run["run_id"] for run in three_runs.json("runs", *words)] == listed
+
+
+def test_runs_show_when_they_ended_and_how_they_were_chosen(three_runs: Bench) -> None:
+    heading, first, *_ = (line.split() for line in three_runs("runs").stdout.splitlines())
+    shown = dict(zip(heading, [*first[:6], " ".join(first[6:8]), "", *first[8:]], strict=False))
+    assert (shown["status"], shown["value"], shown["date"]) == ("finished", "0.3333", "2026-01-03 12:30")
+    assert (shown["wrapper"], shown["tuning"], shown["params"]) == ("plain", "defaults", "12,345")
+    said = three_runs("runs", "--mine", "--since", "2026-02-01").stderr
+    assert said == "No run with --since 2026-02-01 --mine is recorded yet.\n"
+    assert "'soon' is not a date: give one such as 2026-01-31" in three_runs.refused("runs", "--since", "soon")
+
+
+def test_csv_has_numbers_as_numbers(three_runs: Bench) -> None:
+    row, *_ = csv.DictReader(io.StringIO(three_runs("runs", "--csv").stdout))
+    assert {name: float(row[name]) for name in ("params", "value", "seed", "seconds")} == {
+        "params": 12_345, "value": 1 / 3, "seed": 3, "seconds": 1
+    }  # fmt: skip
+    (row,) = csv.DictReader(io.StringIO(three_runs("leaderboard", "--csv").stdout))
+    assert (float(row["params"]), float(row["value"]), row["learned"]) == (12_345, pytest.approx(1 / 3), "0.0")
 
 
 def test_errors_of_any_size_are_told_apart_and_settings_are_as_set_takes_them(bench: Bench) -> None:

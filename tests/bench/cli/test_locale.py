@@ -41,7 +41,7 @@ def printed(bench: Bench, *words: str) -> str:
 def test_a_terminal_that_lacks_a_letter_shows_another(poor_bench: Bench) -> None:
     assert "?" in printed(poor_bench, "leaderboard")
     poor_bench.env |= LATIN_1
-    assert "?" in printed(poor_bench, "runs", "--csv")
+    assert "?" in printed(poor_bench, "tasks", "--csv")
 
 
 @pytest.mark.slow

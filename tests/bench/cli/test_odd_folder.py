@@ -28,7 +28,7 @@ def test_a_study_is_resumed_in_the_same_file(odd_bench: Bench) -> None:
 
 def test_runs_are_recorded_and_shown(odd_bench: Bench) -> None:
     run = odd_bench.json("run", "--model", "gru", *QUICK)
-    assert odd_bench.json("runs")[0]["run_id"] == run["run_id"]
+    assert odd_bench.json("runs")[-1]["run_id"] == run["run_id"]
     assert [path.name for path in odd_bench.folder.parent.iterdir()] == [ODD]
 
 

@@ -11,7 +11,7 @@ SEVERAL = ("{LEAST_SEEDS} seeds", "{len(found)} runs begin")
 
 
 def test_commands_count_one(shared_bench: Bench, bench: Bench) -> None:
-    run = shared_bench.json("runs")[0]["run_id"]
+    run = shared_bench.json("runs")[-1]["run_id"]
     assert "Wrote one.zip: 1 run, " in shared_bench("bundle", run, "-o", "one.zip").stderr
     assert re.search(r"curves: \d+ points", shared_bench("show", run).stdout)
     left = ("suite", "--models", "gru", "--seeds", "1", "--time-limit", "0s")

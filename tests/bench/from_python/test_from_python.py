@@ -45,7 +45,7 @@ def same(cell: Any, value: Any) -> bool:
 
 def test_results_are_those_of_the_command(shared_bench: Bench) -> None:
     table = package.load_results(db=shared_bench.db)
-    for row, expected in zip(table.to_dict("records"), shared_bench.json("runs"), strict=True):
+    for row, expected in zip(table.to_dict("records"), reversed(shared_bench.json("runs")), strict=True):
         assert (row["metric"], row["params_core"]) == (expected["metric"]["name"], expected["params"]["core"])
         assert row["finished_at"].isoformat() == expected["finished_at"]
         for name in expected.keys() & row.keys() - {"metric", "finished_at"}:

@@ -57,7 +57,7 @@ def submitter(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def bundle(submitter: Bench, task: str, number: int = 0) -> Members:
-    run = submitter.json("runs", "--task", task)[number]
+    run = submitter.json("runs", "--task", task)[::-1][number]
     submitter("bundle", run["run_id"], "-o", "one.zip")
     return members_of(submitter.folder / "one.zip")
 

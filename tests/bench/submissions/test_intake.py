@@ -46,7 +46,7 @@ def submitter(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 @pytest.fixture(scope="module")
 def entry(submitter: Bench) -> Path:
     """A bundle of the entry's seeds."""
-    ids = [run["run_id"] for run in submitter.json("runs", "--model", "gru")]
+    ids = [run["run_id"] for run in reversed(submitter.json("runs", "--model", "gru"))]
     submitter("bundle", *ids, "-o", "entry.zip")
     return submitter.folder / "entry.zip"
 
@@ -113,7 +113,7 @@ def test_the_whole_ladder(host: Bench, entry: Path, request: pytest.FixtureReque
 
 def test_what_was_imported_is_what_was_run(quick_host: Bench, submitter: Bench, entry: Path) -> None:
     quick_host("import", str(entry))
-    for theirs in submitter.json("runs", "--model", "gru"):
+    for theirs in reversed(submitter.json("runs", "--model", "gru")):
         before, after = (bench.json("show", theirs["run_id"]) for bench in (submitter, quick_host))
         assert [event["kind"] for event in after.pop("events")] == ["imported", "verified"]
         assert before.pop("events") == []
@@ -266,15 +266,15 @@ def test_a_retracted_run_is_off_the_board_and_stays_on_record(quick_host: Bench,
 
 def test_a_retraction_is_taken_back_by_a_further_event(quick_host: Bench, entry: Path) -> None:
     quick_host("import", str(entry))
-    run_id = quick_host.json("runs")[0]["run_id"]
+    run_id = quick_host.json("runs")[-1]["run_id"]
     undo = ("retract", run_id, "--undo", "--reason", "they were right after all")
     assert f"run {run_id} is not retracted: there is nothing to undo" in quick_host.refused(*undo)
     quick_host("retract", run_id, "--reason", "the labels were shifted")
     quick_host("import", str(entry))
-    assert quick_host.json("runs")[0]["withdrawn"] == "retracted", "the same bundle again says nothing new"
+    assert quick_host.json("runs")[-1]["withdrawn"] == "retracted", "the same bundle again says nothing new"
     assert "--reason says why the run counts again" in quick_host.refused(*undo[:-1], "")
     assert "counts again" in quick_host(*undo).stdout
-    assert quick_host.json("runs")[0]["withdrawn"] is None
+    assert quick_host.json("runs")[-1]["withdrawn"] is None
     (row,) = rows(quick_host)
     assert row["seeds"] == 3
     events = quick_host.json("show", run_id)["events"][-2:]
@@ -282,14 +282,14 @@ def test_a_retraction_is_taken_back_by_a_further_event(quick_host: Bench, entry:
         ("retracted", "the labels were shifted"), ("reinstated", "they were right after all"),
     ]  # fmt: skip
     quick_host("retract", run_id, "--reason", "no, they were shifted")
-    assert quick_host.json("runs")[0]["withdrawn"] == "retracted"
+    assert quick_host.json("runs")[-1]["withdrawn"] == "retracted"
 
 
 def test_what_a_bundle_says_is_shown_as_text(quick_host: Bench, failure: Members) -> None:
     reason = '=HYPERLINK("http://x") <script>alert(1)</script> [red]loud[/red] [x](javascript:0) \\input{x}'
     quick_host("import", write(forged(failure, set_to("reason", reason)), quick_host.folder / "sent.zip"))
     assert reason in quick_host("runs").stdout
-    shown = quick_host("show", quick_host.json("runs")[0]["run_id"]).stdout
+    shown = quick_host("show", quick_host.json("runs")[-1]["run_id"]).stdout
     assert reason.replace(" ", "") in re.sub(r"[\s│]", "", shown)
 
 
@@ -354,7 +354,7 @@ def test_seeds_of_which_results_were_sent_in_are_not_fresh(quick_host: Bench, en
 
 
 def test_bundling(submitter: Bench, shared_bench: Bench, bench: Bench) -> None:
-    ids = [run["run_id"] for run in submitter.json("runs", "--model", "gru")]
+    ids = [run["run_id"] for run in reversed(submitter.json("runs", "--model", "gru"))]
     done = submitter("bundle", ids[0], "-o", "one.zip")
     assert "Wrote one.zip: 1 run," in done.stderr
     assert sum("It lacks seed" in line for line in done.stderr.splitlines()) == 2
@@ -371,13 +371,13 @@ def test_bundling(submitter: Bench, shared_bench: Bench, bench: Bench) -> None:
 @pytest.mark.parametrize(("name", "value"), [("MOST_RUNS", 2), ("LARGEST_BUNDLE", 10_000)])
 def test_too_much_for_one_bundle(submitter: Bench, monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
     monkeypatch.setattr(f"bench.submissions.pack.{name}", value)
-    ids = [run["run_id"] for run in submitter.json("runs", "--model", "gru")]
+    ids = [run["run_id"] for run in reversed(submitter.json("runs", "--model", "gru"))]
     assert "are too much for one bundle" in submitter.refused("bundle", *ids, "-o", "x.zip")
 
 
 def test_a_bundle_is_checked_before_it_is_sent(quick_host: Bench, submitter: Bench) -> None:
     """With the host's validator, on the submitter's own database."""
-    (run, *_) = submitter.json("runs", "--model", "gru")
+    (*_, run) = submitter.json("runs", "--model", "gru")
     quick_host.env["BENCH_DB"] = str(submitter.db)
     assert quick_host("bundle", run["run_id"], "-o", "one.zip", "--check").stdout.endswith("verdict: accepted\n")
     assert quick_host.json("bundle", "--check", "one.zip")["verdict"] == "accepted"

@@ -190,7 +190,7 @@ def test_a_click_on_a_mark_opens_its_architecture(page: Page, address: str) -> N
 
 
 def test_a_run_draws_its_curves(page: Page, address: str, site: Site) -> None:
-    run = site.bench.json("runs", "--model", "fru", "--task", "digits")[0]
+    run = site.bench.json("runs", "--model", "fru", "--task", "digits")[-1]
     opened(page, f"{address}/run/{run['run_id']}.html")
     points = page.locator("figure").first.locator(".mark-symbol.role-mark path")
     record = site.bench.json("show", run["run_id"])

@@ -108,7 +108,7 @@ def test_the_tables_beside_a_board_are_those_of_the_command_line(site: Site) -> 
 
 
 def test_a_run_has_what_bench_show_says(site: Site) -> None:
-    run = site.bench.json("runs", "--model", "fru", "--task", "copy-100")[0]
+    run = site.bench.json("runs", "--model", "fru", "--task", "copy-100")[-1]
     record = site.bench.json("show", run["run_id"])
     reader = PageReader(site.folder / f"run/{run['run_id']}.html")
     said = " ".join(reader.text.split())

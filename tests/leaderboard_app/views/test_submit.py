@@ -32,7 +32,7 @@ def restored_main() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def members(shared_bench: Bench) -> Members:
-    run = shared_bench.json("runs", "--model", "gru")[0]
+    run = shared_bench.json("runs", "--model", "gru")[-1]
     shared_bench("bundle", run["run_id"], "-o", "upload.zip")
     return members_of(shared_bench.folder / "upload.zip")
 
