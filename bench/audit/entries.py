@@ -10,7 +10,6 @@ from typing import Any
 from bench.audit import flags
 from bench.audit.audited import AuditedCell, AuditedEntry
 from bench.audit.rate_sensitivity import rate_sensitivity
-from bench.audit.search_ranges import at_edge
 from bench.catalog.registry import FoundModel, find_model, find_task, find_wrapper
 from bench.catalog.setting_sources import is_preset
 from bench.catalog.suites import Suite
@@ -21,6 +20,7 @@ from bench.ranking.utility import learned_share, score
 from bench.reports.entries import Cell, runs_of_cells
 from bench.reports.mixer_share import mixer_share
 from bench.runs.parameter_budget import fit
+from bench.runs.search_ranges import at_edge
 from db.schema import Event, Run, Trial
 from db.standing import Standing
 

@@ -7,12 +7,15 @@ import typer
 from bench.cli.options import TIER_NAMES, Csv, Json
 from bench.cli.output import field, number, print_json, print_rows, stderr
 from bench.common.kept_answers import kept
+from bench.common.text import word
 
 MODELS_EPILOG = """Examples:
 
   python -m bench models
 
   python -m bench models --task copy --budget 10k
+
+  python -m bench models fru
 """
 TASKS_EPILOG = """Examples:
 
@@ -23,12 +26,18 @@ TASKS_EPILOG = """Examples:
 
 
 def models(
+    name: Annotated[
+        str | None, typer.Argument(help="Show the settings of this model: its name, or a path to a .py file.")
+    ] = None,
     task: Annotated[str, typer.Option("--task", "-t", help="The task that parameters are counted for.")] = "digits",
     budget: Annotated[str | None, typer.Option(help=f"Fit to {TIER_NAMES}, and show the settings.")] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """List the architectures, with their papers and parameter counts."""
+    """List the architectures, with their papers and parameter counts; or show what one can be set to."""
+    if name is not None:
+        _show_settings(name, task, budget, as_json=as_json, as_csv=as_csv)
+        return
 
     def listed() -> object:
         from bench.reports.listings import describe_models
@@ -51,6 +60,21 @@ def models(
         columns = {name: columns[name] for name in ("model", "wrapper")} | fitted
     print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="No models.")
     _report(broken)
+
+
+def _show_settings(name: str, task: str, budget: str | None, *, as_json: bool, as_csv: bool) -> None:
+    from bench.reports.model_settings import describe_settings
+
+    columns = {
+        "setting": field("setting"),
+        f"at {budget}" if budget else "default": lambda row: word(row["value"]),
+        "of": field("of"),
+        "type": field("type"),
+        "tuning tries": field("tuning"),
+        "meaning": field("meaning"),
+    }
+    rows = describe_settings(name, task, budget)
+    print_rows(rows, columns, as_json=as_json, as_csv=as_csv, empty="It has no settings.", kept=("setting", "meaning"))
 
 
 def tasks(

@@ -119,7 +119,7 @@ def _check_finite(name: str, value: Any, config: type[ModelConfig]) -> None:
     try:
         json.dumps(value, allow_nan=False)
     except ValueError as error:
-        legal = _described(get_type_hints(config)[name])
+        legal = type_text(get_type_hints(config)[name])
         raise RequestError(f"{name}={value} is not legal: expected {legal}, and finite.") from error
 
 
@@ -151,11 +151,12 @@ def _typed(name: str, text: str, config: type[ModelConfig], current: Any) -> Any
             return adapter.validate_python(candidate)
         except ValidationError:
             continue
-    legal = _described(hint)
+    legal = type_text(hint)
     raise RequestError(f"{name}={text!r} is not legal: expected {legal} (now {current!r}).")
 
 
-def _described(hint: Any) -> str:
+def type_text(hint: Any) -> str:
+    """Return a setting's type as messages and listings have it, such as "float | none" or "cosine or constant"."""
     if get_origin(hint) is Literal:
         return " or ".join(get_args(hint))
     return (hint.__name__ if isinstance(hint, type) else str(hint)).replace("None", "none")

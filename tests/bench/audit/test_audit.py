@@ -7,8 +7,8 @@ import pytest
 from bench.audit import flags
 from bench.audit.audited import AuditedCell, AuditedEntry
 from bench.audit.rate_sensitivity import rate_sensitivity
-from bench.audit.search_ranges import at_edge
 from bench.catalog.registry import find_model
+from bench.runs.search_ranges import at_edge
 from db.schema import Trial
 from models.shared.contract import SequenceModel
 from tests.conftest import Bench
