@@ -61,7 +61,7 @@ def call(command: str, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     started = time.perf_counter()
     words = [sys.executable, "-c", CALL, str(report), *command.split()]
-    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "stdout": done.stdout} | json.loads(report.read_text(encoding="utf-8"))
 

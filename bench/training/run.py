@@ -62,6 +62,7 @@ def run(
             return recorded
         if not is_helper:
             _check_resumption(request, store, execution)
+        earlier = store.result(request.run_id)  # of a draft that is trained again
         attempts = store.attempts(request.run_id)
         code, started_at, started = commit(), datetime.now(UTC), time.perf_counter()
         on_begin()
@@ -72,7 +73,7 @@ def run(
             row = _row(attempt, ending, number=attempts + 1, code=code, started_at=started_at, seconds=seconds)
             if not attempt.is_main_process:
                 return row
-            recorded = record(store, Record(row, _points(attempt), _repeated(row, store)), folder)
+            recorded = record(store, Record(row, _points(attempt), _repeated(row, earlier)), folder)
         if recorded.status == "finished":
             with suppress(OSError):  # they only take room
                 attempt.discard_checkpoints()
@@ -96,9 +97,8 @@ def _answer(request: RunRequest, store: Store, execution: Execution) -> Run | No
     return None
 
 
-def _repeated(row: Run, store: Store) -> list[Event]:
+def _repeated(row: Run, earlier: Run | None) -> list[Event]:
     """Let a row take the place of the result that its run has, if any. Return the event that marks it."""
-    earlier = store.result(row.run_id)
     if earlier is None:
         return []
     if row.status != OPEN:

@@ -419,7 +419,7 @@ def commands(group: Any, *before: str) -> Iterator[tuple[list[str], Any]]:
 
 def test_the_names_of_all_settings_are_told_as_the_help_says(bench: Bench) -> None:
     said = bench.refused("run", "--model", "gru", "--set", "lr")
-    assert "'lr' is not of the form key=value. Settings: batch_size, " in said
+    assert "'lr' is not of the form key=value. Settings: backend, batch_size, " in said
     assert " hidden_size, " in said
 
 

@@ -207,4 +207,4 @@ def test_what_the_project_is_made_of_is_seen() -> None:
     """Files of another kind that answers follow from would have to be in CODE."""
     tracked = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, capture_output=True, text=True, check=False)
     names = [name for name in tracked.stdout.splitlines() if not name.startswith("db/published/")]
-    assert {Path(name).suffix for name in names} <= {*kept_answers.CODE, ".mako"}
+    assert {Path(name).suffix for name in names} <= {*kept_answers.CODE, ".mako", ".typed"}
