@@ -9,33 +9,24 @@ Shapes: N samples, T time, G elements.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, require_length, samples
-from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
+from datamodules._generated import samples
+from datamodules._longer import LongerThanTrained
+from datamodules._spec import IGNORED
 
 CITATION = "Merrill, Petty & Sabharwal, The Illusion of State in State-Space Models, ICML 2024, arXiv 2404.08819"
-LONGER = {"validation": 2, "test": 4}
 
 
-class WordProblem(GeneratedTask):
+class WordProblem(LongerThanTrained):
     """A task: multiply the elements of a group, one after the other."""
 
-    length: int
-    longer: ClassVar[Mapping[str, float]] = {}
-    """Split → how many times as long its sequences are. Only the steps beyond the training length are asked there."""
-    asks: str
-    """What is asked for, as sentences say it."""
-    chance: float
     citation = CITATION
-    tiny = {"length": 8}
 
     @classmethod
     @abstractmethod
@@ -46,30 +37,8 @@ class WordProblem(GeneratedTask):
         """Return the element that each token stands for; the tokens are the elements, unless a task says otherwise."""
         return np.arange(len(self.table()), dtype=np.uint8)
 
-    def describe(self) -> TaskSpec:
-        longer = f" and asked up to {self.steps('test')}" if self.longer else ""
-        return TaskSpec(
-            name=self.variant,
-            summary=f"{self.asks}, trained on {self.length} steps{longer}",
-            seq_len=self.length,
-            input=Tokens(len(self.elements())),
-            output=TokenPerStep(len(self.table()), scored_from=0 if self.longer else self.length // 2),
-            metric="accuracy",
-            chance=self.chance,
-            source="generated",
-            license="MIT",
-            citation=self.citation,
-        )
-
-    def resized(self, seq_len: int) -> dict[str, int]:
-        require_length(seq_len, 2)
-        return {"length": seq_len}
-
-    def steps(self, split: str) -> int:
-        return round(self.length * self.longer.get(split, 1))
-
-    def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        return self.draw_split("train", count, rng)
+    def vocabularies(self) -> tuple[int, int]:
+        return len(self.elements()), len(self.table())
 
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
         table_GG, elements_K = self.table(), self.elements()
@@ -80,9 +49,6 @@ class WordProblem(GeneratedTask):
         if x_NT.shape[1] > self.length:
             y_NT[:, : self.length] = IGNORED
         return samples(x_NT, y_NT)
-
-    def decode(self, batch: Samples) -> Samples:
-        return Samples(batch.x.long(), batch.y.long())
 
 
 @cache

@@ -27,7 +27,7 @@ them. Training has 24 steps, validation 48, the test 96.
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules._groups import LONGER, WordProblem, permutations_of, symmetric
+from datamodules._groups import WordProblem, permutations_of, symmetric
 
 WALK = [(1, 2, 0, 3, 4), (2, 0, 1, 3, 4), (1, 2, 3, 4, 0), (4, 0, 1, 2, 3)]
 """Two rotations, each with its inverse."""
@@ -37,7 +37,6 @@ class A5(WordProblem):
     """Multiply even permutations of five things."""
 
     asks = "the running product of elements of A₅"
-    longer = LONGER
     chance = 1 / 60
     variants = {"a5": {"length": 64, "walk": False}, "a5-walk": {"length": 24, "walk": True}}
     walk: bool

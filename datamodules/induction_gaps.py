@@ -19,45 +19,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, require_length, samples
-from datamodules._groups import LONGER
-from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
+from datamodules._generated import samples
+from datamodules._longer import LongerThanTrained
+from datamodules._spec import IGNORED
 
 ORDINARY = 15
 SPECIAL = ORDINARY
 
 
-class InductionGaps(GeneratedTask):
+class InductionGaps(LongerThanTrained):
     """Say what followed the special token when it came last."""
 
-    length: int
+    asks = "what followed a token when it came last"
+    chance = 1 / ORDINARY
+    citation = "after Gu & Dao, Mamba, 2023, arXiv 2312.00752"
+    shortest = 4
     variants = {"induction-gaps": {"length": 64}}
     tiny = {"length": 16}
 
-    def describe(self) -> TaskSpec:
-        most = self.length * max(LONGER.values())
-        return TaskSpec(
-            name=self.variant,
-            summary=f"what followed a token when it came last, trained on {self.length} steps and asked up to {most}",
-            seq_len=self.length,
-            input=Tokens(ORDINARY + 1),
-            output=TokenPerStep(ORDINARY),
-            metric="accuracy",
-            chance=1 / ORDINARY,
-            source="generated",
-            license="MIT",
-            citation="after Gu & Dao, Mamba, 2023, arXiv 2312.00752",
-        )
-
-    def resized(self, seq_len: int) -> dict[str, int]:
-        require_length(seq_len, 4)
-        return {"length": seq_len}
-
-    def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        return self.draw_split("train", count, rng)
+    def vocabularies(self) -> tuple[int, int]:
+        return ORDINARY + 1, ORDINARY
 
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
-        length = self.length * LONGER.get(split, 1)
+        length = self.steps(split)
         shortest = 2 if length == self.length else self.length + 1
         x_NT = rng.integers(ORDINARY, size=(count, length), dtype=np.uint8)
         y_NT = np.full((count, length), IGNORED, np.int8)
@@ -71,9 +55,6 @@ class InductionGaps(GeneratedTask):
             y_NT[row_M, place_N[row_M]] = x_NT[row_M, before_M + 1]
             gap_N = gaps(shortest, length - 1, count, rng)
         return samples(x_NT, y_NT)
-
-    def decode(self, batch: Samples) -> Samples:
-        return Samples(batch.x.long(), batch.y.long())
 
 
 def gaps(shortest: int, longest: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

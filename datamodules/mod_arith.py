@@ -37,63 +37,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, require_length, samples
-from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
+from datamodules._generated import samples
+from datamodules._longer import LongerThanTrained
+from datamodules._spec import IGNORED
 from datamodules.parity_var import CITATION, LONGER, TRAINED
 
 MODULUS = 5
+VALUE = "the value modulo 5 of expressions"
 SYMBOLS = "01234+-*()"
 PLUS, MINUS, TIMES, OPEN, CLOSE = range(MODULUS, len(SYMBOLS))
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.int8]]
 
 
-class ModArith(GeneratedTask):
+class ModArith(LongerThanTrained):
     """Evaluate expressions modulo 5."""
 
-    length: int
     brackets: bool
-    chance: float
+    longer = LONGER
+    citation = CITATION
+    shortest = 3
     variants: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "mod-arith": {"length": TRAINED, "brackets": False, "chance": 0.2},
-        "mod-arith-brackets": {"length": TRAINED, "brackets": True, "chance": 0.3},
+        "mod-arith": {"length": TRAINED, "brackets": False, "chance": 0.2, "asks": VALUE},
+        "mod-arith-brackets": {"length": TRAINED, "brackets": True, "chance": 0.3, "asks": f"{VALUE} with brackets"},
     }
     tiny = {"length": 11}
 
-    def describe(self) -> TaskSpec:
-        nested = " with brackets" * self.brackets
-        return TaskSpec(
-            name=self.variant,
-            summary=f"the value modulo 5 of expressions{nested}, trained on {self.length} steps and asked up to "
-            f"{self.steps('test')}",
-            seq_len=self.length,
-            input=Tokens(len(SYMBOLS)),
-            output=TokenPerStep(MODULUS),
-            metric="accuracy",
-            chance=self.chance,
-            source="generated",
-            license="MIT",
-            citation=CITATION,
-        )
-
-    def steps(self, split: str) -> int:
-        return round(self.length * LONGER.get(split, 1))
-
-    def resized(self, seq_len: int) -> dict[str, int]:
-        require_length(seq_len, 3)
-        return {"length": seq_len}
-
-    def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        return self.draw_split("train", count, rng)
+    def vocabularies(self) -> tuple[int, int]:
+        return len(SYMBOLS), MODULUS
 
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
         length = self.steps(split)
         shortest = 1 if length == self.length else self.length + 1
         x_NT, y_NT = (nested if self.brackets else flat)(count, length, shortest, rng)
         return samples(x_NT, y_NT)
-
-    def decode(self, batch: Samples) -> Samples:
-        return Samples(batch.x.long(), batch.y.long())
 
 
 def flat(count: int, length: int, shortest: int, rng: np.random.Generator) -> Drawn:

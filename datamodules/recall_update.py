@@ -22,45 +22,29 @@ _________2_____2
 import numpy as np
 
 from datamodules._base import Samples
-from datamodules._generated import GeneratedTask, require_length, samples
-from datamodules._groups import LONGER
-from datamodules._spec import IGNORED, TaskSpec, TokenPerStep, Tokens
+from datamodules._generated import samples
+from datamodules._longer import LongerThanTrained
+from datamodules._spec import IGNORED
 
 KEYS = VALUES = 8
 ASK = KEYS + VALUES
 
 
-class RecallUpdate(GeneratedTask):
+class RecallUpdate(LongerThanTrained):
     """Recall the latest value of each key."""
 
-    length: int
+    asks = "the latest value of keys that change"
+    chance = 0.25
+    citation = "after Arora et al., Zoology, 2023, arXiv 2312.04927"
+    shortest = 4
     variants = {"recall-update": {"length": 64}}
     tiny = {"length": 16}
 
-    def describe(self) -> TaskSpec:
-        longest = self.length * max(LONGER.values())
-        return TaskSpec(
-            name=self.variant,
-            summary=f"the latest value of keys that change, trained on {self.length} steps, asked up to {longest}",
-            seq_len=self.length,
-            input=Tokens(ASK + 1),
-            output=TokenPerStep(ASK + 1),
-            metric="accuracy",
-            chance=0.25,
-            source="generated",
-            license="MIT",
-            citation="after Arora et al., Zoology, 2023, arXiv 2312.04927",
-        )
-
-    def resized(self, seq_len: int) -> dict[str, int]:
-        require_length(seq_len, 4)
-        return {"length": seq_len}
-
-    def draw(self, count: int, rng: np.random.Generator) -> Samples:
-        return self.draw_split("train", count, rng)
+    def vocabularies(self) -> tuple[int, int]:
+        return ASK + 1, ASK + 1
 
     def draw_split(self, split: str, count: int, rng: np.random.Generator) -> Samples:
-        length = self.length * LONGER.get(split, 1)
+        length = self.steps(split)
         x_NT = np.full((count, length), ASK, np.uint8)
         y_NT = np.full((count, length), IGNORED, np.int8)
         held_NK, every = np.full((count, KEYS), -1), np.arange(count)
@@ -80,6 +64,3 @@ class RecallUpdate(GeneratedTask):
         if length > self.length:
             y_NT[:, : self.length] = IGNORED
         return samples(x_NT, y_NT)
-
-    def decode(self, batch: Samples) -> Samples:
-        return Samples(batch.x.long(), batch.y.long())

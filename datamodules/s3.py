@@ -16,6 +16,9 @@ knows whether the product is even, and is right one time in three. That is 0 poi
 [4, 3, 4, 0, 2, 0, 2, 3]
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +29,13 @@ class S3(WordProblem):
     """Multiply permutations of three things."""
 
     asks = "the running product of elements of S₃"
+    longer: ClassVar[Mapping[str, float]] = {}
     chance = 1 / 3
     variants = {"s3-64": {"length": 64}}
+
+    @property
+    def scored_from(self) -> int:
+        return self.length // 2
 
     @classmethod
     def table(cls) -> NDArray[np.uint8]:

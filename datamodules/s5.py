@@ -16,14 +16,13 @@ A bag of the inputs can know whether the product is even. So 0 points are one in
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules._groups import LONGER, WordProblem, symmetric
+from datamodules._groups import WordProblem, symmetric
 
 
 class S5(WordProblem):
     """Multiply permutations of five things."""
 
     asks = "the running product of elements of S₅"
-    longer = LONGER
     chance = 1 / 60
     variants = {"s5": {"length": 64}}
 

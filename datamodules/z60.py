@@ -16,7 +16,7 @@ rotation can do it at any length. Lengths are those of `a5`. Guessing is right o
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules._groups import LONGER, WordProblem, cyclic
+from datamodules._groups import WordProblem, cyclic
 
 ORDER = 60
 
@@ -25,7 +25,6 @@ class Z60(WordProblem):
     """Add numbers modulo 60."""
 
     asks = "the running product of elements of Z₆₀"
-    longer = LONGER
     chance = 1 / ORDER
     variants = {"z60": {"length": 64}}
 
