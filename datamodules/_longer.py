@@ -19,7 +19,7 @@ LONGER = {"validation": 2, "test": 4}
 
 
 class LongerThanTrained(GeneratedTask):
-    """A task with tokens, some of which ask for an answer."""
+    """A task of tokens that asks for an answer at some steps."""
 
     length: int
     """The steps of training."""

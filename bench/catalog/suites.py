@@ -164,7 +164,7 @@ QUICK_V2 = Suite(
     trials_of={"3k": 4, "30k": 4},
 )
 
-# A seed of all six tasks takes at most three minutes of one core.
+# A seed of all six tasks is to take at most three minutes of one core: to be measured with the pilot.
 STATE_V1 = Suite(
     name="state-v1",
     summary="what a mixer's state can do: six tasks that are tested on sequences longer than those for training",

@@ -12,6 +12,7 @@ from bench.common.text import metric_text
 from bench.from_python.tables import address, frame, opened
 from bench.ranking.utility import score
 from bench.reports.run_document import full
+from bench.runs.recorded import PREDICTIONS, WEIGHTS
 from db.schema import Run
 from db.store import Store
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from models.shared.wrappers import Wrapper
 
 CURVES = {"name": "string", "epoch": "Int64", "step": "Int64", "value": "Float64"}
-PREDICTIONS = "predictions.npz"
 
 
 class RecordedRun:
@@ -89,7 +89,7 @@ class RecordedRun:
         """
         from bench.from_python.networks import trained
 
-        return trained(self._run, self._left("weights.safetensors"), model=model, task=task)
+        return trained(self._run, self._left(WEIGHTS), model=model, task=task)
 
     def _left(self, name: str) -> Path:
         """Return a file that the run left where it was trained."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights.safetensors"
 """The chosen weights of a run, in its folder of the store's artifacts."""
+PREDICTIONS = "predictions.npz"
+"""What they predict on each test split, beside them."""
 Hashes = Mapping[str, str]
 """Split → the hash of its data."""
 

@@ -28,7 +28,7 @@ from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_FAILED
 from bench.runs.network import build
 from bench.runs.provenance import gpu_joules
-from bench.runs.recorded import WEIGHTS
+from bench.runs.recorded import PREDICTIONS, WEIGHTS
 from bench.runs.request import Execution, RunRequest
 from bench.speed.latency import step_seconds
 from bench.speed.memory import peak_device, release, reset_peaks
@@ -233,7 +233,7 @@ class Attempt:
 
     def _keep_proof(self, module: SequenceModule) -> None:
         """Save what others need to check the result."""
-        (self.folder / "predictions.npz").write_bytes(write_predictions(self.predictions))
+        (self.folder / PREDICTIONS).write_bytes(write_predictions(self.predictions))
         self._keep_weights(module)
 
     def discard_checkpoints(self) -> None:

@@ -1,4 +1,4 @@
-"""Tables that sort by a click on a head, and of which the reader chooses columns and rows."""
+"""Tables that sort by a click on a head, and whose columns and rows the reader chooses."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
