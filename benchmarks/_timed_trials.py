@@ -39,7 +39,7 @@ class Sleeper(SequenceModel):
 
     def __init__(self, config, **place):
         super().__init__(config, **place)
-        self.output_size, self.linear = config.size, nn.Linear(input_size, config.size)
+        self.output_size, self.linear = config.size, nn.Linear(self.input_size, config.size)
 
     def forward(self, x_BTD, lengths_B=None):
         time.sleep({seconds} * self.training)
@@ -96,7 +96,7 @@ def speed_up(trials: int, sleep: float) -> None:
         path.write_text(SLEEPER.format(seconds=sleep / 20), encoding="utf-8")
         model = find_model_or_file(str(path))
         alone = seconds(model, trials, 1) / trials
-        print(f"1 worker : {alone:.2f} s a trial, of which {sleep:.1f} s are asleep")
+        print(f"1 worker : {alone:.2f} s a trial; it sleeps for {sleep:.1f} s of them")
         for workers in (2, 4):
             each = seconds(model, trials * workers, workers) / (trials * workers)
             print(f"{workers} workers: {each:.2f} s a trial, {alone / each:.2f} times as fast")
