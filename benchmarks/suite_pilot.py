@@ -1,15 +1,15 @@
 """Show whether a suite's tasks tell architectures apart, before the suite is frozen.
 
     python benchmarks/suite_pilot.py            print the table of what is recorded
-    python benchmarks/suite_pilot.py record     train what is missing: each pair once, then with other seeds and rates
+    python benchmarks/suite_pilot.py record     train what is missing
     python benchmarks/suite_pilot.py record --suite state-v1 --tasks a5 induction
 
-Each model trains on each task at full length with a few learning rates and two seeds, by the code that trains trials.
-Every trial that ends is saved, so the command goes on where it was stopped.
+Each model trains on each task at full length, by the code that trains trials: with the middle learning rate; with the
+others, where that one stays under 90; and with a second seed at the best rate. Every trial that ends is saved, so the
+command goes on where it was stopped.
 
-A score is that of the board (0 to 100) on validation, with the learning rate that is best over both seeds. A task is
-kept if architectures vary at least five times as much as seeds (variances of scores), somebody reaches 90, and at least
-three stay under 50.
+A score is that of the board (0 to 100) on validation, with the best learning rate. A task is kept if architectures
+vary at least five times as much as seeds (variances of scores), somebody reaches 90, and at least three stay under 50.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,10 +47,20 @@ class Job:
     seed: int
 
 
-def jobs(tasks: Sequence[str], models: Sequence[str]) -> list[Job]:
-    """Return all jobs: each pair once with the first rate and seed, then the second seed, then other rates."""
-    turns = [(rate, seed) for rate in RATES for seed in SEEDS]
-    return [Job(task, model, rate, seed) for rate, seed in turns for model in models for task in tasks]
+def missing_jobs(tasks: Sequence[str], models: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> list[Job]:
+    """Return what to train next: the first rate of all pairs, then their other rates, then their second seeds."""
+    done = {Job(*(trial[field.name] for field in fields(Job))) for trial in trials}
+    pairs = {(task, model): [t for t in trials if (t["task"], t["model"]) == (task, model)]
+             for model in models for task in tasks}  # fmt: skip
+    first, second = SEEDS
+    for stage in (
+        (Job(task, model, RATES[0], first) for task, model in pairs),
+        (Job(*pair, rate, first) for pair, tried in pairs.items() if best_score(tried) < REACHED for rate in RATES),
+        (Job(*pair, best_rate(tried), second) for pair, tried in pairs.items()),
+    ):
+        if missing := [job for job in stage if job not in done]:
+            return missing
+    return []
 
 
 def train_job(suite_name: str, job: Job) -> dict[str, Any]:
@@ -71,21 +81,20 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def record(suite: str, path: Path, tasks: Sequence[str], models: Sequence[str], workers: int) -> None:
-    done = {tuple(trial[name] for name in ("task", "model", "lr", "seed")) for trial in read(path)}
-    missing = [job for job in jobs(tasks, models) if (job.task, job.model, job.lr, job.seed) not in done]
-    began = time.monotonic()
-    print(f"{len(missing)} trials to train. {len(done)} are recorded.", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for count, (_, trial) in enumerate(each_done(train_job, [(suite, job) for job in missing], workers), start=1):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(trial) + "\n")
-        left = (time.monotonic() - began) / count * (len(missing) - count)
-        print(
-            f"{trial['model']} · {trial['task']} · lr {trial['lr']:g} · seed {trial['seed']}: {trial['status']} after "
-            f"{trial['steps']} steps in {trial['core_seconds']:.0f} s. {count} of {len(missing)}, about "
-            f"{left / 60:.0f} minutes to go.",
-            flush=True,
-        )
+    while missing := missing_jobs(tasks, models, read(path)):
+        began = time.monotonic()
+        print(f"{len(missing)} trials to train. {len(read(path))} are recorded.", flush=True)
+        for count, (_, trial) in enumerate(each_done(train_job, [(suite, job) for job in missing], workers), start=1):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(trial) + "\n")
+            left = (time.monotonic() - began) / count * (len(missing) - count)
+            print(
+                f"{trial['model']} · {trial['task']} · lr {trial['lr']:g} · seed {trial['seed']}: {trial['status']} "
+                f"after {trial['steps']} steps in {trial['core_seconds']:.0f} s. {count} of {len(missing)}, about "
+                f"{left / 60:.0f} minutes to go.",
+                flush=True,
+            )
 
 
 # The table
@@ -136,7 +145,7 @@ def rows(tasks: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> Iterator[
     for task in tasks:
         here = [trial for trial in trials if trial["task"] == task]
         if here:
-            found = {model: best_seeds(task, [t for t in here if t["model"] == model]) for model in models_of(here)}
+            found = {model: best_seeds([t for t in here if t["model"] == model]) for model in models_of(here)}
             floor = found.pop(FLOOR, None)
             minutes = statistics.mean(trial["core_seconds"] for trial in here) / 60
             yield Row(task, found, None if floor is None else statistics.mean(floor), minutes)
@@ -146,12 +155,20 @@ def models_of(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(trial["model"] for trial in trials))
 
 
-def best_seeds(task: str, trials: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return the scores of a model's seeds at the learning rate that has most seeds, and among those the best mean."""
-    by_rate: dict[float, list[float]] = {}
-    for trial in trials:
-        by_rate.setdefault(trial["lr"], []).append(score(task, trial))
-    return max(by_rate.values(), key=lambda scores: (len(scores), statistics.mean(scores)))
+def best_rate(trials: Sequence[Mapping[str, Any]]) -> float:
+    """Return the learning rate of a model on a task whose first seed has the best score."""
+    best: Mapping[str, Any] = max((trial for trial in trials if trial["seed"] == SEEDS[0]), key=score)
+    return best["lr"]
+
+
+def best_score(trials: Sequence[Mapping[str, Any]]) -> float:
+    return max(map(score, trials))
+
+
+def best_seeds(trials: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the scores of a model's seeds on a task, at its best learning rate."""
+    rate = best_rate(trials)
+    return [score(trial) for trial in trials if trial["lr"] == rate]
 
 
 @cache
@@ -161,8 +178,8 @@ def spec_of(task: str) -> "TaskSpec":
     return find_task(task).build(with_tests=False).spec
 
 
-def score(task: str, trial: Mapping[str, Any]) -> float:
-    return points(spec_of(task), trial["curve"], finished=trial["status"] == "finished")
+def score(trial: Mapping[str, Any]) -> float:
+    return points(spec_of(trial["task"]), trial["curve"], finished=trial["status"] == "finished")
 
 
 def show(table: Sequence[Row]) -> None:
