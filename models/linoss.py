@@ -16,7 +16,7 @@ The code carries v = Δt z: v_t = S v_{t−1} − S Δt² A y_{t−1} + S Δt² 
 because at A = 0 the step has one only.
 
 Shapes: B batch, T time, D input, H channels, P oscillators, complex. State: 4P numbers a sequence. Time O(T P H). On a
-CPU, one compiled pass goes over time. Elsewhere the response to an impulse, of depth O(log T), is convolved with B u.
+CPU, a compiled pass goes over time. Elsewhere the response to an impulse, of depth O(log T), is convolved with B u.
 """
 
 import math
@@ -118,6 +118,13 @@ class LinOSS(SharedStateSpace):
         else:
             y_BTN = fft_convolve(drive_BTN, self.response(drive_BTN.shape[1]).real.repeat_interleave(2, dim=1))
         return torch.view_as_complex(y_BTN.unflatten(-1, (-1, 2)))
+
+    def fused(self, u_BTH: Tensor) -> Tensor:
+        from models.kernels.cpu.shared_states import oscillating_states  # numba takes a second to import
+
+        keep_P, pull_P, scale_P = self.oscillators()
+        input_PH = scale_P[:, None] * torch.view_as_complex(self.B)
+        return oscillating_states(u_BTH, keep_P, pull_P, input_PH, self.output_matrix(), self.D)
 
     def response(self, steps: int) -> Tensor:
         """Return y after an impulse, (T, P). From v and y of the first steps follow those of as many more."""

@@ -237,6 +237,10 @@ class SharedStateSpace(SequenceModel):
         """Return x for every step, (B, T, N), from B̄ u."""
 
     @abstractmethod
+    def fused(self, u_BTH: Tensor) -> Tensor:
+        """Return y for every step, (B, T, H), by one compiled operator."""
+
+    @abstractmethod
     def advance(self, drive_BN: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return x after a step, (B, N), and all that the next step needs."""
 
@@ -245,12 +249,13 @@ class SharedStateSpace(SequenceModel):
         """Return r_0 … r_{T−1}, (T, N) complex."""
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        u_BTH, states_BTN = self.states(x_BTD)
-        return self.read_out(states_BTN, u_BTH)
+        u_BTH = self.encode(x_BTD)
+        return self.fused(u_BTH) if fuses(u_BTH) else self.read_out(self.every_state(self.drive(u_BTH)), u_BTH)
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         if lengths_B is not None:
-            u_BTH, states_BTN = self.states(x_BTD)
+            u_BTH = self.encode(x_BTD)
+            states_BTN = self.every_state(self.drive(u_BTH))
             return self.read_out(final_step(states_BTN, lengths_B), final_step(u_BTH, lengths_B))
         return self.read_out(self.last_state(x_BTD), self.encode(x_BTD[:, -1]))
 
@@ -270,10 +275,6 @@ class SharedStateSpace(SequenceModel):
         u_BH = self.encode(x_BD)
         state_BN, state = self.advance(self.drive(u_BH), state)
         return self.read_out(state_BN, u_BH), state
-
-    def states(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        u_BTH = self.encode(x_BTD)
-        return u_BTH, self.every_state(self.drive(u_BTH))
 
     def encode(self, x_D: Tensor) -> Tensor:
         return self.encoder(x_D).to(self.D.dtype)  # complex numbers have no half precision
@@ -301,11 +302,8 @@ class DiagonalStateSpace(SharedStateSpace):
     def transition(self) -> Tensor:
         """Return Λ̄, (N,) complex."""
 
-    def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        u_BTH = self.encode(x_BTD)
-        if not fuses(u_BTH):
-            return self.read_out(self.every_state(self.drive(u_BTH)), u_BTH)
-        from models.kernels.cpu.diagonal_states import diagonal_states  # numba takes a second to import
+    def fused(self, u_BTH: Tensor) -> Tensor:
+        from models.kernels.cpu.shared_states import diagonal_states  # numba takes a second to import
 
         return diagonal_states(u_BTH, self.transition(), self.input_matrix(), self.output_matrix(), self.D)
 

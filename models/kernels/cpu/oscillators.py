@@ -1,10 +1,12 @@
-"""LinOSS's oscillators on a CPU, compiled: one pass over time. The equations are those of models/linoss.py.
+"""LinOSS's oscillators on a CPU, compiled: a pass over time by itself, and tiles for one inside the whole layer
+(shared_states.py). The equations are those of models/linoss.py.
 
     v_t = a ⊙ v_{t−1} − k ⊙ x_{t−1} + b_t,    x_t = x_{t−1} + v_t
 
 Only x is stored. The reverse pass takes v_t = x_t − x_{t−1} from it.
 
-Shapes: B batch, T time, N oscillators. float32 only.
+Shapes: B batch, T time, N oscillators, L steps of a tile, P oscillators whose real and imaginary parts lie side by
+side. float32 only.
 """
 
 from typing import Any
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, run
+from models.kernels.cpu.toolkit.vector import LANES, WIDTH, Code, index, tile
 
 
 class Oscillators(torch.autograd.Function):
@@ -67,3 +70,66 @@ def oscillate_backward(
                 grad_b[i, t, n] = to_v[n]
                 grad_a[i, n] += to_v[n] * (before[n] - earlier[n])
                 grad_k[i, n] -= to_v[n] * before[n]
+
+
+@tile
+def advance(code: Code, x: Any, v: Any, a: Any, parts: Any) -> None:
+    """Turn the drives of a tile's steps into x. The first row of x, (L + 1, 2P), is x before them.
+
+    Args:
+        v: the velocities, (2P,), before the tile, which become those after it.
+        a: a and k, (2, P).
+    """
+    size = code.builder.udiv(parts, index(2))
+
+    def some(n: Any) -> None:
+        keep, pull = code.load_pair(a, n, size)
+
+        def step(t: Any, before: list[Any]) -> list[Any]:
+            here = code.at(x, (code.plus(t, 1), parts))
+            driven = code.add_to_each(code.load_pair(here, n, size), before[2:], code.negative(pull))
+            v_now = code.add_to_each(driven, before[:2], keep)
+            x_now = code.add(before[2:], v_now)
+            code.store_pair(x_now, here, n, size)
+            return [*v_now, *x_now]
+
+        after = code.loop(LANES, [*code.load_pair(v, n, size), *code.load_pair(x, n, size)], step)
+        code.store_pair(after[:2], v, n, size)
+
+    code.every(size, WIDTH, some)
+
+
+@tile
+def retreat(code: Code, g: Any, x: Any, to_x: Any, to_v: Any, a: Any, to_a: Any, parts: Any) -> None:
+    """Run the adjoint. g, (L, 2P), the gradients of x from outside, become those of the drives.
+
+    Args:
+        x: from the state before the tile on, (L + 1, 2P), with the one before that in front.
+        to_x, to_v: what reaches the tile's last x and v from later steps, (2P,). They become those of the last before
+            the tile.
+        to_a: the gradients of a and k, (2, P), which are added to.
+    """
+    size = code.builder.udiv(parts, index(2))
+
+    def some(n: Any) -> None:
+        keep, pull = code.load_pair(a, n, size)
+
+        def step(done: Any, carried: list[Any]) -> list[Any]:
+            here = code.minus(index(LANES - 1), done), parts
+            before = code.load_pair(code.at(x, here), n, size)
+            earlier = code.load_pair(code.at(x, here, (-1, parts)), n, size)
+            outside = code.add(code.load_pair(code.at(g, here), n, size), carried[:2])
+            from_x = code.add_to_each(outside, carried[2:4], code.negative(pull))
+            from_v = code.add_to_each(from_x, carried[2:4], keep)
+            code.store_pair(from_v, code.at(g, here), n, size)
+            v = [code.difference(*pair) for pair in zip(before, earlier, strict=True)]
+            to_keep = code.add_up(from_v, v, carried[4])
+            to_pull = code.add_up([code.negative(each) for each in from_v], before, carried[5])
+            return [*from_x, *from_v, to_keep, to_pull]
+
+        start = [vectors for place in (to_x, to_v, to_a) for vectors in code.load_pair(place, n, size)]
+        after = code.loop(LANES, start, step)
+        for place, pair in zip((to_x, to_v, to_a), (after[:2], after[2:4], after[4:]), strict=True):
+            code.store_pair(pair, place, n, size)
+
+    code.every(size, WIDTH, some)

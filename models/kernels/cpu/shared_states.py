@@ -1,13 +1,16 @@
-"""A diagonal state behind all channels on a CPU, compiled, from its input to the activation (S5, LRU):
+"""A state behind all channels on a CPU, compiled, from its input to the activation:
 
-    x_t = Λ̄ ⊙ x_{t−1} + B̄ u_t,    y_t = GELU(Re(C x_t) + D ⊙ u_t)           Λ̄, B̄, C and x complex
+    y_t = GELU(Re(C x_t) + D ⊙ u_t)                                               B̄, C and x complex
+    x_t = Λ̄ ⊙ x_{t−1} + B̄ u_t                                                     Λ̄ complex (S5, LRU)
+    or v_t = S ⊙ v_{t−1} − K ⊙ x_{t−1} + B̄ u_t, x_t = x_{t−1} + v_t               S and K real (LinOSS)
 
 A tile of steps passes through both products, the recurrence and GELU before the next one comes. The products have a
-step in each lane of a vector, the recurrence a state in each. The states and the slope of GELU are kept.
+step in each lane of a vector, the recurrence a state in each. The states and the slope of GELU are kept. v follows from
+the states.
 
 Shapes: B batch, T time, H channels, N complex states, P ≥ N whole vectors of them, K tiles of a sequence, L steps of a
-tile, R = 1 + K L steps with the one before the first, S tiles of a group. A leading 2 is the real and the imaginary
-part. float32 only.
+tile, R = 2 + K L steps with the two before the first, S tiles of a group. A leading 2 is the real and the imaginary
+part, or S and K. float32 only.
 """
 
 from typing import Any
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from models.kernels.cpu import oscillators
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, run
 from models.kernels.cpu.toolkit.rows import (
     GROUP,
@@ -32,6 +36,9 @@ from models.kernels.cpu.toolkit.rows import (
 )
 from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, VECTORS, WIDTH, ZERO, Code, index, tile
 
+EARLIER = 2
+"""Steps before the first, at which the state is 0: v of a step is the difference of two states."""
+
 
 def diagonal_states(u_BTH: Tensor, a_N: Tensor, b_NH: Tensor, c_HN: Tensor, d_H: Tensor) -> Tensor:
     """Return y, (B, T, H), from a state at zero.
@@ -40,31 +47,55 @@ def diagonal_states(u_BTH: Tensor, a_N: Tensor, b_NH: Tensor, c_HN: Tensor, d_H:
         u_BTH, d_H: u and D, float32.
         a_N, b_NH, c_HN: Λ̄, B̄ and C, complex.
     """
-    given = [torch.stack([z.real, z.imag]) for z in (a_N, b_NH, c_HN.conj())]  # Re(C x) = Re C Re x − Im C Im x
-    y_BTH: Tensor = DiagonalStates.apply(u_BTH, *given, d_H)
+    y_BTH: Tensor = SharedStates.apply(u_BTH, parts(a_N), parts(b_NH), parts(c_HN.conj()), d_H, False)
     return y_BTH
 
 
-class DiagonalStates(torch.autograd.Function):
-    """Maps u (B, T, H), Λ̄ (2, N), B̄ (2, N, H), conjugate C (2, H, N) and D (H) to y (B, T, H)."""
+def oscillating_states(
+    u_BTH: Tensor, keep_N: Tensor, pull_N: Tensor, b_NH: Tensor, c_HN: Tensor, d_H: Tensor
+) -> Tensor:
+    """Return y, (B, T, H), from oscillators at rest.
+
+    Args:
+        u_BTH, keep_N, pull_N, d_H: u, S, K and D, float32.
+        b_NH, c_HN: B̄ and C, complex.
+    """
+    a_2N = torch.stack([keep_N, pull_N])
+    y_BTH: Tensor = SharedStates.apply(u_BTH, a_2N, parts(b_NH), parts(c_HN.conj()), d_H, True)
+    return y_BTH
+
+
+def parts(z: Tensor) -> Tensor:
+    """Return the real and the imaginary part, (2, …)."""
+    return torch.stack([z.real, z.imag])
+
+
+class SharedStates(torch.autograd.Function):
+    """Maps u (B, T, H), Λ̄ (2, N), B̄ (2, N, H), conjugate C (2, H, N) and D (H) to y (B, T, H).
+
+    C's conjugate, since Re(C x) = Re C Re x − Im C Im x. The last argument says that Λ̄ is S and K of oscillators.
+    """
 
     @staticmethod
     @in_float32
-    def forward(ctx: Any, u_BTH: Tensor, a_2N: Tensor, b_2NH: Tensor, c_2HN: Tensor, d_H: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, u_BTH: Tensor, a_2N: Tensor, b_2NH: Tensor, c_2HN: Tensor, d_H: Tensor, oscillate: bool
+    ) -> Tensor:
         u_BTH, (batch, steps, channels) = u_BTH.contiguous(), u_BTH.shape
         a_2P = pad(a_2N, (0, -a_2N.shape[1] % WIDTH))
         tiles = -(-steps // LANES)
-        x_BR2P = u_BTH.new_empty(batch, 1 + tiles * LANES, a_2P.numel())
+        x_BR2P = u_BTH.new_empty(batch, EARLIER + tiles * LANES, a_2P.numel())
         slope_BKHL = u_BTH.new_empty(batch, tiles, channels, LANES)
         y_BTH = torch.empty_like(u_BTH)
-        weights = b_2NH.mT.contiguous(), c_2HN.mT.contiguous(), d_H.contiguous()
-        run(states_forward, u_BTH, a_2P, *weights, x_BR2P, slope_BKHL, y_BTH)
-        ctx.save_for_backward(u_BTH, a_2P, b_2NH.contiguous(), c_2HN.contiguous(), d_H, x_BR2P, slope_BKHL)
+        weights, oscillates = (b_2NH.mT.contiguous(), c_2HN.mT.contiguous(), d_H.contiguous()), torch.tensor(oscillate)
+        run(states_forward, u_BTH, a_2P, *weights, x_BR2P, slope_BKHL, oscillates, y_BTH)
+        kept = x_BR2P, slope_BKHL, oscillates
+        ctx.save_for_backward(u_BTH, a_2P, b_2NH.contiguous(), c_2HN.contiguous(), d_H, *kept)
         return y_BTH
 
     @staticmethod
     @adjoint
-    def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor | None, ...]:
         u_BTH, a_2P, b_2NH, _, d_H, *_ = ctx.saved_tensors
         (batch, steps, channels), states, parts = u_BTH.shape, b_2NH.shape[1], a_2P.numel()
         together = max(1, GROUP // steps)  # sequences whose steps fill a group
@@ -75,7 +106,7 @@ class DiagonalStates(torch.autograd.Function):
         run(states_backward, *sums, grad_a, grad_d, *ctx.saved_tensors, grad_y_BTH.contiguous(), grad_u, share=1)
         grad_b = untiled(sums[0], parts, channels).unflatten(0, (2, -1))[:, :states]
         grad_c = untiled(sums[1], channels, parts).unflatten(1, (2, -1)).transpose(0, 1)[..., :states]
-        return grad_u, grad_a.sum(0)[:, :states], grad_b, grad_c, grad_d.sum((0, 2))
+        return grad_u, grad_a.sum(0)[:, :states], grad_b, grad_c, grad_d.sum((0, 2)), None
 
 
 @tile
@@ -174,21 +205,36 @@ def to_input(code: Code, to_u: Any, g: Any, to_v: Any, b: Any, d: Any, states: A
 
 
 @kernel
-def states_forward(first: int, last: int, u: Any, a: Any, b: Any, c: Any, d: Any, x: Any, slope: Any, y: Any) -> None:
+def states_forward(
+    first: int,
+    last: int,
+    u: Any,
+    a: Any,
+    b: Any,
+    c: Any,
+    d: Any,
+    x: Any,
+    slope: Any,
+    oscillates: Any,
+    y: Any,
+) -> None:
     channels, states, size = u.shape[2], b.shape[2], a.shape[1]
     now, out = np.empty((channels, LANES), FLOAT), np.empty((channels, LANES), FLOAT)
     lanes = np.zeros((2, size, LANES), FLOAT)
     for i in range(first, last):
-        for n in range(2 * size):
-            x[i, 0, n] = FLOAT(0)
+        v = np.zeros((2, size), FLOAT)
+        x[i, :EARLIER] = FLOAT(0)
         for k in range(slope.shape[1]):
             t = k * LANES
             gather(u[i], t, now)
             layer(lanes[0], b[0], now, channels, states)
             layer(lanes[1], b[1], now, channels, states)
-            to_rows(x[i], lanes, t + 1, 2 * size)
-            advance(x[i, t:], a, 2 * size)
-            to_lanes(lanes, x[i], t + 1, 2 * size)
+            to_rows(x[i], lanes, t + EARLIER, 2 * size)
+            if oscillates.item():
+                oscillators.advance(x[i, t + EARLIER - 1 :], v, a, 2 * size)
+            else:
+                advance(x[i, t + EARLIER - 1 :], a, 2 * size)
+            to_lanes(lanes, x[i], t + EARLIER, 2 * size)
             read_out(out, slope[i, k], lanes, now, c, d, states, size, channels)
             scatter(out, t, y[i])
 
@@ -208,34 +254,39 @@ def states_backward(
     d: Any,
     x: Any,
     slope: Any,
+    oscillates: Any,
     grad_y: Any,
     grad_u: Any,
 ) -> None:
     (batch, steps, channels), states, (_, size) = u.shape, b.shape[1], a.shape
     together, room = max(1, GROUP // steps), COLUMNS * sums_b.shape[2]
     parts, tiles = 2 * size, slope.shape[1]
-    now, to_v = np.zeros((TILES, room, LANES), FLOAT), np.zeros((TILES, room, LANES), FLOAT)
+    now, to_y = np.zeros((TILES, room, LANES), FLOAT), np.zeros((TILES, room, LANES), FLOAT)
     g, after = np.zeros((TILES, 2, size, LANES), FLOAT), np.empty((TILES, parts, LANES), FLOAT)
     rows, to_u = np.empty((LANES, parts), FLOAT), np.empty((channels, LANES), FLOAT)
     for group in range(first, last):
         s = 0
         for i in range(group * together, min((group + 1) * together, batch)):
-            to_x = np.zeros((2, size), FLOAT)
+            to_x, to_v = np.zeros((2, size), FLOAT), np.zeros((2, size), FLOAT)
             for k in range(tiles - 1, -1, -1):
                 t = k * LANES
                 gather(u[i], t, now[s])
-                gather(grad_y[i], t, to_v[s])
-                through_gelu(to_v[s], slope[i, k], now[s], grad_d[group], channels)
-                layer(g[s, 0], c[0], to_v[s], channels, states)
-                layer(g[s, 1], c[1], to_v[s], channels, states)
+                gather(grad_y[i], t, to_y[s])
+                through_gelu(to_y[s], slope[i, k], now[s], grad_d[group], channels)
+                layer(g[s, 0], c[0], to_y[s], channels, states)
+                layer(g[s, 1], c[1], to_y[s], channels, states)
                 to_rows(rows, g[s], 0, parts)
-                retreat(rows, x[i, t:], to_x, a, grad_a[group], parts)
+                before = x[i, t + EARLIER - 1 :]
+                if oscillates.item():
+                    oscillators.retreat(rows, before, to_x, to_v, a, grad_a[group], parts)
+                else:
+                    retreat(rows, before, to_x, a, grad_a[group], parts)
                 to_lanes(g[s], rows, 0, parts)
-                to_lanes(after[s], x[i], t + 1, parts)
-                to_input(to_u, g[s], to_v[s], b, d, states, size, channels)
+                to_lanes(after[s], x[i], t + EARLIER, parts)
+                to_input(to_u, g[s], to_y[s], b, d, states, size, channels)
                 scatter(to_u, t, grad_u[i])
                 s += 1
                 if s == TILES or (k == 0 and i == min((group + 1) * together, batch) - 1):
                     weight_sums(sums_b[group], g, now, parts * LANES, room * LANES, s, parts, room)
-                    weight_sums(sums_c[group], to_v, after, room * LANES, parts * LANES, s, room, parts)
+                    weight_sums(sums_c[group], to_y, after, room * LANES, parts * LANES, s, room, parts)
                     s = 0
