@@ -85,6 +85,10 @@ def _event(document: dict[str, Any]) -> Event:
         raise ValueError(f"event {event.kind!r} is none of {', '.join(EVENT_KINDS)}")
     if event.kind == "verified" and event.data.get("rung") not in LADDER:
         raise ValueError(f"rung {event.data.get('rung')!r} is none of {', '.join(LADDER)}")
+    if event.kind == "timed" and not (
+        isinstance(event.data.get("seconds"), float) and isinstance(event.data.get("hardware"), str)
+    ):
+        raise ValueError(f"{event.data!r:.80} of an event is no step time: it needs seconds and hardware")
     if event.kind == "asked" and not isinstance(event.data.get("config_source"), dict):
         raise ValueError(
             f"config_source of an event is {event.data.get('config_source')!r:.80}, where dict is expected"

@@ -213,5 +213,6 @@ EVENT_KINDS = {
     "retracted": "it no longer counts, for the reason given",
     "reinstated": "it counts again, for the reason given, where it was retracted",
     "repeated": "made again, as only a draft may be, so the run no longer counts",
+    "timed": 'a train step measured alone by `bench time`; data: {"seconds": of a step, "hardware": its name}',
     "probe": 'a measurement of the trained network; data: {"probe": its name, …}',
 }

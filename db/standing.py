@@ -1,8 +1,9 @@
-"""What events say about runs now: which no longer count, how far the others are verified, how settings were chosen."""
+"""What events say about runs now: which count, how far verified, how their settings were chosen, what a step takes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from db.schema import LADDER, Event, Run
 
@@ -26,21 +27,31 @@ def withdrawals(run: Run, events: Iterable[Event]) -> list[Event]:
     return found
 
 
+class StepTime(NamedTuple):
+    """What a train step takes with nothing beside it."""
+
+    seconds: float
+    hardware: str
+
+
 @dataclass(frozen=True)
 class Standing:
-    """Which runs no longer count, how far the others are verified, and how their settings were chosen."""
+    """Which runs no longer count, how far the others are verified, how settings were chosen, what a step takes."""
 
-    withdrawn: Mapping[str, str]
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
     """run_id → the kind of the event that withdrew the run, one of WITHDRAWN."""
-    rungs: Mapping[str, str]
+    rungs: Mapping[str, str] = field(default_factory=dict)
     """run_id → the highest rung of LADDER that the run reached. A run that is missing here is on the first."""
-    asked: Mapping[str, list[dict[str, str]]]
+    asked: Mapping[str, list[dict[str, str]]] = field(default_factory=dict)
     """run_id → `config_source` of each later request for the run with its settings chosen in another way."""
+    step_times: Mapping[str, StepTime] = field(default_factory=dict)
+    """run_id → the time of a train step, where it was measured alone."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Standing":
         """Derive the standing of runs from their events, given oldest first."""
         withdrawn, rungs, asked = dict[str, str](), dict[str, str](), defaultdict[str, list[dict[str, str]]](list)
+        step_times: dict[str, StepTime] = {}
         for event in events:
             if event.kind in WITHDRAWN:
                 withdrawn[event.run_id] = event.kind
@@ -50,7 +61,9 @@ class Standing:
                 rungs[event.run_id] = max(rungs.get(event.run_id, LADDER[0]), event.data["rung"], key=LADDER.index)
             elif event.kind == "asked":
                 asked[event.run_id].append(event.data["config_source"])
-        return cls(withdrawn, rungs, dict(asked))
+            elif event.kind == "timed":
+                step_times[event.run_id] = StepTime(event.data["seconds"], event.data["hardware"])
+        return cls(withdrawn, rungs, dict(asked), step_times)
 
     def counted(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs that were not withdrawn."""

@@ -8,13 +8,11 @@ from bench.audit.audited import AuditedEntry
 from bench.audit.entries import EVENT
 from bench.catalog.registry import find_model, find_task, find_wrapper
 from bench.common.errors import RequestError
-from bench.reports.mixer_share import recorded_config
 from bench.runs.dead_starts import STARTS, dead_share
-from bench.runs.settings import Settings
+from bench.runs.recorded_settings import recorded_settings
 from datamodules._files import DataError
 from db.schema import Run
 from db.store import Store
-from models.shared.training import Training
 
 SEQUENCES = 64
 
@@ -50,11 +48,7 @@ def dead_at_start(run: Run, data_dir: str | None = None) -> float:
         DataError: the task's data are missing here.
     """
     model, wrapper = find_model(run.model).cls, find_wrapper(run.wrapper)
-    settings = Settings(
-        recorded_config(model.Config, run.config["model"]),
-        recorded_config(wrapper.Config, run.config["wrapper"]),
-        Training(),
-    )
+    settings = recorded_settings(run, model, wrapper)
     data = find_task(run.task).build(data_dir=data_dir, with_tests=False)
     data.prepare_data()
     batch = data.decode(data.split("train").gather(torch.arange(SEQUENCES)))

@@ -18,6 +18,7 @@ from bench.cli import (
     speed,
     submit,
     suite,
+    time,
     tune,
 )
 
@@ -53,6 +54,7 @@ app.command("app", epilog=board.APP_EPILOG)(board.serve)
 app.command("site", epilog=site.EPILOG)(site.site)
 app.add_typer(data.app, name="data")
 app.command("speed", epilog=speed.EPILOG)(speed.speed)
+app.command("time", epilog=time.EPILOG)(time.time)
 app.command("probe", epilog=probe.EPILOG)(probe.probe)
 app.command("reproduce", epilog=reproduce.EPILOG)(reproduce.reproduce)
 app.command("results", epilog=results.EPILOG)(results.results)

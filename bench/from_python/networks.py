@@ -19,12 +19,10 @@ from bench.catalog.registry import (
 )
 from bench.common.errors import RequestError
 from bench.common.text import assignments
-from bench.reports.mixer_share import recorded_config
 from bench.runs.network import build
+from bench.runs.recorded_settings import recorded_settings
 from bench.runs.request import RunRequest, SettingFlags, build_request
-from bench.runs.settings import Settings
 from db.schema import Run
-from models.shared.training import Training
 from models.shared.wrappers import Wrapper
 
 Found = TypeVar("Found", FoundModel, FoundTask)
@@ -72,12 +70,7 @@ def trained(run: Run, weights: Path, *, model: str | Path | None, task: str | Pa
     spec = _as_recorded(run, "task", task, find_task, find_task_or_file).build().spec
     wrapper = find_wrapper(run.wrapper)
     try:
-        settings = Settings(
-            recorded_config(found.cls.Config, run.config["model"]),
-            recorded_config(wrapper.Config, run.config["wrapper"]),
-            Training(),
-        )
-        built = build(found.cls, wrapper, settings, spec)
+        built = build(found.cls, wrapper, recorded_settings(run, found.cls, wrapper), spec)
         if run.config["training"].get("precision") == "64":
             built.double()
         load_model(built, str(weights))

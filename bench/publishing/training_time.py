@@ -12,9 +12,11 @@ from typing import NamedTuple
 from bench.catalog.suites import find_suite
 from bench.publishing.published_board import board_rows, counted
 from bench.ranking.rows import SuiteRow
+from bench.ranking.training_time import training_time
 from bench.ranking.utility import utility
 from bench.reports.entries import entries_of
 from db.schema import Run
+from db.standing import Standing
 from db.store import Store
 
 
@@ -47,17 +49,18 @@ def progress(store: Store, suite: str, tier: str, wrapper: str | None = None) ->
     tasks = {row.key: defaultdict[str, list[list[Evaluated]]](list) for row in rows}
     for run in counted(store):
         for key in tasks.keys() & entries_of(found, standing, run):
-            tasks[key][run.task].append(_evaluated(store, run))
+            tasks[key][run.task].append(_evaluated(store, run, standing))
     return [Progress(row, tasks[row.key]) for row in rows]
 
 
-def _evaluated(store: Store, run: Run) -> list[Evaluated]:
+def _evaluated(store: Store, run: Run, standing: Standing) -> list[Evaluated]:
     """Return a run's evaluations. A run that did not finish well has none: it scores 0, as on the board."""
     if run.status != "finished":
         return []
+    seconds = training_time(run, standing).seconds
     return [
         Evaluated(
-            run.train_seconds * point.step / run.steps,
+            seconds * point.step / run.steps,
             100 * utility(point.value, chance=run.chance, solved=run.solved),
         )
         for point in store.curves(run)

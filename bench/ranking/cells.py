@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from bench.catalog.setting_sources import FLAG, is_preset
 from bench.common.text import assignments
-from bench.ranking.hardware import hardware
+from bench.ranking.training_time import training_time
 from bench.ranking.utility import LEARNED, score
 from db.schema import LADDER, OPEN, Run
+from db.standing import Standing
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -53,7 +54,7 @@ class Result(NamedTuple):
     state_bytes: int | None
     hardware: str
     seconds: float
-    """Training time."""
+    """Training time; see `training_time`."""
     speed: float | None
     """Samples per second of training."""
 
@@ -74,39 +75,40 @@ def entry_key(run: Run, sources: Mapping[str, str]) -> EntryKey:
 
 
 def results(
-    runs: Iterable[Run], tasks: Sequence[str], verification: Mapping[str, str], entries_of: EntriesOf = as_recorded
+    runs: Iterable[Run], tasks: Sequence[str], standing: Standing, entries_of: EntriesOf = as_recorded
 ) -> tuple[Result, ...]:
     """Return the results that count: ended runs of the suite's tasks in a parameter tier, once for each entry.
 
     Args:
-        verification: run_id → its rung, where that is higher than "self-reported".
+        standing: how far the runs are verified, and the times of their steps.
         entries_of: run → the entries that it counts in.
     """
     wanted = set(tasks)
     return tuple(
-        _result(entry, run, LADDER.index(verification.get(run.run_id, LADDER[0])))
+        _result(entry, run, standing)
         for run in runs
         if run.task in wanted and run.status != OPEN
         for entry in entries_of(run)
     )
 
 
-def _result(entry: EntryKey, run: Run, rung: int) -> Result:
+def _result(entry: EntryKey, run: Run, standing: Standing) -> Result:
+    time = training_time(run, standing)
     return Result(
         entry=entry,
         task=run.task,
         seed=run.seed,
         score=score(run),
         failed=run.status != "finished",
-        rung=rung,
+        rung=LADDER.index(standing.rungs.get(run.run_id, LADDER[0])),
         params=run.params_budgeted,
         core=run.params_core,
         embedding=run.params_embedding,
         readout=run.params_readout,
         state_bytes=run.state_bytes,
-        hardware=hardware(run.environment),
-        seconds=run.train_seconds,
-        speed=run.samples_per_second,
+        hardware=time.hardware,
+        seconds=time.seconds,
+        speed=time.samples_per_second,
     )
 
 

@@ -15,7 +15,7 @@ def hardware(environment: Mapping[str, Any]) -> str:
     execution = environment.get("execution", {})
     beside = execution.get("beside", 0)
     shared = f", {beside + 1} runs at a time" if beside else ""
-    if environment.get("gpu") and execution.get("accelerator") != "cpu":
+    if on_gpu(environment):
         devices = str(execution.get("devices", "1"))
         return f"{environment['gpu']}{f' × {devices}' * (devices != '1')}{shared}"
     if not environment.get("cpu"):
@@ -23,3 +23,8 @@ def hardware(environment: Mapping[str, Any]) -> str:
     threads, capability = environment.get("threads"), environment.get("cpu_capability")
     processor = f"{environment['cpu']} with {capability}" if capability else environment["cpu"]
     return f"{processor}, {threads} thread{'s' * (threads != 1)}{shared}"
+
+
+def on_gpu(environment: Mapping[str, Any]) -> bool:
+    """Whether a run with this environment was trained on GPUs."""
+    return bool(environment.get("gpu")) and environment.get("execution", {}).get("accelerator") != "cpu"

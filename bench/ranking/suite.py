@@ -5,7 +5,7 @@ Shapes: E entries, T tasks.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
@@ -31,20 +31,21 @@ from bench.ranking.rank_interval import rank_intervals, smallest_difference
 from bench.ranking.rows import Board, SuiteRow, TaskScore
 from bench.ranking.score_interval import standard_error, t_interval, task_interval
 from db.schema import LADDER, Run
+from db.standing import Standing
 
 LEAST_SEEDS = 5
 
 
 def rank_suite(
-    runs: Iterable[Run], tasks: Sequence[str], tier: str, verification: Mapping[str, str] | None = None,
+    runs: Iterable[Run], tasks: Sequence[str], tier: str, standing: Standing | None = None,
     wrapper: str | None = None,
 ) -> Board:  # fmt: skip
     """Rank the entries of a parameter tier, and of a wrapper if one is given, over the tasks of a suite; see `rank`."""
-    return rank(runs, tasks, InTier(tier, wrapper), verification)
+    return rank(runs, tasks, InTier(tier, wrapper), standing)
 
 
 def rank(
-    runs: Iterable[Run], tasks: Sequence[str], contest: Contest, verification: Mapping[str, str] | None = None,
+    runs: Iterable[Run], tasks: Sequence[str], contest: Contest, standing: Standing | None = None,
     entries_of: EntriesOf = as_recorded, tiers: Sequence[str] = tuple(TIERS),
 ) -> Board:  # fmt: skip
     """Rank the entries that a contest admits over the tasks of a suite.
@@ -54,7 +55,7 @@ def rank(
     Args:
         runs: the suite's runs of every tier, because the Pareto front and BudgetAUC look across tiers. They have one
             protocol, one version of each task, and the suite's training settings.
-        verification: run_id → its rung, where that is higher than "self-reported".
+        standing: how far the runs are verified, and the times of their steps. None of both unless given.
         entries_of: run → the entries that it counts in; there may be several.
         tiers: the suite's tiers, over which BudgetAUC is a mean.
 
@@ -64,7 +65,7 @@ def rank(
     if not tasks:
         raise ValueError("a suite needs at least one task, got none")
     names = tuple(sorted(set(tasks)))
-    return _board(results(runs, names, verification or {}, entries_of), names, contest, tuple(tiers))
+    return _board(results(runs, names, standing or Standing(), entries_of), names, contest, tuple(tiers))
 
 
 @lru_cache(maxsize=64)

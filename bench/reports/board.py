@@ -63,7 +63,7 @@ def ranked_board(runs: Iterable[Run], standing: Standing, suite: Suite, contest:
     """
     try:
         return rank(
-            standing.counted(runs), list(suite.tasks), contest, standing.rungs, partial(entries_of, suite, standing),
+            standing.counted(runs), list(suite.tasks), contest, standing, partial(entries_of, suite, standing),
             suite.tiers,
         )  # fmt: skip
     except ValueError as error:
@@ -80,7 +80,7 @@ def suite_cells(counted: Iterable[Run], standing: Standing, suite: Suite) -> tup
         ValueError: a seed has two results in a cell.
     """
     tasks = tuple(sorted(suite.tasks))
-    return cells(results(counted, tasks, standing.rungs, partial(entries_of, suite, standing)), tasks), tasks
+    return cells(results(counted, tasks, standing, partial(entries_of, suite, standing)), tasks), tasks
 
 
 def task_rows(store: Store, task: str | None = None) -> list[Row]:

@@ -7,7 +7,6 @@ built again, on the meta device, from the recorded settings.
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields
 from functools import lru_cache
 from statistics import fmean
 from typing import Any
@@ -20,9 +19,9 @@ from bench.common.errors import RequestError
 from bench.ranking.cells import EntryKey
 from bench.reports.entries import runs_of_cells
 from bench.runs.network import Counts, count
+from bench.runs.recorded_settings import recorded_config
 from db.schema import Run
 from db.standing import Standing
-from models.shared.contract import ModelConfig
 from models.shared.wrappers import Wrapper
 
 PARTS = ("embedding", "core", "readout", "buffers")
@@ -77,14 +76,3 @@ def _built(model: str, wrapper: str, config: Mapping[str, Mapping[str, Any]], ta
         return around(
             cls, recorded_config(cls.Config, config["model"]), spec, recorded_config(around.Config, config["wrapper"])
         )
-
-
-def recorded_config(cls: type[ModelConfig], recorded: Mapping[str, Any]) -> ModelConfig:
-    """Build a configuration from a record. Settings that are younger than the record are as they were before.
-
-    Raises:
-        ValueError, TypeError: a setting that the class no longer takes.
-    """
-    before = {each.name: each.metadata["before"] for each in fields(cls) if "before" in each.metadata}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
-    return cls(**before | values)

@@ -6,6 +6,8 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
@@ -109,10 +111,14 @@ class SequenceModule(LightningModule):
         """Return the mean loss over all answers since the last reset, in batches of any size."""
         return self.loss_sum.compute() / self.answers.compute()
 
-    def configure_optimizers(self) -> Any:
+    def optimizer(self, total_steps: int) -> tuple[Optimizer, LambdaLR]:
+        """Return the optimiser and its schedule for a training of so many steps."""
         groups = [group for mixer in self.network.mixers() for group in mixer.optimizer_groups()]
+        return build_optimizer(self.network, groups, self.training_config, total_steps)
+
+    def configure_optimizers(self) -> Any:
         total_steps = self.training_config.max_steps or int(self.trainer.estimated_stepping_batches)
-        optimizer, schedule = build_optimizer(self.network, groups, self.training_config, total_steps)
+        optimizer, schedule = self.optimizer(total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -123,6 +123,7 @@ EVENT = {"kind": "verified", "reason": "", "data": {"rung": "rescored"}, "at": N
         (change(("runs", 0, "events"), [EVENT | {"kind": "praised"}]), "event 'praised' is none of"),
         (change(("runs", 0, "events"), [EVENT | {"data": {"rung": "best"}}]), "rung 'best' is none of"),
         (change(("runs", 0, "events"), [EVENT | {"kind": "asked", "data": {}}]), "config_source of an event is None"),
+        (change(("runs", 0, "events"), [EVENT | {"kind": "timed", "data": {"seconds": 1.0}}]), "is no step time"),
     ],
 )
 def test_a_damaged_document_is_refused(act: Callable[[dict[str, Any]], None], problem: str) -> None:

@@ -10,6 +10,7 @@ from bench.ranking.hardware import hardware
 from bench.ranking.rows import SuiteRow
 from bench.ranking.suite import rank, rank_suite
 from db.schema import Run
+from db.standing import Standing, StepTime
 from models.shared import wrappers
 from tests.bench.ranking.test_suite import FIVE, only_row, runs_of
 
@@ -62,6 +63,18 @@ def test_time_and_throughput_by_hand() -> None:
     assert row.train_seconds == pytest.approx(10 + 20)
     assert row.samples_per_second == pytest.approx(200)  # √(400 × 100)
     assert row.hardware == ("EPYC, 2 threads",)
+
+
+def test_a_step_that_was_measured_alone_decides_the_time() -> None:
+    runs = timed("fru", 1e6, steps=50, config={"training": {"batch_size": 8}})
+    alone = Standing(step_times={run.run_id: StepTime(0.2 if run.task == "a" else 0.4, "alone") for run in runs})
+    (row,) = rank_suite(runs, ["a", "b"], "10k", alone).rows
+    assert row.train_seconds == pytest.approx(50 * 0.2 + 50 * 0.4)
+    assert row.samples_per_second == pytest.approx((8 / 0.2 * 8 / 0.4) ** 0.5)
+    assert row.hardware == ("alone",)
+    assert rank(runs, ["a", "b"], InTime("alone", 30), alone).rows == (row,)
+    some = Standing(step_times=dict(list(alone.step_times.items())[1:]))
+    assert rank_suite(runs, ["a", "b"], "10k", some).rows[0].train_seconds is None  # times of two kinds
 
 
 def test_seeds_are_averaged_and_failures_left_out_of_the_time() -> None:

@@ -20,6 +20,7 @@ from bench.ranking.rows import Board, SuiteRow
 from bench.ranking.suite import rank, rank_suite
 from benchmarks.ranking_speed import TASKS, board
 from db.schema import Run
+from db.standing import Standing
 from tests.support.runs import make_run
 
 IDS = count()
@@ -170,10 +171,14 @@ def test_a_cell_that_mixes_protocols_is_refused() -> None:
 def test_an_entry_is_as_verified_as_its_least_verified_run() -> None:
     runs = runs_of("fru", {"a": FIVE})
     rungs = {run.run_id: "reproduced" for run in runs}
-    assert rank_suite(runs, ["a"], "10k", rungs).rows[0].verification == "reproduced"
-    assert rank_suite(runs, ["a"], "10k", rungs | {runs[2].run_id: "rescored"}).rows[0].verification == "rescored"
+
+    def verification(rungs: dict[str, str]) -> str:
+        return rank_suite(runs, ["a"], "10k", Standing(rungs=rungs)).rows[0].verification
+
+    assert verification(rungs) == "reproduced"
+    assert verification(rungs | {runs[2].run_id: "rescored"}) == "rescored"
     del rungs[runs[0].run_id]
-    assert rank_suite(runs, ["a"], "10k", rungs).rows[0].verification == "self-reported"
+    assert verification(rungs) == "self-reported"
 
 
 def budget_aucs(runs: list[Run], tier: str, tiers: Sequence[str]) -> list[float | None]:
