@@ -29,7 +29,7 @@ def time(
     An entry's training time on the board is then its steps times this: runs that shared the processor took longer than
     they would alone. Where other processes use more than 15% of the machine, it refuses.
     """
-    from bench.speed.train_steps import time_entries
+    from bench.publishing.step_times import time_entries
 
     wanted = {"model": model, "tier": budget, "wrapper": wrapper}
     time_entries(
