@@ -4,12 +4,13 @@
     python benchmarks/suite_pilot.py record     train what is missing
     python benchmarks/suite_pilot.py record --suite state-v1 --tasks a5 induction
 
-Each model trains on each task at full length, by the code that trains trials: with the middle learning rate; with the
-others, where that one stays under 90; and with a second seed at the best rate. Every trial that ends is saved, so the
-command goes on where it was stopped.
+Each model trains on each task at full length, by the code that trains trials: with the middle learning rate; where that
+stays under 90, with the higher one; where that is no better and stays under 90 too, with the lower one; and with a
+second seed at the best rate. Every trial that ends is saved, so the command goes on where it was stopped.
 
 A score is that of the board (0 to 100) on validation, with the best learning rate. A task is kept if architectures
 vary at least five times as much as seeds (variances of scores), somebody reaches 90, and at least three stay under 50.
+For images, which nobody solves with so few parameters and most learn in part, the variance is enough.
 """
 
 import argparse
@@ -32,7 +33,8 @@ RECORDED = Path(__file__).resolve().parent / "suite_pilots"
 MODELS = ("fru", "gru", "lstm", "s4d", "mamba", "mingru", "transformer", "lru", "s5", "rnn", "tcn", "indrnn", "none")
 BUDGET, WRAPPER = "10k", "residual"
 SEEDS = (10_000, 10_001)
-RATES = (4e-3, 1e-2, 1.5e-3)
+MIDDLE, HIGHER, LOWER = 4e-3, 1e-2, 1.5e-3
+IMAGES = ("digits-by-writer", "fashion-14")
 FLOOR = "none"
 LEAST_RATIO, REACHED, UNDER, LEAST_UNDER = 5.0, 90.0, 50.0, 3
 
@@ -48,14 +50,19 @@ class Job:
 
 
 def missing_jobs(tasks: Sequence[str], models: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> list[Job]:
-    """Return what to train next: the first rate of all pairs, then their other rates, then their second seeds."""
+    """Return what to train next: the middle rate of all pairs, then other rates where needed, then second seeds."""
     done = {Job(*(trial[field.name] for field in fields(Job))) for trial in trials}
     pairs = {(task, model): [t for t in trials if (t["task"], t["model"]) == (task, model)]
              for model in models for task in tasks}  # fmt: skip
     first, second = SEEDS
     for stage in (
-        (Job(task, model, RATES[0], first) for task, model in pairs),
-        (Job(*pair, rate, first) for pair, tried in pairs.items() if best_score(tried) < REACHED for rate in RATES),
+        (Job(*pair, MIDDLE, first) for pair in pairs),
+        (Job(*pair, HIGHER, first) for pair, tried in pairs.items() if best_score(tried) < REACHED),
+        (
+            Job(*pair, LOWER, first)
+            for pair, tried in pairs.items()
+            if best_score(tried) < REACHED and best_rate(tried) != HIGHER
+        ),
         (Job(*pair, best_rate(tried), second) for pair, tried in pairs.items()),
     ):
         if missing := [job for job in stage if job not in done]:
@@ -133,9 +140,9 @@ class Row:
         against = []
         if self.ratio is not None and self.ratio < LEAST_RATIO:
             against.append("seeds vary too much")
-        if max(means) < REACHED:
+        if self.task not in IMAGES and max(means) < REACHED:
             against.append(f"nobody reaches {REACHED:g}")
-        if sum(mean < UNDER for mean in means) < LEAST_UNDER:
+        if self.task not in IMAGES and sum(mean < UNDER for mean in means) < LEAST_UNDER:
             against.append(f"fewer than {LEAST_UNDER} under {UNDER:g}")
         return "; ".join(against) or "keep"
 
