@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common.root import ROOT
+from bench.common.whole_files import write_whole
 from datamodules._files import LOOKED_FOR, cache_folder
 
 CODE = (".py", ".toml", ".json", ".csv")
@@ -51,7 +51,8 @@ def kept(make: Callable[[], Any], *question: Any, state: Any = None) -> Any:
         text = json.dumps(answer)
         answer = json.loads(text)
         if place:
-            _write(place, text)
+            with suppress(OSError):
+                write_whole(place, text.encode())
     for outer in _watched:  # answers that this one is a part of: they follow from the same, not from where it is kept
         outer.update(answer["seen"])
         outer.pop(os.path.abspath(place or ""), None)
@@ -129,20 +130,6 @@ def _read(place: Path, basis: str) -> dict[str, Any] | None:
         case {"basis": before, "seen": dict(seen), "answer": _} if before == basis:
             return found if all(stamp(path) == then for path, then in seen.items()) else None
     return None
-
-
-def _write(place: Path, text: str) -> None:
-    """Keep a text whole or not at all, also where two processes write at once."""
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, delete=False) as file:
-            try:
-                file.write(text)
-                file.close()
-                os.replace(file.name, place)
-            except OSError:
-                os.unlink(file.name)
-                raise
 
 
 @contextmanager
