@@ -180,6 +180,14 @@ STATE_V1 = Suite(
     trials=4,
 )
 
+PIXELS_V1 = Suite(
+    name="pixels-v1",
+    summary="one long task of real data: Fashion-MNIST, pixel by pixel",
+    tasks={"fashion": steps(1_500)},
+    tiers=("10k",),
+    trials=4,
+)
+
 # The settings of the FRU in limbo018/FRU, test/*/FRU*.json.
 PAPER_V1 = Suite(
     name="paper-v1",
@@ -297,5 +305,6 @@ GPU_V1 = Suite(
 )
 
 SUITES = {
-    suite.name: suite for suite in (QUICK_V1, QUICK_V2, STATE_V1, PAPER_V1, LONG_V1, LONG_V2, LRA_V1, LRA_V2, GPU_V1)
+    suite.name: suite
+    for suite in (QUICK_V1, QUICK_V2, STATE_V1, PIXELS_V1, PAPER_V1, LONG_V1, LONG_V2, LRA_V1, LRA_V2, GPU_V1)
 }

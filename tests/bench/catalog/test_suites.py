@@ -22,6 +22,7 @@ PUBLISHED = {
     "lra-v1": "318807ea63735e62",
     "lra-v2": "70d5434d874e4e82",
     "gpu-v1": "4fa215107b8198cf",
+    "pixels-v1": "353306dbc88d48c5",
 }
 
 
