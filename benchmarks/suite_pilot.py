@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from datamodules._spec import TaskSpec
 
 RECORDED = Path(__file__).resolve().parent / "suite_pilots"
-MODELS = ("fru", "gru", "lstm", "s4d", "mamba", "mingru", "transformer", "lru", "s5", "rnn", "tcn", "indrnn", "none")
+MODELS = (
+    "fru", "gru", "lstm", "s4d", "mamba", "mingru", "transformer", "lru", "s5", "rnn", "tcn", "indrnn",
+    "gated-deltanet", "none",
+)  # fmt: skip
 BUDGET, WRAPPER = "10k", "residual"
 SEEDS = (10_000, 10_001)
 MIDDLE, HIGHER, LOWER = 4e-3, 1e-2, 1.5e-3
