@@ -81,8 +81,7 @@ def suite(
         suite=found, models=models, budget=tier, wrapper=wrapper, preset=preset, seeds=seed_count or found.seeds
     )
     requests, impossible = plan.requests(left_out)
-    for request in requests:
-        note_asked(request, store)
+    note_asked(requests, store)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
     limit, unavailable = seconds(time_limit), dict[str, str]()
     if workers == 1:
