@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
+from bench.cli.estimate import LEAST_SECONDS, say_estimate
 from bench.cli.options import (
     A_MODEL,
     A_SUITE,
@@ -30,8 +31,10 @@ from bench.common.kept_answers import kept
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
+    from bench.runs.request import Execution
     from bench.tuning.search import Tuning
     from bench.tuning.session import Session
+    from bench.tuning.storage import Studies
     from bench.tuning.study import Owner
     from bench.tuning.worker_pool import Pool
 
@@ -124,6 +127,8 @@ def tune(
         refuse_begun(tunings, studies_here)
     unavailable: dict[str, str] | None = {} if suite else None
     execution = Execution(accelerator=accelerator, data_dir=data_dir and str(Path(data_dir).absolute()))
+    if limit > LEAST_SECONDS and ray_address is None:
+        _say_estimate(tunings, studies_here, execution, workers)
     with watching() as watcher, _pool(workers, gpus_per_trial, ray_address) as pool:
         session = Session(tunings, studies_here, execution, watcher, timeout=limit, pool=pool, unavailable=unavailable)
         interrupted = session.run()
@@ -141,6 +146,18 @@ def tune(
     if unavailable:
         return RequestError.exit_code
     return 0 if all(document["best"] for document in documents) else 1
+
+
+def _say_estimate(tunings: list["Tuning"], studies: "Studies", execution: "Execution", workers: int) -> None:
+    from bench.training.process_settings import one_thread
+    from bench.training.time_estimate import estimated_seconds, planned
+    from bench.tuning.session import begun_trials
+
+    begun = begun_trials(studies)
+    left = [(tuning.base, max(0, tuning.trials - begun[tuning.name])) for tuning in tunings]
+    with one_thread():
+        took = estimated_seconds(planned(left, execution.data_dir), execution, workers=workers)
+    say_estimate(counted(sum(count for _, count in left), "trial"), took)
 
 
 def _plan(
