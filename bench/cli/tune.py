@@ -78,7 +78,10 @@ def tune(
         Literal["metric", "metric,params"], typer.Option(help="One, or the front of two.")
     ] = "metric",
     max_params: Annotated[int | None, typer.Option(min=1, help="Two objectives: the largest network tried.")] = None,
-    sampler: Annotated[Literal["tpe", "gp", "random", "nsga2"], typer.Option(help="Optuna's.")] = "tpe",
+    sampler: Annotated[
+        Literal["tpe", "gp", "random", "nsga2", "cmaes", "qmc", "grid"],
+        typer.Option(help="Optuna's. cmaes varies two or more numbers, and draws choices at random."),
+    ] = "tpe",
     pruner: Annotated[
         Literal["asha", "hyperband", "median", "none"] | None, typer.Option(help="Optuna's.", show_default="asha")
     ] = None,
@@ -108,8 +111,10 @@ def tune(
 
     The study is stored next to the database. All models share the search space for training; each adds its own.
     """
-    require("optuna", "tune")
+    for package in ("optuna", *["cmaes"] * (sampler == "cmaes")):
+        require(package, "tune")
     from bench.runs.request import Execution
+    from bench.tuning.samplers import check_sampler
     from bench.tuning.session import Session, refuse_begun
     from bench.tuning.storage import Studies
 
@@ -122,6 +127,8 @@ def tune(
         tunings = _plan_suite(suite, models, budget, wrapper, trials, options, given)
     if save_preset:
         _check_presets(tunings, assignments or [])
+    for tuning in tunings:
+        check_sampler(tuning)
     studies_here, limit = Studies(db), seconds(timeout)
     if not resume:
         refuse_begun(tunings, studies_here)
