@@ -12,7 +12,7 @@ import typer
 from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
 from bench.cli.estimate import say_estimate
-from bench.cli.options import Block, DataDir, Db, Json, given_suite, known_model
+from bench.cli.options import DEFAULT_SUITE, Block, DataDir, Db, Json, given_suite, known_model
 from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
@@ -44,7 +44,7 @@ EPILOG = """Example:
 
 def compare(
     model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.", callback=known_model)],
-    name: SuiteName = "quick-v2",
+    name: SuiteName = DEFAULT_SUITE,
     budget: SuiteBudget = None,
     wrapper: Block = "residual",
     trials: Annotated[

@@ -11,7 +11,19 @@ import typer
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
 from bench.cli.estimate import LEAST_SECONDS, say_estimate
-from bench.cli.options import A_SUITE, TIER_NAMES, Block, Csv, DataDir, Db, Json, SomeModels, given_suite, seconds
+from bench.cli.options import (
+    A_SUITE,
+    DEFAULT_SUITE,
+    TIER_NAMES,
+    Block,
+    Csv,
+    DataDir,
+    Db,
+    Json,
+    SomeModels,
+    given_suite,
+    seconds,
+)
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
@@ -54,7 +66,7 @@ Seeds = Annotated[
 
 def suite(
     models: SomeModels,
-    name: SuiteName = "quick-v2",
+    name: SuiteName = DEFAULT_SUITE,
     seed_count: Seeds = None,
     budget: SuiteBudget = None,
     wrapper: Block = "residual",

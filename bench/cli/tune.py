@@ -13,6 +13,7 @@ from bench.cli.options import (
     A_MODEL,
     A_SUITE,
     A_TASK,
+    DEFAULT_SUITE,
     Block,
     Budget,
     Csv,
@@ -67,9 +68,12 @@ STUDY_COLUMNS: Cells = {
 def tune(
     model: Annotated[str | None, A_MODEL] = None,
     task: Annotated[str | None, A_TASK] = None,
-    suite: Annotated[str | None, typer.Option(help=f"Tune on every task of a suite. {A_SUITE}")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help=f"Tune on every task of a suite. {A_SUITE}", show_default=f"with --models, {DEFAULT_SUITE}"),
+    ] = None,
     models: Annotated[
-        str | None, typer.Option(help="With --suite: names with commas, or all.", callback=known_models)
+        str | None, typer.Option(help="Of a suite's tasks: names with commas, or all.", callback=known_models)
     ] = None,
     budget: Budget = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
@@ -119,9 +123,10 @@ def tune(
     from bench.tuning.storage import Studies
 
     options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
+    suite = suite or (DEFAULT_SUITE if models else None)
     if suite is None:
         flags = {"assignments": assignments or [], "epochs": epochs, "budget": budget, "wrapper": wrapper}
-        tunings = [_plan(model, task, flags, trials, options, models=models, data_dir=data_dir)]
+        tunings = [_plan(model, task, flags, trials, options, data_dir)]
     else:
         given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments}
         tunings = _plan_suite(suite, models, budget, wrapper, trials, options, given)
@@ -169,14 +174,16 @@ def _say_estimate(tunings: list["Tuning"], studies: "Studies", execution: "Execu
 
 def _plan(
     model: str | None, task: str | None, flags: dict[str, Any], trials: int | None, options: dict[str, Any],
-    *, models: str | None, data_dir: str | None,
+    data_dir: str | None,
 ) -> "Tuning":  # fmt: skip
     from bench.catalog.registry import find_model_or_file, find_task_or_file
     from bench.runs.request import SettingFlags, build_request
     from bench.tuning.search import Tuning
 
-    if model is None or models is not None:
-        raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v2 --models fru,lstm.")
+    if model is None:
+        raise RequestError(
+            f"say what to tune: --model fru --task digits, or --suite {DEFAULT_SUITE} --models fru,lstm."
+        )
     if trials is None:
         raise RequestError("--trials says how many trials the study shall have, such as --trials 20.")
     found = find_task_or_file(task or "digits", data_dir)
