@@ -75,7 +75,16 @@ def given_file(text: str, otherwise: str = "a model's name (`bench models`)") ->
 
 def name_by_path(path: Path, source: bytes) -> str:
     """Return the name of an architecture that is not registered: it carries the hash of its file's content."""
-    return f"{dashed(path.stem)}@{hashlib.sha256(source).hexdigest()[:8]}"
+    return draft_name(dashed(path.stem), hashlib.sha256(source).hexdigest())
+
+
+def draft_name(model: str, source_hash: str) -> str:
+    """Return the name that an architecture's runs have before it is registered.
+
+    Args:
+        source_hash: SHA-256 of its file.
+    """
+    return f"{model}@{source_hash[:8]}"
 
 
 def variant_of(task: str, variants_of: Callable[[str], Iterable[str]]) -> tuple[str, str] | None:

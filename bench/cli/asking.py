@@ -85,7 +85,8 @@ class Asking:
         # The recorded command may be older than the preset or name other sources.
         command = run_command(request).replace(f"--seed {self.seed}", f"--seed {self.seed + 1}")
         asked = Asked(
-            run_id=request.run_id, sources=request.sources, model_file=str(request.model.path),
-            source_hash=request.model.source_hash, is_draft=request.is_draft, next_seed=command,
+            run_id=request.run_id, sources=request.sources, model_name=request.model_name,
+            model_file=str(request.model.path), source_hash=request.source_hash, is_draft=request.is_draft,
+            next_seed=command,
         )  # fmt: skip
         return asdict(asked)

@@ -68,7 +68,7 @@ LEADERBOARD_EPILOG = """Examples:
 
   python -m bench leaderboard --task digits
 
-  python -m bench leaderboard --suite quick-v1 --budget 100k
+  python -m bench leaderboard --suite quick-v2 --budget 30k
 """
 SHOW_EPILOG = """Example, with the first characters of an id that `bench runs` lists:
 

@@ -11,7 +11,8 @@ import typer
 
 from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
-from bench.cli.options import Block, DataDir, Db, Json, given_suite, known_model
+from bench.cli.estimate import say_estimate
+from bench.cli.options import DEFAULT_SUITE, Block, DataDir, Db, Json, given_suite, known_model
 from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
 from bench.cli.task_rows import KEPT, in_terminal
@@ -23,7 +24,9 @@ from bench.common.text import counted
 if TYPE_CHECKING:
     from bench.ranking.by_task import Row
     from bench.ranking.rows import SuiteRow
+    from bench.runs.request import Execution
     from bench.tuning.newcomer import Comparison
+    from db.store import Store
 
 RANKED: Cells = {
     "rank": SUITE_COLUMNS["rank"],
@@ -41,7 +44,7 @@ EPILOG = """Example:
 
 def compare(
     model: Annotated[str, typer.Argument(help="A path to a .py file, or a model's name.", callback=known_model)],
-    name: SuiteName = "quick-v2",
+    name: SuiteName = DEFAULT_SUITE,
     budget: SuiteBudget = None,
     wrapper: Block = "residual",
     trials: Annotated[
@@ -77,11 +80,11 @@ def compare(
     )  # fmt: skip
     board = open_store(db)
     suite_rows(comparison, [], [], board.runs(), board.standing())  # refuse now, not after all the training
-    _say_plan(comparison, recorded=record)
+    execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
+    _say_plan(comparison, board, execution, recorded=record)
     with ExitStack() as stack:
         place = db if record else str(Path(stack.enter_context(TemporaryDirectory(prefix="bench-"))) / "own.sqlite")
         store = Store(place)
-        execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
         requests = tune_and_run(
             comparison, Studies(place), store, execution, watching=watching, on_task=_announce_task, on_run=announce
         )
@@ -101,10 +104,22 @@ def compare(
     return EXIT_INTERRUPTED if missing else 0
 
 
-def _say_plan(comparison: "Comparison", *, recorded: bool) -> None:
+def _say_plan(comparison: "Comparison", board: "Store", execution: "Execution", *, recorded: bool) -> None:
+    from bench.training.process_settings import one_thread
+    from bench.training.time_estimate import estimated_seconds, planned
+
     count = len(comparison.suite.tasks)
     trials, seeds = counted(comparison.trials, "trial"), counted(comparison.seeds, "seed")
     stderr.print(f"{trials} × {counted(count, 'task')}, then {seeds} × {count}, task by task.")
+    requests = [tuning.base for tuning in comparison.tunings()]
+    trials_planned, runs_planned = (
+        planned([(request, each) for request in requests], execution.data_dir)
+        for each in (comparison.trials, comparison.seeds)
+    )
+    with one_thread():
+        tuning = estimated_seconds(trials_planned, execution)
+    runs = estimated_seconds(runs_planned, execution, board)
+    say_estimate("All", tuning, runs)
     if not recorded:
         stderr.print("Nothing will be kept: --record keeps it, and lets the same command resume if it is stopped.")
 

@@ -15,6 +15,7 @@ from bench.common.errors import RequestError
 if TYPE_CHECKING:
     from bench.catalog.suites import Suite
 
+DEFAULT_SUITE = "quick-v2"  # and its first tier, 10k
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.database import open_store
-from bench.cli.options import DataDir, Db, Json, Model, OwnWrapper, given_suite
+from bench.cli.options import DEFAULT_SUITE, DataDir, Db, Json, Model, OwnWrapper, given_suite
 from bench.cli.output import Cells, field, left_out, number, print_json, print_table, stderr
 from bench.cli.suite import SuiteBudget, SuiteName, announce
 from bench.common.errors import RequestError, unknown
@@ -38,7 +38,7 @@ def probe(
     lengths: Annotated[
         str | None, typer.Option(help="For gradient flow, with commas.", show_default="128,256,…,8192")
     ] = None,
-    suite: SuiteName = "quick-v2",
+    suite: SuiteName = DEFAULT_SUITE,
     budget: SuiteBudget = None,
     wrapper: OwnWrapper = None,
     assignments: Annotated[

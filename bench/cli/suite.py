@@ -2,21 +2,35 @@
 
 import shlex
 from collections import Counter
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.code_note import say_missing_commit
 from bench.cli.database import open_store
-from bench.cli.options import A_SUITE, TIER_NAMES, Block, Csv, DataDir, Db, Json, SomeModels, given_suite, seconds
+from bench.cli.estimate import LEAST_SECONDS, say_estimate
+from bench.cli.options import (
+    A_SUITE,
+    DEFAULT_SUITE,
+    TIER_NAMES,
+    Block,
+    Csv,
+    DataDir,
+    Db,
+    Json,
+    SomeModels,
+    given_suite,
+    seconds,
+)
 from bench.cli.output import field, left_out, print_json, print_rows, stderr
 from bench.common.errors import RequestError
 from bench.common.exit_codes import EXIT_INTERRUPTED
 from bench.common.text import counted
 
 if TYPE_CHECKING:
-    from bench.runs.request import RunRequest
+    from bench.runs.request import Execution, RunRequest
     from db.store import Store
 
 EPILOG = """Examples:
@@ -52,7 +66,7 @@ Seeds = Annotated[
 
 def suite(
     models: SomeModels,
-    name: SuiteName = "quick-v2",
+    name: SuiteName = DEFAULT_SUITE,
     seed_count: Seeds = None,
     budget: SuiteBudget = None,
     wrapper: Block = "residual",
@@ -81,10 +95,11 @@ def suite(
         suite=found, models=models, budget=tier, wrapper=wrapper, preset=preset, seeds=seed_count or found.seeds
     )
     requests, impossible = plan.requests(left_out)
-    for request in requests:
-        note_asked(request, store)
+    note_asked(requests, store)
     execution = Execution(accelerator=accelerator, data_dir=data_dir, resume=True)
     limit, unavailable = seconds(time_limit), dict[str, str]()
+    if limit > LEAST_SECONDS:
+        _say_estimate(missing(requests, store), store, execution, workers)
     if workers == 1:
         interrupted = run_missing(
             requests, store, execution, time_limit=limit, listener=announce, unavailable=unavailable
@@ -113,6 +128,16 @@ def suite(
     if unavailable:
         return RequestError.exit_code
     return 0 if all(run.status == "finished" for run in runs) else 1
+
+
+def _say_estimate(requests: list["RunRequest"], store: "Store", execution: "Execution", workers: int) -> None:
+    from bench.training.process_settings import one_thread
+    from bench.training.time_estimate import estimated_seconds, planned
+
+    work = planned([(request, 1) for request in requests], execution.data_dir)
+    with one_thread() if workers > 1 else nullcontext():
+        took = estimated_seconds(work, replace(execution, beside=workers - 1), store, workers=workers)
+    say_estimate(counted(len(requests), "run"), took)
 
 
 def _open(request: "RunRequest", store: "Store") -> dict[str, Any]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
+from bench.cli.estimate import LEAST_SECONDS, say_estimate
 from bench.cli.options import (
     A_MODEL,
     A_SUITE,
     A_TASK,
+    DEFAULT_SUITE,
     Block,
     Budget,
     Csv,
@@ -30,8 +32,10 @@ from bench.common.kept_answers import kept
 from bench.common.text import counted, metric_text
 
 if TYPE_CHECKING:
+    from bench.runs.request import Execution
     from bench.tuning.search import Tuning
     from bench.tuning.session import Session
+    from bench.tuning.storage import Studies
     from bench.tuning.study import Owner
     from bench.tuning.worker_pool import Pool
 
@@ -64,9 +68,12 @@ STUDY_COLUMNS: Cells = {
 def tune(
     model: Annotated[str | None, A_MODEL] = None,
     task: Annotated[str | None, A_TASK] = None,
-    suite: Annotated[str | None, typer.Option(help=f"Tune on every task of a suite. {A_SUITE}")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help=f"Tune on every task of a suite. {A_SUITE}", show_default=f"with --models, {DEFAULT_SUITE}"),
+    ] = None,
     models: Annotated[
-        str | None, typer.Option(help="With --suite: names with commas, or all.", callback=known_models)
+        str | None, typer.Option(help="Of a suite's tasks: names with commas, or all.", callback=known_models)
     ] = None,
     budget: Budget = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in the study; a suite has its own number.")] = None,
@@ -75,7 +82,10 @@ def tune(
         Literal["metric", "metric,params"], typer.Option(help="One, or the front of two.")
     ] = "metric",
     max_params: Annotated[int | None, typer.Option(min=1, help="Two objectives: the largest network tried.")] = None,
-    sampler: Annotated[Literal["tpe", "gp", "random", "nsga2"], typer.Option(help="Optuna's.")] = "tpe",
+    sampler: Annotated[
+        Literal["tpe", "gp", "random", "nsga2", "cmaes", "qmc", "grid"],
+        typer.Option(help="Optuna's. cmaes varies two or more numbers, and draws choices at random."),
+    ] = "tpe",
     pruner: Annotated[
         Literal["asha", "hyperband", "median", "none"] | None, typer.Option(help="Optuna's.", show_default="asha")
     ] = None,
@@ -105,25 +115,32 @@ def tune(
 
     The study is stored next to the database. All models share the search space for training; each adds its own.
     """
-    require("optuna", "tune")
+    for package in ("optuna", *["cmaes"] * (sampler == "cmaes")):
+        require(package, "tune")
     from bench.runs.request import Execution
+    from bench.tuning.samplers import check_sampler
     from bench.tuning.session import Session, refuse_begun
     from bench.tuning.storage import Studies
 
     options = {"objectives": objectives, "max_params": max_params, "sampler": sampler, "pruner": pruner}
+    suite = suite or (DEFAULT_SUITE if models else None)
     if suite is None:
         flags = {"assignments": assignments or [], "epochs": epochs, "budget": budget, "wrapper": wrapper}
-        tunings = [_plan(model, task, flags, trials, options, models=models, data_dir=data_dir)]
+        tunings = [_plan(model, task, flags, trials, options, data_dir)]
     else:
         given = {"--model": model, "--task": task, "--epochs": epochs, "--set": assignments}
         tunings = _plan_suite(suite, models, budget, wrapper, trials, options, given)
     if save_preset:
         _check_presets(tunings, assignments or [])
+    for tuning in tunings:
+        check_sampler(tuning)
     studies_here, limit = Studies(db), seconds(timeout)
     if not resume:
         refuse_begun(tunings, studies_here)
     unavailable: dict[str, str] | None = {} if suite else None
     execution = Execution(accelerator=accelerator, data_dir=data_dir and str(Path(data_dir).absolute()))
+    if limit > LEAST_SECONDS and ray_address is None:
+        _say_estimate(tunings, studies_here, execution, workers)
     with watching() as watcher, _pool(workers, gpus_per_trial, ray_address) as pool:
         session = Session(tunings, studies_here, execution, watcher, timeout=limit, pool=pool, unavailable=unavailable)
         interrupted = session.run()
@@ -143,16 +160,30 @@ def tune(
     return 0 if all(document["best"] for document in documents) else 1
 
 
+def _say_estimate(tunings: list["Tuning"], studies: "Studies", execution: "Execution", workers: int) -> None:
+    from bench.training.process_settings import one_thread
+    from bench.training.time_estimate import estimated_seconds, planned
+    from bench.tuning.session import begun_trials
+
+    begun = begun_trials(studies)
+    left = [(tuning.base, max(0, tuning.trials - begun[tuning.name])) for tuning in tunings]
+    with one_thread():
+        took = estimated_seconds(planned(left, execution.data_dir), execution, workers=workers)
+    say_estimate(counted(sum(count for _, count in left), "trial"), took)
+
+
 def _plan(
     model: str | None, task: str | None, flags: dict[str, Any], trials: int | None, options: dict[str, Any],
-    *, models: str | None, data_dir: str | None,
+    data_dir: str | None,
 ) -> "Tuning":  # fmt: skip
     from bench.catalog.registry import find_model_or_file, find_task_or_file
     from bench.runs.request import SettingFlags, build_request
     from bench.tuning.search import Tuning
 
-    if model is None or models is not None:
-        raise RequestError("say what to tune: --model fru --task digits, or --suite quick-v2 --models fru,lstm.")
+    if model is None:
+        raise RequestError(
+            f"say what to tune: --model fru --task digits, or --suite {DEFAULT_SUITE} --models fru,lstm."
+        )
     if trials is None:
         raise RequestError("--trials says how many trials the study shall have, such as --trials 20.")
     found = find_task_or_file(task or "digits", data_dir)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.output import stderr
-from bench.common.text import counted, metric_text
+from bench.common.text import counted, duration, metric_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -84,7 +84,7 @@ def _running_row(running: "Running") -> tuple[str, ...]:
     owner, trial = running.owner, running.proposal.trial
     return (
         _name(owner), str(trial.number), "running", _value(owner, running.value), _value(owner, owner.best),
-        f"{running.step}/{owner.tuning.steps}", _duration(time.monotonic() - running.began), running.place or "",
+        f"{running.step}/{owner.tuning.steps}", duration(time.monotonic() - running.began), running.place or "",
         _settings(trial.params),
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ def _summary(session: "Session") -> str:
         )
     if session.ended and session.began:
         seconds = (time.monotonic() - session.began) / session.ended * (session.count - session.done)
-        words.append(f"about {_duration(seconds)} left")
+        words.append(f"about {duration(seconds)} left")
     return ", ".join(words)
 
 
@@ -151,13 +151,7 @@ def _value(owner: "Owner", value: float | None) -> str:
 
 
 def _lasted(trial: "FrozenTrial") -> str:
-    return _duration(trial.duration.total_seconds()) if trial.duration else "–"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return duration(trial.duration.total_seconds()) if trial.duration else "–"
 
 
 def _settings(params: Mapping[str, Any]) -> str:

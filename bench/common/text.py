@@ -38,6 +38,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural(noun)}"
 
 
+def duration(seconds: float) -> str:
+    """Write a length of time in the unit that suits it.
+
+    >>> duration(89), duration(1500), duration(9000)
+    ('89 s', '25 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def is_accuracy(metric: str) -> bool:
     """Whether more of a metric is better. It is then a share, and an error otherwise."""
     return metric in ACCURACIES

@@ -8,18 +8,21 @@ T time, D input, H output.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from math import isfinite
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
+from unittest.mock import patch
 
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from bench.catalog.families import FAMILIES
@@ -348,6 +351,46 @@ def devices(model: type[SequenceModel]) -> None:
         raise Violation(f"it fails where 'meta' is the device of tensors that name none: {error}") from error
     for name, y in outputs.items():
         require(y.device == x_BTD.device, f"{name} of an input on {x_BTD.device} is on {y.device}")
+    require_no_fixed_device(mixer, x_BTD)
+
+
+def require_no_fixed_device(mixer: SequenceModel, x_BTD: Tensor) -> None:
+    """Run a model on the device "meta". Its tensors have no values, so a model that looks at some may end earlier.
+
+    Raises:
+        Violation: another device is named, by `device="cpu"` or `.cpu()`, say.
+    """
+    try:
+        with torch.device("meta"), OnlyOnMeta(), patch("torch.autocast", unchanged):  # which "meta" does not know
+            outputs_of(mixer.to("meta"), x_BTD.to("meta"))
+    except FixedDeviceError as error:
+        raise Violation(f"it names the device {error}, whatever the input's device is") from error
+    except Exception:  # it needs values
+        return
+
+
+def unchanged(*_: Any, **__: Any) -> AbstractContextManager[None]:
+    """Stand in for `torch.autocast`."""
+    return nullcontext()
+
+
+class FixedDeviceError(Exception):
+    """A fixed device is named."""
+
+
+class OnlyOnMeta(TorchFunctionMode):
+    """Refuses calls of torch that name another device than "meta"."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named: list[str | torch.device] = [(kwargs or {}).get("device") or "meta"]
+        named += [each for each in args if isinstance(each, torch.device) or (func is Tensor.to and type(each) is str)]
+        named += [name for method, name in ((Tensor.cpu, "cpu"), (Tensor.cuda, "cuda")) if func is method]
+        for device in map(torch.device, named):
+            if device.type != "meta":
+                raise FixedDeviceError(device)
+        return func(*args, **kwargs or {})
 
 
 @rule("Under autocast a linear layer returns bfloat16: cast it before complex numbers or a Fourier transform.")

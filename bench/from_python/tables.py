@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from bench.cli.database import open_to_show
-from bench.cli.options import given_suite
+from bench.cli.options import DEFAULT_SUITE, given_suite
 from bench.common.errors import RequestError, require
 from bench.ranking.rows import SuiteRow
 from bench.reports.board import suite_boards
@@ -59,7 +59,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leaderboard(
-    suite: str = "quick-v2", budget: str | None = None, wrapper: str | None = None, *, db: str | Path | None = None
+    suite: str = DEFAULT_SUITE, budget: str | None = None, wrapper: str | None = None, *, db: str | Path | None = None
 ) -> "DataFrame":
     """Rank architectures over a suite's tasks, as `bench leaderboard --suite` does.
 

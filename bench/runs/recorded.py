@@ -1,11 +1,12 @@
 """Whether a run has a result already. Nothing here imports torch, so that a recorded run is shown at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bench.catalog.setting_sources import same
 from bench.common.errors import RequestError
+from bench.runs.registration import take_over_drafts
 from db.schema import Run
 from db.standing import Standing
 from db.store import Store
@@ -31,6 +32,13 @@ class Identified(Protocol):
     def sources(self) -> Mapping[str, str]:
         """Where each setting that is not a default came from."""
 
+    @property
+    def model_name(self) -> str: ...
+
+    @property
+    def source_hash(self) -> str:
+        """SHA-256 of the model's file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -38,6 +46,7 @@ class Asked:
 
     run_id: str
     sources: dict[str, str]
+    model_name: str
     model_file: str
     source_hash: str
     """SHA-256 of that file."""
@@ -47,11 +56,18 @@ class Asked:
     """The command for the next seed."""
 
 
-def note_asked(request: Identified, store: Store) -> Run | None:
-    """Return the result of a run, if it has one. Add an event to it if its settings come from new sources this time.
+def note_asked(requests: Sequence[Identified], store: Store) -> list[Run | None]:
+    """Return the result of each run, if it has one. Add an event to it if its settings come from new sources this time.
 
-    A run without a parameter tier is in no entry, so it gets no event.
+    Runs of a model's file from before it was registered are its results, too. A run without a parameter tier is in no
+    entry, so it gets no event.
     """
+    for model, source_hash in {(request.model_name, request.source_hash) for request in requests}:
+        take_over_drafts(model, source_hash, store)
+    return [_note_asked(request, store) for request in requests]
+
+
+def _note_asked(request: Identified, store: Store) -> Run | None:
     recorded = store.result(request.run_id)
     if recorded and recorded.budget is not None:
         known = Standing.of(store.events(recorded.run_id)).sources(recorded)
@@ -74,7 +90,7 @@ def answer(request: Identified, store: Store, hashes: Callable[[], Hashes | None
         RequestError: the data have changed.
         DataError: some of the data are damaged.
     """
-    recorded = note_asked(request, store)
+    (recorded,) = note_asked([request], store)
     if recorded:
         known, found = recorded.facts.get("splits", {}), hashes() or {}
         changed = [split for split, digest in found.items() if known.get(split) not in (None, digest)]

@@ -48,6 +48,14 @@ class RunRequest:
         return "@" in self.model.name + self.task.name
 
     @property
+    def model_name(self) -> str:
+        return self.model.name
+
+    @property
+    def source_hash(self) -> str:
+        return self.model.source_hash
+
+    @property
     def config(self) -> dict[str, Any]:
         """Part → settings, as they are recorded."""
         return self.settings.to_dict()

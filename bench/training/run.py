@@ -188,7 +188,7 @@ def _row(attempt: Attempt, ending: Ending, *, number: int, code: Commit, started
         peak_memory_device=attempt.peak_memory_device,
         facts=attempt.facts,
         environment=code.fields() | environment() | {"execution": asdict(attempt.execution)},
-        source_hash=request.model.source_hash,
+        source_hash=request.source_hash,
         command=run_command(request),
         started_at=started_at,
         finished_at=datetime.now(UTC),

@@ -109,9 +109,13 @@ def with_seeds(requests: Iterable[RunRequest], seeds: int) -> list[RunRequest]:
 def cost(request: RunRequest) -> float:
     """Estimate how long a run takes, in arbitrary units."""
     training = request.settings.training
+    return (training.max_steps or training.epochs * ASSUMED_STEPS) * step_cost(request)
+
+
+def step_cost(request: RunRequest) -> float:
+    """Estimate how long a training step takes, in arbitrary units."""
     params = count_on_meta(request.model.cls, request.wrapper, request.settings, request.spec).total
-    steps = training.max_steps or training.epochs * ASSUMED_STEPS
-    return steps * training.batch_size * request.spec.seq_len * params
+    return request.settings.training.batch_size * request.spec.seq_len * params
 
 
 def run_missing(

@@ -80,8 +80,7 @@ def tune_and_run(
         best = best_request(tuning, study) if best_trials(study) else tuning.base
         own = with_seeds([best], comparison.seeds)
         requests += own
-        for request in own:
-            note_asked(request, store)
+        note_asked(own, store)
         if run_missing(own, store, execution, time_limit=math.inf, listener=on_run):
             break
     return requests

@@ -6,6 +6,7 @@ A trial is not a run: its seed is reserved for tuning, its network never sees th
 import socket
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -247,10 +248,15 @@ def refuse_begun(tunings: Iterable[Tuning], studies: Studies) -> None:
     Raises:
         RequestError: a study has trials.
     """
-    begun = {study.study_name: len(settled(study)) for study in studies.all()}
+    begun = begun_trials(studies)
     for tuning in tunings:
-        if begun.get(tuning.name):
+        if begun[tuning.name]:
             raise RequestError(
                 f"the study '{tuning.name}' has {counted(begun[tuning.name], 'trial')} already. "
                 "Add --resume to go on to the number asked for, or give another --db."
             )
+
+
+def begun_trials(studies: Studies) -> Counter[str]:
+    """Return the name of each study → how many of its trials have ended."""
+    return Counter({study.study_name: len(settled(study)) for study in studies.all()})

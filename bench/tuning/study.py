@@ -10,10 +10,9 @@ its seed, its settings and what it had reported.
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import optuna
 from optuna import Study, Trial
@@ -25,30 +24,17 @@ from bench.runs.request import TrialRequest
 from bench.training.ending import Ending
 from bench.tuning.best import weights_path
 from bench.tuning.pruning import build_pruner, should_stop
-from bench.tuning.random_numbers import random_number, training_seed
-from bench.tuning.samplers import build_sampler
+from bench.tuning.random_numbers import training_seed
+from bench.tuning.samplers import sampler_of
 from bench.tuning.search import Tuning
 from bench.tuning.settled import best_trials
+from bench.tuning.space import suggest
 from bench.tuning.storage import STORAGE_ERRORS, Studies
 from bench.tuning.trial import Outcome, Progress
 from db.errors import StoreError
-from models.shared.training import Training
 
 TRIES = 3  # of a trial whose worker dies or runs out of memory
 RETRIES = "retries"  # the trial's attribute that holds the reasons why it was retried
-
-
-class Unset:
-    """An Optuna trial whose suggestions for settings that the user fixed are the user's values."""
-
-    def __init__(self, trial: Trial, fixed: Mapping[str, Any]) -> None:
-        self._trial, self._fixed = trial, fixed
-
-    def __getattr__(self, method: str) -> Any:
-        def suggest(name: str, *args: Any, **options: Any) -> Any:
-            return self._fixed[name] if name in self._fixed else getattr(self._trial, method)(name, *args, **options)
-
-        return suggest
 
 
 @dataclass(frozen=True)
@@ -88,8 +74,7 @@ class Owner:
         trials = self.study.get_trials(deepcopy=False)
         # Each proposal has its own random numbers, so that a resumed study goes on as if it had not been stopped.
         number = min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
-        seed = random_number(self.study.study_name, number)
-        self.study.sampler = build_sampler(self.tuning.sampler, seed, self.tuning.trials)
+        self.study.sampler = sampler_of(self.tuning, number)
         trial = self.study.ask()
         assert trial.number == number
         try:
@@ -177,8 +162,7 @@ class Owner:
     def _suggested(self, trial: Trial) -> TrialRequest:
         """Return what the study proposes to train. The trial stores what was chosen and what follows from it."""
         tuning, base = self.tuning, self.tuning.base
-        unset = cast(Trial, Unset(trial, tuning.fixed))
-        chosen = Training.search_space(unset) | base.model.cls.search_space(unset)
+        chosen = suggest(tuning, trial)
         limit = tuning.max_params and trial.suggest_int("max_params", tuning.smallest, tuning.max_params, log=True)
         settings = tuning.settings(chosen, limit)
         counts = count_on_meta(base.model.cls, base.wrapper, settings, base.spec)

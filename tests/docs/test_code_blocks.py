@@ -2,7 +2,7 @@
 
 import re
 
-from bench.contributing.rules import RULES
+from bench.contributing.rules import RULES, check_model
 from bench.publishing import import_published
 from tests.conftest import ROOT
 
@@ -14,14 +14,26 @@ def blocks(page):
 
 
 def test_adding_a_model(tmp_path, capsys):
-    whole_file, *rest = blocks("adding-a-model.md")
-    path = tmp_path / "janet.py"
-    path.write_text(whole_file, encoding="utf-8")
-    namespace = {"PATH": str(path)}
+    plain, *rest = blocks("adding-a-model.md")
+    (shared,) = [block for block in rest if block.startswith('"""')]
+    rest.remove(shared)
+    namespace = {}
+    for name, text in {"PLAIN": plain, "SHARED": shared}.items():
+        path = tmp_path / name.lower() / "janet.py"
+        path.parent.mkdir()
+        path.write_text(text, encoding="utf-8")
+        namespace[name] = str(path)
     for block in rest:
         exec(block, namespace)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"{name} ok" for name in RULES]
+    shared_model = namespace["find_model_or_file"](namespace["SHARED"]).cls
+    assert [finding for _, finding in check_model(shared_model) if finding] == []
+
+
+def test_the_first_model_shares_nothing_that_computes():
+    ours = re.findall(r"^from (?:models|bench|datamodules)\S* import .*$", blocks("adding-a-model.md")[0], flags=re.M)
+    assert ours == ["from models.shared.contract import ModelConfig, Paper, Place, SequenceModel"]
 
 
 def test_own_data(tmp_path, monkeypatch):

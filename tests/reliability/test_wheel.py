@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
@@ -30,16 +31,21 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with our wheel. It borrows the packages that we need, but not this checkout."""
+    """The `bin` of an environment with our wheel, made from our sdist.
+
+    It borrows the packages that we need, but not this checkout.
+    """
     folder = tmp_path_factory.mktemp("wheel")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=LEFT_OUT)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
-    pip, environment = [sys.executable, "-m", "pip", "-q"], folder / "venv"
-    build = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(folder / "source")]
-    subprocess.run([*pip, *build], check=True)
+    sdist = [sys.executable, "-c", f"import setuptools.build_meta as b; b.build_sdist({str(folder)!r})"]
+    subprocess.run(sdist, cwd=folder / "source", check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(folder / "source")
+    pip, environment = [sys.executable, "-m", "pip", "-q"], folder / "venv"
+    (archive,) = folder.glob("*.tar.gz")
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), archive], check=True)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     (wheel,) = folder.glob("*.whl")
     subprocess.run([*pip, "--python", environment, "install", "--no-deps", "--no-index", wheel], check=True)
@@ -71,6 +77,17 @@ def run(request: pytest.FixtureRequest, installed: Path, foreign: ForeignFolder,
         return done
 
     return run
+
+
+def test_every_file_comes_along(installed: Path) -> None:
+    """Settings, templates, results, markers of types; what only developers read is left out."""
+    (packages,) = installed.parent.glob("lib/python*/site-packages")
+    tracked = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    paths = [path for path in tracked.stdout.splitlines() if not path.endswith((".mako", ".md"))]
+    assert len(paths) > 500
+    assert [path for path in paths if not (packages / path).is_file()] == []
 
 
 def test_a_bundle_is_verified(run: Run) -> None:
@@ -124,15 +141,42 @@ def test_from_python(installed: Path, foreign: ForeignFolder, tmp_path: Path) ->
     assert (results, wrapper) == ("True 0", "plain")
 
 
+def test_the_site(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> None:
+    """With the published results, from which all tables and downloads follow."""
+    environment = clean_environment(tmp_path)
+    del environment["BENCH_PUBLISHED"]
+    command = [installed / "bench", "site", "out", "--db", tmp_path / "site.sqlite"]
+    done = subprocess.run(command, cwd=foreign.path, env=environment, capture_output=True, text=True)
+    assert foreign.ran() == []
+    assert done.returncode == 0, done.stderr
+    out = foreign.path / "out"
+    assert "S5" in (out / "index.html").read_text("utf-8")
+    assert {"leaderboard.json", "results.csv", "results.parquet"} <= {path.name for path in out.iterdir()}
+
+
+def test_all_extras_install_together(tmp_path: Path) -> None:
+    """pip finds versions of all packages that go together. Nothing is installed."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in ("README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    dry = [sys.executable, "-m", "pip", "install", "-q", "--dry-run", "--ignore-installed"]
+    if subprocess.run([*dry, "--no-deps", "cmaes"], capture_output=True).returncode:
+        pytest.skip("pip reaches no index of packages")
+    done = subprocess.run([*dry, f"{tmp_path}[{','.join(extras)}]"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_app(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> None:
     port = str(free_port(socket.AF_INET, "127.0.0.1"))
     command = [installed / "python", "-m", "bench", "app", "--port", port]
     process = subprocess.Popen(command, cwd=foreign.path, env=clean_environment(tmp_path), stderr=subprocess.PIPE)
+    answer = None
     try:
         while process.poll() is None:
             try:
                 with urlopen(f"http://127.0.0.1:{port}/_stcore/health") as page:
-                    assert page.read() == b"ok"
+                    answer = page.read()
                 break
             except OSError:
                 time.sleep(0.3)
@@ -140,6 +184,7 @@ def test_the_app(installed: Path, foreign: ForeignFolder, tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
     assert foreign.ran() == []
+    assert answer == b"ok", said
     assert b"Traceback" not in said
 
 

@@ -1,16 +1,25 @@
 """Suites are frozen: their tasks exist, their settings are legal, their content is what was published."""
 
+from inspect import signature
+
 import pytest
 
 from bench.catalog.registry import find_task, task_names
 from bench.catalog.suites import SUITES, find_suite
 from bench.catalog.tiers import TIERS
+from bench.cli.compare import compare
+from bench.cli.options import DEFAULT_SUITE
+from bench.cli.probe import probe
+from bench.cli.suite import suite
 from bench.common.errors import RequestError
+from bench.from_python.tables import leaderboard
 from datamodules._generated import GeneratedTask
 from datamodules._spec import SPLITS
 from models.shared.training import Training
 from tests.conftest import Bench
 
+DEFAULTS = [(suite, "name"), (compare, "name"), (probe, "suite"), (leaderboard, "suite")]
+"""A command and its argument that names a suite."""
 PUBLISHED = {
     "quick-v1": "116bd0b76a610fdb",
     "quick-v2": "1f8bdc0cfa078ce3",
@@ -69,3 +78,10 @@ def test_an_unknown_suite_is_refused_with_a_suggestion() -> None:
 @pytest.mark.parametrize("words", [("suite", "--models", "gru"), ("tune", "--models", "gru"), ("compare", "gru")])
 def test_a_superseded_suite_takes_no_new_runs(bench: Bench, words: tuple[str, ...]) -> None:
     assert "quick-v1 takes no new runs: its order can't be relied on." in bench.refused(*words, "--suite", "quick-v1")
+
+
+def test_where_no_suite_is_named_the_current_one_is_meant() -> None:
+    default = find_suite(DEFAULT_SUITE)
+    assert (default.superseded, default.tiers[0]) == (None, "10k")
+    named = [signature(command).parameters[name].default for command, name in DEFAULTS]
+    assert named == [DEFAULT_SUITE] * len(DEFAULTS)

@@ -112,6 +112,27 @@ class OnTheHost(MinGRU):
         return super().forward(x_BTD) * torch.ones(x_BTD.shape[1], 1)
 
 
+class OnAFixedDevice(MinGRU):
+    """Names the host's memory."""
+
+    def forward(self, x_BTD, lengths_B=None):
+        return super().forward(x_BTD) @ torch.eye(self.output_size, device="cpu", dtype=x_BTD.dtype)
+
+
+class ThroughTheHost(MinGRU):
+    """Takes its input to the host and back."""
+
+    def last(self, x_BTD, lengths_B=None):
+        return super().last(x_BTD.cpu().to(x_BTD.device), lengths_B)
+
+
+class ToAGPU(MinGRU):
+    """Moves its input to where it was written."""
+
+    def last(self, x_BTD, lengths_B=None):
+        return super().last(x_BTD.to("cuda:0") if x_BTD.device.type != "cpu" else x_BTD, lengths_B)
+
+
 class MakesParameters(MinGRU):
     """Draws weights in forward, where the input is."""
 
@@ -191,6 +212,9 @@ class Undescribed(SequenceModel):
         (Float32Only, "float64"),
         (LeftBehind, "devices"),
         (OnTheHost, "devices"),
+        (OnAFixedDevice, "devices"),
+        (ThroughTheHost, "devices"),
+        (ToAGPU, "devices"),
         (MakesParameters, "parameters"),
         (MakesItsReadout, "parameters"),
         (Overflows, "large-inputs"),
@@ -207,6 +231,14 @@ def test_a_broken_model_fails_its_check(model, check):
     assert finding.check == check
     assert finding.problem
     assert finding.mend
+
+
+def test_the_line_that_names_a_device_is_named(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    line = inspect.getsourcelines(OnAFixedDevice.forward)[1] + 1
+    place = f"tests/bench/contributing/test_rules.py:{line}"
+    finding = RULES["devices"].run(OnAFixedDevice)
+    assert finding.problem == f"{place}: it names the device cpu, whatever the input's device is"
 
 
 class Crashes(MinGRU):

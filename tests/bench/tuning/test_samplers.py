@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bench.catalog.registry import find_model, find_task, model_names
+from bench.common.errors import RequestError
 from bench.runs.request import TUNING_SEEDS, RunRequest, SettingFlags, TrialRequest, build_request
+from bench.training.ending import Ending
 from bench.tuning.random_numbers import random_number, training_seed
-from bench.tuning.samplers import STARTUP, at_quantile, build_sampler
+from bench.tuning.samplers import SAMPLERS, STARTUP, at_quantile, build_sampler, grid_of
 from bench.tuning.search import Tuning
 from bench.tuning.storage import Studies
 from bench.tuning.study import Owner, Proposal
+from bench.tuning.trial import Outcome
 from models.shared.training import Training
+from tests.conftest import Bench
 
 LOWEST, HIGHEST = 1e-4, 3e-2  # of the learning rate
 TRIALS = 12
@@ -25,7 +30,7 @@ TRIALS = 12
 
 def tuning_of(model: str, task: str = "digits", trials: int = TRIALS, **options: Any) -> Tuning:
     base = build_request(find_model(model), find_task(task), SettingFlags(assignments=["max_steps=20"]), seed=0)
-    return Tuning(base=base, trials=trials, sampler="random", **options)
+    return Tuning(base=base, trials=trials, **{"sampler": "random"} | options)
 
 
 def proposed(tuning: Tuning, folder: Path, count: int) -> list[tuple[dict[str, Any], int]]:
@@ -49,6 +54,86 @@ def test_the_same_study_draws_the_same_wherever_it_is_and_when_it_is_resumed(tmp
     first = proposed(tuning_of("lstm"), tmp_path / "stopped", 2)
     again = proposed(tuning_of("lstm"), tmp_path / "stopped", 5)  # whose first two were running
     assert (first, again) == (whole[:2], whole)
+
+
+def told(tuning: Tuning, folder: Path, count: int) -> list[optuna.trial.FrozenTrial]:
+    """Open a study, and end trials until it has so many: smaller learning rates are better. Return them all."""
+    folder.mkdir(exist_ok=True)
+    owner = Owner(tuning, Studies(str(folder / "board.sqlite")))
+    while len(owner.study.trials) < count:
+        found = owner.propose()
+        assert isinstance(found, Proposal)
+        value = 1 - float(np.log10(found.trial.params["lr"] / LOWEST) / 3)
+        owner.end(found.trial, Outcome(ending=Ending("finished"), value=value, weights=b""))
+    return owner.study.trials
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_whatever_the_sampler_no_two_studies_draw_the_same(tmp_path: Path, sampler: str) -> None:
+    """Not even a grid's points in the same order. Within a study, no point comes twice."""
+    one, other = (
+        [tuple(trial.params.values()) for trial in told(tuning_of("cornn", task, sampler=sampler), tmp_path, 8)[1:]]
+        for task in ("digits", "copy-50")
+    )
+    assert len(set(one)) == len(set(other)) == 7
+    assert one != other if sampler == "grid" else set(one).isdisjoint(other)
+    assert sum(a == b for a, b in zip(one, other, strict=True)) < 3
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_whatever_the_sampler_a_resumed_study_goes_on(tmp_path: Path, sampler: str) -> None:
+    tuning = tuning_of("cornn", sampler=sampler)
+    whole = [trial.params for trial in told(tuning, tmp_path / "whole", 8)]
+    for count in (4, 8):
+        stopped = [trial.params for trial in told(tuning, tmp_path / "stopped", count)]
+    assert stopped == whole
+
+
+def test_a_sequence_has_a_point_in_each_part(tmp_path: Path) -> None:
+    """Each eighth of each range has one of Sobol's first eight points, and so has each value its share of a choice."""
+    drawn = told(tuning_of("cornn", sampler="qmc"), tmp_path, 9)[1:]
+    parts = [int(8 * np.log(trial.params["lr"] / LOWEST) / np.log(HIGHEST / LOWEST)) for trial in drawn]
+    assert sorted(parts) == list(range(8))
+    assert {trial.params["weight_decay"] for trial in drawn} == {0.0, 0.01, 0.1}
+
+
+def test_a_grid_has_as_many_points_as_trials(tmp_path: Path) -> None:
+    """Thirteen trials: the defaults, then four learning rates with three weight decays each."""
+    tuning = tuning_of("bag", trials=13, sampler="grid")
+    grid = grid_of(tuning)
+    np.testing.assert_allclose(grid["lr"], LOWEST * (HIGHEST / LOWEST) ** ((np.arange(4) + 0.5) / 4))
+    points = [(trial.params["lr"], trial.params["weight_decay"]) for trial in told(tuning, tmp_path, 13)[1:]]
+    assert sorted(points) == sorted(product(grid["lr"], grid["weight_decay"]))
+    assert points != sorted(points)
+
+
+def test_a_grid_without_numbers_ends() -> None:
+    held = build_request(find_model("bag"), find_task("digits"), SettingFlags(assignments=["lr=0.001"]), seed=0)
+    assert grid_of(Tuning(base=held, trials=4, sampler="grid")) == {"weight_decay": [0.0, 0.01, 0.1]}
+    with pytest.raises(RequestError, match=r"the grid of bag has 3 points: .* give --trials 4 at most"):
+        grid_of(Tuning(base=held, trials=5, sampler="grid"))
+
+
+def test_cmaes_varies_numbers_and_draws_choices_at_random(tmp_path: Path) -> None:
+    drawn = told(tuning_of("fru", trials=20, sampler="cmaes"), tmp_path, 20)
+    theirs = [any("cma:generation" in name for name in trial.system_attrs) for trial in drawn]
+    assert theirs == [False] * STARTUP + [True] * (20 - STARTUP)
+    assert len({trial.params["stat_size"] for trial in drawn[STARTUP:]}) == 4
+
+
+def test_what_cmaes_can_not_do_is_refused(bench: Bench) -> None:
+    words = ("tune", "--model", "gru", "--trials", "2", "--sampler", "cmaes")
+    assert "varies two numbers or more at a time, and of gru it could vary lr:" in bench.refused(*words)
+    front = ("--objectives", "metric,params", "--max-params", "9000")
+    assert "--sampler cmaes has one objective." in bench.refused("tune", "--model", "fru", *words[3:], *front)
+    assert not list(bench.folder.glob("*studies*"))
+
+
+def test_a_sampler_by_name(bench: Bench) -> None:
+    words = ("tune", "--model", "bag", "--trials", "3", "--set", "max_steps=2", "--sampler", "qmc")
+    done = bench(*words, "--pruner", "none")
+    assert "bag on digits: 3 finished" in done.stdout
+    assert "Warning" not in done.stderr
 
 
 def test_seeds_of_trials_are_no_seeds_of_runs() -> None:

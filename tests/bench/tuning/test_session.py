@@ -21,7 +21,7 @@ from bench.runs.commands import run_command
 from bench.runs.request import SettingFlags, build_request
 from bench.tuning.random_numbers import training_seed
 from bench.tuning.search import Tuning
-from bench.tuning.study import Unset
+from bench.tuning.space import Unset
 from datamodules.digits import Digits
 from models.shared.training import Training
 from tests.conftest import Bench
@@ -405,6 +405,7 @@ def test_a_task_whose_data_can_not_be_had_costs_no_other(bench: Bench, monkeypat
         (["--trials", "2"], "say what to tune"),
         (["--suite", "tiny-v1"], "--models fru,lstm says which"),
         (["--suite", "tiny-v1", "--models", "gru", "--epochs", "3"], "--epochs can't be given with --suite"),
+        (["--models", "gru", "--epochs", "3"], "--epochs can't be given with --suite"),
         (["--suite", "tiny"], "no suite named 'tiny'. Did you mean 'tiny-v1'?"),
         (["--model", "gru", "--trials", "2", "--objectives", "metric,params"], "--max-params"),
         (["--model", "gru", "--trials", "2", "--max-params", "100"], "--objectives metric,params and --max-params"),
