@@ -97,40 +97,10 @@ async function charts() {
 
 // Tables --------------------------------------------------------------------------------------------------------------
 
-const UNITS = { s: 1, ms: 1e-3, "µs": 1e-6, min: 60, h: 3600, d: 86400, B: 1, kB: 1e3, MB: 1e6, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
-
-/** The number that a cell begins with, in its unit; null if it begins with none. */
-function number(text) {
-  const [, digits, unit] = text.replace("−", "-").match(/^\+?(-?[\d,]*\.?\d+(?:e[-+]?\d+)?)\s*([a-zµA-Z]+)?/) ?? [];
-  return digits === undefined ? null : parseFloat(digits.replaceAll(",", "")) * (UNITS[unit] ?? 1);
-}
-
-/** Sort a table by a column: numbers from the largest, names from A. What is empty comes last. */
-function sort(table, head, falling) {
-  const place = head.cellIndex, body = table.tBodies[0];
-  const key = row => row.cells[place].textContent.trim();
-  const rows = [...body.rows].map(row => [key(row), number(key(row)), row]);
-  const direction = falling ? -1 : 1;
-  const empty = text => text === "" || text === "–";
-  rows.sort(([a, x], [b, y]) =>
-    empty(a) - empty(b) || direction * (x !== null && y !== null ? x - y : a.localeCompare(b, "en", { numeric: true })));
-  body.append(...rows.map(([, , row]) => row));
-  for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-  head.ariaSort = falling ? "descending" : "ascending";
-}
-
-function sortable(table) {
-  for (const head of table.tHead.rows[0].cells) {
-    const button = head.querySelector("button");
-    if (button) button.onclick = () => {
-      const first = head.classList.contains("number") ? "descending" : "ascending";
-      const falling = head.ariaSort ? head.ariaSort === "ascending" : first === "descending";
-      sort(table, head, falling);
-      remember("order", [`${falling ? "-" : ""}${button.textContent}`]);
-    };
-  }
+/** Sort a table as the address asks. sorting.js sorts it by a click on a head. */
+function sorted(table) {
   const asked = query().get("order"), name = asked?.replace(/^-/, "");
-  const head = [...table.tHead.rows[0].cells].find(each => each.querySelector("button")?.textContent === name);
+  const head = [...table.tHead.rows[0].cells].find(each => each.textContent.trim() === name);
   if (asked && head) sort(table, head, asked.startsWith("-"));
 }
 
@@ -199,7 +169,9 @@ function ofTask(table) {
 // Start ---------------------------------------------------------------------------------------------------------------
 
 function start() {
-  all("table.sortable").forEach(sortable);
+  all("table.sortable").forEach(sorted);
+  document.addEventListener("sorted", event =>
+    remember("order", [`${event.detail.falling ? "-" : ""}${event.target.textContent.trim()}`]));
   if (document.querySelector("form[role=search]")) all("form[role=search]").forEach(tools);
   else all("table.sortable").forEach(ofTask);
   all("#compare").forEach(ticks);
