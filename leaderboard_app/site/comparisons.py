@@ -125,9 +125,10 @@ def _gap_chart() -> dict[str, Any]:
         yOffset=alt.YOffset("place:O"),
         color=alt.Color("colour:N", scale=None),
     )
-    x = alt.X("gap:Q", title="points of score")
+    title, axis = "points of score above the first entry", alt.Axis(tickCount=8)
+    x = alt.X("gap:Q", title=title, axis=axis)
     zero = alt.Chart(alt.InlineData([{"gap": 0}])).mark_rule(color=LABEL, strokeDash=[5, 4]).encode(x=x)
-    whiskers = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="points of score"), x2="high:Q")
+    whiskers = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, axis=axis), x2="high:Q")
     marks = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=x, shape=alt.Shape("shape:N", scale=None), tooltip=["entry:N", "task:N", "interval:N"]
     )

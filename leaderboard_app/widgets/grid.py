@@ -77,7 +77,8 @@ def number(value: float | None) -> str:
 
 def enable_sorting() -> None:
     """Load the script that sorts tables. It is the project's own, and reads no text of others but what is shown."""
-    st.html(f"<script>{SORTING.read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
+    script = SORTING.read_text(encoding="utf-8")
+    st.html(f"<script>{{{script}}}</script>", unsafe_allow_javascript=True)  # a block of its own may run twice
 
 
 def show(columns: Sequence[Column], rows: Sequence[Line], *, caption: str, short: bool = False) -> None:

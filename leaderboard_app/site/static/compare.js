@@ -59,6 +59,7 @@
   function choices(entries) {
     const suite = query().get("suite");
     if (suite in suites) form.suite.value = suite;
+    else if (suite) complain("suite", [suite], Object.keys(suites));
     const free = suites[form.suite.value].entries.filter(entry => !entries.includes(entry));
     form.add.replaceChildren(element("option", "…", { value: "" }),
       ...free.map(entry => element("option", entry.names.filter(Boolean).join(" · "), { value: entry.id })));
@@ -80,6 +81,7 @@
 
   async function show() {
     if (!Object.keys(suites).length) return;
+    all(".wrong").forEach(note => note.remove());
     const entries = chosen(), unknown = query().getAll("entries").length - entries.length;
     choices(entries);
     const ready = entries.length > 1;
@@ -131,6 +133,7 @@
     list.replaceChildren(...shared.map(task => element("option", task)));
     const asked = query().get("task");
     if (shared.includes(asked)) list.value = asked;
+    else if (asked) complain("task", [asked], shared);
     const update = () => onTask(list.value, loaded, looks, called);
     list.onchange = () => { remember("task", [list.value]); update(); };
     update();

@@ -1,7 +1,7 @@
 """The entries of an audit: which flags there are, a table of all entries, and what was looked at in one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -105,7 +105,7 @@ def _looked_at(cell: AuditedCell) -> dict[str, str]:
     }
 
 
-def _words(settings: dict[str, object]) -> str:
+def _words(settings: Mapping[str, object]) -> str:
     return ", ".join(code(f"{name}={short_word(value)}") for name, value in settings.items()) or NONE
 
 

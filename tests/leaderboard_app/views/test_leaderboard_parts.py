@@ -232,7 +232,8 @@ def datasets(spec: charts.Spec) -> list[list[dict[str, Any]]]:
 )
 def test_of_points_close_together_the_best_is_named(points: list[tuple[int, float]], named: list[str]) -> None:
     rows = pd.DataFrame([
-        {"model": f"m{index}", "entry": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0], "failures": 0}
+        {"model": f"m{index}", "entry": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0],
+         "failures": 0}
         for index, (params, score) in enumerate(points)
     ])  # fmt: skip
     spec = score_against_params(rows).to_dict()
