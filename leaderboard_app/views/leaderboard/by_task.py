@@ -16,7 +16,7 @@ from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
 from leaderboard_app.widgets import grid, run_list
 from leaderboard_app.widgets.address import one_of
 from leaderboard_app.widgets.figures import statuses_text
-from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, Words, number, share
+from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, Word, Words, number, share
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
@@ -95,7 +95,7 @@ def _configuration(row: Row, steps: str, settings: Words) -> Line:
         f"{row.params:,}",
         str(len(row.seeds)),
         steps,
-        statuses_text(row.statuses),
+        Words([Word(statuses_text(row.statuses))]),
         row.budget or NO_TIER,
         row.wrapper,
         settings,
