@@ -46,7 +46,7 @@ def _page(path: str, places: list[tuple[str, str]], suite: str, found: list[Audi
     body.add(Heading("Entries", 3), grid(entries.COLUMNS, lines, "Entries and their flags"))
     body.add(Heading("What was looked at", 3))
     for entry in found:
-        flags = [{"flag": plain(flag.name), "what": plain(flag.what)} for flag in entry.flags]
+        flags = entries.flags(entry)
         shown: list[Section] = [Rows(flags, "Flags")] if flags else []
         shown.append(Rows(entries.looked_at(entry.cells), "What was looked at"))
         shown += [Text(note, "hint") for note in entries.notes(entry)]

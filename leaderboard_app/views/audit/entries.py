@@ -66,13 +66,17 @@ def name(entry: AuditedEntry) -> str:
 
 def show(entry: AuditedEntry) -> None:
     """Draw what was looked at in an entry."""
-    for flag in entry.flags:
-        st.markdown(f"- **{plain(flag.name)}**: {plain(flag.what)}")
-    if not entry.flags:
+    if entry.flags:
+        table(flags(entry), alt="Its flags")
+    else:
         st.markdown("No flags.")
     table(looked_at(entry.cells), alt="What was looked at")
     for note in notes(entry):
         st.caption(note)
+
+
+def flags(entry: AuditedEntry) -> list[dict[str, str]]:
+    return [{"flag": plain(flag.name), "what": plain(flag.what)} for flag in entry.flags]
 
 
 def notes(entry: AuditedEntry) -> list[str]:

@@ -67,7 +67,9 @@ def test_what_was_looked_at_is_shown_of_the_entry_that_the_address_names(db: Pat
     assert link == "audit?suite=quick-v1&tier=10k&entry=gru+plain+10k+defaults"
     app = open_page("audit", db, suite="quick-v1", tier="10k", entry=GRU)
     assert app.selectbox(key="entry").options == ["FRU plain defaults", "GRU plain defaults"]
-    assert "old-protocol: recorded by protocol 1, without warm-up and a common block" in said(app).replace("*", "")
+    flags = next(each.value for each in app.table if "what" in each.value)
+    assert [each.replace("\\", "") for each in flags["flag"]] == flags_of(db, "gru")
+    assert "recorded by protocol 1, without warm-up and a common block" in said(app)
     (table,) = (each.value for each in app.table if "task" in each.value)
     assert [cell.partition("]")[0] for cell in table["task"]] == [
         "[adding\\-200",
