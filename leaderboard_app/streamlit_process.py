@@ -3,17 +3,16 @@
 Streamlit itself exits with 1 after Ctrl-C, as after an error.
 """
 
-import sys
+import os
 
 from click import Abort
 from streamlit.web.cli import main
 
-from bench.common.exit_codes import exit_codes
+from bench.common.exit_codes import EXIT_INTERRUPTED, exit_codes
 
 if __name__ == "__main__":
     with exit_codes():
         try:
             main(standalone_mode=False)
-        except Abort as stop:  # click's word for Ctrl-C
-            print("Stopped.", file=sys.stderr)
-            raise KeyboardInterrupt from stop
+        except Abort:  # click's word for Ctrl-C
+            os._exit(EXIT_INTERRUPTED)  # at once: compiled libraries that pages have loaded would print what they leak

@@ -21,6 +21,24 @@ LEAST_OVER_NONE = 5.0
 """Points of score that a mixer should add to what the block does alone."""
 FORMER = Path(__file__).parent / "protocol_1.toml"
 
+MEANINGS = {
+    "few-units": f"fewer than {LEAST_UNITS} units, statistics, states or channels",
+    "dead-starts": f"more than {MOST_DEAD:.0%} of networks get no gradient, or answer all inputs alike",
+    "seeds-disagree": "some seeds learned the task and others did not",
+    "defaults-won": "tuning chose the defaults",
+    "edge": "tuning chose a value near an end of its range",
+    "same-draw": "tuning chose a learning rate that other architectures drew, too",
+    "narrow-rate": f"a third or three times the learning rate costs more than {MOST_LOST:.0f} points",
+    "like-none": f"less than {LEAST_OVER_NONE:.0f} points above the block without a mixer",
+    "small-mixer": f"the mixers have less than {LEAST_MIXER:.0%} of the parameters",
+    "tier-not-filled": f"less than {LEAST_FILL:.0%} of the tier is used",
+    "mean-pooling": "all steps are averaged, which solves some tasks without any mixer",
+    "deviation": "a deviation from the authors' code that is to be mended",
+    "old-model": "what was wrong with the model when protocol 1 was current",
+    "old-protocol": "recorded by an older protocol",
+}
+"""Flag → where it is raised."""
+
 
 def of(entry: AuditedEntry) -> Iterator[Flag]:
     """Yield an entry's flags: those of the whole, then those of its tasks."""

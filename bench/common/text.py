@@ -66,6 +66,17 @@ def word(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
+def short_word(value: Any) -> str:
+    """Write a setting's value for a reader: as `word` does, but with fractions to three significant digits.
+
+    >>> short_word(0.002062515711686576), short_word(3000), short_word([0.25, 1 / 3]), short_word(None)
+    ('0.00206', '3000', '[0.25, 0.333]', 'none')
+    """
+    if isinstance(value, list):
+        return f"[{', '.join(map(short_word, value))}]"
+    return f"{value:.3g}" if isinstance(value, float) else word(value)
+
+
 def assignments(settings: Mapping[str, Any]) -> list[str]:
     """Write settings as `name=value` words, as `--set` takes them."""
     return [f"{name}={word(value)}" for name, value in settings.items()]

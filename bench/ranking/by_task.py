@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench.catalog.names import numerically
-from bench.catalog.setting_sources import FIXED_BY_SUITES, FLAG, is_preset, training_length
+from bench.catalog.setting_sources import BUDGET, FIXED_BY_SUITES, FLAG, is_preset, training_length
 from bench.catalog.suites import SUITES
 from bench.ranking.utility import learned_share, score
 from db.schema import LADDER, OPEN, Run
@@ -22,7 +22,9 @@ class Row:
     wrapper: str
     budget: str | None
     settings: dict[str, Any]
-    """The settings that are neither defaults nor set by the budget."""
+    """The settings that are neither defaults nor set by the budget: the model's own, the wrapper's, training's."""
+    tuned: tuple[str, ...]
+    """Names of those that tuning chose."""
     length: str
     """The most that training could take: "3000 steps" or "60 epochs"."""
     tuning: str
@@ -82,6 +84,7 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
         wrapper=first.wrapper,
         budget=first.budget,
         settings=chosen_settings(first),
+        tuned=tuple(name for name, source in first.config_source.items() if is_preset(source)),
         length=training_length(first.flat_config),
         tuning=tuning_of(first),
         score=fmean(scores),
@@ -102,9 +105,9 @@ def _row(runs: Sequence[Run], verification: Mapping[str, str]) -> Row:
 
 
 def chosen_settings(run: Run) -> dict[str, Any]:
-    """Return the settings that somebody chose, by flag or preset."""
-    config = run.flat_config
-    return {name: config[name] for name, source in run.config_source.items() if source != "budget"}
+    """Return the settings that somebody chose, by flag or preset: the model's own, the wrapper's, training's."""
+    sources = run.config_source
+    return {name: value for name, value in run.flat_config.items() if sources.get(name, BUDGET) != BUDGET}
 
 
 def tuning_of(run: Run) -> str:

@@ -45,8 +45,8 @@ def path_of(address: str) -> str:
             return f"run/{stem(run_id)}.html"
         case "run", {"model": model, **more}:
             return f"runs/{stem(model)}.html" + (f"?task={quote(more['task'])}" if more else "")
-        case "audit", {"suite": suite, "tier": tier}:
-            return f"audit/{stem(suite)}-{tier}.html"
+        case "audit", {"suite": suite, "tier": tier, **more}:
+            return f"audit/{stem(suite)}-{tier}.html" + (f"#{stem(more['entry'])}" if more else "")
         case _ if view in LISTS and not query:
             return LISTS[view]
     raise ValueError(f"the site has no view {address!r}")

@@ -9,7 +9,7 @@ from bench.common.text import counted
 from db.store import Store
 from leaderboard_app.data import load_tiers, snapshot
 from leaderboard_app.site import addresses
-from leaderboard_app.site.body import Body, Details, Heading, Rows, Section, Text
+from leaderboard_app.site.body import Body, Details, Heading, Rows, Section, Text, grid
 from leaderboard_app.site.pages import File
 from leaderboard_app.views.audit import entries
 from leaderboard_app.widgets.links import page_url
@@ -41,11 +41,15 @@ def _page(path: str, places: list[tuple[str, str]], suite: str, found: list[Audi
     body.add(Text(INTRO))
     body.add(Text(" · ".join(link(f"{name} at {size}", "audit", suite=name, tier=size) for name, size in places)))
     body.add(Heading(f"{suite} at {tier}"), Text(entries.summary(found)))
-    body.add(Rows([entries.row(entry) for entry in found], "Entries and their flags"))
+    body.add(Rows(entries.kinds(found), "Kinds of flags"))
+    lines = [entries.line(entry) for entry in found]
+    body.add(Heading("Entries", 3), grid(entries.COLUMNS, lines, "Entries and their flags"))
+    body.add(Heading("What was looked at", 3))
     for entry in found:
-        flags = [{"flag": plain(flag.name), "what": plain(flag.what)} for flag in entry.flags]
+        flags = entries.flags(entry)
         shown: list[Section] = [Rows(flags, "Flags")] if flags else []
-        shown.append(Rows([entries.looked_at(cell) for cell in entry.cells], "What was looked at"))
+        shown.append(Rows(entries.looked_at(entry.cells), "What was looked at"))
         shown += [Text(note, "hint") for note in entries.notes(entry)]
-        body.add(Details(f"{entries.name(entry)}: {counted(len(flags), 'flag')}", shown))
+        title = plain(f"{entries.name(entry)}: {counted(len(flags), 'flag')}")
+        body.add(Details(title, shown, anchor=addresses.stem(entries.entry_id(entry))))
     yield from body.files("Audit", "audit")

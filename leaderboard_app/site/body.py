@@ -76,6 +76,8 @@ class Details(NamedTuple):
     summary: Markdown
     sections: "Sequence[Section]"
     opened: bool = False
+    anchor: str = ""
+    """The id of the content. A link to it opens the details."""
 
 
 Section = Heading | Text | Code | Facts | Rows | Grid | Drawing | Numbers | Definition | Pair | Details

@@ -8,6 +8,7 @@ from bench.common.whole_files import write_whole
 from db.store import Store
 from leaderboard_app.site import architectures, audits, board, comparisons, downloads, runs, tasks
 from leaderboard_app.site.pages import HERE, File
+from leaderboard_app.widgets.grid import SORTING
 
 LISTING = "static/files.txt"
 """Names every file of the site, so that the next build removes those that it no longer writes, and only those."""
@@ -47,7 +48,7 @@ def _files(store: Store) -> Iterator[File]:
 
 
 def _static() -> Iterator[File]:
-    for path in sorted((HERE / "static").iterdir()):
+    for path in [*sorted((HERE / "static").iterdir()), SORTING]:
         yield File(f"static/{path.name}", path.read_bytes())
 
 

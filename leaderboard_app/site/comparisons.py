@@ -11,7 +11,7 @@ import altair as alt
 
 from bench.catalog.names import display_name
 from bench.catalog.suites import Suite, find_suite
-from bench.common.text import word
+from bench.common.text import short_word
 from bench.ranking.cells import EntryKey
 from bench.ranking.difference import Difference, Differences, differences
 from db.store import Store
@@ -19,15 +19,20 @@ from leaderboard_app.data import load_rows, load_tiers, snapshot
 from leaderboard_app.site import addresses, vega
 from leaderboard_app.site.pages import File, Page
 from leaderboard_app.views.compare import diff, gaps, overlay, summary
-from leaderboard_app.views.compare.entries import Contestants, contestants
-from leaderboard_app.widgets.curves import HEIGHT, step_axis, value_axis
+from leaderboard_app.views.compare.entries import MOST, Contestants, contestants
+from leaderboard_app.widgets.curves import DASHES, HEIGHT, step_axis, value_axis
 from leaderboard_app.widgets.links import page_url
-from leaderboard_app.widgets.marks import LABEL, mark
+from leaderboard_app.widgets.marks import COLOURS, LABEL, SHAPES
 
 PAGE = "compare.html"
 ENTRY, BASE = "\ue000", "\ue001"
 """Stand for the names of two entries in a sentence: names are shortened to what tells the chosen entries apart."""
 DIGITS = 3
+LOOKS = [
+    {"colour": colour, "shape": shape, "dash": dash}
+    for colour, shape, dash in zip(COLOURS, SHAPES, DASHES[:MOST], strict=False)
+]
+"""How the chosen entries look, in order."""
 
 
 def files(store: Store) -> Iterator[File]:
@@ -47,7 +52,7 @@ def files(store: Store) -> Iterator[File]:
     yield vega.chart("compare/gaps.json", _gap_chart())
     for metric in sorted(metrics):
         yield vega.chart(f"compare/curves-{addresses.stem(metric)}.json", _curve_chart(metric))
-    values = {"suites": suites}
+    values = {"suites": suites, "looks": LOOKS, "settings_note": diff.NOTE}
     yield Page(path=PAGE, template="compare.html", title="Compare", section="compare", values=values).file()
 
 
@@ -64,7 +69,6 @@ def _index(store: Store, suite: Suite, field: Contestants) -> list[dict[str, Any
             "file": f"compare/{addresses.stem(suite.name)}/{addresses.stem(words)}.json",
             "names": [display_name(entry.model), entry.wrapper, entry.tier, entry.tuning, entry.settings],
             "page": addresses.path_of(page_url("architecture", name=entry.model)),
-            "colour": mark(entry.model).colour,
             "summary": summary.cells(summary.on_board(entry, rows[entry.tier])),
         }
         for words, entry in zip(field.by_words, field.table.entries, strict=True)
@@ -110,7 +114,7 @@ def _runs(store: Store, field: Contestants, entry: EntryKey, task: str) -> dict[
         "chart": f"compare/curves-{addresses.stem(metric)}.json",
         "curves": frame[["seed", "step", "value"]].to_numpy().tolist(),
         "row": {name: text for name, text in row.items() if name != "entry"},
-        "settings": {name: word(value) for name, value in diff.flat(runs[0]).items()},
+        "settings": [[name, short_word(each.value), each.own, each.tuned] for name, each in diff.flat(runs[0]).items()],
     }
 
 
@@ -121,9 +125,10 @@ def _gap_chart() -> dict[str, Any]:
         yOffset=alt.YOffset("place:O"),
         color=alt.Color("colour:N", scale=None),
     )
-    x = alt.X("gap:Q", title="points of score")
+    title, axis = "points of score above the first entry", alt.Axis(tickCount=8)
+    x = alt.X("gap:Q", title=title, axis=axis)
     zero = alt.Chart(alt.InlineData([{"gap": 0}])).mark_rule(color=LABEL, strokeDash=[5, 4]).encode(x=x)
-    whiskers = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="points of score"), x2="high:Q")
+    whiskers = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, axis=axis), x2="high:Q")
     marks = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=x, shape=alt.Shape("shape:N", scale=None), tooltip=["entry:N", "task:N", "interval:N"]
     )

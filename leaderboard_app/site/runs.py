@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from bench.catalog.names import display_name
 from bench.common.text import NONE
 from db.schema import CurvePoint, Event, Run
 from db.standing import withdrawals
@@ -55,14 +56,20 @@ def _lists(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> Iterator[File]:
         groups[run.model].append(run)
     body = Body(addresses.LISTS["run"])
     body.add(Heading("Of one architecture"))
-    body.add(Text(" · ".join(f"{link(model, 'run', model=model)} {len(groups[model])}" for model in sorted(groups))))
+    body.add(
+        Text(
+            " · ".join(
+                f"{link(display_name(model), 'run', model=model)} {len(groups[model])}" for model in sorted(groups)
+            )
+        )
+    )
     body.add(Heading(f"The newest of {count_text(len(runs))}"))
     body.add(_table(runs[: -run_list.NEWEST - 1 : -1], withdrawn))
     yield from body.files("Runs", "run")
     for model, own in groups.items():
         body = Body(addresses.path_of(page_url("run", model=model)))
         body.add(_table(own[::-1], withdrawn))
-        yield from body.files(f"Runs of {model}", "run")
+        yield from body.files(f"Runs of {display_name(model)}", "run")
 
 
 def _table(runs: Sequence[Run], withdrawn: Mapping[str, str]) -> Grid:
@@ -100,7 +107,7 @@ def _run(store: Store, run: Run, events: Sequence[Event]) -> Iterator[File]:
 def _curves(run: Run, points: Sequence[CurvePoint]) -> Iterator[Section]:
     known = curves.frame(points)
     if known.empty:
-        yield Text("This run ended before its first evaluation: there is no curve.")
+        yield Text(header.no_curve(run), "note")
         return
     drawn = []
     for kind in ("loss", run.metric_name):

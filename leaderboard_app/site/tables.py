@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leaderboard_app.widgets.grid import Column, Link, Score
+from leaderboard_app.widgets.grid import Column, Link, Score, Words
 
-Cell = str | Link | Score
+Cell = str | Link | Score | Words
 
 
 class Head(NamedTuple):

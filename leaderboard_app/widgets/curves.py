@@ -27,11 +27,12 @@ def frame(points: Sequence[CurvePoint]) -> pd.DataFrame:
 
 
 def show(points: Sequence[CurvePoint], metric: str) -> None:
-    """Draw loss and metric side by side, and the numbers as a table."""
+    """Draw loss and metric side by side, and the numbers as a table.
+
+    Args:
+        points: with a value that is finite among them.
+    """
     known = frame(points)
-    if known.empty:
-        st.info("This run ended before its first evaluation: there is no curve.")
-        return
     for column, kind in zip(st.columns(2), ("loss", metric), strict=True):
         of_kind = known[known["kind"] == kind]
         if not of_kind.empty:
@@ -42,7 +43,8 @@ def show(points: Sequence[CurvePoint], metric: str) -> None:
 
 
 def by_split(points: pd.DataFrame, title: str) -> alt.Chart:
-    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=400)
+    drawn = [split for split in SPLITS if split in set(points["split"])]
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=400, values=drawn)
     colour = alt.Color("split:N", scale=alt.Scale(domain=SPLITS, range=COLOURS[:2]), legend=legend)
     dash = alt.StrokeDash("split:N", scale=alt.Scale(domain=SPLITS, range=DASHES[:2]), legend=legend)
     tooltip = ["split", "epoch", "step", alt.Tooltip("value", format=".4g", title=title)]

@@ -11,6 +11,10 @@ from typing import NamedTuple
 import streamlit as st
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+HERE = Path(__file__).resolve().parent
+SORTING = HERE / "sorting.js"
+"""The script that sorts these tables, Streamlit's and those of the static pages by a click on a column's head."""
+
 
 class Column(NamedTuple):
     name: str
@@ -40,8 +44,19 @@ class Score(NamedTuple):
         return cls(mean, max(0, mean - spread), min(100, mean + spread))
 
 
+class Word(NamedTuple):
+    text: str
+    marked: bool = False
+
+
+class Words(NamedTuple):
+    """Words, the marked ones in bold. They go on in the next line rather than being cut."""
+
+    words: Sequence[Word]
+
+
 class Line(NamedTuple):
-    cells: Sequence[str | Link | Score]
+    cells: Sequence[str | Link | Score | Words]
     faded: bool = False
 
 
@@ -60,6 +75,12 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
+def enable_sorting() -> None:
+    """Load the script that sorts tables. It is the project's own, and reads no text of others but what is shown."""
+    script = SORTING.read_text(encoding="utf-8")
+    st.html(f"<script>{{{script}}}</script>", unsafe_allow_javascript=True)  # a block of its own may run twice
+
+
 def show(columns: Sequence[Column], rows: Sequence[Line], *, caption: str, short: bool = False) -> None:
     """Draw a table.
 
@@ -72,5 +93,6 @@ def show(columns: Sequence[Column], rows: Sequence[Line], *, caption: str, short
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
-    folder = FileSystemLoader(Path(__file__).resolve().parent)
-    return Environment(loader=folder, autoescape=True, undefined=StrictUndefined).get_template("grid.html")
+    return Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined).get_template(
+        "grid.html"
+    )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from bench.common.text import metric_text
+from bench.catalog.names import display_name
+from bench.common.text import NONE, metric_text
 from db.schema import Run
 from leaderboard_app.widgets import grid
 from leaderboard_app.widgets.figures import count_text, duration_text
@@ -14,6 +15,7 @@ from leaderboard_app.widgets.links import page_url
 NEWEST = 100
 COLUMNS = [
     Column("run", heads_row=True),
+    Column("finished, UTC"),
     Column("architecture"),
     Column("task"),
     Column("tier"),
@@ -23,7 +25,6 @@ COLUMNS = [
     Column("parameters", numeric=True),
     Column("steps", "Training steps.", numeric=True),
     Column("training", numeric=True),
-    Column("finished, UTC"),
 ]
 
 
@@ -46,7 +47,8 @@ def line(run: Run, withdrawn: str | None) -> Line:
     status = withdrawn or run.status
     return Line([
         Link(run.run_id[:8], page_url("run", id=run.run_id)),
-        Link(run.model, page_url("architecture", name=run.model)),
+        f"{run.finished_at:%Y-%m-%d %H:%M}",
+        Link(display_name(run.model), page_url("architecture", name=run.model)),
         run.task,
         run.budget or "none",
         str(run.seed),
@@ -54,6 +56,5 @@ def line(run: Run, withdrawn: str | None) -> Line:
         f"{run.metric_name} {metric_text(run.metric_name, run.metric_value)}",
         count_text(run.params_total),
         count_text(run.steps),
-        duration_text(run.train_seconds),
-        f"{run.finished_at:%Y-%m-%d %H:%M}",
+        duration_text(run.train_seconds) if run.steps else NONE,
     ])  # fmt: skip

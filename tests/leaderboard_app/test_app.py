@@ -63,7 +63,7 @@ def test_a_fresh_users_run_is_seen_at_once(shared_bench: Bench, monkeypatch: pyt
     recorded = shared_bench.json("runs")
     assert runs.links["run"] == [f"run?id={run['run_id']}" for run in recorded]
     assert runs.columns["status"][0].startswith("diverged: ")
-    assert any("Newest run: **fru**" in caption.value for caption in app.caption)
+    assert any("Newest run: **FRU**" in caption.value for caption in app.caption)
 
 
 def test_new_runs_show_without_a_restart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

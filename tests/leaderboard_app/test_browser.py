@@ -168,7 +168,9 @@ def test_from_the_board_to_an_architecture_to_a_run(board: Page, host: Bench) ->
     assert table(board, "Runs, newest first").links["run"] == [f"run?id={run['run_id']}" for run in recorded[::-1]]
     run = recorded[-1]
     follow(board, board.get_by_role("link", name=run["run_id"][:8]), "**/run?id=*")
-    expect(board.get_by_role("heading", name=f"{best['model']} on {task}, seed {run['seed']}")).to_be_visible()
+    expect(
+        board.get_by_role("heading", name=f"{display_name(best['model'])} on {task}, seed {run['seed']}")
+    ).to_be_visible()
     expect(board.get_by_test_id("stMetric").nth(0)).to_contain_text(f"{run['score']:.1f}")
     expect(board.get_by_test_id("stMetric").nth(2)).to_contain_text(f"{run['params']['total']:,}")
 
@@ -193,6 +195,85 @@ def test_filters_answer_and_the_address_keeps_them(board: Page) -> None:
     board.get_by_role("button", name="Clear", exact=True).click()
     expect(board.get_by_text("2 of 5 entries")).to_be_hidden()
     assert "q" not in query(board)
+
+
+def test_back_shows_what_the_address_says(page: Page, address: str) -> None:
+    """After a search, too: whatever Back leads to, buttons, search and table are those of the address."""
+    opened(page, f"{address}/submit")
+    opened(page, address)
+    search(page, "gated", "2 of 7 entries")
+    page.get_by_role("radio", name="100k", exact=True).click()
+    expect(page.get_by_text("2 of 5 entries")).to_be_visible()
+    settle(page)
+    seen = []
+    for _ in range(3):
+        page.go_back()
+        page.wait_for_timeout(500)
+        settle(page)
+        asked = query(page)
+        assert chosen(page, "Suite") == asked["suite"][0]
+        assert chosen(page, "Parameters") == asked["tier"][0]
+        assert page.get_by_role("searchbox").input_value() == "".join(asked.get("q", []))
+        assert (
+            len(table(page).names())
+            == {("100k", True): 2, ("10k", True): 2, ("10k", False): 7}[asked["tier"][0], "q" in asked]
+        )
+        seen.append((asked["tier"][0], "q" in asked))
+    assert ("10k", True) in seen
+
+
+def chosen(page: Page, group: str) -> str:
+    """The button of a group that is marked."""
+    return page.get_by_role("radiogroup", name=group).get_by_role("radio", checked=True).inner_text()
+
+
+def test_a_click_on_a_head_sorts(board: Page, address: str) -> None:
+    every = table(board).numbers("parameters")
+    head = board.get_by_role("columnheader", name="parameters", exact=True)
+    head.get_by_role("button").click()
+    assert table(board).numbers("parameters") == sorted(every, reverse=True)
+    expect(head).to_have_attribute("aria-sort", "descending")
+    board.keyboard.press("Enter")
+    assert table(board).numbers("parameters") == sorted(every)
+    opened(board, f"{address}/architecture")
+    names = board.get_by_role("table", name="Every architecture").locator("tbody td:first-child")
+    board.get_by_role("columnheader", name="architecture").click()
+    shown = names.all_inner_texts()
+    assert shown == sorted(shown, key=str.lower)
+    board.get_by_role("columnheader", name="architecture").click()
+    assert names.all_inner_texts() == shown[::-1]
+
+
+def test_settings_and_dates_are_in_view_at_1280_pixels(page: Page, address: str) -> None:
+    for path, cells in {
+        "run": "tbody td:nth-child(2)",
+        "task?name=digits": "td.words",
+        "architecture?name=fru": "td.words",
+        "?suite=by-task&task=digits": "td.words",
+    }.items():
+        opened(page, f"{address}/{path}")
+        frame = page.locator(".grid").first
+        edge = frame.evaluate("each => each.getBoundingClientRect().right")
+        for cell in frame.locator(cells).all():
+            right, cut = cell.evaluate(
+                "each => [each.getBoundingClientRect().right, each.scrollWidth > each.clientWidth]"
+            )
+            assert right <= edge + 1, path
+            assert not cut, path
+
+
+def test_on_a_telephone_the_pages_are_a_click_away(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": WIDTHS[1], "height": 844})
+    opened(page, address)
+    for name in ("Leaderboard", "Tasks", "Architectures", "Compare", "Runs", "Audit", "Studies", "Submit"):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_in_viewport()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    settle(page)
+    assert page.get_by_role("table", name="Runs, newest first").locator("tbody tr").first.bounding_box()["y"] < 844
+    page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+    settle(page)
+    expect(page.get_by_role("link", name="Audit", exact=True)).to_have_count(1)
 
 
 def test_exports_honour_the_filters(board: Page, host: Bench) -> None:
@@ -285,7 +366,7 @@ def test_new_results_show_without_a_restart(page: Page, address: str, host: Benc
     expect(page.get_by_text("No run begins with a1b2")).to_be_visible()
     Store(str(host.db)).record(one_run("a1b2c3d4e5f60718"))
     page.reload()
-    expect(page.get_by_role("heading", name="fru on digits, seed 0")).to_be_visible()
+    expect(page.get_by_role("heading", name="FRU on digits, seed 0")).to_be_visible()
 
 
 PAGES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -297,6 +378,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "architecture": ("architecture", {"name": "fru"}),
     "compare": ("compare", {"suite": "quick-v1", "entries": [f"{name} plain 10k defaults" for name in ("fru", "gru")]}),
     "runs": ("run", {}),
+    "audit": ("audit", {"suite": "quick-v1", "tier": "10k", "entry": "fru plain 10k defaults"}),
     "studies": ("studies", {}),
     "study": ("studies", {"name": NAME}),
     "study of two objectives": ("studies", {"name": "two objectives"}),

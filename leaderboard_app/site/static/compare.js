@@ -2,10 +2,8 @@
 /* Puts the entries side by side that the address names. The numbers and sentences are in a file for each entry. */
 
 (() => {
-  const MOST = 4;
-  const SHAPES = ["circle", "square", "triangle-up", "diamond"];
-  const DASHES = [[1, 0], [6, 4], [2, 3], [9, 3, 2, 3]];
-  const suites = embedded("suites"), form = document.getElementById("choice"), byId = id => document.getElementById(id);
+  const suites = embedded("suites"), LOOKS = embedded("looks"), MOST = LOOKS.length;
+  const form = document.getElementById("choice"), byId = id => document.getElementById(id);
   const url = path => document.body.dataset.root + path;
   const load = async path => (await fetch(url(path))).json();
 
@@ -32,7 +30,11 @@
     table.tHead?.remove();
     all("tbody", table).forEach(body => body.remove());
     const head = table.createTHead().insertRow(), body = table.createTBody();
-    for (const text of rows[0]) head.append(element("th", text, { scope: "col" }));
+    for (const text of rows[0]) {
+      const cell = element("th", "", { scope: "col" });
+      cell.append(element("button", text, { type: "button" }));
+      head.append(cell);
+    }
     for (const row of rows.slice(1)) {
       const line = body.insertRow();
       for (const cell of row) line.insertCell().append(cell ?? "–");
@@ -47,20 +49,26 @@
     return line;
   }
 
+  /** A name after the colour that its entry has in the charts. */
+  function swatch(name, place) {
+    const mark = element("i", "", { className: "swatch" });
+    mark.style.background = LOOKS[place].colour;
+    return [mark, name];
+  }
+
   function choices(entries) {
     const suite = query().get("suite");
     if (suite in suites) form.suite.value = suite;
+    else if (suite) complain("suite", [suite], Object.keys(suites));
     const free = suites[form.suite.value].entries.filter(entry => !entries.includes(entry));
     form.add.replaceChildren(element("option", "…", { value: "" }),
       ...free.map(entry => element("option", entry.names.filter(Boolean).join(" · "), { value: entry.id })));
     form.add.disabled = entries.length >= MOST;
     byId("chosen").replaceChildren(...entries.map((entry, place) => {
       const item = element("li"), name = names(entries)[place];
-      const mark = element("i", "", { className: "swatch" });
-      mark.style.background = entry.colour;
       const remove = element("button", "×", { type: "button", ariaLabel: `Remove ${name}` });
       remove.onclick = () => choose(entries.filter(each => each !== entry).map(each => each.id));
-      item.append(mark, name, remove);
+      item.append(...swatch(name, place), remove);
       return item;
     }));
   }
@@ -73,6 +81,7 @@
 
   async function show() {
     if (!Object.keys(suites).length) return;
+    all(".wrong").forEach(note => note.remove());
     const entries = chosen(), unknown = query().getAll("entries").length - entries.length;
     choices(entries);
     const ready = entries.length > 1;
@@ -82,7 +91,12 @@
     if (!ready) return;
     const loaded = await Promise.all(entries.map(entry => load(entry.file)));
     const called = names(entries), [first, ...others] = loaded;
-    const looks = entries.map((entry, place) => ({ entry: called[place], colour: entry.colour, shape: SHAPES[place], dash: DASHES[place] }));
+    const looks = called.map((entry, place) => ({ entry, ...LOOKS[place] }));
+    for (const key of all(".key")) key.replaceChildren(...called.flatMap((name, place) => {
+      const item = element("span");
+      item.append(...swatch(name, place));
+      return [item, " "];
+    }));
     fill("summary", [["entry", ...Object.keys(entries[0].summary)], ...entries.map((entry, place) =>
       [element("a", called[place], { href: url(entry.page) }), ...Object.values(entry.summary)])]);
     const gaps = entries.slice(1).map(entry => first.others[entry.id]);
@@ -119,6 +133,7 @@
     list.replaceChildren(...shared.map(task => element("option", task)));
     const asked = query().get("task");
     if (shared.includes(asked)) list.value = asked;
+    else if (asked) complain("task", [asked], shared);
     const update = () => onTask(list.value, loaded, looks, called);
     list.onchange = () => { remember("task", [list.value]); update(); };
     update();
@@ -131,9 +146,13 @@
     if (values.length) await redraw("curves", await load(some.chart), values);
     fill("reached", [["entry", ...Object.keys(some.row)], ...own.map((each, place) =>
       [called[place], ...Object.keys(some.row).map(name => each?.row[name].replaceAll("\\", ""))])]);
-    const every = [...new Set(own.flatMap(each => Object.keys(each?.settings ?? {})))];
-    const differing = every.filter(name => new Set(own.map(each => each?.settings[name])).size > 1);
-    fill("settings", [["setting", ...called], ...differing.map(name => [name, ...own.map(each => each?.settings[name])])]);
+    const every = new Map(own.flatMap(each => each?.settings ?? []).map(([name, , isOwn]) => [name, isOwn]));
+    const cell = (each, name) => each?.settings.find(([other]) => other === name);
+    const differing = [...every.keys()].filter(name => new Set(own.map(each => cell(each, name)?.[1])).size > 1);
+    differing.sort((one, other) => every.get(other) - every.get(one));
+    const text = ([, value, , tuned]) => element(tuned ? "strong" : "span", value);
+    fill("settings", [["setting", ...called], ...differing.map(name =>
+      [name, ...own.map(each => cell(each, name)).map(found => found && text(found))])]);
   }
 
   form.suite.onchange = () => { remember("task", []); choose([]); };

@@ -18,6 +18,15 @@ function remember(name, values) {
   history.replaceState(null, "", location.pathname + (text && `?${text}`) + location.hash);
 }
 
+/** Say which of the names that the address gives do not exist, above all else on the page. */
+function complain(what, given, legal) {
+  for (const name of given.filter(each => !legal.includes(each))) {
+    const note = Object.assign(document.createElement("p"), { className: "note wrong", role: "alert" });
+    note.textContent = `No ${what} named '${name}'. There are: ${legal.join(", ")}.`;
+    document.querySelector("h1").after(note);
+  }
+}
+
 // Charts --------------------------------------------------------------------------------------------------------------
 
 /** Vega's colours for the page's theme. */
@@ -97,43 +106,18 @@ async function charts() {
 
 // Tables --------------------------------------------------------------------------------------------------------------
 
-const UNITS = { s: 1, ms: 1e-3, "µs": 1e-6, min: 60, h: 3600, d: 86400, B: 1, kB: 1e3, MB: 1e6, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+const named = head => head.textContent.trim();
 
-/** The number that a cell begins with, in its unit; null if it begins with none. */
-function number(text) {
-  const [, digits, unit] = text.replace("−", "-").match(/^\+?(-?[\d,]*\.?\d+(?:e[-+]?\d+)?)\s*([a-zµA-Z]+)?/) ?? [];
-  return digits === undefined ? null : parseFloat(digits.replaceAll(",", "")) * (UNITS[unit] ?? 1);
-}
-
-/** Sort a table by a column: numbers from the largest, names from A. What is empty comes last. */
-function sort(table, head, falling) {
-  const place = head.cellIndex, body = table.tBodies[0];
-  const key = row => row.cells[place].textContent.trim();
-  const rows = [...body.rows].map(row => [key(row), number(key(row)), row]);
-  const direction = falling ? -1 : 1;
-  const empty = text => text === "" || text === "–";
-  rows.sort(([a, x], [b, y]) =>
-    empty(a) - empty(b) || direction * (x !== null && y !== null ? x - y : a.localeCompare(b, "en", { numeric: true })));
-  body.append(...rows.map(([, , row]) => row));
-  for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-  head.ariaSort = falling ? "descending" : "ascending";
-}
-
-function sortable(table) {
-  for (const head of table.tHead.rows[0].cells) {
-    const button = head.querySelector("button");
-    if (button) button.onclick = () => {
-      const first = head.classList.contains("number") ? "descending" : "ascending";
-      const falling = head.ariaSort ? head.ariaSort === "ascending" : first === "descending";
-      sort(table, head, falling);
-      remember("order", [`${falling ? "-" : ""}${button.textContent}`]);
-    };
-  }
+/** Sort the tables as the address asks. sorting.js sorts one by a click on a head. */
+function sorted(tables) {
   const asked = query().get("order"), name = asked?.replace(/^-/, "");
-  const head = [...table.tHead.rows[0].cells].find(each => each.querySelector("button")?.textContent === name);
-  if (asked && head) sort(table, head, asked.startsWith("-"));
+  if (!asked || !tables.length) return;
+  const heads = tables.flatMap(table => all("thead th:has(button)", table));
+  for (const head of heads.filter(each => named(each) === name)) sort(head.closest("table"), head, asked.startsWith("-"));
+  complain("column", [name], heads.map(named));
 }
 
+const values = (form, name) => all(`[name=${name}]`, form).map(box => box.value);
 const ticked = (form, name) => all(`[name=${name}]:checked`, form).map(box => box.value);
 
 /** Show the rows that have all words of a search and are of a ticked family; of any if none is ticked. */
@@ -158,6 +142,8 @@ function columns(form) {
 
 function tools(form) {
   const asked = query();
+  complain("family", asked.getAll("family"), values(form, "family"));
+  complain("column", asked.getAll("columns"), values(form, "columns"));
   form.q.value = asked.get("q") ?? "";
   for (const box of all("[type=checkbox]", form)) box.checked = asked.getAll(box.name).includes(box.value);
   form.addEventListener("input", () => {
@@ -190,19 +176,32 @@ function ticks(link) {
 function ofTask(table) {
   const task = query().get("task"), rows = all("tbody tr[data-group]", table);
   if (!task || !rows.length) return;
+  complain("task", [task], [...new Set(rows.map(row => row.dataset.group))]);
   for (const row of rows) row.hidden = row.dataset.group !== task;
   const note = Object.assign(document.createElement("p"), { className: "hint", textContent: `Only runs of ${task}. ` });
   note.append(Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Show all" }));
   table.closest(".grid").before(note);
 }
 
+/** Open the details that the address leads to. */
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details");
+  if (!target) return;
+  target.open = true;
+  target.scrollIntoView();
+}
+
 // Start ---------------------------------------------------------------------------------------------------------------
 
 function start() {
-  all("table.sortable").forEach(sortable);
+  sorted(all("table.sortable"));
+  document.addEventListener("sorted", event =>
+    remember("order", [`${event.detail.falling ? "-" : ""}${named(event.target)}`]));
   if (document.querySelector("form[role=search]")) all("form[role=search]").forEach(tools);
   else all("table.sortable").forEach(ofTask);
   all("#compare").forEach(ticks);
+  reveal();
+  addEventListener("hashchange", reveal);
   document.addEventListener("click", event => {
     for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });

@@ -18,7 +18,9 @@ def render(store: Store) -> None:
     every = comparable(seen.runs)
     with st.spinner("Reading the models …"):
         known = names.known(every)
-    name = choose("Architecture", known, "name", what="architecture", placeholder="Choose an architecture")
+    name = choose(
+        "Architecture", known, "name", what="architecture", placeholder="Choose an architecture", shown=display_name
+    )
     if name is None:
         st.title("Architectures", anchor=False)
         names.show(every)

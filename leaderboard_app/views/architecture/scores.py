@@ -17,7 +17,7 @@ from db.store import Store
 from leaderboard_app.data import load_rows
 from leaderboard_app.widgets import grid
 from leaderboard_app.widgets.figures import bytes_text, count_text, interval_text, score_text, statuses_text
-from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, number, share
+from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, Words, number, share
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.tables import link, table
 from leaderboard_app.widgets.text import plain
@@ -95,7 +95,7 @@ def show_tasks(runs: Sequence[Run]) -> None:
         st.info("Every run of it was interrupted, and has no result until it is resumed.")
 
 
-def task_line(row: Row, steps: str, settings: str) -> Line:
+def task_line(row: Row, steps: str, settings: Words) -> Line:
     return Line([
         Link(row.task, page_url("task", name=row.task)),
         row.budget or "none",

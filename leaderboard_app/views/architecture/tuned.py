@@ -1,21 +1,23 @@
 """The settings that tuning found for an architecture: its presets, and those of runs that no preset covers."""
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import streamlit as st
 
 from bench.catalog.registry import FoundModel
-from bench.catalog.setting_sources import is_preset
+from bench.catalog.setting_sources import FIXED_BY_SUITES, is_preset
 from bench.common.errors import RequestError
-from bench.common.text import assignments
+from bench.common.text import assignments, short_word
 from bench.reproduce.fru_paper import experiment_of
 from bench.runs.presets import Preset, saved
 from db.schema import Run
-from leaderboard_app.widgets.tables import link, table
+from leaderboard_app.widgets.tables import code, link, table
 from leaderboard_app.widgets.text import plain
+from models.shared.training import Training
 
+OF_TRAINING = {field.name for field in fields(Training)}
 NONE_YET = "Nothing is tuned yet: its runs use the defaults, or settings given by hand."
 
 
@@ -70,5 +72,7 @@ def _has(preset: Preset, run: Run, tuned: dict[str, Any]) -> bool:
     }
 
 
-def _words(settings: dict[str, Any]) -> str:
-    return plain(shlex.join(sorted(assignments(settings))))
+def _words(settings: Mapping[str, Any]) -> str:
+    """Write the settings that suites leave open, the model's own first, as Markdown."""
+    names = sorted(settings.keys() - set(FIXED_BY_SUITES), key=lambda name: (name in OF_TRAINING, name))
+    return ", ".join(code(f"{name}={short_word(settings[name])}") for name in names)

@@ -1,4 +1,4 @@
-"""The audit of a suite's entries: what a sceptic would point at. The address is `audit?suite=…&tier=…`."""
+"""The audit of a suite's entries: what a sceptic would point at. The address is `audit?suite=…&tier=…&entry=…`."""
 
 import streamlit as st
 
@@ -7,7 +7,9 @@ from bench.catalog.suites import find_suite
 from db.store import Store
 from leaderboard_app.data import load_tiers, open_store, snapshot
 from leaderboard_app.views.audit import entries
-from leaderboard_app.widgets.address import filtered
+from leaderboard_app.widgets import grid
+from leaderboard_app.widgets.address import choose, filtered
+from leaderboard_app.widgets.tables import table
 
 INTRO = """
 What a sceptic would ask of each entry. A flag is no verdict: it names something that its owner should explain.
@@ -22,10 +24,26 @@ def render(store: Store) -> None:
     if not tiers:
         st.info("**No entries yet.** A suite's runs in a parameter tier make some: `python -m bench suite --help`.")
         return
-    suite = filtered("Suite", list(tiers), "suite", what="suite")
-    tier = filtered("Tier", tiers[suite], "tier", what="tier")
+    with st.container(horizontal=True):
+        suite = filtered("Suite", list(tiers), "suite", what="suite")
+        tier = filtered("Tier", tiers[suite], "tier", what="tier")
     audited = [entry for entry in _audited(store, suite) if entry.budget == tier]
-    entries.show(audited)
+    st.markdown(entries.summary(audited))
+    table(entries.kinds(audited), alt="Kinds of flags")
+    st.subheader("Entries", anchor=False)
+    grid.show(entries.COLUMNS, [entries.line(entry) for entry in audited], caption="Entries and their flags")
+    st.subheader("What was looked at", anchor=False)
+    _one({entries.entry_id(entry): entry for entry in audited})
+
+
+def _one(audited: dict[str, AuditedEntry]) -> None:
+    """Draw what was looked at in the entry that the reader chooses."""
+    chosen = choose(
+        "Entry", list(audited), "entry", what="entry", placeholder="Choose an entry",
+        shown=lambda entry: entries.name(audited[entry]),
+    )  # fmt: skip
+    if chosen is not None:
+        entries.show(audited[chosen])
 
 
 def _audited(store: Store, suite: str) -> list[AuditedEntry]:

@@ -10,6 +10,9 @@ from bench.reports.entries import Cell, runs_of_cells
 from db.schema import OPEN, Run
 from db.standing import Standing
 
+MOST = 4
+"""Most entries that are compared at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Contestants:

@@ -17,7 +17,8 @@ from leaderboard_app.widgets.marks import LABEL
 from leaderboard_app.widgets.tables import table
 from leaderboard_app.widgets.text import plain
 
-ROW_HEIGHT = 44
+LINE_HEIGHT, ROW_GAP, AROUND = 16, 10, 110  # pixels: an entry, between tasks, for legend and axis
+LONGEST = 320  # pixels of a name
 
 
 def show(field: Contestants, indices: Sequence[int], sides: Sides) -> None:
@@ -75,21 +76,23 @@ def points(found: dict[str, Differences]) -> pd.DataFrame:
 
 def _chart(frame: pd.DataFrame, sides: Sides, names: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(frame["task"]))
-    legend = alt.Legend(orient="top", title=f"difference from {names[0]}", labelLimit=220, values=list(names[1:]))
+    legend = alt.Legend(orient="top", title=None, labelLimit=LONGEST, values=list(names[1:]))
     base = alt.Chart(frame).encode(
         y=alt.Y("task:N", sort=order, title=None), yOffset=alt.YOffset("entry:N", sort=list(names[1:]))
     )
-    title = "points of score"
-    x = alt.X("gap:Q", title=title)
+    title = f"points of score above {names[0]}"
+    axis = alt.Axis(tickCount=8, titleLimit=LONGEST)
+    x = alt.X("gap:Q", title=title, axis=axis)
     zero = alt.Chart(pd.DataFrame({"gap": [0]})).mark_rule(color=LABEL, strokeDash=[5, 4]).encode(x=x)
     whiskers = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="points of score"), x2="high:Q", color=sides.colour(names, legend)
+        x=alt.X("low:Q", title=title, axis=axis), x2="high:Q", color=sides.colour(names, legend)
     )
     marks = base.mark_point(filled=True, size=80).encode(
         x=x, color=sides.colour(names, legend), shape=sides.shape(names, legend),
         tooltip=["entry", "task", alt.Tooltip("gap", format="+.1f"), "interval"],
     )  # fmt: skip
-    return alt.layer(zero, whiskers, marks).properties(height=ROW_HEIGHT * len(order) + 110)
+    height = (LINE_HEIGHT * len(names[1:]) + ROW_GAP) * len(order) + AROUND
+    return alt.layer(zero, whiskers, marks).properties(height=height)
 
 
 def _rows(

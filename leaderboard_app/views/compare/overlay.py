@@ -17,6 +17,7 @@ from leaderboard_app.widgets.tables import table
 from leaderboard_app.widgets.text import plain
 
 MOST_SEEDS = 10
+LONGEST = 320  # pixels of a name
 Runs = Mapping[str, Sequence[Run]]
 
 
@@ -49,7 +50,9 @@ def points(store: Store, runs: Runs) -> pd.DataFrame:
 
 def _chart(frame: pd.DataFrame, sides: Sides, metric: str) -> alt.LayerChart | alt.FacetChart:
     names = sides.names
-    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=400, symbolOpacity=1, labelLimit=220)
+    legend = alt.Legend(
+        orient="top", title=None, symbolType="stroke", symbolSize=400, symbolOpacity=1, labelLimit=LONGEST
+    )
     base = alt.Chart(frame).encode(
         x=step_axis(), color=sides.colour(names, legend), strokeDash=sides.dash(names, legend)
     )

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import SUITES, find_suite
 from db.store import Store
 from leaderboard_app.data import load_tiers, open_store, snapshot
 from leaderboard_app.views.compare import diff, gaps, overlay, summary
-from leaderboard_app.views.compare.entries import Contestants, contestants
+from leaderboard_app.views.compare.entries import MOST, Contestants, contestants
 from leaderboard_app.views.compare.sides import Sides
 from leaderboard_app.widgets.address import choose_some, filtered
 from leaderboard_app.widgets.text import plain
 
-MOST = 4
 EMPTY = """
 **No entry of {suite} yet.** An entry is an architecture at a parameter tier, with runs of the suite's tasks:
 
@@ -38,11 +38,17 @@ def render(store: Store) -> None:
         return
     words = field.by_words
     chosen = choose_some(f"Two to {MOST} entries; the others are compared with the first", list(words), "entries",
-                         what="entry", most=MOST)  # fmt: skip
+                         what="entry", most=MOST, shown=shown)  # fmt: skip
     if len(chosen) < 2:
         st.info("Choose two entries or more. An entry is: architecture, wrapper, parameter tier, tuning, settings.")
     else:
         _show(store, name, field, [words[each] for each in chosen])
+
+
+def shown(entry: str) -> str:
+    """Return an entry's id with the name that papers give its architecture."""
+    model, _, rest = entry.partition(" ")
+    return f"{display_name(model)} {rest}"
 
 
 def _show(store: Store, suite: str, field: Contestants, indices: Sequence[int]) -> None:

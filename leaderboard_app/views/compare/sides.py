@@ -8,7 +8,7 @@ import altair as alt
 from bench.catalog.names import display_name
 from bench.ranking.cells import EntryKey
 from leaderboard_app.widgets.curves import DASHES
-from leaderboard_app.widgets.marks import SHAPES, mark
+from leaderboard_app.widgets.marks import COLOURS, SHAPES
 
 FIELDS = ("wrapper", "tier", "tuning", "settings")
 
@@ -29,8 +29,8 @@ class Sides:
         ]
 
     def colour(self, names: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
-        """Colour entries by architecture, as on every page. Entries of one architecture differ in shape and dash."""
-        scale = alt.Scale(domain=names, range=[mark(entry.model).colour for entry in self.entries])
+        """Colour entries in order: those of one architecture or family, alike on other pages, are told apart here."""
+        scale = alt.Scale(domain=names, range=list(COLOURS[: len(names)]))
         return alt.Color("entry:N", scale=scale, legend=legend)
 
     def shape(self, names: Sequence[str], legend: alt.Legend | None = None) -> alt.Shape:

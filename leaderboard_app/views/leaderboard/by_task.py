@@ -14,9 +14,9 @@ from db.standing import Standing
 from leaderboard_app.data import comparable
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
 from leaderboard_app.widgets import grid, run_list
-from leaderboard_app.widgets.address import start
+from leaderboard_app.widgets.address import one_of
 from leaderboard_app.widgets.figures import statuses_text
-from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, number, share
+from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, Word, Words, number, share
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
@@ -34,27 +34,34 @@ def show(runs: Sequence[Run], standing: Standing) -> None:
     chosen = _chosen(counted)
     rows = leaderboard(chosen)
     if rows:
-        _configurations(rows)
-        st.altair_chart(score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
+        show_configurations(rows)
+        st.altair_chart(score_against_params(_frame(rows)), alt=CHART)
     else:
         st.info("Every run of this task was interrupted and has no result yet. `--resume` continues a run.")
     st.subheader("Its runs, newest first")
     run_list.show(chosen, standing.withdrawn)
 
 
+def _frame(rows: Sequence[Row]) -> pd.DataFrame:
+    return pd.DataFrame([asdict(row) | {"entry": display_name(row.model)} for row in rows])
+
+
 def _chosen(runs: Sequence[Run]) -> list[Run]:
     """Return the runs of the chosen task and tier. The first choice is the task of the latest run."""
     with st.container(horizontal=True):
         names = sorted({run.task for run in runs}, key=numerically)
-        start("task", runs[-1].task, names)
-        task = st.selectbox("Task", names, index=None, key="task", bind="query-params", width=300) or runs[-1].task
+        task = one_of(st.selectbox, "Task", names, "task", what="task", default=runs[-1].task, width=300)
         of_task = [run for run in runs if run.task == task]
         tiers = [EVERY, *sorted({run.budget or NO_TIER for run in of_task})]
-        tier = st.segmented_control("Parameters", tiers, default=EVERY, required=True, key="size", bind="query-params")
+        tier = one_of(
+            st.segmented_control, "Parameters", tiers, "size", what="tier", default=EVERY, said=False,
+            required=True,
+        )  # fmt: skip
     return [run for run in of_task if tier in (EVERY, run.budget or NO_TIER)]
 
 
-def _configurations(rows: Sequence[Row]) -> None:
+def show_configurations(rows: Sequence[Row]) -> None:
+    """Draw the table of a task's configurations."""
     columns, lines = configurations(rows)
     grid.show(columns, lines, caption="Configurations of this task", short=True)
 
@@ -72,12 +79,13 @@ def configurations(rows: Sequence[Row]) -> tuple[list[Column], list[Line]]:
         STEPS,
         Column("status"),
         Column("tier"),
+        Column("wrapper"),
         SETTINGS,
     ]
     return columns, [_configuration(*each) for each in trained(rows)]
 
 
-def _configuration(row: Row, steps: str, settings: str) -> Line:
+def _configuration(row: Row, steps: str, settings: Words) -> Line:
     return Line([
         Link(display_name(row.model), page_url("architecture", name=row.model)),
         Score.over_seeds(row.score, row.score_std),
@@ -87,7 +95,8 @@ def _configuration(row: Row, steps: str, settings: str) -> Line:
         f"{row.params:,}",
         str(len(row.seeds)),
         steps,
-        statuses_text(row.statuses),
+        Words([Word(statuses_text(row.statuses))]),
         row.budget or NO_TIER,
+        row.wrapper,
         settings,
     ])  # fmt: skip

@@ -14,7 +14,7 @@ from db.schema import LADDER
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
 from leaderboard_app.views.leaderboard.sentences import duration
 from leaderboard_app.views.leaderboard.table import EXTRA, MIXER, Naming
-from leaderboard_app.widgets.address import start
+from leaderboard_app.widgets.address import forget, one_of
 from leaderboard_app.widgets.links import entry_id, link
 
 BY_TASK = "by-task"
@@ -32,20 +32,19 @@ UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verific
 
 
 def suite_or_tasks(names: Sequence[str], default: str) -> str:
-    legal = [*names, BY_TASK]
-    start("suite", default, legal)
-    chosen = st.segmented_control(
-        "Suite", legal, key="suite", bind="query-params",
+    return one_of(
+        st.segmented_control, "Suite", [*names, BY_TASK], "suite", what="suite", default=default, required=True,
         help="A suite lists tasks and how every model is trained on them. by-task shows every run, task by task.",
     )  # fmt: skip
-    return chosen or default
 
 
 def order() -> str:
-    return st.segmented_control(
-        "At equal", [PARAMETERS, TIME], key="equal", default=PARAMETERS, required=True, bind="query-params",
-        help="What the compared entries have in common: parameter tier or training time.",
+    chosen = one_of(
+        st.segmented_control, "At equal", [PARAMETERS, TIME], "equal", what="contest", default=PARAMETERS, said=False,
+        required=True, help="What the compared entries have in common: parameter tier or training time.",
     )  # fmt: skip
+    forget(*(("machine", "within") if chosen == PARAMETERS else ("tier",)))
+    return chosen
 
 
 def block(suite: Suite) -> str:
@@ -54,33 +53,22 @@ def block(suite: Suite) -> str:
     It is in the address as `?block=` unless it is the suite's first choice, so that another suite begins with its own.
     """
     published = suite.protocol == 1
-    default, key = ALL if published else WRAPPERS[0], f"block {suite.name}"
-    if key not in st.session_state:
-        given = st.query_params.get("block")
-        st.session_state[key] = given if given in BLOCKS else default
     words = BLOCKS | {ALL: AS_PUBLISHED} if published else BLOCKS
-    chosen = st.segmented_control(
-        "Block", list(words), format_func=words.__getitem__, key=key, required=True,
+    return one_of(
+        st.segmented_control, "Block", list(words), "block", what="block", default=ALL if published else WRAPPERS[0],
+        said=False, format_func=words.__getitem__, required=True,
         help="The network that each architecture is put in. Each block is a contest of its own, with ranks of its own. "
         "Under “all, as published”, entries in different blocks are ranked against one another.",
-    ) or default  # fmt: skip
-    if chosen == default:
-        st.query_params.pop("block", None)
-    else:
-        st.query_params["block"] = chosen
-    return chosen
+    )  # fmt: skip
 
 
 def tier(suite: Suite, default: str) -> str:
     legal = sorted(suite.tiers, key=tier_size)
-    start("tier", default, legal)
-    return st.segmented_control("Parameters", legal, key="tier", bind="query-params") or default
+    return one_of(st.segmented_control, "Parameters", legal, "tier", what="tier", default=default, required=True)
 
 
 def machine(legal: Sequence[str]) -> str:
-    start("machine", legal[0], legal)
-    chosen = st.selectbox("Trained on", legal, index=None, key="machine", bind="query-params", width=300)
-    return chosen or legal[0]
+    return one_of(st.selectbox, "Trained on", legal, "machine", what="machine", default=legal[0], width=300)
 
 
 def limit(seconds: Sequence[float]) -> int:
@@ -89,9 +77,7 @@ def limit(seconds: Sequence[float]) -> int:
     legal = {duration(each): each for each in LIMITS if min(seconds) <= each <= longest} or {duration(longest): longest}
     middle = sorted(seconds)[len(seconds) // 2]
     default = next((text for text, each in legal.items() if each >= middle), duration(longest))
-    start("within", default, legal)
-    chosen = st.selectbox("Within", list(legal), index=None, key="within", bind="query-params", width=120)
-    return legal[chosen or default]
+    return legal[one_of(st.selectbox, "Within", list(legal), "within", what="time", default=default, width=120)]
 
 
 def search() -> str:
@@ -143,9 +129,9 @@ def columns(suite: Suite) -> tuple[list[str], list[str]]:
 
 
 def sorting(suite: Suite) -> str:
-    return st.selectbox(
-        "Order", [RANK, *possible(ORDERS, suite), *suite.tasks], key="order", bind="query-params",
-        label_visibility="collapsed", width=190, icon=":material/sort:",
+    return one_of(
+        st.selectbox, "Order", [RANK, *possible(ORDERS, suite), *suite.tasks], "order", what="order", default=RANK,
+        said=False, label_visibility="collapsed", width=190, icon=":material/sort:",
     )  # fmt: skip
 
 

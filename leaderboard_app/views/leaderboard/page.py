@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import SUITES, Suite, find_suite
 from bench.common.errors import RequestError
 from bench.common.text import metric_text
@@ -216,8 +217,8 @@ def _newest(seen: Snapshot) -> None:
     value = metric_text(run.metric_name, run.metric_value)
     result = run.status if run.metric_value is None else f"{run.metric_name} {value}"
     st.caption(
-        f"Newest run: **{plain(run.model)}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. It has no "
-        "tier, or was not trained as a suite prescribes, so no board ranks it. "
+        f"Newest run: **{plain(display_name(run.model))}** on {plain(run.task)}, seed {run.seed}: {plain(result)}. "
+        "It has no tier, or was not trained as a suite prescribes, so no board ranks it. "
         f"[Open it]({page_url('run', id=run.run_id)}), or see "
         f"[its task]({page_url('leaderboard', suite=controls.BY_TASK, task=run.task)})."
     )

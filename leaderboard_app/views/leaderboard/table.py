@@ -9,6 +9,7 @@ from bench.reports.listings import ModelFacts, model_facts
 from leaderboard_app.views.leaderboard.filters import described
 from leaderboard_app.views.leaderboard.sentences import VERIFIED, duration, interval
 from leaderboard_app.widgets import grid
+from leaderboard_app.widgets.figures import bytes_text
 from leaderboard_app.widgets.grid import Column, Line, Link, Score, number, share
 from leaderboard_app.widgets.links import page_url
 
@@ -35,7 +36,7 @@ COLUMNS: Mapping[Column, Callable[[SuiteRow], Cell]] = {
         lambda row: count(row.params),
     Column("core", "Parameters of the layers between embedding and readout.", True): lambda row: count(row.params_core),
     Column("state", "What one sequence carries from step to step. Empty if it carries nothing.", True):
-        lambda row: size(row.state_bytes),
+        lambda row: "" if row.state_bytes is None else bytes_text(row.state_bytes),
     Column("samples/s", "Training throughput on the entry's hardware, geometric mean over tasks.", True):
         lambda row: count(row.samples_per_second),
     Column("tasks", "Tasks with five seeds or more and none left out. Only complete entries are ranked."):
@@ -117,14 +118,3 @@ def task_learned(task: str) -> Callable[[SuiteRow], str]:
 
 def count(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
-
-
-def size(value: float | None) -> str:
-    """Format bytes to three digits."""
-    if value is None:
-        return ""
-    for unit in ("B", "kB", "MB"):
-        if value < 1_000 or unit == "MB":
-            break
-        value /= 1_000
-    return f"{value:.3g} {unit}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from bench.catalog.names import display_name
 from bench.catalog.suites import SUITES
 from bench.common.text import metric_text
 from bench.ranking.utility import score
@@ -37,7 +38,7 @@ def withdrawn(event: Event) -> str:
 
 
 def title(run: Run) -> str:
-    return f"{run.model} on {run.task}, seed {run.seed}"
+    return f"{display_name(run.model)} on {run.task}, seed {run.seed}"
 
 
 def ending(run: Run, attempts: int) -> str:
@@ -54,7 +55,7 @@ def ending(run: Run, attempts: int) -> str:
 def about(run: Run) -> list[str]:
     tier = f"{plain(run.budget)} parameters" if run.budget else "no parameter tier"
     return [
-        link(run.model, "architecture", name=run.model),
+        link(display_name(run.model), "architecture", name=run.model),
         link(run.task, "task", name=run.task) if run.is_comparable else f"{plain(run.task)}, which no board compares",
         f"{plain(run.wrapper)} wrapper",
         tier,
@@ -72,11 +73,25 @@ def _boards(run: Run) -> list[str]:
     return [link(f"its entry in {name}", "leaderboard", suite=name, tier=tier) for name in names]
 
 
+def training_text(run: Run) -> str:
+    """Return how long a run trained, or that it took no step."""
+    return duration_text(run.train_seconds) if run.steps else "none"
+
+
+def no_curve(run: Run) -> str:
+    """Say why a run has no learning curve."""
+    if run.status == "finished":
+        return "No learning curve of this run is recorded."
+    reason = plain(run.reason or "no reason was recorded")
+    after = f"after {counted(run.steps, 'step')} of training" if run.steps else "before its first step of training"
+    return f"No learning curve: this run ended {after}, **{plain(run.status)}**: {reason}"
+
+
 def numbers(run: Run) -> dict[str, str]:
     return {
         "score": score_text(None if run.status == OPEN else score(run)),
         f"test {run.metric_name}": metric_text(run.metric_name, run.metric_value),
         "parameters": count_text(run.params_total),
-        "training": duration_text(run.train_seconds),
+        "training": training_text(run),
         "state of a sequence": bytes_text(run.state_bytes) if run.state_bytes is not None else "none",
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from bench.catalog.names import display_name
 from db.schema import Run
 from db.store import Store
 from leaderboard_app.data import open_store, snapshot
@@ -36,9 +37,8 @@ def render(store: Store) -> None:
 def _chosen(runs: list[Run]) -> list[Run]:
     """Return the runs of the architecture and the task that the reader chose, or all of them."""
     with st.container(horizontal=True):
-        model = choose(
-            "Architecture", sorted({run.model for run in runs}), "model", what="architecture", placeholder="all"
-        )
+        models = sorted({run.model for run in runs})
+        model = choose("Architecture", models, "model", what="architecture", placeholder="all", shown=display_name)
         task = choose("Task", sorted({run.task for run in runs}), "task", what="task", placeholder="all")
     return [run for run in runs if model in (None, run.model) and task in (None, run.task)]
 
@@ -64,7 +64,11 @@ def _show(store: Store, run: Run) -> None:
     events = store.events(run.run_id)
     header.show(run, events, store.attempts(run.run_id))
     st.subheader("Learning curves", anchor=False)
-    curves.show(store.curves(run), run.metric_name)
+    points = store.curves(run)
+    if curves.frame(points).empty:
+        st.info(header.no_curve(run), icon=":material/timeline:")
+    else:
+        curves.show(points, run.metric_name)
     st.subheader("Run it again", anchor=False)
     command.show(run)
     st.subheader("Settings", anchor=False)

@@ -1,9 +1,10 @@
-"""A run's settings, and the source of each."""
+"""A run's settings, the model's own first, and the source of each. Those that tuning chose are in bold."""
 
 import streamlit as st
 
+from bench.catalog.setting_sources import is_preset
 from bench.catalog.suites import SUITES
-from bench.common.text import word
+from bench.common.text import short_word
 from bench.reproduce.fru_paper import experiment_of
 from db.schema import Run
 from leaderboard_app.widgets.tables import code, table
@@ -34,16 +35,17 @@ def settings_of(run: Run) -> list[dict[str, str]]:
     """Return a row for each setting, as Markdown."""
     sources = _sources(run)
     return [
-        {
-            "setting": code(name),
-            "value": code(word(value)),
-            "of the": plain(part),
-            "from": plain(_in_words(source)),
-        }
+        _row(name, value, part, sources.get(name, "default"))
         for part, values in run.config.items()
         for name, value in values.items()
-        for source in [sources.get(name, "default")]
     ]
+
+
+def _row(name: str, value: object, part: str, source: str) -> dict[str, str]:
+    own = {"setting": code(name), "value": code(short_word(value)), "from": plain(_in_words(source))}
+    if is_preset(source):
+        own = {head: f"**{text}**" for head, text in own.items()}
+    return {"setting": own["setting"], "value": own["value"], "of the": plain(part), "from": own["from"]}
 
 
 def _in_words(source: str) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from bench.bundle.errors import BundleError
 from bench.bundle.read import LARGEST_BUNDLE, Bundle, read_bundle
+from bench.catalog.names import display_name
 from bench.common.root import ROOT
 from db.store import Store
 from leaderboard_app.data import open_store
@@ -67,7 +68,7 @@ def _receive(data: bytes, store: Store) -> None:
 def _claims(bundle: Bundle) -> pd.DataFrame:
     return pd.DataFrame([
         {
-            "architecture": claim.record.model,
+            "architecture": display_name(claim.record.model),
             "task": claim.record.task,
             "tier": claim.record.budget or "no tier",
             "seed": claim.record.seed,

@@ -10,13 +10,14 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from bench.catalog.names import display_name
 from bench.common.text import metric_text
 from bench.ranking.by_task import leaderboard
 from db.schema import Run
 from leaderboard_app.views.task.results import Anchors, Chart
 from leaderboard_app.widgets.curves import value_axis
 from leaderboard_app.widgets.figures import count_text
-from leaderboard_app.widgets.marks import colour_scale, shape_scale
+from leaderboard_app.widgets.marks import mark
 from leaderboard_app.widgets.tables import table
 from leaderboard_app.widgets.text import plain
 
@@ -88,12 +89,24 @@ def chart(found: Sequence[Point], anchors: Anchors) -> Chart:
     frame["how"] = [TRAINED if point.length == point.trained_at else TESTED for point in found]
     legend = alt.Legend(orient="bottom", title=None, columns=LEGEND_COLUMNS, labelLimit=80)
     below = LEGEND_ROW * -(-frame["model"].nunique() // LEGEND_COLUMNS)
+    models = sorted(set(frame["model"]), key=display_name)
+    shown = [display_name(model) for model in models]
+    frame["architecture"] = frame["model"].map(display_name)
+    colours, shapes = (list(each) for each in zip(*map(mark, models), strict=True))
     base = alt.Chart(frame).encode(
         x=alt.X("length:Q", title="steps of a sequence", scale=alt.Scale(type="log", nice=False, padding=20)),
         y=value_axis(anchors.metric),
-        color=alt.Color("model:N", scale=colour_scale(frame["model"]), legend=legend),
-        shape=alt.Shape("model:N", scale=shape_scale(frame["model"]), legend=legend),
-        tooltip=["model", *SAME, "length", "trained_at", "seeds", "failures", alt.Tooltip("value", format=".4g")],
+        color=alt.Color("architecture:N", scale=alt.Scale(domain=shown, range=colours), legend=legend),
+        shape=alt.Shape("architecture:N", scale=alt.Scale(domain=shown, range=shapes), legend=legend),
+        tooltip=[
+            "architecture",
+            *SAME,
+            "length",
+            "trained_at",
+            "seeds",
+            "failures",
+            alt.Tooltip("value", format=".4g"),
+        ],
     )
     trained = base.transform_filter(alt.datum.how == TRAINED).mark_line(strokeWidth=2).encode(detail=SAME)
     longer = base.mark_line(strokeDash=[4, 4], strokeWidth=1.5).encode(detail=[*SAME, "trained_at"])
@@ -105,7 +118,7 @@ def chart(found: Sequence[Point], anchors: Anchors) -> Chart:
 
 def row(point: Point, metric: str) -> dict[str, str]:
     return {
-        "architecture": plain(point.model),
+        "architecture": plain(display_name(point.model)),
         "wrapper": plain(point.wrapper),
         "tier": plain(point.tier),
         "trained for": plain(point.training),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import altair as alt
 import pandas as pd
@@ -11,11 +10,10 @@ import streamlit as st
 from bench.common.text import metric_text
 from bench.ranking.by_task import Row, leaderboard
 from db.schema import Run
-from leaderboard_app.widgets.figures import counted, statuses_text
-from leaderboard_app.widgets.links import page_url
+from leaderboard_app.views.leaderboard import by_task
+from leaderboard_app.widgets.figures import counted
 from leaderboard_app.widgets.marks import LABEL, colour_scale, shape_scale
-from leaderboard_app.widgets.row_labels import differing, labels
-from leaderboard_app.widgets.trained_for import settings_text
+from leaderboard_app.widgets.row_labels import labels
 
 Chart = alt.LayerChart | alt.FacetChart
 ROW_HEIGHT, AXES = 26, 90  # pixels; AXES is for the axis below and the labels above, which are part of a chart's height
@@ -57,7 +55,7 @@ def show(runs: Sequence[Run], anchors: Anchors) -> None:
         st.caption(f"{counted(failures, 'run')} did not finish successfully: no dot, and a score of 0.")
     if len(rows) > MOST_ROWS:
         st.caption(f"The best {MOST_ROWS} of {len(rows)} configurations are drawn; the table has them all.")
-    _table(rows, named)
+    by_task.show_configurations(rows)
 
 
 def seeds(rows: Sequence[Row], named: Sequence[str], runs: Mapping[str, Run]) -> pd.DataFrame:
@@ -108,31 +106,3 @@ def _lines(anchors: Anchors, x: alt.X) -> tuple[alt.Chart, alt.Chart]:
         text="what", y=alt.value(0), color=alt.value(LABEL)
     )  # fmt: skip
     return rules, texts
-
-
-def _table(rows: Sequence[Row], named: Sequence[str]) -> None:
-    frame = pd.DataFrame([_cells(*each) for each in zip(rows, named, differing(rows), strict=True)])
-    columns = {
-        "architecture": st.column_config.LinkColumn(display_text="#(.*)$", pinned=True),
-        "score": st.column_config.NumberColumn(format="%.1f", help="Mean over seeds; a run that failed counts as 0."),
-        "±": st.column_config.NumberColumn(format="%.1f", help="Standard deviation over seeds."),
-        "parameters": st.column_config.NumberColumn(format="localized"),
-        "status": st.column_config.TextColumn(width=160),
-    }
-    st.dataframe(
-        frame, hide_index=True, column_config=columns, placeholder="", alt="Results on this task",
-        height="content" if len(rows) <= MOST_ROWS else "auto",
-    )  # fmt: skip
-
-
-def _cells(row: Row, label: str, differences: Sequence[str]) -> dict[str, object]:
-    return {
-        "architecture": f"{page_url('architecture', name=row.model)}#{quote(label)}",
-        "score": row.score,
-        "±": row.score_std,
-        row.metric_name: metric_text(row.metric_name, row.metric_value),
-        "parameters": row.params,
-        "seeds": len(row.seeds),
-        "status": statuses_text(row.statuses),
-        "settings": settings_text(row, differences),
-    }

@@ -1,5 +1,7 @@
 """The audit: what it finds in the board that was published first, and that nothing else is flagged."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +154,9 @@ def test_the_edge_of_a_range_is_on_its_own_scale(rate: float, edge: list[str]) -
     gru: type[SequenceModel] = find_model("gru").cls
     assert at_edge(gru, {"lr": rate}) == edge
     assert at_edge(gru, {}) == []
+
+
+def test_every_flag_has_a_meaning() -> None:
+    raised = re.findall(r'Flag\("([a-z-]+)"', Path(flags.__file__).read_text(encoding="utf-8"))
+    assert len(raised) > 10
+    assert set(raised) == flags.MEANINGS.keys()

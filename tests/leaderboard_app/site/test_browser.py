@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
@@ -96,6 +96,75 @@ def test_a_click_on_a_head_sorts_and_the_address_keeps_it(page: Page, address: s
     assert column(page, "on front")[-1] == ""  # what has no value comes last
 
 
+def test_tables_whose_cells_have_links_and_charts_of_a_comparison_sort_too(page: Page, address: str) -> None:
+    opened(page, f"{address}/architectures.html")
+    names = column(page, "architecture")
+    page.get_by_role("button", name="architecture", exact=True).click()
+    assert column(page, "architecture") == sorted(names, key=str.lower)
+    opened(page, f"{address}/{PAGES['compare']}")
+    scores = page.get_by_role("table", name="Scores and differences by task")
+    scores.get_by_role("button", name="task", exact=True).click()
+    tasks = scores.locator("tbody td:first-child").all_inner_texts()
+    assert tasks == sorted(tasks)
+
+
+def test_dates_and_metrics_sort_by_what_they_say(page: Page, address: str) -> None:
+    opened(page, f"{address}/runs/fru.html")
+    page.get_by_role("button", name="finished, UTC", exact=True).click()
+    dates = column(page, "finished, UTC")
+    assert dates == sorted(dates)
+    assert len(set(dates)) > 2
+    page.get_by_role("button", name="metric", exact=True).click()
+    values = [float(text.partition(" ")[2]) for text in column(page, "metric") if not text.endswith("–")]
+    assert values == sorted(values)
+    texts = ["mse 2.93e-06", "11.7 KiB", "1.5 min", "+3.2 (−1.0 to 4)", "−7", "9,970", "–", "fru"]
+    numbers = page.evaluate("texts => texts.map(number)", texts)
+    assert numbers == [2.93e-06, pytest.approx(11.7 * 1024), 90, 3.2, -7, 9970, None, None]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (f"{BOARD}?columns=foo", "No column named 'foo'. There are: "),
+        (f"{BOARD}?family=foo", "No family named 'foo'. There are: "),
+        (f"{BOARD}?order=-foo", "No column named 'foo'. There are: rank, "),
+        ("runs/fru.html?task=foo", "No task named 'foo'. There are: "),
+        ("compare.html?suite=foo", "No suite named 'foo'. There are: "),
+        ("compare.html?suite=quick-v2&entries=foo&entries=bar", "2 of the entries in the address are not in this"),
+        ("COMPARED&task=foo", "No task named 'foo'. There are: "),
+    ],
+)
+def test_a_wrong_address_says_so(page: Page, address: str, path: str, told: str) -> None:
+    page.goto(f"{address}/{path.replace('COMPARED', PAGES['compare'])}")
+    expect(page.locator(".note").filter(has_text=told)).to_be_visible()
+
+
+def test_compared_entries_have_their_own_colours_and_each_chart_a_legend(page: Page, address: str) -> None:
+    entries = ["fru plain 10k defaults", "fru plain 100k defaults", "gru plain 10k defaults"]
+    opened(page, f"{address}/compare.html?{urlencode({'suite': 'quick-v1', 'entries': entries}, doseq=True)}")
+    lines = page.locator("#curves .mark-line path[stroke-width='2.5']")
+    expect(lines).to_have_count(2)  # no curve of the GRU is recorded
+    colours = [line.get_attribute("stroke") for line in lines.all()]
+    assert len(set(colours)) == 2
+    keys = page.locator("#comparison .key")
+    assert keys.count() == 2
+    for key in keys.all():
+        swatches = key.locator(".swatch").all()
+        shown = [each.evaluate("each => getComputedStyle(each).backgroundColor") for each in swatches]
+        assert len(set(shown)) == 3
+        assert key.locator("span").all_inner_texts() == ["FRU · 10k", "FRU · 100k", "GRU · 10k"]
+
+
+def test_a_link_to_what_the_audit_looked_at_opens_it(page: Page, address: str) -> None:
+    opened(page, f"{address}/audit/quick-v2-10k.html")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="FRU", exact=True)).first
+    row.locator("td a").click()
+    page.wait_for_url("**#fru-*")
+    details = page.locator("details").filter(has_text="FRU").filter(has=page.locator("table:visible"))
+    expect(details).to_have_count(1)
+    assert "FRU" in details.locator("summary").inner_text()
+
+
 def test_rows_and_columns_are_chosen_and_the_address_keeps_them(page: Page, address: str) -> None:
     opened(page, f"{address}/{BOARD}")
     every = column(page, "architecture")
@@ -180,7 +249,7 @@ def test_from_the_board_to_an_architecture_to_a_run(page: Page, address: str, si
     assert sorted(listed) == sorted(run["run_id"][:8] for run in recorded)
     page.get_by_role("link", name=listed[0]).click()
     page.wait_for_url("**/run/*.html")
-    expect(page.get_by_role("heading", name=f"fru on {task}, seed")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"FRU on {task}, seed")).to_be_visible()
 
 
 def test_a_click_on_a_mark_opens_its_architecture(page: Page, address: str) -> None:

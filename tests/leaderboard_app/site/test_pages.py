@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.catalog.names import display_name
-from bench.common.text import word
+from bench.common.text import short_word
 from db.store import Store
 from leaderboard_app.site import addresses, build
 from leaderboard_app.site.pages import embedded
@@ -112,14 +112,14 @@ def test_a_run_has_what_bench_show_says(site: Site) -> None:
     record = site.bench.json("show", run["run_id"])
     reader = PageReader(site.folder / f"run/{run['run_id']}.html")
     said = " ".join(reader.text.split())
-    assert f"fru on copy-100, seed {run['seed']}" in said
+    assert f"FRU on copy-100, seed {run['seed']}" in said
     assert f"{run['params']['total']:,}" in said
     assert f"{run['score']:.1f}" in said
     assert record["command"] in said
     assert record["source_hash"] in said
     settings = {row[0].text: row[1].text for row in reader.table("All settings").rows[1:]}
     assert settings == {
-        name: word(value) for part in record["config"].values() for name, value in part.items()
+        name: short_word(value) for part in record["config"].values() for name, value in part.items()
     }  # fmt: skip
     curves = reader.table("Learning curves")
     assert len(curves.rows) - 1 == len({(point["epoch"], point["step"]) for point in record["curves"]})

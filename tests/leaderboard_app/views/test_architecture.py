@@ -90,15 +90,14 @@ def test_tuned_settings_of_presets_and_runs(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(bench.runs.presets, "FOLDER", tmp_path / "presets")
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets" / "gru.toml").write_text(
-        '[plain.digits.10k."12 trials of 1000 steps"]\nlr = 0.01\nclip_norm = "none"\n'
+        '[plain.digits.10k."12 trials of 1000 steps"]\nlr = 0.0123456\nclip_norm = "none"\nbatch_size = 64\nsize = 8\n'
     )
     store, sources = Store(str(tmp_path / "board.sqlite")), {"lr": "preset", "clip_norm": "preset"}
-    for run_id, lr in (("1" * 16, 0.01), ("2" * 16, 0.03)):
+    for run_id, lr in (("1" * 16, 0.0123456), ("2" * 16, 0.03)):
         config = {"model": {}, "wrapper": {}, "training": {"lr": lr, "clip_norm": None, "epochs": 2}}
         store.record(one_run(run_id, model="gru", budget="10k", config=config, config_source=sources))
     tuned = table(open_page("architecture", tmp_path / "board.sqlite", name="gru"), "settings")
-    said = [each.replace("\\", "") for each in tuned["settings"]]
-    assert said == ["clip_norm=none lr=0.01", "clip_norm=none lr=0.03"]
+    assert list(tuned["settings"]) == ["`size=8`, `clip_norm=none`, `lr=0.0123`", "`clip_norm=none`, `lr=0.03`"]
     assert tuned["from"][0] == "preset of 12 trials of 1000 steps"
     assert f"run?id={'2' * 16}" in tuned["from"][1], "the first run's are the preset's"
     (tmp_path / "presets" / "gru.toml").write_text("not toml")

@@ -1,5 +1,6 @@
 """The page that sets entries side by side."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,30 @@ def test_four_entries_of_several_tiers(small_db: Path) -> None:
 def test_settings_that_differ(small_db: Path) -> None:
     app = open_page("compare", small_db, suite="quick-v1", entries=[FRU, "fru plain 100k defaults"])
     few = table(app, "setting")
-    assert list(few["setting"]) == ["`fru: hidden_size`"]
+    assert list(few["setting"]) == ["`FRU: hidden_size`"]
     assert "`93`" in few.iloc[0].tolist()
     app.toggle[0].set_value(True)
     every = table(run(app, small_db), "setting")
-    assert set(every["setting"]) == {"`fru: hidden_size`", "`depth`", "`max_steps`", "`batch_size`", "`patience`"}
+    assert set(every["setting"]) == {"`FRU: hidden_size`", "`depth`", "`max_steps`", "`batch_size`", "`patience`"}
 
 
 def test_settings_of_two_models_are_two_things() -> None:
     first = one_run(config={"model": {"size": 3}, "wrapper": {"depth": 2}, "training": {}})
     second = one_run(model="gru", config={"model": {"size": 3}, "wrapper": {"depth": 2}, "training": {}})
     configs = {"fru": diff.flat(first), "gru": diff.flat(second)}
-    assert [name for name in diff.settings(configs) if diff.differs(name, configs)] == ["fru: size", "gru: size"]
+    assert [name for name in diff.names(configs) if diff.differs(name, configs)] == ["FRU: size", "GRU: size"]
+
+
+def test_settings_have_three_digits_and_what_tuning_chose_is_bold() -> None:
+    """The architectures' own come first, also those that the first entry does not have."""
+
+    def settings(model: str, lr: float, sources: dict[str, str]) -> dict[str, diff.Setting]:
+        config = {"model": {"size": 8}, "wrapper": {"depth": 2}, "training": {"lr": lr}}
+        return diff.flat(one_run(model=model, config=config, config_source=sources))
+
+    configs = {"FRU": settings("fru", 0.002062515711686576, {"lr": "preset"}), "GRU": settings("gru", 0.004125031, {})}
+    assert diff.names(configs) == ["FRU: size", "GRU: size", "depth", "lr"]
+    assert list(diff._row("lr", configs).values()) == ["`lr`", "**`0.00206`**", "`0.00413`"]
 
 
 def test_curves_of_the_chosen_task(small_db: Path) -> None:
@@ -124,14 +137,24 @@ def test_what_an_interval_says() -> None:
     assert "no task in common" in sentence("b", "a", difference.Differences(by_task={}, overall=None), 1)
 
 
-def test_an_architecture_keeps_its_colour_and_two_entries_differ_in_shape_and_dash() -> None:
+def test_entries_differ_in_colour_shape_and_dash_also_where_their_architecture_is_the_same() -> None:
     keys = [EntryKey("fru", "plain", tier, "defaults", "") for tier in ("10k", "100k")]
-    sides = Sides((*keys, EntryKey("gru", "plain", "10k", "defaults", "")))
-    colours = sides.colour(sides.names).to_dict()["scale"]["range"]
-    assert colours[0] == colours[1]
-    assert len(set(sides.shape(sides.names).to_dict()["scale"]["range"])) == 3
-    assert len({str(dash) for dash in sides.dash(sides.names).to_dict()["scale"]["range"]}) == 3
-    assert sides.names == ["FRU · 10k", "FRU · 100k", "GRU · 10k"]
+    sides = Sides((*keys, EntryKey("rnn", "plain", "10k", "defaults", "")))
+    assert sides.names == ["FRU · 10k", "FRU · 100k", "RNN · 10k"]
+    for channel in (sides.colour, sides.shape, sides.dash):
+        scale = channel(sides.names).to_dict()["scale"]
+        assert scale["domain"] == sides.names
+        assert len({str(each) for each in scale["range"]}) == 3
+
+
+def test_both_charts_have_a_legend(small_db: Path) -> None:
+    app = open_page("compare", small_db, suite="quick-v1", entries=[FRU, LSTM, GRU], task="digits")
+    gaps, curves = (json.loads(each.proto.spec) for each in app.get("vega_lite_chart"))
+    for layer in gaps["layer"][1:]:
+        assert layer["encoding"]["color"]["legend"]["values"] == ["LSTM", "GRU"]
+    for layer in curves["layer"]:
+        assert layer["encoding"]["color"]["legend"]["orient"] == "top"
+        assert layer["encoding"]["color"]["scale"]["domain"] == ["FRU", "LSTM", "GRU"]
 
 
 def test_withdrawn_runs_do_not_count(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from bench.catalog.names import display_name
 from bench.catalog.suites import find_suite
 from bench.reports.listings import model_facts
 from db.store import Store
+from leaderboard_app.widgets.figures import bytes_text
 from tests.conftest import Bench
 from tests.leaderboard_app.test_app import open_app, restored_main  # noqa: F401
 from tests.support.grids import Grid, grids
@@ -76,8 +77,7 @@ def test_the_table_agrees_with_the_command_line(show: Any, small: Bench, tier: s
         assert shown.numbers(column) == pytest.approx([row[field] for row in rows], abs=0.5), column
     assert shown.columns["95% interval"] == [f"{row['score_low']:.1f} – {row['score_high']:.1f}" for row in rows]
     assert shown.columns["tasks"] == [f"{row['tasks_done']} of {row['tasks_total']}" for row in rows]
-    sizes = [row["state_bytes"] for row in rows]
-    assert shown.columns["state"] == [f"{b:.3g} B" if b < 1_000 else f"{b / 1_000:.3g} kB" for b in sizes]
+    assert shown.columns["state"] == [bytes_text(row["state_bytes"]) for row in rows]
     for row, rank in zip(rows, shown.columns["rank"], strict=True):
         low, high = row["rank_low"], row["rank_high"]
         assert rank == ("–" if low is None else f"{low}–{high}" if low < high else f"{low}")
@@ -232,6 +232,39 @@ def test_equal_training_time(show: Any, small: Bench) -> None:
     assert models(app) == ["tcn"]
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ({"suite": "foo"}, "No suite named 'foo'. Suites: "),
+        ({"suite": "quick-v3"}, "No suite named 'quick-v3'. Did you mean 'quick-v"),
+        ({"suite": "quick-v1", "tier": "5k"}, "No tier named '5k'. Tiers: 100k, 10k."),
+        ({"suite": "quick-v1", "block": "foo"}, "No block named 'foo'. Blocks: all, plain, residual."),
+        ({"suite": "quick-v1", "equal": "foo"}, "No contest named 'foo'. Contests: parameters, training time."),
+        ({"suite": "quick-v1", "order": "foo"}, "No order named 'foo'. Orders: "),
+        ({"suite": "by-task", "task": "foo"}, "No task named 'foo'. Tasks: "),
+        ({"suite": "by-task", "size": "5k"}, "No tier named '5k'. Tiers: "),
+    ],
+)
+def test_a_wrong_address_says_so(show: Any, address: dict[str, str], told: str) -> None:
+    """Another board is shown in its place, and the address is that board's."""
+    app = show(**address)
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith(told)
+    assert grids(app)
+    wrong = {name: value for name, value in address.items() if value in ("foo", "5k", "quick-v3")}
+    assert not wrong.items() & dict(app.query_params).items()
+    app.run()
+    assert not app.error
+
+
+def test_a_click_is_never_called_a_wrong_address(show: Any) -> None:
+    """A tier or a block that the next suite does not have."""
+    app = show(suite="quick-v1", tier="100k")
+    app.segmented_control(key="suite").set_value("lra-v2").run()
+    assert not app.error
+    assert app.query_params["tier"] != "100k"
+
+
 def test_a_suite_without_runs_says_how_to_fill_it(show: Any) -> None:
     app = show(suite="long-v2", tier="1M")
     assert "No runs of long-v2 here yet" in said(app)
@@ -347,7 +380,7 @@ def test_the_main_contest_is_the_same_block_for_all(blocks: Bench, monkeypatch: 
 
 def test_the_other_block_has_an_address(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_app(blocks.db, monkeypatch, suite="quick-v2")
-    app.segmented_control(key="block quick-v2").set_value("plain").run()
+    app.segmented_control(key="block").set_value("plain").run()
     expected = [standing(blocks, "quick-v2", "--wrapper", "plain")]
     assert [shown(grid) for grid in grids(app)] == expected
     assert {name for name, _ in expected[0]} == {"fru", "gru"}
@@ -355,7 +388,7 @@ def test_the_other_block_has_an_address(blocks: Bench, monkeypatch: pytest.Monke
     assert app.query_params == {"suite": "quick-v2", "tier": "10k", "block": "plain"}
     again = open_app(blocks.db, monkeypatch, suite="quick-v2", block="plain")
     assert grids(again) == grids(app)
-    again.segmented_control(key="block quick-v2").set_value("residual").run()
+    again.segmented_control(key="block").set_value("residual").run()
     assert "block" not in again.query_params
 
 
@@ -372,18 +405,18 @@ def test_all_blocks_are_a_table_each(blocks: Bench, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_suite_of_protocol_1_begins_as_published(blocks: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = open_app(blocks.db, monkeypatch, suite="quick-v1", block="nonsense")
+    app = open_app(blocks.db, monkeypatch, suite="quick-v1")
     assert app.query_params == {"suite": "quick-v1", "tier": "10k"}
     assert [shown(grid) for grid in grids(app)] == [standing(blocks, "quick-v1")]
     assert len(models(app)) == 5
     assert "ranked against one another, as this suite was published" in said(app)
-    assert "all, as published" in app.segmented_control(key="block quick-v1").options
+    assert "all, as published" in app.segmented_control(key="block").options
     assert "**quick-v1 is superseded:**" in app.warning[0].value
     plain = open_app(blocks.db, monkeypatch, suite="quick-v1", block="plain")
     assert [shown(grid) for grid in grids(plain)] == [standing(blocks, "quick-v1", "--wrapper", "plain")]
     app.segmented_control(key="suite").set_value("quick-v2").run()
     assert "block" not in app.query_params
-    assert app.segmented_control(key="block quick-v2").value == "residual"
+    assert app.segmented_control(key="block").value == "residual"
     assert not app.warning
 
 

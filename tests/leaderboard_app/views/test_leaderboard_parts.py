@@ -157,13 +157,6 @@ def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (shown.columns["rank"][1], shown.columns["score"][1], shown.faded) == ("–", "", [False, True])
 
 
-@pytest.mark.parametrize(
-    ("size", "words"), [(None, ""), (372.0, "372 B"), (4_096.0, "4.1 kB"), (2.5e6, "2.5 MB"), (3.2e9, "3.2e+03 MB")]
-)
-def test_sizes_in_words(size: float | None, words: str) -> None:
-    assert table.size(size) == words
-
-
 def test_an_architecture_links_to_its_page_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "mine #1/2?&=<b>\"'"
     shown = drawn([*ROWS, replace(ROW, model=name, wrapper="residual")], monkeypatch)
@@ -239,7 +232,8 @@ def datasets(spec: charts.Spec) -> list[list[dict[str, Any]]]:
 )
 def test_of_points_close_together_the_best_is_named(points: list[tuple[int, float]], named: list[str]) -> None:
     rows = pd.DataFrame([
-        {"model": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0], "failures": 0}
+        {"model": f"m{index}", "entry": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0],
+         "failures": 0}
         for index, (params, score) in enumerate(points)
     ])  # fmt: skip
     spec = score_against_params(rows).to_dict()

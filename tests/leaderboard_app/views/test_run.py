@@ -11,7 +11,7 @@ from bench.runs import presets
 from db.schema import CurvePoint, Run
 from db.store import Store
 from leaderboard_app.views.run.command import is_plain
-from leaderboard_app.widgets.curves import as_table
+from leaderboard_app.widgets.curves import as_table, by_split, frame
 from tests.support.grids import grids
 from tests.support.pages import HOSTILE, assert_escaped, facts, one_run, open_page, said
 from tests.support.pages import run as run_again
@@ -26,7 +26,7 @@ def first(db: Path, **wanted: object) -> Run:
 def test_a_run_that_finished(small_db: Path) -> None:
     run = first(small_db, model="fru", task="digits", budget="10k", status="finished")
     app = open_page("run", small_db, id=run.run_id)
-    assert app.title[0].value == f"fru on digits\\, seed {run.seed}"
+    assert app.title[0].value == f"FRU on digits\\, seed {run.seed}"
     numbers = {each.label.replace("\\", ""): each.value for each in app.metric}
     assert numbers["score"] == f"{score(run):.1f}"
     assert numbers["test accuracy"] == f"{run.metric_value:.4f}"
@@ -135,6 +135,38 @@ def test_a_run_that_failed_says_so_with_its_reason(small_db: Path) -> None:
     assert run.reason in warning.value.replace("\\", "")
 
 
+def test_a_run_that_never_trained_says_why_where_its_training_would_stand(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "board.sqlite"))
+    nothing = {"metric_value": None, "train_seconds": 0.0, "epochs": 0}
+    store.record(one_run("a" * 16, status="failed", reason="RuntimeError: shapes (3) and (64)", steps=0, **nothing))
+    store.record(one_run("b" * 16, status="diverged", reason="the training loss is nan", steps=550, **nothing))
+    never = open_page("run", tmp_path / "board.sqlite", id="aaaa")
+    assert "ended before its first step of training, **failed**: RuntimeError: shapes (3) and (64)" in said(never)
+    assert {each.label: each.value for each in never.metric}["training"] == "none"
+    early = open_page("run", tmp_path / "board.sqlite", id="bbbb")
+    assert "ended after 550 steps of training, **diverged**: the training loss is nan" in said(early)
+    assert "µs" not in grids(open_page("run", tmp_path / "board.sqlite"))[0].columns["training"]
+
+
+def test_settings_have_three_digits_the_models_own_first_and_what_tuning_chose_in_bold(tmp_path: Path) -> None:
+    config = {"model": {"size": 3}, "wrapper": {"depth": 2}, "training": {"lr": 0.002062515711686576}}
+    sources = {"lr": "preset: 12 trials of 1000 steps", "size": "flag"}
+    Store(str(tmp_path / "board.sqlite")).record(one_run(config=config, config_source=sources))
+    app = open_page("run", tmp_path / "board.sqlite", id="0123")
+    _, every = [each.value for each in app.table if "setting" in each.value.columns]
+    assert list(every["setting"]) == ["`size`", "`depth`", "**`lr`**"]
+    assert list(every["value"]) == ["`3`", "`2`", "**`0.00206`**"]
+    assert every["from"][2].replace("\\", "") == "**found by tuning, 12 trials of 1000 steps**"
+
+
+def test_a_curve_that_is_not_there_is_not_in_the_legend(small_db: Path) -> None:
+    run = first(small_db, model="fru", task="digits", budget="10k", status="finished")
+    points = frame(Store(str(small_db), read_only=True).curves(run))
+    of_kind = points[(points["kind"] == "loss") & (points["split"] == "validation")]
+    legend = by_split(of_kind, "loss").to_dict()["encoding"]["color"]["legend"]
+    assert legend["values"] == ["validation"]
+
+
 def test_an_interrupted_run_has_no_score(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     store.record(one_run(status="interrupted", reason="stopped by SIGINT in epoch 3", metric_value=None))
@@ -227,6 +259,8 @@ def test_without_an_id_the_newest_runs_are_listed(small_db: Path, large_db: Path
     for db, count in ((small_db, 228), (large_db, 10_000)):
         app = open_page("run", db)
         assert f"The newest 100 of {count:,}" in said(app)
+    columns = list(grids(open_page("run", small_db))[0].columns)
+    assert columns[:2] == ["run", "finished, UTC"], "so that the date is in view on any screen"
     newest = by_finish(Store(str(small_db), read_only=True).runs())[-1]
     assert grids(open_page("run", small_db))[0].links["run"][0] == f"run?id={newest.run_id}"
     assert "python -m bench run --model fru" in open_page("run", empty_db).info[0].value
@@ -237,7 +271,7 @@ def test_the_runs_of_an_architecture_on_a_task(small_db: Path) -> None:
     runs = by_finish(Store(str(small_db), read_only=True).runs(model="gru", task="digits"))
     (listed,) = grids(app)
     assert listed.links["run"] == [f"run?id={run.run_id}" for run in reversed(runs)]
-    assert set(listed.columns["architecture"]) == {"gru"}
+    assert set(listed.columns["architecture"]) == {"GRU"}
     app.selectbox(key="task").select("copy-100")
     assert set(grids(run_again(app, small_db))[0].columns["task"]) == {"copy-100"}
     wrong = open_page("run", small_db, model="gruu")

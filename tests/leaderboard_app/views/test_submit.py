@@ -63,7 +63,7 @@ def test_a_good_bundle_waits_for_a_maintainer(
     data = Path(write(members, path)).read_bytes()
     page = drop(host, data, monkeypatch, name="../../evil name; rm -rf .zip")
     assert "structure is right" in page.success[0].value
-    assert list(page.dataframe[0].value["architecture"]) == ["gru"]
+    assert list(page.dataframe[0].value["architecture"]) == ["GRU"]
     identity = read_bundle(data).identity
     assert [place.name for place in kept(host)] == [f"{identity}.zip"], "the name is ours"
     (place,) = kept(host)

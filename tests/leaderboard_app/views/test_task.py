@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from bench.catalog.registry import task_names
 from bench.catalog.suites import find_suite
@@ -12,10 +13,17 @@ from db.schema import Run
 from db.store import Store
 from leaderboard_app.views.task import lengths, results
 from leaderboard_app.views.task.results import Anchors
+from leaderboard_app.widgets.grid import Words
 from leaderboard_app.widgets.row_labels import labels
 from leaderboard_app.widgets.trained_for import trained
+from tests.support.grids import Grid, grids
 from tests.support.pages import HOSTILE, assert_escaped, facts, hostile, one_run, open_page, run, said
 from tests.support.synthetic import fill, synthetic_runs
+
+
+def configurations(app: AppTest) -> Grid:
+    (table,) = grids(app)
+    return table
 
 
 def runs_in(db: Path) -> list[Run]:
@@ -25,10 +33,11 @@ def runs_in(db: Path) -> list[Run]:
 def test_its_results_are_those_of_the_command_line(small_db: Path) -> None:
     app = open_page("task", small_db, name="digits", tier="10k", training="any training")
     rows = leaderboard(run for run in runs_in(small_db) if (run.task, run.budget) == ("digits", "10k"))
-    table = app.dataframe[0].value
-    assert list(table["score"]) == pytest.approx([row.score for row in rows])
-    assert list(table["seeds"]) == [len(row.seeds) for row in rows]
-    assert list(table["parameters"]) == [row.params for row in rows]
+    table = configurations(app)
+    assert table.names() == [row.model for row in rows]
+    assert table.numbers("score") == pytest.approx([row.score for row in rows], abs=0.05)
+    assert table.numbers("seeds") == [len(row.seeds) for row in rows]
+    assert table.numbers("parameters") == [row.params for row in rows]
 
 
 def test_every_seed_is_a_dot_between_the_anchors(small_db: Path) -> None:
@@ -57,24 +66,38 @@ def test_labels_say_what_differs_and_no_two_are_alike() -> None:
     assert sorted(labels(leaderboard(runs))) == [
         "FRU · 100k", "FRU · 10k · lr=0.1", "FRU · 10k · lr=0.1 (2)", "FRU · 10k · lr=0.2", "GRU · 10k",
     ]  # fmt: skip
+    tuned = one_run("6" * 16, budget="10k", config=config(0.2), config_source={"lr": "preset"})
+    assert sorted(labels(leaderboard([runs[0], tuned]))) == ["FRU · by hand", "FRU · tuned"]
     assert labels(leaderboard(runs[:1])) == ["FRU"]
     assert labels([]) == []
 
 
-def test_rows_say_how_long_they_were_trained_and_what_differs_comes_first() -> None:
-    """Also where a run ended early, and whatever the length of the settings that all rows share."""
-    shared: dict[str, Any] = {"lr": 0.019076433038108097, "lr_schedule": "constant", "batch_size": 64}
-    longer = [one_run(f"{steps:016d}", steps=5, config={"model": {}, "wrapper": {}, "training": given | {"epochs": 60}},
-                      config_source=dict.fromkeys(given, "preset"))
-              for steps in (3_000, 24_000) for given in [shared | {"max_steps": steps}]]  # fmt: skip
-    epochs = one_run("e" * 16, model="gru", config={"model": {}, "wrapper": {}, "training": {"epochs": 60}})
-    runs = [*longer, epochs]
-    cells = {(row.model, steps): settings for row, steps, settings in trained(leaderboard(runs))}
-    rest = "lr=0.019076433038108097 lr_schedule=constant batch_size=64"
-    assert cells == {
-        ("fru", "3,000"): f"max_steps=3000 {rest}", ("fru", "24,000"): f"max_steps=24000 {rest}",
-        ("gru", "60 epochs"): "defaults",
-    }  # fmt: skip
+def test_rows_say_how_long_they_were_trained_and_with_which_settings() -> None:
+    """To three digits, the model's own first, what tuning found marked, what a suite fixes only where rows differ."""
+    chosen: dict[str, Any] = {"lr": 0.019076433038108097, "lr_schedule": "constant"}
+    sources = dict.fromkeys(chosen, "preset: 12 trials of 3000 steps") | {"dt_min": "flag", "batch_size": "flag"}
+
+    def trained_for(steps: int, batch_size: int = 64, **changes: Any) -> Run:
+        training = chosen | {"max_steps": steps, "batch_size": batch_size, "epochs": 60}
+        config = {"model": {"dt_min": 0.1 + 0.2}, "wrapper": {}, "training": training}
+        own = {"config": config, "config_source": sources | {"max_steps": "flag"}, "steps": 5}
+        return one_run(f"{steps:012d}{batch_size:04d}", **own | changes)
+
+    epochs = one_run(
+        "e" * 16, model="gru", task="fashion", config={"model": {}, "wrapper": {}, "training": {"epochs": 60}}
+    )
+    by_size = [trained_for(9, task="copy-100"), trained_for(9, 128, task="copy-100")]
+    runs = [trained_for(3_000), trained_for(24_000), epochs, *by_size]
+    cells = [(row.model, steps, text(settings)) for row, steps, settings in trained(leaderboard(runs))]
+    words = "dt_min=0.3 *lr=0.0191* *lr_schedule=constant*"
+    assert sorted(cells) == sorted([
+        ("fru", "3,000", words), ("fru", "24,000", words), ("gru", "60 epochs", "defaults"),
+        ("fru", "9", f"{words} batch_size=64"), ("fru", "9", f"{words} batch_size=128"),
+    ])  # fmt: skip
+
+
+def text(settings: Words) -> str:
+    return " ".join(f"*{word.text}*" if word.marked else word.text for word in settings.words)
 
 
 def test_better_is_to_the_right_for_errors_too() -> None:
@@ -96,27 +119,26 @@ def test_filters(small_db: Path) -> None:
     tier, training = app.segmented_control
     assert tier.options == ["all", "10k", "100k"]
     assert training.options == ["quick-v1", "any training"]
-    everything = len(app.dataframe[0].value)
+    everything = len(configurations(app).faded)
     tier.set_value("100k")
     run(app, small_db)
-    assert 0 < len(app.dataframe[0].value) < everything
+    assert 0 < len(configurations(app).faded) < everything
 
 
 def test_runs_trained_otherwise_are_apart(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     fill(store, models=("fru",))
     store.record(one_run("f" * 16, task="digits", config={"model": {}, "wrapper": {}, "training": {"max_steps": 7}}))
-    shown = open_page("task", tmp_path / "board.sqlite", name="digits").dataframe[0].value
-    assert list(shown["seeds"]) == [5]
+    assert configurations(open_page("task", tmp_path / "board.sqlite", name="digits")).numbers("seeds") == [5]
     app = open_page("task", tmp_path / "board.sqlite", name="digits", training="any training")
-    assert sorted(app.dataframe[0].value["seeds"]) == [1, 5]
+    assert sorted(configurations(app).columns["seeds"]) == ["1", "5"]
 
 
 def test_withdrawn_runs_are_left_out(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "board.sqlite"))
     runs = fill(store, models=("fru",))
     store.add_event(next(run for run in runs if run.task == "digits"), "retracted", "wrong")
-    assert list(open_page("task", tmp_path / "board.sqlite", name="digits").dataframe[0].value["seeds"]) == [4]
+    assert configurations(open_page("task", tmp_path / "board.sqlite", name="digits")).numbers("seeds") == [4]
 
 
 def test_definition_and_facts(small_db: Path) -> None:
@@ -221,7 +243,7 @@ def test_a_task_that_is_not_in_the_code(tmp_path: Path) -> None:
     app = open_page("task", tmp_path / "board.sqlite", name="their-task")
     assert "not in this copy of the code" in app.info[0].value
     assert facts(app)["version"] == "3"
-    assert len(app.dataframe[0].value) == 1
+    assert configurations(app).names() == ["fru"]
 
 
 def test_hostile_text_is_only_text(tmp_path: Path) -> None:
@@ -239,7 +261,7 @@ def test_a_name_that_does_not_exist(small_db: Path) -> None:
     assert app.title[0].value == "Tasks"
     wrong = open_page("task", small_db, name="digits", tier="1G")
     assert "No parameter tier named '1G'" in wrong.error[0].value.replace("\\", "")
-    assert len(wrong.dataframe) == 1
+    assert configurations(wrong).names()
 
 
 def test_without_a_name_every_task_is_listed(small_db: Path, empty_db: Path, large_db: Path) -> None:
@@ -253,5 +275,5 @@ def test_without_a_name_every_task_is_listed(small_db: Path, empty_db: Path, lar
 
 def test_a_large_database(large_db: Path) -> None:
     app = open_page("task", large_db, name="listops-2")
-    assert len(app.dataframe[0].value) == 150
+    assert len(configurations(app).faded) == 150
     assert "The best 40 of 150 configurations are drawn" in said(app)
