@@ -5,17 +5,20 @@ from typing import Any
 
 import streamlit as st
 
-from bench.catalog.suites import Suite
+from bench.catalog.suites import SUITES, Suite
 from bench.catalog.tiers import tier_size
 from bench.ranking.contest import WRAPPERS
 from bench.ranking.rows import SuiteRow
 from bench.reports.listings import ModelFacts
 from db.schema import LADDER
+from leaderboard_app.views.leaderboard.capability_map import FAMILY
+from leaderboard_app.views.leaderboard.capability_map import ORDERS as ORDERS_OF_MAP
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
 from leaderboard_app.views.leaderboard.sentences import duration
-from leaderboard_app.views.leaderboard.table import EXTRA, MIXER, Naming
+from leaderboard_app.views.leaderboard.table import CHOSEN, Naming
 from leaderboard_app.widgets.address import start
 from leaderboard_app.widgets.links import entry_id, link
+from leaderboard_app.widgets.text import plain
 
 BY_TASK = "by-task"
 PARAMETERS, TIME = "parameters", "training time"
@@ -24,21 +27,33 @@ MOST_COMPARED = 4
 OF_ALL_TIERS = ("BudgetAUC", "best BudgetAUC")
 """The column and the order that have values only in a suite with several tiers."""
 ALL = "all"
-BLOCKS = {"residual": "same block for all (residual)", "plain": "as in the RNN papers (plain)", ALL: "all"}
+ALL_TIERS = "all tiers"
+BLOCKS = {"residual": "same block for all", "plain": "as in the RNN papers", ALL: "both"}
 """What the address says of the entries' wrapper → the choice in words."""
 AS_PUBLISHED = "all, as published"
 UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
 """Values of the filter widgets when they hide no row. The years are set in `_clear`."""
 
 
-def suite_or_tasks(names: Sequence[str], default: str) -> str:
-    legal = [*names, BY_TASK]
-    start("suite", default, legal)
+def suite_or_tasks(default: str) -> str:
+    """Let the reader choose a suite. Superseded ones are in a menu of their own, each with its reason."""
+    old = [suite for suite in SUITES.values() if suite.superseded]
+    start("suite", default, [*SUITES, BY_TASK])
+    now = st.session_state.get("suite", st.query_params.get("suite"))
+    legal = [name for name, suite in SUITES.items() if not suite.superseded or name == now]
     chosen = st.segmented_control(
-        "Suite", legal, key="suite", bind="query-params",
+        "Suite", [*legal, BY_TASK], key="suite", bind="query-params",
         help="A suite lists tasks and how every model is trained on them. by-task shows every run, task by task.",
     )  # fmt: skip
+    with st.popover("Superseded", icon=":material/history:"):
+        for suite in old:
+            st.button(suite.name, on_click=_choose, args=[suite.name], type="tertiary", width="stretch")
+            st.caption(plain(suite.superseded))
     return chosen or default
+
+
+def _choose(suite: str) -> None:
+    st.session_state["suite"] = suite
 
 
 def order() -> str:
@@ -61,7 +76,8 @@ def block(suite: Suite) -> str:
     words = BLOCKS | {ALL: AS_PUBLISHED} if published else BLOCKS
     chosen = st.segmented_control(
         "Block", list(words), format_func=words.__getitem__, key=key, required=True,
-        help="The network that each architecture is put in. Each block is a contest of its own, with ranks of its own. "
+        help="The network that each architecture is put in: the residual block that all share, or plain layers, as in "
+        "the papers on recurrent networks. Each block is a contest of its own, with ranks of its own. "
         "Under “all, as published”, entries in different blocks are ranked against one another.",
     ) or default  # fmt: skip
     if chosen == default:
@@ -72,7 +88,9 @@ def block(suite: Suite) -> str:
 
 
 def tier(suite: Suite, default: str) -> str:
+    """Let the reader choose a tier, or ALL_TIERS where the suite has several."""
     legal = sorted(suite.tiers, key=tier_size)
+    legal += [ALL_TIERS] * (len(legal) > 1)
     start("tier", default, legal)
     return st.segmented_control("Parameters", legal, key="tier", bind="query-params") or default
 
@@ -135,11 +153,11 @@ def _clear(facts: Mapping[str, ModelFacts]) -> None:
 
 
 def columns(suite: Suite) -> tuple[list[str], list[str]]:
-    """Return the tasks and the names of EXTRA whose columns the reader switched on."""
+    """Return the tasks and the CHOSEN whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
-        names = possible([column.name for column in (*EXTRA, MIXER)], suite)
-        return [*suite.tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
+        more = st.multiselect("More", possible(CHOSEN, suite), key="columns", bind="query-params")
+        return [*suite.tasks] if own else [], more
 
 
 def sorting(suite: Suite) -> str:
@@ -147,6 +165,14 @@ def sorting(suite: Suite) -> str:
         "Order", [RANK, *possible(ORDERS, suite), *suite.tasks], key="order", bind="query-params",
         label_visibility="collapsed", width=190, icon=":material/sort:",
     )  # fmt: skip
+
+
+def map_order() -> str:
+    given = st.segmented_control(
+        "Sort by", list(ORDERS_OF_MAP), key="map", default=FAMILY, required=True, bind="query-params",
+        help="  \n".join(f"**{order}**: {what}" for order, what in ORDERS_OF_MAP.items()),
+    )  # fmt: skip
+    return given or FAMILY
 
 
 def possible(names: Iterable[str], suite: Suite) -> list[str]:
