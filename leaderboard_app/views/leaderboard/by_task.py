@@ -1,14 +1,13 @@
 """Every run, task by task, including those that no suite ranks."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
-import pandas as pd
 import streamlit as st
 
 from bench.catalog.names import display_name, numerically
 from bench.common.text import metric_text
 from bench.ranking.by_task import Row, leaderboard
+from bench.ranking.utility import score
 from db.schema import Run
 from db.standing import Standing
 from leaderboard_app.data import comparable
@@ -35,7 +34,9 @@ def show(runs: Sequence[Run], standing: Standing) -> None:
     rows = leaderboard(chosen)
     if rows:
         _configurations(rows)
-        st.altair_chart(score_against_params(pd.DataFrame(map(asdict, rows))), alt=CHART)
+        scores = {run.run_id: score(run) for run in chosen}
+        st.vega_lite_chart(spec=score_against_params(rows, scores), width="stretch", alt=CHART)
+        st.caption("A mark is the mean of a configuration's seeds, a dot one of them.")
     else:
         st.info("Every run of this task was interrupted and has no result yet. `--resume` continues a run.")
     st.subheader("Its runs, newest first")

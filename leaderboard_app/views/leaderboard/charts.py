@@ -6,17 +6,18 @@ Families have a colour and a shape. Each entry's line ends in its name.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import ceil, exp, log
-from typing import NamedTuple
 
 from bench.catalog.families import FAMILIES
-from bench.catalog.tiers import TIERS, tier_size
+from bench.catalog.tiers import tier_size
 from bench.ranking.contest import WRAPPERS
 from bench.ranking.rows import SuiteRow
+from leaderboard_app.views.leaderboard.axes import PARAMETERS, STATE, TIME, YEAR, Axis, cost_axis, score_axis
 from leaderboard_app.views.leaderboard.drawing import (
+    AROUND,
     BAND,
     FAINT,
     GREY,
+    LEADS,
     Spec,
     chart,
     chosen,
@@ -26,7 +27,7 @@ from leaderboard_app.views.leaderboard.drawing import (
     number,
     of_families,
 )
-from leaderboard_app.views.leaderboard.end_labels import LINE, MOST, spread
+from leaderboard_app.views.leaderboard.end_labels import names, placed
 from leaderboard_app.views.leaderboard.points import Point, best_of_tiers, families, front, points
 from leaderboard_app.views.leaderboard.shown import Shown
 from leaderboard_app.views.leaderboard.table import Naming, shown_name
@@ -36,26 +37,6 @@ Seeds = tuple[tuple[float, ...], ...]
 Drawing = Callable[[], Spec | None]
 
 FLOOR = FAMILIES[-1]
-LEAST_SPREAD = log(1.02)  # least length of a logarithmic axis, so that equal values do not give it none
-MARGIN = 0.06  # of an axis, on both sides
-AROUND = 170  # pixels of a chart's height that its legend and its axis take, at most
-LOWEST = 300  # pixels
-LEADS = "datum.leads"
-
-
-class Axis(NamedTuple):
-    """The quantity that the score is plotted against."""
-
-    field: str
-    title: str
-    is_cost: bool = True
-    """Whether less of it is better: then there is a front, and the axis is logarithmic."""
-
-
-PARAMETERS = Axis("params", "parameters outside token tables")
-TIME = Axis("train_seconds", "seconds of training, one seed of every task")
-STATE = Axis("state_bytes", "bytes that a sequence carries from step to step")
-YEAR = Axis("year", "year of the paper", is_cost=False)
 
 
 def against_cost(shown: Shown) -> tuple[Drawing, str]:
@@ -106,20 +87,18 @@ def score_against(
     shown = [each for each in shown if axis.is_cost or each["family"] != FLOOR]
     if not shown:
         return None
-    contests = [
-        [each for each in shown if each["wrapper"] == wrapper] for wrapper in {each["wrapper"] for each in shown}
-    ]
-    contests = contests if apart else [shown]
+    wrappers = sorted({each["wrapper"] for each in shown})
+    contests = [[each for each in shown if each["wrapper"] == own] for own in wrappers] if apart else [shown]
     leading = {each["line"] for own in contests for each in best_of_tiers(own)}
     for each in shown:
         each |= {"leads": each["line"] in leading, "large": tier in (None, each["tier"])}
-    x, y = _cost(axis, shown), _score(shown)
-    labels, height = _labels(shown, axis.field, y)
+    x, y = cost_axis(axis, shown), score_axis(shown)
+    labels, height = placed(shown, axis.field, y)
     return chart(
         [
             *([_steps(front(own, axis.field), x, y) for own in contests] if axis.is_cost else []),
             *_lines(shown, x, y, apart=apart),
-            *_names(labels, x, y),
+            *names(labels, x, y),
             marks(shown, families(shown), {"x": x, "y": y, "size": _SIZE, "opacity": chosen(1, 0.75, LEADS)}),
         ],
         height,
@@ -156,39 +135,6 @@ def intervals(rows: Rows, name: Naming = shown_name, seeds: Seeds = ()) -> Spec 
     )
 
 
-def _cost(axis: Axis, shown: Sequence[Point]) -> Spec:
-    """Return the horizontal axis. Parameters of several tiers are marked at the tiers."""
-    values = [each[axis.field] for each in shown]
-    if not axis.is_cost:
-        scale = {"domain": [min(values) - 1, max(values) + 1], "nice": False}
-        return number(axis.field, axis.title, scale=scale, axis={"format": "d", "tickCount": 8, "grid": False})
-    margin = MARGIN * max(log(max(values) / min(values)), LEAST_SPREAD)
-    scale = {"type": "log", "nice": False, "domain": [min(values) * exp(-margin), max(values) * exp(margin)]}
-    sizes = sorted({TIERS[each["tier"]] for each in shown})
-    marked = {"values": sizes} if axis is PARAMETERS and len(sizes) > 1 else {"tickCount": 5, "grid": False}
-    return number(axis.field, axis.title, scale=scale, axis={"format": "~s", **marked})
-
-
-def _score(shown: Sequence[Point]) -> Spec:
-    """Return the vertical axis: from the last multiple of ten below the lowest score to 100, the maximum."""
-    floor = 10 * max(0, ceil(min(each["low"] for each in shown) / 10) - 1)
-    return number("score", "score", scale={"domain": [floor, 100]}, axis={"tickCount": 5})
-
-
-def _labels(shown: Sequence[Point], field: str, y: Spec) -> tuple[list[Point], float]:
-    """Return the end of each line with the place of its name, and the height of a chart in which names keep apart.
-
-    If there are more lines than names have room, those that lead and the best keep theirs.
-    """
-    ends: dict[str, Point] = {}
-    for each in sorted(shown, key=lambda each: (each[field], each["score"])):
-        ends[each["line"]] = each
-    named = sorted(ends.values(), key=lambda each: (not each["leads"], -each["score"]))[:MOST]
-    (low, high), inside = y["scale"]["domain"], max(LOWEST, LINE * len(named))
-    places = spread([each["score"] for each in named], LINE * (high - low) / inside, low, high)
-    return [each | {"place": place} for each, place in zip(named, places, strict=True)], inside + AROUND
-
-
 def _steps(best: Sequence[Point], x: Spec, y: Spec) -> Spec:
     """Draw a front, extended to the end of the axis."""
     end = [best[-1] | {x["field"]: x["scale"]["domain"][1]}] if best else []
@@ -213,19 +159,4 @@ def _lines(shown: Sequence[Point], x: Spec, y: Spec, *, apart: bool) -> list[Spe
     return [of_families(each) for each in drawn]
 
 
-def _names(labels: Sequence[Point], x: Spec, y: Spec) -> list[Spec]:
-    """Draw the names at the right edge, each with a thin line from its mark."""
-    edge, text = (
-        {"value": "width"},
-        {"align": "left", "baseline": "middle", "dx": 4, "fontSize": 11, "limit": 130, "fontWeight": BOLD},
-    )
-    thin = {"x": x, "x2": edge, "y": y, "y2": {"field": "place"}, "color": GREY, "opacity": chosen(0.9, 0.35, LEADS)}
-    names = {"x": edge, "y": y | {"field": "place"}, "text": {"field": "entry"}, "color": colour(families(labels))}
-    return [
-        of_families(layer(labels, "rule", thin, strokeWidth=0.7)),
-        of_families(layer(labels, "text", names, **text)),
-    ]
-
-
-BOLD: Spec = {"expr": "datum.leads ? 'bold' : 'normal'"}
 _SIZE: Spec = {"condition": {"test": "datum.large", "value": 90}, "value": 30}

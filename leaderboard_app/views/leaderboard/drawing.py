@@ -16,6 +16,9 @@ FAMILY, POINTED_AT, PICKED = "family", "over", "picked"
 """Names of what a reader chooses: a family in the legend, an entry by pointing at it, an architecture by a click."""
 BAND, FAINT = 0.16, 0.45
 """Opacities of an interval, and of what is not in front."""
+AROUND = 170
+"""Pixels of a chart's height that its legend and its axis take, at most."""
+LEADS = "datum.leads"
 LEGEND: Spec = {
     "title": None, "orient": "top", "columns": {"expr": "width > 560 ? 4 : 2"}, "symbolSize": 80, "symbolOpacity": 1,
     "labelLimit": {"expr": "width > 560 ? 240 : 130"},

@@ -64,32 +64,40 @@ def load(store: Store, shown: Shown) -> dict[EntryKey, dict[str, float]]:
 
 
 def drawn(lost: Lost) -> Spec:
-    facts = model_facts()
+    facts, names = model_facts(), _names(lost)
     means = [
-        {"entry": name(key), "family": described(facts.get(key.model))[0], "points": fmean(own.values())}
+        {"entry": names[key], "family": described(facts.get(key.model))[0], "points": fmean(own.values())}
         for key, own in lost.items()
     ]
     strokes = [
-        {"entry": name(key), "task": task, "points": points}
+        {"entry": names[key], "task": task, "points": points}
         for key, own in lost.items()
         for task, points in own.items()
     ]
     x = number("points", "points of score that another learning rate costs")
-    y = {"field": "entry", "type": "nominal", "title": None, "sort": [each["entry"] for each in means]}
+    y = {
+        "field": "entry",
+        "type": "nominal",
+        "title": None,
+        "sort": [each["entry"] for each in means],
+        "axis": {"labelLimit": 200},
+    }
     there = families(means)
     tooltip = [{"field": "entry"}, {"field": "task"}, {"field": "points", "format": ".1f"}]
     looks = {"color": colour(there), "shape": shape(there), "size": {"value": 80}, "tooltip": [tooltip[0], tooltip[2]]}
     return chart(
         [
             layer(strokes, "tick", {"x": x, "y": y, "color": GREY, "tooltip": tooltip}, thickness=1.5, size=9),
-            layer(means, "point", {"x": x, "y": y} | looks, filled=True),
+            layer(means, "point", {"x": x, "y": y} | looks, filled=True, opacity=1),
         ],
         22 * len(means) + 110,
     )
 
 
-def name(key: EntryKey) -> str:
-    return f"{display_name(key.model)} · {key.wrapper} · {key.tier}"
+def _names(lost: Lost) -> dict[EntryKey, str]:
+    """Return how entries are called: with their wrapper or tier where those differ."""
+    told = [part for part in ("wrapper", "tier") if len({getattr(key, part) for key in lost}) > 1]
+    return {key: " · ".join([display_name(key.model), *(getattr(key, part) for part in told)]) for key in lost}
 
 
 def cells(lost: Lost, shown: Shown) -> tuple[list[str], list[list[object]]]:
@@ -102,11 +110,11 @@ def cells(lost: Lost, shown: Shown) -> tuple[list[str], list[list[object]]]:
 
 
 def table(lost: Lost, shown: Shown) -> tuple[list[Column], list[Line]]:
-    tasks = list(shown.suite.tasks)
+    tasks, names = list(shown.suite.tasks), _names(lost)
     columns = [Column("architecture", heads_row=True), *(Column(each, numeric=True) for each in ("mean", *tasks))]
     lines = [
         Line([
-            Link(name(key), page_url("architecture", name=key.model)),
+            Link(names[key], page_url("architecture", name=key.model)),
             f"{fmean(own.values()):.1f}",
             *("" if task not in own else f"{own[task]:.1f}" for task in tasks),
         ])

@@ -8,19 +8,21 @@ from urllib.parse import parse_qs
 
 import altair
 import numpy as np
-import pandas as pd
 import pytest
 import streamlit
 from markdown_it import MarkdownIt
 from scipy.optimize import minimize
 
 from bench.catalog.families import FAMILIES
+from bench.ranking.by_task import leaderboard
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
+from bench.ranking.utility import score
 from bench.reports.listings import ModelFacts, model_facts
 from leaderboard_app.views.leaderboard import charts, exports, sentences, table
+from leaderboard_app.views.leaderboard.axes import PARAMETERS, STATE, TIME, YEAR, Axis
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
-from leaderboard_app.views.leaderboard.drawing import Spec
+from leaderboard_app.views.leaderboard.drawing import AROUND, Spec
 from leaderboard_app.views.leaderboard.end_labels import LINE, MOST, spread
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.views.leaderboard.points import Point, front
@@ -31,6 +33,7 @@ from models.shared.contract import Paper
 from tests.bench.reports.test_board_formats import ROW
 from tests.conftest import ROOT
 from tests.support.grids import Grid, read
+from tests.support.pages import one_run
 
 THEME = ROOT / "leaderboard_app" / ".streamlit" / "config.toml"
 HOSTILE = [
@@ -228,28 +231,7 @@ def test_a_chart_is_drawn_once() -> None:
     rows = tuple(ROWS)
     assert charts.intervals(rows) is charts.intervals(tuple(ROWS))
     assert charts.intervals((replace(ROW, score=None),)) is None
-    assert charts.score_against(rows, charts.TIME) is None  # nobody's time is known
-
-
-@pytest.mark.parametrize(
-    ("points", "named"),
-    [
-        ([(10_000, 99.0), (10_010, 98.0), (10_000, 60.0), (100_000, 97.0)], ["m0", "m2", "m3"]),
-        ([(10_000, 99.0), (10_000, 99.0)], ["m0"]),
-        ([(10_000, 99.0)], ["m0"]),
-        ([(10_000, 90.0), (10_700, 90.0), (100_000, 10.0)], ["m1", "m2"]),  # m0's would stand on m1
-        # m1's would stand on m0, and m2's beside m1, which has none.
-        ([(12_000, 92.0), (10_000, 90.0), (10_200, 86.0), (100_000, 10.0)], ["m0", "m3"]),
-    ],
-)
-def test_of_points_close_together_the_best_is_named(points: list[tuple[int, float]], named: list[str]) -> None:
-    rows = pd.DataFrame([
-        {"model": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0], "failures": 0}
-        for index, (params, score) in enumerate(points)
-    ])  # fmt: skip
-    spec = score_against_params(rows).to_dict()
-    labels = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
-    assert [row["model"] for row in spec["datasets"][labels["data"]["name"]]] == named
+    assert charts.score_against(rows, TIME) is None  # nobody's time is known
 
 
 TIERED = tuple(
@@ -259,7 +241,7 @@ TIERED = tuple(
 )
 
 
-def against(rows: Sequence[SuiteRow] = TIERED, axis: charts.Axis = charts.PARAMETERS, **options: Any) -> Spec:
+def against(rows: Sequence[SuiteRow] = TIERED, axis: Axis = PARAMETERS, **options: Any) -> Spec:
     spec = charts.score_against(tuple(rows), axis, **options)
     assert spec is not None
     return spec
@@ -329,7 +311,7 @@ def test_every_line_ends_in_its_name_and_no_two_names_overlap() -> None:
     ((_, names),) = layers(spec, "text")
     assert {each["entry"] for each in names} == {table.shown_name(row) for row in many}
     low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
-    pixels = (spec["height"] - charts.AROUND) / (high - low)
+    pixels = (spec["height"] - AROUND) / (high - low)
     places = sorted(each["place"] for each in names)
     assert min(np.diff(places)) * pixels >= LINE - 1e-6
     assert low <= places[0] <= places[-1] <= high
@@ -363,16 +345,16 @@ def test_wrappers_that_are_contests_of_their_own_have_a_front_each() -> None:
     rows = (replace(ROW, params=100.0, score=70.0, wrapper="residual"), replace(ROW, params=200.0, score=60.0))
     for apart, fronts in ((False, [{70}]), (True, [{60}, {70}])):
         found = layers(against(rows, apart=apart), "line")
-        assert sorted({each["score"] for each in points} for _, points in found) == fronts
+        assert sorted(({each["score"] for each in points} for _, points in found), key=min) == fronts
 
 
 def test_costs_have_a_front_and_years_do_not() -> None:
     rows = [replace(row, state_bytes=row.params / 10) for row in TIERED if row.budget == "10k"]
-    assert len(layers(against(rows, charts.STATE), "line")) == 1
-    years = against(rows, charts.YEAR)
+    assert len(layers(against(rows, STATE), "line")) == 1
+    years = against(rows, YEAR)
     assert not layers(years, "line")
     assert {each["year"] for _, points in layers(years, "point") for each in points} == {2014, 2018}  # no floor
-    assert charts.score_against(tuple(TIERED), charts.STATE) is None
+    assert charts.score_against(tuple(TIERED), STATE) is None
 
 
 def test_the_legend_filters_every_layer_but_the_front() -> None:
@@ -388,8 +370,19 @@ def test_seeds_stand_where_a_mean_stands() -> None:
     assert found == [("FRU tuned", 74.0), ("FRU tuned", 76.0), ("GRU tuned", 75.0)]
 
 
-@pytest.mark.parametrize("axis", [charts.PARAMETERS, charts.YEAR])
-def test_charts_are_vega_lite_without_a_warning(axis: charts.Axis) -> None:
+def test_a_tasks_chart_has_every_seed() -> None:
+    runs = [one_run(f"{seed:016x}", seed=seed, metric_value=0.2 + seed / 10) for seed in range(3)]
+    rows = leaderboard(runs)
+    spec = score_against_params(rows, {run.run_id: score(run) for run in runs})
+    ((_, dots),) = layers(spec, "circle")
+    assert [(each["seed"], each["seed_score"]) for each in dots] == [(run.seed, score(run)) for run in runs]
+    ((_, marks),) = layers(spec, "point")
+    assert [each["score"] for each in marks] == [rows[0].score]
+    altair.LayerChart.from_dict(spec)
+
+
+@pytest.mark.parametrize("axis", [PARAMETERS, YEAR])
+def test_charts_are_vega_lite_without_a_warning(axis: Axis) -> None:
     """Altair's schema refuses a misspelt property, which Vega-Lite would pass over."""
     for spec in (against(axis=axis, apart=True), charts.intervals(TIERED[:3], table.shown_name, ((1.0,),) * 3)):
         assert spec is not None
