@@ -16,6 +16,8 @@ from leaderboard_app.views.leaderboard.points import Point, families
 def score_against_params(rows: Sequence[Row], scores: Mapping[str, float]) -> Spec:
     """Draw a mark for each row on a logarithmic axis of parameters, and a dot for each of its seeds.
 
+    The largest network of each entry is named.
+
     Args:
         rows: the best first.
         scores: run_id → score.
@@ -34,7 +36,7 @@ def score_against_params(rows: Sequence[Row], scores: Mapping[str, float]) -> Sp
     return chart(
         [
             of_families(layer(dots, "circle", of_seeds, size=18, opacity=0.6)),
-            *names(labels, x, y),
+            *names(labels, families(shown), x, y),
             marks(shown, families(shown), {"x": x, "y": y} | looks),
         ],
         height,
@@ -43,7 +45,7 @@ def score_against_params(rows: Sequence[Row], scores: Mapping[str, float]) -> Sp
 
 def _point(row: Row, place: int) -> Point:
     return {
-        "model": row.model, "entry": display_name(row.model), "line": str(place),
+        "model": row.model, "entry": display_name(row.model), "line": f"{row.model} {row.wrapper} {row.tuning}",
         "family": described(model_facts().get(row.model))[0], "tier": row.budget, "score": row.score,
         "low": row.score, "high": row.score, "params": row.params, "seeds": len(row.seeds), "failures": row.failures,
         "verification": row.verification, "leads": place == 0,

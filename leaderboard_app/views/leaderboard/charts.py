@@ -98,7 +98,7 @@ def score_against(
         [
             *([_steps(front(own, axis.field), x, y) for own in contests] if axis.is_cost else []),
             *_lines(shown, x, y, apart=apart),
-            *names(labels, x, y),
+            *names(labels, families(shown), x, y),
             marks(shown, families(shown), {"x": x, "y": y, "size": _SIZE, "opacity": chosen(1, 0.75, LEADS)}),
         ],
         height,

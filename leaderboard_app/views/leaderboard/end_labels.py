@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from leaderboard_app.views.leaderboard.drawing import AROUND, GREY, LEADS, Spec, chosen, colour, layer, of_families
-from leaderboard_app.views.leaderboard.points import Point, families
+from leaderboard_app.views.leaderboard.points import Point
 
 LINE = 13
 """Pixels from one name to the next."""
@@ -33,11 +33,16 @@ def placed(shown: Sequence[Point], field: str, y: Spec) -> tuple[list[Point], fl
     return [each | {"place": place} for each, place in zip(named, places, strict=True)], inside + AROUND
 
 
-def names(labels: Sequence[Point], x: Spec, y: Spec) -> list[Spec]:
-    """Draw the names at the right edge, each with a thin line from its mark."""
+def names(labels: Sequence[Point], shown: Sequence[str], x: Spec, y: Spec) -> list[Spec]:
+    """Draw the names at the right edge, each with a thin line from its mark.
+
+    Args:
+        labels: the ends of lines, as `placed` returns them.
+        shown: the families that the chart shows.
+    """
     edge = {"value": "width"}
     thin = {"x": x, "x2": edge, "y": y, "y2": {"field": "place"}, "color": GREY, "opacity": chosen(0.9, 0.35, LEADS)}
-    names = {"x": edge, "y": y | {"field": "place"}, "text": {"field": "entry"}, "color": colour(families(labels))}
+    names = {"x": edge, "y": y | {"field": "place"}, "text": {"field": "entry"}, "color": colour(shown)}
     return [
         of_families(layer(labels, "rule", thin, strokeWidth=0.7)),
         of_families(layer(labels, "text", names, **TEXT)),

@@ -233,8 +233,8 @@ def test_a_cell_of_the_map_leads_to_its_runs(page: Page, address: str) -> None:
 
 def test_the_legend_shows_a_family_alone(page: Page, address: str) -> None:
     opened(page, f"{address}/{BOARD}")
-    names = page.locator("figure").first.locator(".mark-text:not(.role-legend-label) text")
-    marked = page.locator("figure").first.locator(".mark-symbol:not(.role-legend-symbol) path[aria-label]")
+    names = page.locator("figure").first.locator(".mark-text.role-mark text")
+    marked = page.locator("figure").first.locator(".mark-symbol.role-mark path")
     expect(names.filter(has_text="FRU")).to_have_count(1)
     before = marked.count()
     page.locator("figure .role-legend-label text", has_text="gated recurrence").first.click()

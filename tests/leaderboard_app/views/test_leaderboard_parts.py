@@ -319,8 +319,12 @@ def test_every_line_ends_in_its_name_and_no_two_names_overlap() -> None:
 
 
 def test_more_lines_than_names_have_room_keep_the_best() -> None:
-    many = [replace(ROW, model=f"m{index}", score=float(index)) for index in range(60)]
-    ((_, names),) = layers(against(many), "text")
+    many = [replace(ROW, model="none", score=0.5)]
+    many += [replace(ROW, model=f"m{index}", score=float(index)) for index in range(60)]
+    spec = against(many)
+    ((_, names),) = layers(spec, "text")
+    scales = [layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "scale" in layer["encoding"]["color"]]
+    assert all(scale == scales[0] for scale in scales)  # also where a family has no name left
     assert {each["model"] for each in names} == {f"m{index}" for index in range(60 - MOST, 60)}
 
 
