@@ -14,8 +14,8 @@ from leaderboard_app.widgets.links import follow
 
 TWIN = "the table has the numbers"
 NOTE = (
-    "Grey steps: the best score at this cost or less. A family in the legend shows only that family; a mark opens its "
-    "architecture."
+    "Grey steps: the best score at this cost or less. Click families in the legend to show only those, or a mark to "
+    "open its architecture."
 )
 
 
