@@ -6,10 +6,10 @@ import streamlit as st
 
 from db.store import Store
 from leaderboard_app.views.leaderboard import charts, exports, rates, two_entries
-from leaderboard_app.views.leaderboard.drawing import PICKED, Spec
 from leaderboard_app.views.leaderboard.points import numbers
 from leaderboard_app.views.leaderboard.seeds import suite_seeds
 from leaderboard_app.views.leaderboard.shown import Shown
+from leaderboard_app.widgets.drawing import PICKED, Spec
 from leaderboard_app.widgets.links import follow
 
 TWIN = "the table has the numbers"

@@ -1,4 +1,4 @@
-"""What the board's charts have in common: colours and shapes of families, their legend, what is pointed at.
+"""What charts have in common: colours and shapes of families, their legend, what is pointed at.
 
 Charts are written as Vega-Lite. Altair would check every part against its schema, which takes most of a second.
 """
