@@ -24,10 +24,10 @@ from leaderboard_app.views.leaderboard import charts, computed, pictures, rates,
 from leaderboard_app.views.leaderboard.capability_map import ORDERS, capability_map
 from leaderboard_app.views.leaderboard.contests import Block, Contest, by_block
 from leaderboard_app.views.leaderboard.controls import ALL, ALL_TIERS, AS_PUBLISHED, BLOCKS, possible
-from leaderboard_app.views.leaderboard.drawing import Spec
 from leaderboard_app.views.leaderboard.filters import UNKNOWN, described, words
 from leaderboard_app.views.leaderboard.seeds import suite_seeds
 from leaderboard_app.views.leaderboard.shown import Shown, name_of
+from leaderboard_app.widgets.drawing import Spec
 from leaderboard_app.widgets.grid import Column, Link
 from leaderboard_app.widgets.heat_map import RAMP
 from leaderboard_app.widgets.links import entry_id, page_url

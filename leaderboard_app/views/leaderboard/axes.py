@@ -5,8 +5,8 @@ from math import ceil, exp, log
 from typing import NamedTuple
 
 from bench.catalog.tiers import TIERS
-from leaderboard_app.views.leaderboard.drawing import Spec, number
 from leaderboard_app.views.leaderboard.points import Point
+from leaderboard_app.widgets.drawing import Spec, number
 
 LEAST_SPREAD = log(1.02)  # least length of a logarithmic axis, so that equal values do not give it none
 MARGIN = 0.06  # of an axis, on both sides

@@ -7,10 +7,10 @@ from bench.catalog.names import display_name
 from bench.ranking.by_task import Row
 from bench.reports.listings import model_facts
 from leaderboard_app.views.leaderboard.axes import PARAMETERS, cost_axis, score_axis
-from leaderboard_app.views.leaderboard.drawing import GREY, LEADS, Spec, chart, chosen, layer, marks, of_families
 from leaderboard_app.views.leaderboard.end_labels import names, placed
 from leaderboard_app.views.leaderboard.filters import described
 from leaderboard_app.views.leaderboard.points import Point, families
+from leaderboard_app.widgets.drawing import GREY, LEADS, Spec, chart, chosen, layer, marks, of_families
 
 
 def score_against_params(rows: Sequence[Row], scores: Mapping[str, float]) -> Spec:

@@ -12,7 +12,11 @@ from bench.catalog.tiers import tier_size
 from bench.ranking.contest import WRAPPERS
 from bench.ranking.rows import SuiteRow
 from leaderboard_app.views.leaderboard.axes import PARAMETERS, STATE, TIME, YEAR, Axis, cost_axis, score_axis
-from leaderboard_app.views.leaderboard.drawing import (
+from leaderboard_app.views.leaderboard.end_labels import names, placed
+from leaderboard_app.views.leaderboard.points import Point, best_of_tiers, families, front, points
+from leaderboard_app.views.leaderboard.shown import Shown
+from leaderboard_app.views.leaderboard.table import Naming, shown_name
+from leaderboard_app.widgets.drawing import (
     AROUND,
     BAND,
     FAINT,
@@ -27,10 +31,6 @@ from leaderboard_app.views.leaderboard.drawing import (
     number,
     of_families,
 )
-from leaderboard_app.views.leaderboard.end_labels import names, placed
-from leaderboard_app.views.leaderboard.points import Point, best_of_tiers, families, front, points
-from leaderboard_app.views.leaderboard.shown import Shown
-from leaderboard_app.views.leaderboard.table import Naming, shown_name
 
 Rows = tuple[SuiteRow, ...]
 Seeds = tuple[tuple[float, ...], ...]

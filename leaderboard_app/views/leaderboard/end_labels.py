@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leaderboard_app.views.leaderboard.drawing import AROUND, GREY, LEADS, Spec, chosen, colour, layer, of_families
 from leaderboard_app.views.leaderboard.points import Point
+from leaderboard_app.widgets.drawing import AROUND, GREY, LEADS, Spec, chosen, colour, layer, of_families
 
 LINE = 13
 """Pixels from one name to the next."""

@@ -11,9 +11,9 @@ from bench.ranking.contest import InTier, InTime
 from bench.reports.board_formats import bibtex, board_csv, board_latex
 from bench.reports.listings import model_facts
 from leaderboard_app.views.leaderboard.charts import Drawing, against_cost
-from leaderboard_app.views.leaderboard.drawing import Spec, picture
 from leaderboard_app.views.leaderboard.sentences import duration
 from leaderboard_app.views.leaderboard.shown import Shown
+from leaderboard_app.widgets.drawing import Spec, picture
 
 BOARD = "board"
 MIME = {"csv": "text/csv", "tex": "text/x-tex", "bib": "text/x-bibtex", "png": "image/png", "svg": "image/svg+xml"}

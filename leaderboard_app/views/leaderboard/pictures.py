@@ -6,16 +6,16 @@ import streamlit as st
 
 from db.store import Store
 from leaderboard_app.views.leaderboard import charts, exports, rates, two_entries
-from leaderboard_app.views.leaderboard.drawing import PICKED, Spec
 from leaderboard_app.views.leaderboard.points import numbers
 from leaderboard_app.views.leaderboard.seeds import suite_seeds
 from leaderboard_app.views.leaderboard.shown import Shown
+from leaderboard_app.widgets.drawing import PICKED, Spec
 from leaderboard_app.widgets.links import follow
 
 TWIN = "the table has the numbers"
 NOTE = (
-    "Grey steps: the best score at this cost or less. A family in the legend shows only that family; a mark opens its "
-    "architecture."
+    "Grey steps: the best score at this cost or less. Click families in the legend to show only those, or a mark to "
+    "open its architecture."
 )
 
 

@@ -14,11 +14,11 @@ from bench.reports.listings import model_facts
 from db.store import Store
 from leaderboard_app.data import snapshot
 from leaderboard_app.views.leaderboard import exports
-from leaderboard_app.views.leaderboard.drawing import GREY, Spec, chart, colour, layer, number, shape
 from leaderboard_app.views.leaderboard.filters import described
 from leaderboard_app.views.leaderboard.points import families
 from leaderboard_app.views.leaderboard.shown import Shown
 from leaderboard_app.widgets import grid
+from leaderboard_app.widgets.drawing import GREY, Spec, chart, colour, layer, number, shape
 from leaderboard_app.widgets.grid import Column, Line, Link
 from leaderboard_app.widgets.links import page_url
 

@@ -11,11 +11,11 @@ from bench.ranking.win_rate import win_rate
 from bench.reports.seed_scores import SeedScores
 from db.store import Store
 from leaderboard_app.views.leaderboard import exports
-from leaderboard_app.views.leaderboard.drawing import Spec, chart, layer, number
 from leaderboard_app.views.leaderboard.seeds import load_seeds
 from leaderboard_app.views.leaderboard.shown import Shown
 from leaderboard_app.widgets import grid
 from leaderboard_app.widgets.address import one_of
+from leaderboard_app.widgets.drawing import Spec, chart, layer, number
 from leaderboard_app.widgets.grid import Column, Line, Link
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.marks import COLOURS, FAMILY_SHAPES

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from bench.common.text import is_accuracy
-from leaderboard_app.views.leaderboard.drawing import GREY, Spec, chart, layer, number
+from leaderboard_app.widgets.drawing import GREY, Spec, chart, layer, number
 from leaderboard_app.widgets.marks import COLOURS, FAMILY_SHAPES
 
 STATES = ("finished", "pruned")

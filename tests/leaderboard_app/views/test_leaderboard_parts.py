@@ -22,10 +22,10 @@ from bench.reports.listings import ModelFacts, model_facts
 from leaderboard_app.views.leaderboard import charts, exports, sentences, table
 from leaderboard_app.views.leaderboard.axes import PARAMETERS, STATE, TIME, YEAR, Axis
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
-from leaderboard_app.views.leaderboard.drawing import AROUND, Spec
 from leaderboard_app.views.leaderboard.end_labels import LINE, MOST, spread
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
 from leaderboard_app.views.leaderboard.points import Point, front
+from leaderboard_app.widgets.drawing import AROUND, Spec
 from leaderboard_app.widgets.links import entry_id, page_url
 from leaderboard_app.widgets.marks import COLOURS, SHAPES, UNKNOWN, Mark, family_mark, mark
 from leaderboard_app.widgets.text import plain

@@ -1,4 +1,4 @@
-"""What the board's charts have in common: colours and shapes of families, their legend, what is pointed at.
+"""What charts have in common: colours and shapes of families, their legend, what is pointed at.
 
 Charts are written as Vega-Lite. Altair would check every part against its schema, which takes most of a second.
 """
@@ -83,7 +83,7 @@ def marks(values: Sequence[Any], families: Sequence[str], encoding: Spec) -> Spe
     pointed = {"type": "point", "fields": ["line"], "on": "pointerover", "clear": "pointerout"}
     return of_families(drawn) | {
         "params": [
-            {"name": FAMILY, "select": {"type": "point", "fields": ["family"]}, "bind": "legend"},
+            {"name": FAMILY, "select": {"type": "point", "fields": ["family"], "toggle": "true"}, "bind": "legend"},
             {"name": POINTED_AT, "select": pointed},
             {"name": PICKED, "select": {"type": "point", "fields": ["model"]}},
         ]
