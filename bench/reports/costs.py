@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -27,19 +27,15 @@ class Costs:
     """Of the GPU, to train one seed of every task; None where a task was not measured."""
 
 
-def entry_costs(
-    runs: Iterable[Run], standing: Standing, suite: Suite, wanted: Collection[EntryKey]
-) -> dict[EntryKey, Costs]:
-    """Return the costs of entries.
+def entry_costs(runs: Iterable[Run], standing: Standing, suite: Suite) -> dict[EntryKey, Costs]:
+    """Return the costs of a suite's entries.
 
     Args:
         runs: with all their columns.
-        wanted: the entries.
     """
     by_entry: defaultdict[EntryKey, list[Sequence[Run]]] = defaultdict(list)
     for (entry, _), own in runs_of_cells(runs, standing, suite).items():
-        if entry in wanted:
-            by_entry[entry].append(own)
+        by_entry[entry].append(own)
     return {entry: _costs(cells, len(suite.tasks)) for entry, cells in by_entry.items()}
 
 

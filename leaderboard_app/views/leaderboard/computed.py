@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from bench.catalog.suites import Suite
 from bench.ranking.cells import EntryKey
+from bench.reports.costs import entry_costs
+from bench.reports.mixer_share import entry_mixer_shares
 from db.store import Store
 from leaderboard_app.data import load_audit, snapshot
 from leaderboard_app.widgets.figures import bytes_text, duration_text
@@ -13,19 +15,17 @@ Cells = Mapping[EntryKey, str]
 
 
 def cells(store: Store, suite: Suite, entries: tuple[EntryKey, ...], column: str) -> Cells:
-    """Return the cells of one of the COMPUTED columns of a suite's table."""
+    """Return the cells of one of the COMPUTED columns of a suite's table, at least those of some entries."""
     match column:
         case "mixer":
             return _mixers(store, suite, entries)
         case "audit flags":
             return _flags(store, suite)
         case _:
-            return _costs(store, suite, entries)[column]
+            return _costs(store, suite)[column]
 
 
 def _mixers(store: Store, suite: Suite, entries: tuple[EntryKey, ...]) -> Cells:
-    from bench.reports.mixer_share import entry_mixer_shares  # builds networks, so that torch is imported
-
     seen = snapshot(store)
     shares = seen.once(
         ("mixers", suite.name, entries), lambda: entry_mixer_shares(seen.runs, seen.standing, suite, entries)
@@ -41,11 +41,9 @@ def _flags(store: Store, suite: Suite) -> Cells:
     return found
 
 
-def _costs(store: Store, suite: Suite, entries: tuple[EntryKey, ...]) -> Mapping[str, Cells]:
-    from bench.reports.costs import entry_costs
-
+def _costs(store: Store, suite: Suite) -> Mapping[str, Cells]:
     seen = snapshot(store)
-    found = seen.once(("costs", suite.name, entries), lambda: entry_costs(store.runs(), seen.standing, suite, entries))
+    found = seen.once(("costs", suite.name), lambda: entry_costs(store.runs(), seen.standing, suite))
     return {
         "latency": {key: duration_text(each.step_seconds) for key, each in found.items() if each.step_seconds},
         "memory": {key: bytes_text(each.memory_bytes) for key, each in found.items()},

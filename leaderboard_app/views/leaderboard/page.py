@@ -119,12 +119,12 @@ def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board])
     st.markdown(sentences.claim(blocks[0]))
     with st.container(horizontal=True, vertical_alignment="bottom", key="tools"):
         query = controls.search()
-        found = matching(every, controls.filters(wide, facts, query), facts)
+        found = {row.key for row in matching(every, controls.filters(wide, facts, query), facts)}
         order = controls.sorting(suite)
         own, extra = controls.columns(suite)
         name = name_of(list(boards))
         controls.compare(every, suite.name, name)
-        tables = [tuple(ordered([row for row in block.rows if row in found], order)) for block in blocks]
+        tables = [tuple(ordered([row for row in block.rows if row.key in found], order)) for block in blocks]
         rows = tuple(row for each in tables for row in each)
         shown = Shown(suite, tuple(boards), rows, tuple(wide), name)
         exports.menu(shown)
@@ -134,19 +134,20 @@ def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board])
         st.info("No entry matches. **Clear**, under **Filters**, shows all entries again.")
         return
     with st.container(key="first-view"):
-        with st.container(key="pictures"):
-            pictures.against_cost(shown)
-            st.subheader("Who can do what", anchor=False)
-            heat_map.show(capability_map(rows, list(suite.tasks), shown.full_name, controls.map_order()))
-        with st.container(key="tables"):
-            cells = partial(computed.cells, store, suite, tuple(row.key for row in every))
-            for block, own_rows in zip(blocks, tables, strict=True):
-                if block is not blocks[0]:
-                    st.markdown(sentences.claim(block))
-                if own_rows:
-                    tasks = own or _only_shown(block.rows, list(suite.tasks))
-                    table.show(own_rows, tasks, [*extra, *shown.told_apart], cells, name)
-                st.caption(sentences.explained(suite, block))
+        above, below = st.container(key="pictures"), st.container(key="tables")
+    with below:  # first, since it is on screen before the charts' library has been loaded
+        cells = partial(computed.cells, store, suite, tuple(row.key for row in every))
+        for block, own_rows in zip(blocks, tables, strict=True):
+            if block is not blocks[0]:
+                st.markdown(sentences.claim(block))
+            if own_rows:
+                tasks = own or _only_shown(block.rows, list(suite.tasks))
+                table.show(own_rows, tasks, [*extra, *shown.told_apart], cells, name)
+            st.caption(sentences.explained(suite, block))
+    with above:
+        pictures.against_cost(shown)
+        st.subheader("Who can do what", anchor=False)
+        heat_map.show(capability_map(rows, list(suite.tasks), shown.full_name, controls.map_order()))
     pictures.more(store, shown)
 
 

@@ -39,9 +39,10 @@ def across_tiers(block: Block) -> str:
         )
     leads = ", ".join(f"at {tier} **{plain(entry_name(row))}** ({row.score:.1f})" for tier, row in ranked.items())
     sure = " ".join(
-        f"At {contest.tier}: {_compared(rows)}"
+        f"At {contest.tier}, {compared[0].lower()}{compared[1:]}"
         for contest, board in block.boards.items()
         if isinstance(contest, InTier) and (rows := [row for row in board.rows if row.rank_low is not None])
+        for compared in [_compared(rows)]
     )
     return f"#### Highest scores of 100{within}: {leads}\n\n{sure} {_over_budgets(block)}".rstrip()
 

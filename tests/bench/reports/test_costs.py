@@ -14,7 +14,7 @@ FRU = EntryKey("fru", "plain", "10k", "defaults", "")
 
 
 def costs(runs: list[Run]) -> Costs:
-    return entry_costs(runs, Standing.of([]), SUITE, [FRU])[FRU]
+    return entry_costs(runs, Standing.of([]), SUITE)[FRU]
 
 
 def made() -> list[Run]:

@@ -544,6 +544,7 @@ def test_all_tiers_stand_in_one_table(first: Any, tiers: Bench) -> None:
     assert f"Highest scores of 100, in the same block for all: {leads}" in text
     auc = max(row["budget_auc"] or 0 for row in rows_of(tiers, "10k"))
     assert f"BudgetAUC {auc:.1f}" in text
+    assert "At 3k, it can" in text
     assert "Ranks are among the entries of a tier." in text
     app.segmented_control(key="tier").set_value("3k").run()
     assert "tier" not in table(app).columns
