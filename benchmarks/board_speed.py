@@ -29,6 +29,7 @@ from bench.catalog.registry import model_names
 from bench.catalog.suites import SUITES
 from bench.common.errors import require
 from bench.common.exit_codes import exit_codes
+from bench.ranking.contest import WRAPPERS
 from db.store import Store
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tests/ is
@@ -44,7 +45,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 def make_database(path: Path) -> int:
-    """Record every cell of every suite and tier for 36 models, and runs without a tier up to 10,000.
+    """Record every cell of suites for 36 models in one block while they fit, and runs without a tier up to 10,000.
 
     Returns:
         the number of runs.
@@ -54,8 +55,10 @@ def make_database(path: Path) -> int:
     models = [*names, *(f"model-{index}" for index in range(MODELS - len(names)))]
     count = 0
     for suite in SUITES.values():
+        if count + MODELS * len(suite.tasks) * len(suite.tiers) * suite.seeds > RUNS:
+            continue
         left = max(0, CURVES - count)
-        count += len(fill(store, models=models, suite=suite.name, tiers=suite.tiers, curves=left))
+        count += len(fill(store, models=models, suite=suite.name, tiers=suite.tiers, curves=left, wrapper=WRAPPERS[0]))
     extra = RUNS - count
     count += len(fill(store, models=["fru"], suite="quick-v1", seeds=extra // 4, budget=None, machine=1))
     return count

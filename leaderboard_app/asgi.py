@@ -16,7 +16,7 @@ from bench.common.garbage import set_aside
 from db.errors import StoreError
 from db.store import Store
 from leaderboard_app.data import load_rows, load_tiers
-from leaderboard_app.views.leaderboard import charts
+from leaderboard_app.views.leaderboard import charts, pictures  # noqa: F401 - what the first view draws with
 
 
 @asynccontextmanager

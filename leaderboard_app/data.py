@@ -3,11 +3,11 @@
 All visitors share the cached objects: don't modify them.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import RLock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -19,6 +19,9 @@ from db.errors import StoreError
 from db.schema import Run
 from db.standing import Standing
 from db.store import Store, Version
+
+if TYPE_CHECKING:
+    from bench.audit.audited import AuditedEntry
 
 T = TypeVar("T")
 
@@ -89,6 +92,26 @@ def _tiers(runs: list[Run]) -> dict[str, list[str]]:
     found = {suite.name: {run.budget for run in runs if suite.includes(run)} for suite in SUITES.values()}
     tiers = {name: [tier for tier in SUITES[name].tiers if tier in budgets] for name, budgets in found.items()}
     return {name: some for name, some in tiers.items() if some}
+
+
+def first_suite(tiers: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the suite that a reader sees first: one that takes new runs if any of them has a result; None without any.
+
+    Args:
+        tiers: as `load_tiers` returns them.
+    """
+    return min(tiers, key=lambda name: SUITES[name].superseded is not None, default=None)
+
+
+def load_audit(store: Store, suite: str) -> "list[AuditedEntry]":
+    """Return the audit of a suite's entries of all tiers."""
+    from bench.audit.entries import audit  # builds networks, so that torch is imported
+
+    seen = snapshot(store)
+    return seen.once(
+        ("audit", suite),
+        lambda: audit(store.runs(), seen.standing, store.events(), store.trials(), find_suite(suite)),
+    )
 
 
 def snapshot(store: Store) -> Snapshot:

@@ -88,7 +88,7 @@ def _bibtex_entry(paper: "Paper", models: Sequence[str]) -> str:
         "year": str(paper.year),
         **({"eprint": arxiv[1], "archiveprefix": "arXiv"} if arxiv else {}),
         "url": re.sub(r"[{}\\\s]", "", paper.url),
-        "note": latex_escaped(f"On the board: {', '.join(models)}"),
+        "note": latex_escaped(f"On the board: {', '.join(map(display_name, models))}"),
     }
     lines = [f"  {name} = {{{value}}}," for name, value in values.items()]
     return "\n".join([f"@misc{{{key}{paper.year},", *lines, "}", ""])

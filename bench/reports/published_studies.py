@@ -19,6 +19,8 @@ def _study(trials: Sequence[Trial]) -> dict[str, Any]:
     states, best = Counter(trial.state for trial in trials), best_of(trials)
     return {
         "study": trials[0].study,
+        "metric": trials[0].metric_name,
+        "higher_is_better": trials[0].higher_is_better,
         "trials": {state: states[state] for state in TRIAL_STATES},
         "steps": sum(trial.steps for trial in trials),
         "best": best.value if best else None,

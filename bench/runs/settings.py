@@ -13,6 +13,8 @@ from models.shared.training import Training
 from models.shared.wrappers import Wrapper
 
 PARTS = ("model", "wrapper", "training")
+OF_TRAINING = frozenset(field.name for field in fields(Training))
+"""Names of the settings that are neither the architecture's nor the wrapper's."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def path_of(address: str) -> str:
 def board(suite: str, tier: str, block: str | None = None) -> str:
     """Return where a board is. Without a block, it is that of the suite's first block."""
     told = [] if block in (None, first_block(find_suite(suite))) else [block]
-    return f"board/{'-'.join([stem(suite), tier, *told])}.html"
+    return f"board/{'-'.join([stem(suite), tier.replace(' ', '-'), *told])}.html"
 
 
 def first_block(suite: Suite) -> str:

@@ -19,6 +19,8 @@ from leaderboard_app.site.addresses import between, path_of
 from leaderboard_app.widgets.grid import Score
 
 HERE = Path(__file__).resolve().parent
+WIDGETS = HERE.parent / "widgets"
+"""Has the templates of what the app shows too."""
 
 
 class File(NamedTuple):
@@ -51,8 +53,8 @@ class Page:
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader([HERE / "templates", WIDGETS]), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"link": link, "markdown": markdown, "embedded": embedded}
     made.filters["kind"] = lambda part: type(part).__name__

@@ -13,8 +13,8 @@ from leaderboard_app.data import comparable, snapshot
 from leaderboard_app.site import addresses
 from leaderboard_app.site.body import Body, Code, Details, Facts, Heading, Rows, Text, definition, grid
 from leaderboard_app.site.pages import File
-from leaderboard_app.views.leaderboard import by_task
 from leaderboard_app.views.task import card, lengths, names, results
+from leaderboard_app.widgets import configurations
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.row_labels import labels
 from leaderboard_app.widgets.text import plain
@@ -89,7 +89,7 @@ def _results(body: Body, runs: Sequence[Run]) -> None:
         if not frame.empty:
             described = f"{anchors.metric} of every seed on the test split, for {counted(len(rows), 'configuration')}"
             body.add(body.chart(results.dots(frame, anchors), described))
-        body.add(grid(*by_task.configurations(rows), f"Configurations, trained as in {name}"))
+        body.add(grid(*configurations.table(rows), f"Configurations, trained as in {name}"))
 
 
 def _lengths(body: Body, family: Sequence[Run], variants: dict[str, int], runs: Sequence[Run]) -> None:

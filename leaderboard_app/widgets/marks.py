@@ -1,4 +1,7 @@
-"""How an architecture looks in every chart: one colour for its family, one shape within the family. Floors are grey.
+"""How an architecture looks in every chart: in the colour of its family. Floors are grey.
+
+Charts that compare families draw each family in a shape of its own. Charts of a few architectures draw each of them in
+a shape that it shares with none of its family.
 
 The colours are distinguishable for readers with any of the three kinds of colour blindness (OKLab distance ≥ 0.11 after
 Machado et al. 2009). Their contrast with a white and with a dark page is 3:1 or more (WCAG 2.1, 1.4.11). Shapes and
@@ -29,6 +32,18 @@ SHAPES = (
     "M-0.3,-1L0.3,-1L0.3,1L-0.3,1Z",  # a bar
 )  # fmt: skip
 """Vega's own, and outlines as SVG paths within a square from −1 to 1."""
+FAMILY_SHAPES = (
+    "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0Z",  # a disc
+    "M-0.85,-0.85L0.85,-0.85L0.85,0.85L-0.85,0.85Z",  # a square
+    "M0,-1.05L1,0.8L-1,0.8Z",  # a triangle
+    "M0,-1.2L0.9,0L0,1.2L-0.9,0Z",  # a diamond
+    "M-0.35,-1L0.35,-1L0.35,-0.35L1,-0.35L1,0.35L0.35,0.35L0.35,1L-0.35,1L-0.35,0.35L-1,0.35L-1,-0.35L-0.35,-0.35Z",
+    "M0,1.05L1,-0.8L-1,-0.8Z",  # a triangle on its tip, after a cross
+    "M-1,-0.3L1,-0.3L1,0.3L-1,0.3Z",  # a bar, for floors
+)
+"""Outlines of the families' marks, as SVG paths within a square from about −1 to 1."""
+STRANGER = "M0,-1L0.2,-0.3L0.9,-0.3L0.4,0.1L0.6,0.8L0,0.4L-0.6,0.8L-0.4,0.1L-0.9,-0.3L-0.2,-0.3Z"
+"""The outline of what is in no family: a star."""
 LABEL = "#808080"  # legible on white and on black
 
 
@@ -42,14 +57,21 @@ def mark(model: str) -> Mark:
     return _marks().get(model, Mark(UNKNOWN, SHAPES[0]))
 
 
+def family_mark(family: str) -> Mark:
+    """Return a family's mark; a grey star for what is not one of FAMILIES."""
+    if family not in FAMILIES:
+        return Mark(UNKNOWN, STRANGER)
+    place = FAMILIES.index(family)
+    return Mark((*COLOURS, UNKNOWN)[place], FAMILY_SHAPES[place])
+
+
 @lru_cache(maxsize=1)
 def _marks() -> dict[str, Mark]:
     facts = model_facts()
     names = {family: [name for name in sorted(facts) if facts[name].family == family] for family in FAMILIES}
-    colours = dict(zip(FAMILIES, (*COLOURS, UNKNOWN), strict=True))
     shapes = dict.fromkeys(FAMILIES, SHAPES) | {FAMILIES[-1]: SHAPES[1:]}  # what is unknown is a grey circle
     return {
-        name: Mark(colours[family], shape)
+        name: Mark(family_mark(family).colour, shape)
         for family in FAMILIES
         for name, shape in zip(names[family], cycle(shapes[family]))
     }

@@ -10,6 +10,7 @@ import sqlite3
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -151,7 +152,9 @@ def test_from_the_board_to_an_architecture_to_a_run(board: Page, host: Bench) ->
     best = host.json(*BOARD)[0]
     follow(
         board,
-        board.get_by_role("table").get_by_role("link", name=display_name(best["model"]), exact=True),
+        board.get_by_role("table", name="The entries").get_by_role(
+            "link", name=display_name(best["model"]), exact=True
+        ),
         "**/architecture?*",
     )
     assert query(board) == {"name": [best["model"]]}
@@ -326,9 +329,59 @@ def test_a_click_on_a_mark_opens_its_architecture(board: Page) -> None:
     mark = board.get_by_test_id("stVegaLiteChart").nth(1).locator(".mark-symbol path").first
     label = mark.get_attribute("aria-label") or ""
     follow(board, mark, "**/architecture?name=*")
-    assert f"model: {query(board)['name'][0]};" in label
+    assert f"entry: {display_name(query(board)['name'][0])};" in label
     board.go_back()
     expect(board.get_by_role("heading", name="scores highest")).to_be_visible()
+
+
+def names(page: Page) -> Locator:
+    """The names at the right of the first chart."""
+    return page.get_by_test_id("stVegaLiteChart").first.locator(".mark-text.role-mark text")
+
+
+def test_the_legend_shows_a_family_alone(board: Page) -> None:
+    expect(names(board).filter(has_text="FRU")).to_have_count(1)
+    legend = board.get_by_test_id("stVegaLiteChart").first.locator(".role-legend-label text")
+    legend.filter(has_text="gated recurrence").click()
+    expect(names(board)).to_have_text(["GRU", "LSTM"])
+    legend.filter(has_text="gated recurrence").click()
+    expect(names(board).filter(has_text="FRU")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_stand_apart_and_inside_the_chart(board: Page, width: int) -> None:
+    board.set_viewport_size({"width": width, "height": HEIGHT})
+    settle(board)
+    boxes = [each.bounding_box() for each in names(board).all()]
+    found = sorted((box["y"], box["height"], box["x"] + box["width"]) for box in boxes if box)
+    assert len(found) == 7
+    assert all(right <= width for _, _, right in found)
+    for (above, height, _), (below, _, _) in pairwise(found):
+        assert below - above > 0.75 * height  # the letters' own height; the box has room around them
+
+
+def test_a_cell_of_the_map_leads_to_its_runs(board: Page) -> None:
+    cell = board.get_by_role("table", name="Scores of architectures on tasks").locator("td[title^='FRU on digits'] a")
+    cell.click()
+    board.wait_for_url("**/run?*")
+    assert query(board) == {"model": ["fru"], "task": ["digits"]}
+
+
+def test_on_a_telephone_the_first_row_is_on_the_first_screen(board: Page) -> None:
+    board.set_viewport_size({"width": 390, "height": 844})
+    settle(board)
+    table, chart = board.get_by_role("table", name="The entries"), board.get_by_test_id("stVegaLiteChart").first
+    first, drawn = table.locator("tbody tr").first.bounding_box(), chart.bounding_box()
+    assert first is not None
+    assert drawn is not None
+    assert first["y"] + first["height"] < 844
+    assert drawn["y"] > first["y"]
+    board.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+    settle(board)
+    first, drawn = table.locator("tbody tr").first.bounding_box(), chart.bounding_box()
+    assert first is not None
+    assert drawn is not None
+    assert drawn["y"] < first["y"]
 
 
 def test_entries_are_set_side_by_side(board: Page, host: Bench) -> None:
@@ -371,6 +424,8 @@ def test_new_results_show_without_a_restart(page: Page, address: str, host: Benc
 
 PAGES: dict[str, tuple[str, dict[str, Any]]] = {
     "leaderboard": ("leaderboard", {}),
+    "leaderboard all tiers": ("leaderboard", {"tier": "all tiers", "picture": "Two entries, task by task"}),
+    "leaderboard by state": ("leaderboard", {"picture": "Score against state", "map": "likeness"}),
     "leaderboard by task": ("leaderboard", {"suite": "by-task", "task": "digits"}),
     "tasks": ("task", {}),
     "task": ("task", {"name": "digits"}),

@@ -90,7 +90,13 @@ function tip(_, event, item, value) {
 }
 
 async function charts() {
-  for (const figure of all("figure[data-chart]")) {
+  for (const closed of all("details:not([open])"))
+    closed.addEventListener("toggle", () => charted(all("figure[data-chart]", closed)), { once: true });
+  await charted(all("figure[data-chart]").filter(figure => !figure.closest("details:not([open])")));
+}
+
+async function charted(figures) {
+  for (const figure of figures) {
     try {
       const spec = await (await fetch(figure.dataset.chart)).json();
       const points = figure.querySelector(".points");
@@ -126,9 +132,9 @@ function filter(form) {
   const rows = all("tbody tr[data-words]");
   for (const row of rows)
     row.hidden = !(words.every(word => row.dataset.words.includes(word)) && (!families.length || families.includes(row.dataset.group)));
-  const shown = rows.filter(row => !row.hidden).length;
+  const entries = rows.filter(row => !row.closest(".heat")), shown = entries.filter(row => !row.hidden).length;
   document.getElementById("shown").textContent =
-    shown < rows.length ? `${shown} of ${rows.length} entries are shown; ranks are among all entries.` : "";
+    shown < entries.length ? `${shown} of ${entries.length} entries are shown; ranks are among all entries.` : "";
 }
 
 /** Show the columns that are ticked. */
@@ -155,6 +161,19 @@ function tools(form) {
   });
   filter(form);
   columns(form);
+}
+
+/** Sort the map as its form says. */
+function mapOrder(form) {
+  const body = document.querySelector(".heat tbody"), asked = query().get("map");
+  const sorted = order => body.append(...[...body.rows].sort((a, b) => a.dataset[order] - b.dataset[order]));
+  form.addEventListener("input", () => {
+    sorted(form.map.value);
+    remember("map", [form.map.value]);
+  });
+  if (!all("input", form).some(each => each.value === asked)) return;
+  form.map.value = asked;
+  sorted(asked);
 }
 
 /** Lead to the comparison of the ticked rows. */
@@ -199,6 +218,7 @@ function start() {
     remember("order", [`${event.detail.falling ? "-" : ""}${named(event.target)}`]));
   if (document.querySelector("form[role=search]")) all("form[role=search]").forEach(tools);
   else all("table.sortable").forEach(ofTask);
+  all("#map-order").forEach(mapOrder);
   all("#compare").forEach(ticks);
   reveal();
   addEventListener("hashchange", reveal);

@@ -1,7 +1,6 @@
 """The settings that tuning found for an architecture: its presets, and those of runs that no preset covers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import streamlit as st
@@ -12,12 +11,11 @@ from bench.common.errors import RequestError
 from bench.common.text import assignments, short_word
 from bench.reproduce.fru_paper import experiment_of
 from bench.runs.presets import Preset, saved
+from bench.runs.settings import OF_TRAINING
 from db.schema import Run
 from leaderboard_app.widgets.tables import code, link, table
 from leaderboard_app.widgets.text import plain
-from models.shared.training import Training
 
-OF_TRAINING = {field.name for field in fields(Training)}
 NONE_YET = "Nothing is tuned yet: its runs use the defaults, or settings given by hand."
 
 

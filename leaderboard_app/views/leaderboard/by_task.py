@@ -1,24 +1,18 @@
 """Every run, task by task, including those that no suite ranks."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
-import pandas as pd
 import streamlit as st
 
-from bench.catalog.names import display_name, numerically
-from bench.common.text import metric_text
-from bench.ranking.by_task import Row, leaderboard
+from bench.catalog.names import numerically
+from bench.ranking.by_task import leaderboard
+from bench.ranking.utility import score
 from db.schema import Run
 from db.standing import Standing
 from leaderboard_app.data import comparable
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
-from leaderboard_app.widgets import grid, run_list
+from leaderboard_app.widgets import configurations, run_list
 from leaderboard_app.widgets.address import one_of
-from leaderboard_app.widgets.figures import statuses_text
-from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, Word, Words, number, share
-from leaderboard_app.widgets.links import page_url
-from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
 NO_TIER = "no tier"
 EVERY = "all"
@@ -34,16 +28,14 @@ def show(runs: Sequence[Run], standing: Standing) -> None:
     chosen = _chosen(counted)
     rows = leaderboard(chosen)
     if rows:
-        show_configurations(rows)
-        st.altair_chart(score_against_params(_frame(rows)), alt=CHART)
+        configurations.show(rows)
+        scores = {run.run_id: score(run) for run in chosen}
+        st.vega_lite_chart(spec=score_against_params(rows, scores), width="stretch", alt=CHART)
+        st.caption("A mark is the mean of a configuration's seeds, a dot one of them.")
     else:
         st.info("Every run of this task was interrupted and has no result yet. `--resume` continues a run.")
     st.subheader("Its runs, newest first")
     run_list.show(chosen, standing.withdrawn)
-
-
-def _frame(rows: Sequence[Row]) -> pd.DataFrame:
-    return pd.DataFrame([asdict(row) | {"entry": display_name(row.model)} for row in rows])
 
 
 def _chosen(runs: Sequence[Run]) -> list[Run]:
@@ -58,45 +50,3 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
             required=True,
         )  # fmt: skip
     return [run for run in of_task if tier in (EVERY, run.budget or NO_TIER)]
-
-
-def show_configurations(rows: Sequence[Row]) -> None:
-    """Draw the table of a task's configurations."""
-    columns, lines = configurations(rows)
-    grid.show(columns, lines, caption="Configurations of this task", short=True)
-
-
-def configurations(rows: Sequence[Row]) -> tuple[list[Column], list[Line]]:
-    """Return the table of a task's configurations."""
-    columns = [
-        Column("architecture", heads_row=True),
-        Column("score", "Mean over seeds, with failures as 0. The line is ± the standard deviation.", numeric=True),
-        Column("±", "Standard deviation over seeds.", numeric=True),
-        LEARNED,
-        Column(rows[0].metric_name, "On the test split: mean over the seeds that finished.", numeric=True),
-        Column("parameters", numeric=True),
-        Column("seeds", numeric=True),
-        STEPS,
-        Column("status"),
-        Column("tier"),
-        Column("wrapper"),
-        SETTINGS,
-    ]
-    return columns, [_configuration(*each) for each in trained(rows)]
-
-
-def _configuration(row: Row, steps: str, settings: Words) -> Line:
-    return Line([
-        Link(display_name(row.model), page_url("architecture", name=row.model)),
-        Score.over_seeds(row.score, row.score_std),
-        number(row.score_std),
-        share(row.learned),
-        metric_text(row.metric_name, row.metric_value),
-        f"{row.params:,}",
-        str(len(row.seeds)),
-        steps,
-        Words([Word(statuses_text(row.statuses))]),
-        row.budget or NO_TIER,
-        row.wrapper,
-        settings,
-    ])  # fmt: skip

@@ -1,38 +1,52 @@
-"""The chart of a task's configurations. `marks` says how each architecture looks."""
+"""The chart of a task's configurations: the score against parameters, with every seed."""
 
-import altair as alt
-import pandas as pd
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from leaderboard_app.views.leaderboard.mark_labels import ends, named, texts
-from leaderboard_app.widgets.marks import colour_scale, shape_scale
+from bench.catalog.names import display_name
+from bench.ranking.by_task import Row
+from bench.reports.listings import model_facts
+from leaderboard_app.views.leaderboard.axes import PARAMETERS, cost_axis, score_axis
+from leaderboard_app.views.leaderboard.end_labels import names, placed
+from leaderboard_app.views.leaderboard.filters import described
+from leaderboard_app.views.leaderboard.points import Point, families
+from leaderboard_app.widgets.drawing import GREY, LEADS, Spec, chart, chosen, layer, marks, of_families
 
 
-def score_against_params(rows: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Draw a point for each row on a log axis of parameters, with the standard deviation over seeds as a bar.
+def score_against_params(rows: Sequence[Row], scores: Mapping[str, float]) -> Spec:
+    """Draw a mark for each row on a logarithmic axis of parameters, and a dot for each of its seeds.
 
-    Points are named where there is room, the best first. The tooltip names the others.
+    The largest network of each entry is named.
 
     Args:
-        rows: columns `params`, `score`, `score_std`, `model`, `entry`, `seeds`, `failures`, the best score first.
+        rows: the best first.
+        scores: run_id → score.
     """
-    spread = rows["score_std"].fillna(0).infer_objects()
-    low, high = (rows["score"] - spread).clip(lower=0), (rows["score"] + spread).clip(upper=100)
-    rows = rows.assign(low=low, high=high, seeds=rows["seeds"].map(len))
-    scale = alt.Scale(type="log", nice=False, domain=ends(rows["params"]))
-    x = alt.X("params:Q", title="parameters", scale=scale, axis=alt.Axis(format="~s", tickCount=5, grid=False))
-    y_scale, y_axis = alt.Scale(zero=False, nice=False, padding=25), alt.Axis(format=".1f")
-    y = alt.Y("score:Q", title="score", scale=y_scale, axis=y_axis)
-    base = alt.Chart(rows).encode(x=x, y=y, color=alt.Color("model:N", scale=colour_scale(rows["model"]), legend=None))
-    tooltip = [
-        alt.Tooltip("entry", title="architecture"),
-        alt.Tooltip("score", format=".1f"),
-        alt.Tooltip("params", format=","),
-        "seeds",
-        "failures",
+    shown = [_point(row, place) for place, row in enumerate(rows)]
+    dots = [
+        point | {"seed": seed, "seed_score": scores[run_id]}
+        for point, row in zip(shown, rows, strict=True)
+        for seed, run_id in zip(row.seeds, row.run_ids, strict=True)
     ]
-    shape = alt.Shape("model:N", scale=shape_scale(rows["model"]), legend=None)
-    points = base.mark_point(size=110, filled=True).encode(tooltip=tooltip, shape=shape)
-    bars = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="score"), y2="high:Q")
-    names = texts(alt.Chart(named(rows, "params", "entry", range(len(rows)))))
-    labels = names.encode(x=x, y=y, text="entry")
-    return alt.layer(bars, points, labels).properties(height=360)
+    x, y = cost_axis(PARAMETERS, shown), score_axis([*shown, *({"low": each["seed_score"]} for each in dots)])
+    labels, height = placed(shown, PARAMETERS.field, y)
+    tooltip = [{"field": "entry"}, {"field": "seed"}, {"field": "seed_score", "format": ".1f", "title": "score"}]
+    of_seeds = {"x": x, "y": y | {"field": "seed_score"}, "color": GREY, "tooltip": tooltip}
+    looks: dict[str, Any] = {"size": {"value": 90}, "opacity": chosen(1, 0.75, LEADS)}
+    return chart(
+        [
+            of_families(layer(dots, "circle", of_seeds, size=18, opacity=0.6)),
+            *names(labels, families(shown), x, y),
+            marks(shown, families(shown), {"x": x, "y": y} | looks),
+        ],
+        height,
+    )
+
+
+def _point(row: Row, place: int) -> Point:
+    return {
+        "model": row.model, "entry": display_name(row.model), "line": f"{row.model} {row.wrapper} {row.tuning}",
+        "family": described(model_facts().get(row.model))[0], "tier": row.budget, "score": row.score,
+        "low": row.score, "high": row.score, "params": row.params, "seeds": len(row.seeds), "failures": row.failures,
+        "verification": row.verification, "leads": place == 0,
+    }  # fmt: skip

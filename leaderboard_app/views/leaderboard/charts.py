@@ -1,156 +1,162 @@
-"""The board's two charts: the score against its cost, and how certain the order is.
+"""The board's charts of scores: against what they cost, and with how certain their order is.
 
-They are made with Altair and cached as Vega-Lite, since making one takes a tenth of a second. Each architecture has its
-own shape and colour. Entries that are not in front are faded.
+Families have a colour and a shape. Each entry's line ends in its name.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import ceil
-from typing import Any, NamedTuple
 
-import altair as alt
-import pandas as pd
-
+from bench.catalog.families import FAMILIES
+from bench.catalog.tiers import tier_size
+from bench.ranking.contest import WRAPPERS
 from bench.ranking.rows import SuiteRow
-from leaderboard_app.views.leaderboard.mark_labels import ends, named, texts
+from leaderboard_app.views.leaderboard.axes import PARAMETERS, STATE, TIME, YEAR, Axis, cost_axis, score_axis
+from leaderboard_app.views.leaderboard.end_labels import names, placed
+from leaderboard_app.views.leaderboard.points import Point, best_of_tiers, families, front, points
+from leaderboard_app.views.leaderboard.shown import Shown
 from leaderboard_app.views.leaderboard.table import Naming, shown_name
-from leaderboard_app.widgets.marks import LABEL, colour_scale, shape_scale
+from leaderboard_app.widgets.drawing import (
+    AROUND,
+    BAND,
+    FAINT,
+    GREY,
+    LEADS,
+    Spec,
+    chart,
+    chosen,
+    colour,
+    layer,
+    marks,
+    number,
+    of_families,
+)
 
-Spec = dict[str, Any]
 Rows = tuple[SuiteRow, ...]
+Seeds = tuple[tuple[float, ...], ...]
 Drawing = Callable[[], Spec | None]
 
-FADED = 0.35
-IN_FRONT = "datum.in_front"
+FLOOR = FAMILIES[-1]
 
 
-class Axis(NamedTuple):
-    """The quantity that the score is plotted against."""
+def against_cost(shown: Shown) -> tuple[Drawing, str]:
+    """Return how to draw the first chart, score against parameters or against training time, and its title.
 
-    field: str
-    title: str
+    Against parameters it has every tier of the architectures that are shown.
+    """
+    if shown.timed:
+        return lambda: score_against(
+            shown.rows, TIME, None, shown.name, apart=shown.apart
+        ), "Score against training time"
+    return (
+        lambda: score_against(shown.in_all_tiers, PARAMETERS, shown.tier, shown.name, apart=shown.apart),
+        "Score against parameters",
+    )
 
 
-PARAMETERS = Axis("params", "parameters outside token tables")
-TIME = Axis("train_seconds", "seconds of training, one seed of every task")
+def against_state(shown: Shown) -> Spec | None:
+    """Draw the score against the bytes that a sequence carries, in every tier."""
+    return score_against(shown.in_all_tiers, STATE, shown.tier, shown.name, apart=shown.apart)
+
+
+def against_year(shown: Shown) -> Spec | None:
+    """Draw the score of the entries that are shown, of several tiers the largest, against the year of their papers."""
+    largest = max((row.budget for row in shown.rows), key=tier_size, default=None)
+    rows = tuple(row for row in shown.rows if row.budget == largest)
+    return score_against(rows, YEAR, None, shown.name, apart=shown.apart)
 
 
 @lru_cache(maxsize=32)
 def score_against(
     rows: Rows, axis: Axis, tier: str | None = None, name: Naming = shown_name, *, apart: bool = False
 ) -> Spec | None:
-    """Draw each entry with its interval on a logarithmic axis, and the Pareto front as steps.
+    """Draw a line for each entry through its tiers, with its interval as a band, and the Pareto front as steps.
 
-    The best entry of each tier and contest is named where there is room. The tooltip names the others.
+    An entry of one tier is a point with its interval as a bar. The best entry of each tier is drawn stronger than the
+    others. Floors have no idea whose year could count, so they are not drawn against years.
 
     Args:
-        tier: the tier drawn in front; None draws all tiers in front.
+        tier: the tier whose points are large; None: all are.
         name: how an entry is called.
-        apart: whether each wrapper is a contest of its own, with a front of its own.
+        apart: whether each wrapper is a contest of its own, with a front and a dash of its own.
 
     Returns:
         The Vega-Lite spec; None if no entry has both a score and a value on the axis.
     """
-    frame = _frame((row for row in rows if getattr(row, axis.field) is not None), name)
-    if frame.empty:
+    shown = [each for each in points(rows, name) if each[axis.field] is not None]
+    shown = [each for each in shown if axis.is_cost or each["family"] != FLOOR]
+    if not shown:
         return None
-    frame["contest"] = frame["wrapper"] if apart else ""
-    frame["in_front"] = frame["ranked"] & ((frame["tier"] == tier) | (tier is None))
-    x = alt.X(f"{axis.field}:Q", title=axis.title, scale=_log_scale(frame[axis.field]), axis=_AXIS)
-    scale = alt.Scale(domain=_tens(frame["low"].min()))
-    y = alt.Y("score:Q", title="score", scale=scale)
-    base = alt.Chart(frame).encode(x=x, opacity=_OPACITY)
-    steps = alt.Chart(_steps(frame, axis.field)).mark_line(interpolate="step-after", strokeWidth=1.5, strokeDash=[4, 3])
-    best = frame[frame["ranked"]].sort_values("score", ascending=False).drop_duplicates(["tier", "contest"])
-    names = texts(alt.Chart(named(frame, axis.field, "entry", best.index)))
-    return alt.layer(
-        steps.encode(x=x, y=y, detail="contest:N", color=alt.value(LABEL)),
-        _whiskers(base.encode(y=alt.Y("low:Q", title="score", scale=scale), y2="high:Q"), frame),
-        _marks(base.encode(y=y), frame),
-        names.encode(x=x, y=y, text="entry:N"),
-    ).properties(height=380).to_dict()  # fmt: skip
+    wrappers = sorted({each["wrapper"] for each in shown})
+    contests = [[each for each in shown if each["wrapper"] == own] for own in wrappers] if apart else [shown]
+    leading = {each["line"] for own in contests for each in best_of_tiers(own)}
+    for each in shown:
+        each |= {"leads": each["line"] in leading, "large": tier in (None, each["tier"])}
+    x, y = cost_axis(axis, shown), score_axis(shown)
+    labels, height = placed(shown, axis.field, y)
+    return chart(
+        [
+            *([_steps(front(own, axis.field), x, y) for own in contests] if axis.is_cost else []),
+            *_lines(shown, x, y, apart=apart),
+            *names(labels, families(shown), x, y),
+            marks(shown, families(shown), {"x": x, "y": y, "size": _SIZE, "opacity": chosen(1, 0.75, LEADS)}),
+        ],
+        height,
+    )
 
 
 @lru_cache(maxsize=32)
-def intervals(rows: Rows, name: Naming = shown_name) -> Spec | None:
-    """Draw the entries in their order, each with its score and 95% interval. None if no entry has a score."""
-    frame = _frame(rows, name)
-    if frame.empty:
+def intervals(rows: Rows, name: Naming = shown_name, seeds: Seeds = ()) -> Spec | None:
+    """Draw the entries in their order, each with its score, its 95% interval and its seeds. None if none has a score.
+
+    Args:
+        seeds: of each row, the scores of its seeds: means over the suite's tasks.
+    """
+    shown = points(rows, name)
+    if not shown:
         return None
-    frame["in_front"] = frame["ranked"]
-    y = alt.Y("entry:N", sort=list(frame["entry"]), title=None, axis=alt.Axis(labelLimit=150, labelOverlap=False))
-    base = alt.Chart(frame).encode(y=y, opacity=_OPACITY)
-    whiskers = _whiskers(base.encode(x=_x("low"), x2="high:Q"), frame)
-    marks = _marks(base.encode(x=_x("score")), frame)
-    return alt.layer(whiskers, marks).properties(height=22 * len(frame) + 90).to_dict()
-
-
-def front(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Return the Pareto front: ranked entries that no other reaches with as little of `field`, smallest first."""
-    ordered = frame[frame["ranked"]].sort_values([field, "score"], ascending=[True, False], kind="stable")
-    return ordered[ordered["score"] > ordered["score"].cummax().shift(fill_value=-1)]
-
-
-def picture(spec: Spec, title: str) -> Spec:
-    """Return a chart for a paper: on white, of a fixed size, with a title."""
-    return spec | {"title": title, "width": 640, "background": "white", "config": {"font": "Helvetica"}}
-
-
-def _frame(rows: Iterable[SuiteRow], name: Naming) -> pd.DataFrame:
-    return pd.DataFrame([
-        {
-            "model": row.model, "entry": name(row), "wrapper": row.wrapper, "tier": row.budget, "score": row.score,
-            "low": row.score if row.score_low is None else row.score_low,
-            "high": row.score if row.score_high is None else row.score_high,
-            "params": row.params, "train_seconds": row.train_seconds, "seeds": row.seeds, "failures": row.failures,
-            "verification": row.verification, "ranked": row.rank_low is not None,
-        }
-        for row in rows if row.score is not None
-    ])  # fmt: skip
-
-
-def _log_scale(values: "pd.Series[float]") -> alt.Scale:
-    return alt.Scale(type="log", nice=False, domain=ends(values))
-
-
-def _tens(lowest: float) -> tuple[int, int]:
-    """Return the ends of the score axis: the last multiple of ten below the lowest score, and 100, the maximum."""
-    return 10 * max(0, ceil(lowest / 10) - 1), 100
-
-
-def _steps(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Return the front of each contest, extended to the end of the axis."""
-    _, end = ends(frame[field])
-    fronts = [front(own, field) for _, own in frame.groupby("contest")]
-    return pd.concat([part for best in fronts for part in (best, best.tail(1).assign(**{field: end}))])
-
-
-def _x(field: str) -> alt.X:
-    scale, axis = alt.Scale(zero=False, nice=True), alt.Axis(tickCount=10)
-    return alt.X(f"{field}:Q", title="score, 95% interval", scale=scale, axis=axis)
-
-
-def _whiskers(chart: alt.Chart, frame: pd.DataFrame) -> alt.Chart:
-    colour = alt.Color("model:N", scale=colour_scale(frame["model"]), legend=None)
-    return chart.mark_rule(strokeWidth=2).encode(color=colour)
-
-
-def _marks(chart: alt.Chart, frame: pd.DataFrame) -> alt.Chart:
-    """Draw the marks that can be pointed at and clicked."""
-    marks = chart.mark_point(size=90, filled=True, cursor="pointer").encode(
-        color=alt.Color("model:N", scale=colour_scale(frame["model"]), legend=None),
-        shape=alt.Shape("model:N", scale=shape_scale(frame["model"]), legend=None),
-        tooltip=[
-            alt.Tooltip("entry:N"), alt.Tooltip("tier:N"), alt.Tooltip("score:Q", format=".1f"),
-            alt.Tooltip("low:Q", format=".1f", title="from"), alt.Tooltip("high:Q", format=".1f", title="to"),
-            alt.Tooltip("params:Q", format=",.0f", title="parameters"),
-            alt.Tooltip("train_seconds:Q", format=",.0f", title="train seconds"),
-            alt.Tooltip("seeds:Q"), alt.Tooltip("failures:Q"), alt.Tooltip("verification:N"),
+    y = {
+        "field": "entry", "type": "nominal", "title": None, "sort": [each["entry"] for each in shown],
+        "axis": {"labelLimit": 150, "labelOverlap": False},
+    }  # fmt: skip
+    title, axis = "score, 95% interval; a stroke is a seed", {"axis": {"tickCount": 10}, "scale": {"zero": False}}
+    opacity = {"condition": {"test": "datum.ranked", "value": 1}, "value": FAINT}
+    dots = [{"entry": name(row), "seed": each} for row, own in zip(rows, seeds, strict=False) for each in own]
+    x = {field: number(field, title, **axis) for field in ("low", "seed", "score")}
+    bars = {"x": x["low"], "x2": {"field": "high"}, "y": y, "color": colour(families(shown)), "opacity": opacity}
+    tooltip = [{"field": "entry"}, {"field": "seed", "format": ".1f", "title": "one seed"}]
+    return chart(
+        [
+            of_families(layer(shown, "rule", bars, strokeWidth=2)),
+            layer(dots, "tick", {"x": x["seed"], "y": y, "color": GREY, "tooltip": tooltip}, thickness=1.5, size=9),
+            marks(shown, families(shown), {"x": x["score"], "y": y, "opacity": opacity, "size": {"value": 80}}),
         ],
-    )  # fmt: skip
-    return marks.add_params(alt.selection_point(name="picked", fields=["model"]))
+        22 * len(shown) + AROUND,
+    )
 
 
-_AXIS = alt.Axis(format="~s", tickCount=5, grid=False)
-_OPACITY = alt.condition(IN_FRONT, alt.value(1), alt.value(FADED))
+def _steps(best: Sequence[Point], x: Spec, y: Spec) -> Spec:
+    """Draw a front, extended to the end of the axis."""
+    end = [best[-1] | {x["field"]: x["scale"]["domain"][1]}] if best else []
+    look = {"interpolate": "step-after", "strokeWidth": 1.5, "strokeDash": [4, 3]}
+    return layer([*best, *end], "line", {"x": x, "y": y, "color": GREY}, **look)
+
+
+def _lines(shown: Sequence[Point], x: Spec, y: Spec, *, apart: bool) -> list[Spec]:
+    """Draw each entry's line and interval: bands of those that lead or are pointed at, bars of single points."""
+    count = Counter(each["line"] for each in shown)
+    joined, single = ([each for each in shown if (count[each["line"]] > 1) == many] for many in (True, False))
+    both = {"x": x, "color": colour(families(shown))}
+    interval = both | {"y": y | {"field": "low"}, "y2": {"field": "high"}}
+    line, looks = {"detail": {"field": "line"}}, {"opacity": chosen(1, FAINT, LEADS), "size": chosen(2.5, 1.2, LEADS)}
+    scale = {"domain": list(WRAPPERS), "range": [[1, 0], [6, 3]]}
+    dash = {"strokeDash": {"field": "wrapper", "scale": scale, "legend": None}} if apart else {}
+    drawn = [
+        layer(joined, "area", interval | line | {"opacity": chosen(BAND, 0, LEADS)}),
+        layer(joined, "line", both | line | {"y": y} | looks | dash),
+    ] * bool(joined)
+    drawn += [layer(single, "rule", interval | {"opacity": chosen(0.8, FAINT, LEADS)}, strokeWidth=2)] * bool(single)
+    return [of_families(each) for each in drawn]
+
+
+_SIZE: Spec = {"condition": {"test": "datum.large", "value": 90}, "value": 30}

@@ -5,17 +5,20 @@ from typing import Any
 
 import streamlit as st
 
-from bench.catalog.suites import Suite
+from bench.catalog.suites import SUITES, Suite
 from bench.catalog.tiers import tier_size
 from bench.ranking.contest import WRAPPERS
 from bench.ranking.rows import SuiteRow
 from bench.reports.listings import ModelFacts
 from db.schema import LADDER
+from leaderboard_app.views.leaderboard.capability_map import FAMILY
+from leaderboard_app.views.leaderboard.capability_map import ORDERS as ORDERS_OF_MAP
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, ORDERS, RANK, Filters, described
 from leaderboard_app.views.leaderboard.sentences import duration
-from leaderboard_app.views.leaderboard.table import EXTRA, MIXER, Naming
+from leaderboard_app.views.leaderboard.table import CHOSEN, Naming
 from leaderboard_app.widgets.address import forget, one_of
 from leaderboard_app.widgets.links import entry_id, link
+from leaderboard_app.widgets.text import plain
 
 BY_TASK = "by-task"
 PARAMETERS, TIME = "parameters", "training time"
@@ -24,18 +27,33 @@ MOST_COMPARED = 4
 OF_ALL_TIERS = ("BudgetAUC", "best BudgetAUC")
 """The column and the order that have values only in a suite with several tiers."""
 ALL = "all"
-BLOCKS = {"residual": "same block for all (residual)", "plain": "as in the RNN papers (plain)", ALL: "all"}
+ALL_TIERS = "all tiers"
+BLOCKS = {"residual": "same block for all", "plain": "as in the RNN papers", ALL: "both"}
 """What the address says of the entries' wrapper → the choice in words."""
 AS_PUBLISHED = "all, as published"
 UNFILTERED: Mapping[str, Any] = {"q": "", "family": [], "causal": None, "verification": [], "hardware": []}
 """Values of the filter widgets when they hide no row. The years are set in `_clear`."""
 
 
-def suite_or_tasks(names: Sequence[str], default: str) -> str:
-    return one_of(
-        st.segmented_control, "Suite", [*names, BY_TASK], "suite", what="suite", default=default, required=True,
+def suite_or_tasks(default: str) -> str:
+    """Let the reader choose a suite. Superseded ones are in a menu of their own, each with its reason."""
+    old = [suite for suite in SUITES.values() if suite.superseded]
+    given = st.query_params.get("suite")
+    now = given if given in (*SUITES, BY_TASK) else default
+    legal = [name for name, suite in SUITES.items() if not suite.superseded or name == now]
+    chosen: str = one_of(
+        st.segmented_control, "Suite", [*legal, BY_TASK], "suite", what="suite", default=default, required=True,
         help="A suite lists tasks and how every model is trained on them. by-task shows every run, task by task.",
     )  # fmt: skip
+    with st.popover("Superseded", icon=":material/history:"):
+        for suite in old:
+            st.button(suite.name, on_click=_choose, args=[suite.name], type="tertiary", width="stretch")
+            st.caption(plain(suite.superseded))
+    return chosen
+
+
+def _choose(suite: str) -> None:
+    st.query_params["suite"] = suite
 
 
 def order() -> str:
@@ -57,13 +75,16 @@ def block(suite: Suite) -> str:
     return one_of(
         st.segmented_control, "Block", list(words), "block", what="block", default=ALL if published else WRAPPERS[0],
         said=False, format_func=words.__getitem__, required=True,
-        help="The network that each architecture is put in. Each block is a contest of its own, with ranks of its own. "
+        help="The network that each architecture is put in: the residual block that all share, or plain layers, as in "
+        "the papers on recurrent networks. Each block is a contest of its own, with ranks of its own. "
         "Under “all, as published”, entries in different blocks are ranked against one another.",
     )  # fmt: skip
 
 
 def tier(suite: Suite, default: str) -> str:
+    """Let the reader choose a tier, or ALL_TIERS where the suite has several."""
     legal = sorted(suite.tiers, key=tier_size)
+    legal += [ALL_TIERS] * (len(legal) > 1)
     return one_of(st.segmented_control, "Parameters", legal, "tier", what="tier", default=default, required=True)
 
 
@@ -121,11 +142,11 @@ def _clear(facts: Mapping[str, ModelFacts]) -> None:
 
 
 def columns(suite: Suite) -> tuple[list[str], list[str]]:
-    """Return the tasks and the names of EXTRA whose columns the reader switched on."""
+    """Return the tasks and the CHOSEN whose columns the reader switched on."""
     with st.popover("Columns", icon=":material/view_column:"):
         own = st.toggle("Each task's score", key="tasks", bind="query-params")
-        names = possible([column.name for column in (*EXTRA, MIXER)], suite)
-        return [*suite.tasks] if own else [], st.multiselect("More", names, key="columns", bind="query-params")
+        more = st.multiselect("More", possible(CHOSEN, suite), key="columns", bind="query-params")
+        return [*suite.tasks] if own else [], more
 
 
 def sorting(suite: Suite) -> str:
@@ -133,6 +154,14 @@ def sorting(suite: Suite) -> str:
         st.selectbox, "Order", [RANK, *possible(ORDERS, suite), *suite.tasks], "order", what="order", default=RANK,
         said=False, label_visibility="collapsed", width=190, icon=":material/sort:",
     )  # fmt: skip
+
+
+def map_order() -> str:
+    given = st.segmented_control(
+        "Sort by", list(ORDERS_OF_MAP), key="map", default=FAMILY, required=True, bind="query-params",
+        help="  \n".join(f"**{order}**: {what}" for order, what in ORDERS_OF_MAP.items()),
+    )  # fmt: skip
+    return given or FAMILY
 
 
 def possible(names: Iterable[str], suite: Suite) -> list[str]:

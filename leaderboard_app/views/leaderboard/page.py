@@ -1,6 +1,6 @@
 """The board: which architecture is best at a budget, how certain that is, and how far each entry is verified."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -8,22 +8,23 @@ import streamlit as st
 
 from bench.catalog.names import display_name
 from bench.catalog.suites import SUITES, Suite, find_suite
+from bench.catalog.tiers import tier_size
 from bench.common.errors import RequestError
 from bench.common.text import metric_text
-from bench.ranking.cells import EntryKey
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
 from bench.reports.board import wrappers_apart
-from bench.reports.board_formats import entry_name
 from bench.reports.listings import model_facts
-from bench.reports.mixer_share import entry_mixer_shares
 from db.schema import Run
 from db.store import Store
-from leaderboard_app.data import Snapshot, load_board, load_tiers, open_store, snapshot
-from leaderboard_app.views.leaderboard import by_task, charts, controls, exports, sentences, table
+from leaderboard_app.data import Snapshot, first_suite, load_board, load_tiers, open_store, snapshot
+from leaderboard_app.views.leaderboard import by_task, computed, controls, exports, pictures, sentences, table
+from leaderboard_app.views.leaderboard.capability_map import capability_map
+from leaderboard_app.views.leaderboard.contests import by_block
 from leaderboard_app.views.leaderboard.filters import matching, ordered
-from leaderboard_app.views.leaderboard.table import Naming, shown_name
-from leaderboard_app.widgets.links import follow, page_url
+from leaderboard_app.views.leaderboard.shown import Shown, name_of
+from leaderboard_app.widgets import heat_map
+from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.text import plain
 
 EMPTY = """
@@ -48,18 +49,18 @@ def render(store: Store) -> None:
     if not seen.runs:
         st.info(EMPTY)
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = controls.suite_or_tasks(list(SUITES), next(iter(tiers), controls.BY_TASK))
+    with st.container(horizontal=True, vertical_alignment="bottom", key="choices"):
+        chosen = controls.suite_or_tasks(first_suite(tiers) or controls.BY_TASK)
         contests = () if chosen == controls.BY_TASK else _contests(store, find_suite(chosen), tiers.get(chosen))
     if chosen == controls.BY_TASK:
         by_task.show(seen.runs, seen.standing)
     else:
-        _suite(store, find_suite(chosen), contests)
+        _suite(store, find_suite(chosen), contests, list(tiers))
     _newest(seen)
 
 
 Contests = tuple[InTier, ...] | tuple[InTime, ...]
-"""What is shown: one contest, or one for each wrapper."""
+"""What is shown: a contest for each wrapper and tier that the reader chose."""
 
 
 def _contests(store: Store, suite: Suite, tiers: Sequence[str] | None) -> Contests:
@@ -68,7 +69,8 @@ def _contests(store: Store, suite: Suite, tiers: Sequence[str] | None) -> Contes
     wrappers = wrappers_apart(suite, None if block == controls.ALL else block)
     if controls.order() == controls.PARAMETERS:
         tier = controls.tier(suite, (tiers or suite.tiers)[0])
-        return tuple(InTier(tier, each) for each in wrappers)
+        chosen = sorted(suite.tiers, key=tier_size) if tier == controls.ALL_TIERS else [tier]
+        return tuple(InTier(tier, wrapper) for wrapper in wrappers for tier in chosen)
     rows = _all_tiers(store, suite, wrappers)
     timed = [(row.hardware[0], row.train_seconds) for row in rows if row.train_seconds is not None]
     if not timed:
@@ -78,9 +80,9 @@ def _contests(store: Store, suite: Suite, tiers: Sequence[str] | None) -> Contes
     return tuple(InTime(machine, limit, each) for each in wrappers)
 
 
-def _suite(store: Store, suite: Suite, contests: Contests) -> None:
+def _suite(store: Store, suite: Suite, contests: Contests, with_runs: Sequence[str]) -> None:
     if suite.superseded:
-        st.warning(f"**{suite.name} is superseded:** {plain(suite.superseded)}", icon=":material/history:")
+        st.warning(sentences.superseded(suite, with_runs), icon=":material/history:")
     if not contests:
         st.info("No training times to compare: no entry has been trained on every task on one kind of hardware yet.")
         return
@@ -110,95 +112,51 @@ def _all_tiers(store: Store, suite: Suite, wrappers: Iterable[str | None]) -> li
 
 
 def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board]) -> None:
-    """Draw the controls, then each contest with a headline and a table, then the charts of all."""
+    """Draw what the first contest says and the controls; then the score against its cost, the map, and the tables."""
     facts, every = model_facts(), [row for board in boards.values() for row in board.rows]
-    wide = _all_tiers(store, suite, [contest.wrapper for contest in boards])
-    first, *others = boards
-    name = entry_name if first.wrapper and not others else shown_name
-    st.markdown(sentences.headline(boards[first], sentences.contest(first)))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    wide = _all_tiers(store, suite, dict.fromkeys(contest.wrapper for contest in boards))
+    blocks = by_block(boards)
+    st.markdown(sentences.claim(blocks[0]))
+    with st.container(horizontal=True, vertical_alignment="bottom", key="tools"):
         query = controls.search()
-        found = matching(every, controls.filters(wide, facts, query), facts)
+        found = {row.key for row in matching(every, controls.filters(wide, facts, query), facts)}
         order = controls.sorting(suite)
         own, extra = controls.columns(suite)
+        name = name_of(list(boards))
         controls.compare(every, suite.name, name)
-        rows = tuple(row for board in boards.values() for row in ordered([r for r in board.rows if r in found], order))
-        against, title = _against(boards.keys(), rows, wide, name)
-        exports.menu(rows, suite, list(boards), against, title)
+        tables = [tuple(ordered([row for row in block.rows if row.key in found], order)) for block in blocks]
+        rows = tuple(row for each in tables for row in each)
+        shown = Shown(suite, tuple(boards), rows, tuple(wide), name)
+        exports.menu(shown)
     if len(rows) < len(every):
         st.caption(f"**{len(rows)} of {len(every)}** entries are shown; ranks are among all entries.")
     if not rows:
         st.info("No entry matches. **Clear**, under **Filters**, shows all entries again.")
         return
-    mixers = partial(_mixers, store, suite, tuple(row.key for row in every))
-    for contest, board in boards.items():
-        if contest in others:
-            st.markdown(sentences.headline(board, sentences.contest(contest)))
-        shown = [row for row in rows if row in board.rows]
-        if shown:
-            tasks = own or _only_shown(board, list(suite.tasks))
-            table.show(shown, tasks, extra, mixers, name, timed=isinstance(contest, InTime))
-        st.caption(sentences.explained(suite, contest, board))
-    _pictures(against(), title, charts.intervals(rows, name))
+    with st.container(key="first-view"):
+        above, below = st.container(key="pictures"), st.container(key="tables")
+    with below:  # first, since it is on screen before the charts' library has been loaded
+        cells = partial(computed.cells, store, suite, tuple(row.key for row in every))
+        for block, own_rows in zip(blocks, tables, strict=True):
+            if block is not blocks[0]:
+                st.markdown(sentences.claim(block))
+            if own_rows:
+                tasks = own or _only_shown(block.rows, list(suite.tasks))
+                table.show(own_rows, tasks, [*extra, *shown.told_apart], cells, name)
+            st.caption(sentences.explained(suite, block))
+    with above:
+        pictures.against_cost(shown)
+        st.subheader("Who can do what", anchor=False)
+        heat_map.show(capability_map(rows, list(suite.tasks), shown.full_name, controls.map_order()))
+    pictures.more(store, shown)
 
 
-def _mixers(store: Store, suite: Suite, entries: tuple[EntryKey, ...]) -> dict[EntryKey, float]:
-    seen = snapshot(store)
-    return seen.once(
-        ("mixers", suite.name, entries), lambda: entry_mixer_shares(seen.runs, seen.standing, suite, entries)
-    )
-
-
-def _only_shown(board: Board, tasks: Sequence[str]) -> list[str]:
+def _only_shown(rows: Sequence[SuiteRow], tasks: Sequence[str]) -> list[str]:
     """Return the tasks that have scores if no entry is complete, since nothing else can be shown yet."""
-    if any(row.score is not None for row in board.rows):
+    if any(row.score is not None for row in rows):
         return []
-    begun = {each.task for row in board.rows for each in row.tasks if each.score is not None}
+    begun = {each.task for row in rows for each in row.tasks if each.score is not None}
     return [task for task in tasks if task in begun]
-
-
-def _against(
-    contests: Collection[InTier | InTime], rows: charts.Rows, wide: Iterable[SuiteRow], name: Naming
-) -> tuple[charts.Drawing, str]:
-    """Return how to draw score against parameters or against training time, and the chart's title.
-
-    Args:
-        contests: those that are shown.
-        rows: the rows that are shown.
-        wide: those of all tiers.
-        name: how an entry is called.
-    """
-    first, apart = next(iter(contests)), len(contests) > 1
-    if isinstance(first, InTime):
-        return lambda: charts.score_against(rows, charts.TIME, None, name, apart=apart), "Score against training time"
-    shown = {row.model for row in rows}
-    every, tier = tuple(row for row in wide if row.model in shown), first.tier
-    title = "Score against parameters"
-    return lambda: charts.score_against(every, charts.PARAMETERS, tier, name, apart=apart), title
-
-
-def _pictures(against: charts.Spec | None, title: str, intervals: charts.Spec | None) -> None:
-    if against is None and intervals is None:
-        return
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader(title, anchor=False)
-        _pick(against, "against", f"{title}; the table above has the numbers")
-        st.caption("Dashed: the best score at this cost or less. Click a mark to open its architecture.")
-    with right:
-        st.subheader("How certain the order is", anchor=False)
-        _pick(intervals, "intervals", "Scores with their intervals; the table above has the numbers")
-
-
-def _pick(chart: charts.Spec | None, key: str, alt: str) -> None:
-    """Draw a chart in which a click on a mark opens its architecture."""
-    if chart is None:
-        st.info("This chart is drawn once an entry has a result on every task.")
-        return
-    event = st.vega_lite_chart(spec=chart, width="stretch", key=key, on_select="rerun", alt=alt)
-    picked = event["selection"].get("picked")
-    if picked:
-        follow("architecture", name=picked[0]["model"])
 
 
 def _empty(suite: Suite, contest: InTier | InTime) -> None:

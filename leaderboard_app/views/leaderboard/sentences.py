@@ -1,12 +1,13 @@
 """The board's sentences, as Streamlit's Markdown with names escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from bench.catalog.suites import Suite
+from bench.catalog.suites import SUITES, Suite
 from bench.common.text import counted
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
 from bench.reports.board_formats import entry_name
+from leaderboard_app.views.leaderboard.contests import Block
 from leaderboard_app.widgets.text import plain
 
 VERIFIED = {"self-reported": "self-reported", "rescored": "✓ rescored", "reproduced": "✓✓ reproduced"}
@@ -18,6 +19,53 @@ TRUST = {
 IN_BLOCK = {"residual": "in the same block for all", "plain": "in plain layers as in the RNN papers"}
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 MOST_NAMED = 5
+
+
+def claim(block: Block) -> str:
+    """Say who is best in a block, at each of its tiers, how certain that is, and how far it has been verified."""
+    ((first, board), *others) = block.boards.items()
+    return across_tiers(block) if others else headline(board, contest(first))
+
+
+def across_tiers(block: Block) -> str:
+    """Say who is best at each tier, how certain that is, and who is best over all budgets."""
+    best = {contest.tier: board.rows[0] for contest, board in block.boards.items() if isinstance(contest, InTier)}
+    ranked = {tier: row for tier, row in best.items() if row.rank_low is not None}
+    (wrapper,) = {contest.wrapper for contest in block.boards}
+    within = f", {IN_BLOCK[wrapper]}" if wrapper else ""
+    if not ranked:
+        return (
+            f"#### Nothing is ranked at any tier yet{within}\n\nA ranked entry has at least five seeds on every task."
+        )
+    leads = ", ".join(f"at {tier} **{plain(entry_name(row))}** ({row.score:.1f})" for tier, row in ranked.items())
+    sure = " ".join(
+        f"At {contest.tier}, {compared[0].lower()}{compared[1:]}"
+        for contest, board in block.boards.items()
+        if isinstance(contest, InTier) and (rows := [row for row in board.rows if row.rank_low is not None])
+        for compared in [_compared(rows)]
+    )
+    return f"#### Highest scores of 100{within}: {leads}\n\n{sure} {_over_budgets(block)}".rstrip()
+
+
+def _over_budgets(block: Block) -> str:
+    """Say who scores highest over all budgets."""
+    whole = [row for row in block.rows if row.budget_auc is not None]
+    if not whole:
+        return ""
+    best = max(whole, key=lambda row: row.budget_auc or 0)
+    return f"Over all budgets, {plain(entry_name(best))} scores highest: BudgetAUC {best.budget_auc:.1f}."
+
+
+def superseded(suite: Suite, with_runs: Collection[str]) -> str:
+    """Say why a suite takes no new runs, and that no other has results yet if so.
+
+    Args:
+        with_runs: the suites that have results.
+    """
+    why = f"**{suite.name} is superseded:** {plain(suite.superseded)}"
+    if any(SUITES[name].superseded is None for name in with_runs):
+        return why
+    return f"{why} No suite that takes new runs has results yet."
 
 
 def headline(board: Board, where: str) -> str:
@@ -62,12 +110,16 @@ def contest(chosen: InTier | InTime) -> str:
     return f"within {duration(chosen.seconds)} of training on {plain(chosen.hardware)}{within}"
 
 
-def explained(suite: Suite, chosen: InTier | InTime, board: Board) -> str:
+def explained(suite: Suite, block: Block) -> str:
     """Say how to read the table."""
-    parts = [detectable(board)]
+    if len(block.boards) == 1:
+        parts = [detectable(board) for board in block.boards.values()]
+    else:
+        parts = ["Ranks are among the entries of a tier."]
+    chosen = next(iter(block.boards))
     if chosen.wrapper is None:
         parts.append("Entries in different blocks are ranked against one another, as this suite was published.")
-    if any(row.rank_low is None for row in board.rows):
+    if any(row.rank_low is None for row in block.rows):
         parts.append("An entry that lacks one of seeds 0 to 4 on any task, or a seed before its last, is not ranked.")
     if isinstance(chosen, InTime):
         parts.append(

@@ -1,6 +1,6 @@
 """The board's rows as a table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bench.ranking.cells import EntryKey
 from bench.ranking.rows import SuiteRow
@@ -14,8 +14,8 @@ from leaderboard_app.widgets.grid import Column, Line, Link, Score, number, shar
 from leaderboard_app.widgets.links import page_url
 
 Cell = str | Link | Score
-Mixers = Callable[[], Mapping[EntryKey, float]]
-"""Computes the mixers' share of each entry's parameters."""
+Computed = Callable[[str], Mapping[EntryKey, str]]
+"""Returns the cells of one of the COMPUTED columns. An entry without a cell has none to show."""
 
 Naming = Callable[[SuiteRow], str]
 """Names an entry: `entry_name` where all are in the same wrapper, else `shown_name`."""
@@ -61,25 +61,35 @@ EXTRA: Mapping[Column, Callable[[SuiteRow], Cell]] = {
     Column("year", "Year of the paper.", True): lambda row: str(described(model_facts().get(row.model))[2] or ""),
     Column("hardware", "Hardware that the entry's runs were trained on."): lambda row: "; ".join(row.hardware),
 }  # fmt: skip
-"""Columns that can be switched on, in addition to each task's."""
-MIXER = Column("mixer", "Share of the parameters in the sequence layers themselves. Empty if it is not known.", True)
-"""Another such column, of values that are only computed where it is shown."""
-TIMED = ("tier", "train time")
-"""Columns that are shown only where entries of several tiers compete."""
+"""Columns that can be switched on, whose values the board has."""
+COMPUTED = (
+    Column("mixer", "Share of the parameters in the sequence layers themselves. Empty if it is not known.", True),
+    Column("latency", "Time of one step of one sequence, all layers, on the entry's hardware.", True),
+    Column("memory", "Peak memory of training: the GPU's where one was used, else the process's.", True),
+    Column("energy", "Of the GPU, to train one seed of every task. Empty where none was measured.", True),
+    Column("audit flags", "What a sceptic would ask about; the Audit page says why."),
+)
+"""Columns whose values are only computed where they are shown."""
+TIER, TRAIN_TIME = "tier", "train time"
+CHOSEN = (*(column.name for column in EXTRA), TRAIN_TIME, *(column.name for column in COMPUTED))
+"""The columns, in addition to each task's, that a reader can switch on."""
 
 
 def show(
-    rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Sequence[str], mixers: Mixers, name: Naming, *, timed: bool
+    rows: Sequence[SuiteRow], tasks: Sequence[str], extra: Collection[str], computed: Computed, name: Naming
 ) -> None:
     """Draw the table.
 
     Args:
         tasks: the tasks whose scores are shown.
-        extra: names of the EXTRA columns that are shown, and of MIXER.
-        mixers: computes the values of MIXER.
+        extra: names of CHOSEN columns, and TIER where entries of several tiers stand in one table.
         name: how an entry is called.
     """
-    shown = {column: cell for column, cell in COLUMNS.items() if timed or column.name not in TIMED}
+    shown = {
+        column: cell
+        for column, cell in COLUMNS.items()
+        if column.name not in (TIER, TRAIN_TIME) or column.name in extra
+    }
     shown[ARCHITECTURE] = lambda row: Link(name(row), page_url("architecture", name=row.model))
     for task in tasks:
         shown |= {
@@ -87,11 +97,13 @@ def show(
             Column(f"{task} learned", f"Share of the seeds that learned {task}.", numeric=True): task_learned(task),
         }
     shown |= {column: cell for column, cell in EXTRA.items() if column.name in extra}
-    if MIXER.name in extra:
-        shares = mixers()
-        shown[MIXER] = lambda row: share(shares.get(row.key))
+    shown |= {column: looked_up(computed(column.name)) for column in COMPUTED if column.name in extra}
     lines = [Line([cell(row) for cell in shown.values()], faded=row.rank_low is None) for row in rows]
     grid.show(list(shown), lines, caption="The entries, best first")
+
+
+def looked_up(cells: Mapping[EntryKey, str]) -> Callable[[SuiteRow], str]:
+    return lambda row: cells.get(row.key, "")
 
 
 def shown_name(row: SuiteRow) -> str:

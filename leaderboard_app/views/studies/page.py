@@ -71,10 +71,11 @@ def _show(name: str) -> None:
     import optuna
 
     from bench.tuning.storage import Studies
-    from leaderboard_app.views.studies import plots, trials
+    from leaderboard_app.views.studies import plots, trial_charts, trials
 
     study = optuna.load_study(study_name=name, storage=Studies(None, read_only=True).storage)
     trials.show_best(study)
+    trial_charts.show_rates(*trials.tried(study))
     for show in plots.SECTIONS:
         show(study)
     st.subheader("Trials", anchor=False)

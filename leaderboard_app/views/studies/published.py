@@ -8,6 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from bench.common.text import assignments
+from leaderboard_app.views.studies import trial_charts
+from leaderboard_app.views.studies.trial_charts import Measured, Tried, rate_of
 from leaderboard_app.widgets.figures import count_text
 
 COLUMNS = {
@@ -31,9 +33,16 @@ def show(study: Mapping[str, Any]) -> None:
         st.markdown("Settings of the best trial, as `--set` takes them:")
         words = " ".join(f"--set {shlex.quote(each)}" for each in assignments(best["settings"]))
         st.code(words, language="shell", wrap_lines=True)
+    trial_charts.show(tried(study), Measured(study["metric"], study["higher_is_better"]))
     st.subheader("Trials", anchor=False)
     frame = pd.DataFrame([_row(row) for row in study["table"]])
     st.dataframe(frame, hide_index=True, column_config=COLUMNS, placeholder="", alt="Every trial of the study")
+
+
+def tried(study: Mapping[str, Any]) -> list[Tried]:
+    """Return the trials that have a value."""
+    rows = [row for row in study["table"] if row["value"] is not None]
+    return [Tried(row["trial"], row["state"], row["value"], rate_of(row["settings"])) for row in rows]
 
 
 def _row(trial: Mapping[str, Any]) -> dict[str, object]:

@@ -1,14 +1,17 @@
 """A study's trials: the best ones, and all of them with their state, and the reason if they have no value."""
 
 import shlex
+from math import isfinite
 
 import pandas as pd
 import streamlit as st
 from optuna import Study
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.common.text import assignments, word
-from bench.tuning.settled import STATES, best_trials
+from bench.tuning.settled import STATES, best_trials, settled
+from leaderboard_app.views.studies.trial_charts import Measured, Tried, rate_of
 from leaderboard_app.widgets.figures import count_text
 from leaderboard_app.widgets.tables import code, table
 from leaderboard_app.widgets.text import plain
@@ -46,6 +49,18 @@ def show_all(study: Study) -> None:
         "parameters": st.column_config.NumberColumn(format="localized"),
     }
     st.dataframe(frame, hide_index=True, column_config=columns, placeholder="", alt="Every trial of the study")
+
+
+def tried(study: Study) -> tuple[list[Tried], Measured]:
+    """Return the trials that have a value, and what they are compared by."""
+    about = study.user_attrs.get("about", {})
+    found = [
+        Tried(trial.number, STATES[trial.state], trial.values[0], rate_of(trial.params))
+        for trial in settled(study)
+        if trial.values and isfinite(trial.values[0])
+    ]
+    higher = study.directions[0] == StudyDirection.MAXIMIZE
+    return found, Measured(about.get("metric_name", "metric"), higher)
 
 
 def _row(trial: FrozenTrial) -> dict[str, object]:

@@ -10,7 +10,7 @@ import streamlit as st
 from bench.common.text import metric_text
 from bench.ranking.by_task import Row, leaderboard
 from db.schema import Run
-from leaderboard_app.views.leaderboard import by_task
+from leaderboard_app.widgets import configurations
 from leaderboard_app.widgets.figures import counted
 from leaderboard_app.widgets.marks import LABEL, colour_scale, shape_scale
 from leaderboard_app.widgets.row_labels import labels
@@ -55,7 +55,7 @@ def show(runs: Sequence[Run], anchors: Anchors) -> None:
         st.caption(f"{counted(failures, 'run')} did not finish successfully: no dot, and a score of 0.")
     if len(rows) > MOST_ROWS:
         st.caption(f"The best {MOST_ROWS} of {len(rows)} configurations are drawn; the table has them all.")
-    by_task.show_configurations(rows)
+    configurations.show(rows)
 
 
 def seeds(rows: Sequence[Row], named: Sequence[str], runs: Mapping[str, Run]) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import pytest
 
 from bench.audit import flags
 from bench.audit.audited import AuditedCell, AuditedEntry
-from bench.audit.rate_sensitivity import rate_sensitivity
+from bench.audit.rate_sensitivity import rate_sensitivities, rate_sensitivity
 from bench.catalog.registry import find_model
+from bench.ranking.cells import EntryKey
 from bench.runs.search_ranges import at_edge
 from db.schema import Trial
 from models.shared.contract import SequenceModel
@@ -98,6 +99,15 @@ def test_how_much_hangs_on_the_rate() -> None:
     pruned = trial(6, 0.05, 0.9, state="pruned")
     assert rate_sensitivity(run, [*trials, *others, pruned]) == pytest.approx(30)
     assert rate_sensitivity(run, []) is None
+
+
+def test_each_cell_is_held_against_its_own_study() -> None:
+    key = EntryKey("gru", "residual", "10k", "tuned", "")
+    runs = {task: make_run(budget="10k", chance=0.0, task=task) for task in ("digits", "copy-100", "mix-sin")}
+    trials = [trial(0, 0.01, 0.8), trial(1, 0.001, 0.5), trial(2, 0.01, 0.9, task="copy-100")]
+    trials += [trial(3, 0.1, 0.8, task="copy-100"), trial(4, 0.01, 0.9, task="mix-sin")]
+    found = rate_sensitivities({(key, task): [run] for task, run in runs.items()}, trials)
+    assert found == {(key, "digits"): pytest.approx(30), (key, "copy-100"): pytest.approx(10)}
 
 
 def cell(**changes: Any) -> AuditedCell:

@@ -137,7 +137,7 @@ def test_bibtex_has_each_paper_once() -> None:
     assert list(read) == ["lstm1997", "mingru2024"]
     assert read["mingru2024"] == {
         "title": "{Were RNNs All We Needed?}", "year": "2024", "eprint": "2410.01201", "archiveprefix": "arXiv",
-        "url": "https://arxiv.org/abs/2410.01201", "note": "On the board: mingru, minlstm",
+        "url": "https://arxiv.org/abs/2410.01201", "note": "On the board: minGRU, minLSTM",
     }  # fmt: skip
     assert read["lstm1997"]["title"] == r"{LSTM \& co: 100\% \textbraceleft{}gates\textbraceright{}}"
     assert "eprint" not in read["lstm1997"]

@@ -49,7 +49,8 @@ def is_elsewhere(request: Request, address: str) -> bool:
 def opened(page: Page, address: str) -> Page:
     page.goto(address)
     page.wait_for_function(
-        "() => [...document.querySelectorAll('figure[data-chart]')].every(each => each.querySelector('svg'))"
+        """() => [...document.querySelectorAll('figure[data-chart]')]
+          .every(each => each.closest('details:not([open])') || each.querySelector('svg'))"""
     )
     return page
 
@@ -60,7 +61,7 @@ def query(page: Page) -> dict[str, list[str]]:
 
 def column(page: Page, name: str) -> list[str]:
     """The texts of a column, of the rows that are seen."""
-    return page.locator("table").first.evaluate(
+    return page.locator("table.sortable").first.evaluate(
         """(table, name) => {
           const place = [...table.rows[0].cells].findIndex(cell => cell.innerText.startsWith(name));
           return [...table.tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[place].innerText.trim());
@@ -69,12 +70,17 @@ def column(page: Page, name: str) -> list[str]:
     )
 
 
+def mapped(page: Page) -> list[str]:
+    """The architectures of the map, from the top, of the rows that are seen."""
+    return [text.strip() for text in page.locator(".heat tbody tr:not([hidden]) th").all_inner_texts()]
+
+
 def test_the_first_view_is_small_and_asks_no_other_host(page: Page, address: str) -> None:
     asked: list[Request] = []
     page.on("requestfinished", lambda request: asked.append(request))
     opened(page, f"{address}/")
     names = {urlsplit(request.url).path.rsplit("/", 1)[-1] for request in asked}
-    assert {"vega.js", "site.js", "site.css", "quick-v1-10k-parameters.json"} <= names
+    assert {"vega.js", "site.js", "site.css", "quick-v2-10k-parameters.json"} <= names
     assert sum(request.sizes()["responseBodySize"] for request in asked) < MOST_BYTES
     expect(page.get_by_role("img", name="Score against parameters")).to_be_visible()
 
@@ -173,23 +179,27 @@ def test_rows_and_columns_are_chosen_and_the_address_keeps_them(page: Page, addr
     expect(page.get_by_text(f"of {len(every)} entries are shown; ranks are among all entries.")).to_be_visible()
     page.get_by_role("searchbox").fill("")
     page.get_by_role("search").get_by_text("gated recurrence").click()
-    assert column(page, "architecture") == ["GRU"]
-    expect(page.get_by_role("columnheader", name="copy-50", exact=True)).to_be_hidden()
+    assert column(page, "architecture") == mapped(page) == ["GRU"]
+    entries = page.get_by_role("table", name="The entries, best first")
+    score = entries.get_by_role("columnheader", name="copy-50", exact=True)
+    expect(score).to_be_hidden()
     page.get_by_text("Columns").click()
     page.get_by_label("copy-50", exact=True).check()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("columnheader", name="copy-50", exact=True)).to_be_visible()
+    expect(score).to_be_visible()
     assert query(page) == {"family": ["gated recurrence"], "columns": ["copy-50"]}
     opened(page, page.url)
     assert column(page, "architecture") == ["GRU"]
-    expect(page.get_by_role("columnheader", name="copy-50", exact=True)).to_be_visible()
+    expect(score).to_be_visible()
 
 
 def test_other_boards_are_one_click_away(page: Page, address: str) -> None:
     opened(page, f"{address}/")
+    page.get_by_text("Superseded").click()
+    page.get_by_role("link", name="quick-v1", exact=True).click()
     expect(page.get_by_text("quick-v1 is superseded")).to_be_visible()
     page.get_by_role("link", name="quick-v2", exact=True).click()
-    page.get_by_role("link", name="as in the RNN papers (plain)").click()
+    page.get_by_role("link", name="as in the RNN papers").click()
     page.get_by_role("link", name="3k", exact=True).click()
     page.wait_for_url("**/board/quick-v2-3k-plain.html")
     expect(page.get_by_role("heading", name="at 3k parameters, in plain layers")).to_be_visible()
@@ -239,7 +249,7 @@ def test_ticked_rows_are_compared(page: Page, address: str, site: Site) -> None:
 
 def test_from_the_board_to_an_architecture_to_a_run(page: Page, address: str, site: Site) -> None:
     opened(page, f"{address}/{BOARD}")
-    page.get_by_role("link", name="FRU", exact=True).click()
+    page.get_by_role("table", name="The entries").get_by_role("link", name="FRU", exact=True).click()
     page.wait_for_url("**/architecture/fru.html")
     page.get_by_role("table", name="Results task by task").get_by_role("link", name="5 finished").first.click()
     page.wait_for_url("**/runs/fru.html?task=*")
@@ -266,9 +276,54 @@ def test_a_run_draws_its_curves(page: Page, address: str, site: Site) -> None:
     assert points.count() == sum(point["name"].endswith("/loss") for point in record["curves"])
 
 
+def test_the_map_is_sorted_and_the_address_keeps_it(page: Page, address: str, site: Site) -> None:
+    rows = site.bench.json("leaderboard", "--suite", "quick-v2", "--budget", "10k", "--wrapper", "residual")
+    by_score = [display_name(row["model"]) for row in rows]
+    opened(page, f"{address}/{BOARD}")
+    by_family = mapped(page)
+    assert sorted(by_family) == sorted(by_score)
+    assert by_family != by_score
+    page.get_by_role("radio", name="score").check()
+    assert mapped(page) == by_score
+    assert query(page) == {"map": ["score"]}
+    opened(page, page.url)
+    assert mapped(page) == by_score
+    expect(page.get_by_role("radio", name="score")).to_be_checked()
+    page.get_by_role("radio", name="family").check()
+    assert mapped(page) == by_family
+
+
+def test_a_cell_of_the_map_leads_to_its_runs(page: Page, address: str) -> None:
+    opened(page, f"{address}/{BOARD}")
+    page.locator(".heat td[title^='GRU on copy-50'] a").click()
+    page.wait_for_url("**/runs/gru.html?task=copy-50")
+    assert set(column(page, "task")) == {"copy-50"}
+
+
+def test_the_legend_shows_a_family_alone(page: Page, address: str) -> None:
+    opened(page, f"{address}/{BOARD}")
+    names = page.locator("figure").first.locator(".mark-text.role-mark text")
+    marked = page.locator("figure").first.locator(".mark-symbol.role-mark path")
+    expect(names.filter(has_text="FRU")).to_have_count(1)
+    before = marked.count()
+    page.locator("figure .role-legend-label text", has_text="gated recurrence").first.click()
+    expect(names.filter(has_text="FRU")).to_have_count(0)
+    expect(names.filter(has_text="GRU")).to_have_count(1)
+    assert 0 < marked.count() < before
+
+
+def test_pictures_are_drawn_when_they_are_opened(page: Page, address: str) -> None:
+    opened(page, f"{address}/{BOARD}")
+    for title in ("Score against state", "Score against the paper's year"):
+        expect(page.get_by_role("img", name=title)).to_be_hidden()
+        page.get_by_text(title, exact=True).click()
+        expect(page.get_by_role("img", name=title).locator("svg")).to_be_visible()
+
+
 PAGES = {
     "board": "index.html",
     "board of both blocks": "board/quick-v2-10k-all.html",
+    "board of all tiers": "board/quick-v2-all-tiers-all.html",
     "tasks": "tasks.html",
     "task": "task/digits.html",
     "architectures": "architectures.html",
@@ -299,6 +354,6 @@ def test_every_page_wide_and_narrow_light_and_dark(page: Page, address: str, scr
 def test_on_a_telephone_the_first_row_is_on_the_first_screen(page: Page, address: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     opened(page, f"{address}/{BOARD}")
-    first = page.locator("tbody tr").first.bounding_box()
+    first = page.locator(".grid tbody tr").first.bounding_box()
     assert first is not None
     assert first["y"] + first["height"] < 844

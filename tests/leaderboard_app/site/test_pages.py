@@ -23,7 +23,7 @@ from tests.support.static_pages import Grid, PageReader, broken, pages
 from tests.support.synthetic import fill
 
 BOARDS = {
-    "index.html": ("quick-v1", "10k"),
+    "index.html": ("quick-v2", "10k", "residual"),
     "board/quick-v1-10k.html": ("quick-v1", "10k"),
     "board/quick-v1-100k-plain.html": ("quick-v1", "100k", "plain"),
     "board/quick-v2-10k.html": ("quick-v2", "10k", "residual"),
@@ -38,7 +38,8 @@ def test_a_board_has_the_numbers_of_the_command_line(site: Site, page: str, boar
     asked = ("leaderboard", *chain(*zip(OPTIONS, board, strict=False)))
     rows = site.bench.json(*asked)
     shown = PageReader(site.folder / page)
-    table = Grid("", [shown.tables[0].rows[0], *(row for each in shown.tables for row in each.rows[1:])])
+    tables = [each for each in shown.tables if each.caption == "The entries, best first"]
+    table = Grid("", [tables[0].rows[0], *(row for each in tables for row in each.rows[1:])])
     names = [display_name(row["model"]) for row in rows]
     assert len(rows) >= 3
     assert [
@@ -62,6 +63,40 @@ def test_a_board_has_the_numbers_of_the_command_line(site: Site, page: str, boar
     assert (
         f"{best['score']:.1f} of 100 (95% interval {best['score_low']:.1f} to {best['score_high']:.1f})" in shown.text
     )
+
+
+def test_the_map_has_the_scores_of_the_command_line(site: Site) -> None:
+    rows = site.bench.json("leaderboard", "--suite", "quick-v2", "--budget", "10k", "--wrapper", "residual")
+    drawn = PageReader(site.folder / "board/quick-v2-10k.html").table("Scores of architectures on tasks")
+    scores = {
+        (display_name(row["model"]), cell["task"]): "–" if cell["score"] is None else f"{cell['score']:.0f}"
+        for row in rows
+        for cell in row["tasks"]
+    }
+    shown = {
+        (row[0].text, head.text): cell.text
+        for row in drawn.rows[1:]
+        for head, cell in zip(drawn.rows[0], row, strict=True)
+    }
+    assert scores.items() <= shown.items()
+    assert shown.keys() == scores.keys() | {(name, "architecture") for name, _ in scores}
+
+
+def test_all_tiers_stand_in_one_table(site: Site) -> None:
+    shown = PageReader(site.folder / "board/quick-v2-all-tiers.html")
+    (table,) = [each for each in shown.tables if each.caption == "The entries, best first"]
+    wanted = {
+        (display_name(row["model"]), tier): pytest.approx(row["score"], abs=0.05)
+        for tier in ("3k", "10k")
+        for row in site.bench.json("leaderboard", "--suite", "quick-v2", "--budget", tier, "--wrapper", "residual")
+    }
+    assert (
+        dict(
+            zip(zip(table.texts("architecture"), table.texts("tier"), strict=True), table.numbers("score"), strict=True)
+        )
+        == wanted
+    )
+    assert "Highest scores of 100, in the same block for all: at 3k" in " ".join(shown.text.split())
 
 
 def near(value: Any) -> Any:

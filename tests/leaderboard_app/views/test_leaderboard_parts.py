@@ -6,25 +6,34 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
+import altair
 import numpy as np
-import pandas as pd
 import pytest
 import streamlit
 from markdown_it import MarkdownIt
+from scipy.optimize import minimize
 
+from bench.catalog.families import FAMILIES
+from bench.ranking.by_task import leaderboard
 from bench.ranking.contest import InTier, InTime
 from bench.ranking.rows import Board, SuiteRow
+from bench.ranking.utility import score
 from bench.reports.listings import ModelFacts, model_facts
 from leaderboard_app.views.leaderboard import charts, exports, sentences, table
+from leaderboard_app.views.leaderboard.axes import PARAMETERS, STATE, TIME, YEAR, Axis
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
+from leaderboard_app.views.leaderboard.end_labels import LINE, MOST, spread
 from leaderboard_app.views.leaderboard.filters import CAUSAL, NOT_CAUSAL, Filters, matching, ordered
+from leaderboard_app.views.leaderboard.points import Point, front
+from leaderboard_app.widgets.drawing import AROUND, Spec
 from leaderboard_app.widgets.links import entry_id, page_url
-from leaderboard_app.widgets.marks import COLOURS, SHAPES, UNKNOWN, Mark, mark
+from leaderboard_app.widgets.marks import COLOURS, SHAPES, UNKNOWN, Mark, family_mark, mark
 from leaderboard_app.widgets.text import plain
 from models.shared.contract import Paper
 from tests.bench.reports.test_board_formats import ROW
 from tests.conftest import ROOT
 from tests.support.grids import Grid, read
+from tests.support.pages import one_run
 
 THEME = ROOT / "leaderboard_app" / ".streamlit" / "config.toml"
 HOSTILE = [
@@ -130,20 +139,23 @@ def drawn(rows: Sequence[SuiteRow], monkeypatch: pytest.MonkeyPatch, **columns: 
     sent: list[str] = []
     monkeypatch.setattr(streamlit, "html", sent.append)
     monkeypatch.setattr("leaderboard_app.views.leaderboard.table.model_facts", lambda: FACTS)
-    mixers = {ROWS[0].key: 0.42}
     table.show(
         rows,
-        **{"tasks": [], "extra": [], "timed": False, "mixers": lambda: mixers} | {"name": table.shown_name} | columns,
+        **{
+            "tasks": [],
+            "extra": [],
+            "computed": lambda column: {ROWS[0].key: f"{column} of it"},
+            "name": table.shown_name,
+        }
+        | columns,
     )
     (shown,) = read(sent[0])
     return shown
 
 
 def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = [column.name for column in (*table.EXTRA, table.MIXER)]
-    shown = drawn(
-        [ROWS[0], replace(ROWS[2], score=None, rank_low=None)], monkeypatch, tasks=["b", "a"], extra=every, timed=True
-    )
+    every = [*table.CHOSEN, table.TIER]
+    shown = drawn([ROWS[0], replace(ROWS[2], score=None, rank_low=None)], monkeypatch, tasks=["b", "a"], extra=every)
     assert {name: texts[0] for name, texts in shown.columns.items()} == {
         "rank": "1–3", "architecture": "FRU tuned", "tier": "10k", "train time": "", "score": "75.0",
         "95% interval": "70.0 – 80.0", "learned": "80%", "parameters": "9,876", "core": "9,000", "state": "",
@@ -151,7 +163,7 @@ def test_cells_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         "b learned": "", "a": "70.0", "a learned": "80%",
         "on front": "50%", "BudgetAUC": "", "for other tasks": "", "embedding": "0", "readout": "876",
         "wrapper": "plain", "family": "nonlinear recurrence", "year": "2018", "hardware": "CPU",
-        "mixer": "42%",
+        **{name: f"{name} of it" for name in ("mixer", "latency", "memory", "energy", "audit flags")},
     }  # fmt: skip
     assert shown.columns["mixer"][1] == ""
     assert (shown.columns["rank"][1], shown.columns["score"][1], shown.faded) == ("–", "", [False, True])
@@ -169,7 +181,7 @@ def test_an_architecture_links_to_its_page_by_name(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_in_a_table_is_nothing_but_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = replace(ROW, model=text, settings=text, hardware=(text,), wrapper=text, budget=text)
-    shown = drawn([row], monkeypatch, extra=["hardware", "wrapper"], timed=True)
+    shown = drawn([row], monkeypatch, extra=["hardware", "wrapper", "tier"])
     assert [shown.columns[name] for name in ("hardware", "wrapper", "tier")] == [[text.strip()]] * 3
     assert shown.names() == [text]
 
@@ -188,13 +200,14 @@ def test_orders() -> None:
     assert [row.model for row in ordered(rows, "no such task")] == ["c", "a", "b"]
 
 
-def points(*values: tuple[float, float, bool]) -> pd.DataFrame:
-    return pd.DataFrame(values, columns=["params", "score", "ranked"])
+def made(*values: tuple[float, float, bool]) -> list[Point]:
+    return [{"params": params, "score": score, "ranked": ranked} for params, score, ranked in values]
 
 
 def test_the_front_by_hand() -> None:
-    shown = points((30, 70, True), (10, 50, True), (20, 40, True), (20, 60, True), (5, 99, False), (40, 70, True))
-    assert charts.front(shown, "params")[["params", "score"]].to_numpy().tolist() == [[10, 50], [20, 60], [30, 70]]
+    shown = made((30, 70, True), (10, 50, True), (20, 40, True), (20, 60, True), (5, 99, False), (40, 70, True))
+    assert front(shown, "params") == made((10, 50, True), (20, 60, True), (30, 70, True))
+    assert front(made((5, 99, False)), "params") == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -204,86 +217,173 @@ def test_the_front_is_what_nothing_dominates(seed: int) -> None:
     dominated = {
         a for a in values for b in values if b[0] <= a[0] and b[1] >= a[1] and (b[0] < a[0] or b[1] > a[1])
     }  # fmt: skip
-    found = {(p, s, True) for p, s in charts.front(points(*values), "params")[["params", "score"]].to_numpy()}
-    assert found == set(values) - dominated
+    assert {tuple(each.values()) for each in front(made(*values), "params")} == set(values) - dominated
 
 
 def test_a_chart_is_drawn_once() -> None:
     rows = tuple(ROWS)
     assert charts.intervals(rows) is charts.intervals(tuple(ROWS))
     assert charts.intervals((replace(ROW, score=None),)) is None
-    assert charts.score_against(rows, charts.TIME) is None  # nobody's time is known
+    assert charts.score_against(rows, TIME) is None  # nobody's time is known
 
 
-def datasets(spec: charts.Spec) -> list[list[dict[str, Any]]]:
-    return list(spec["datasets"].values())
-
-
-@pytest.mark.parametrize(
-    ("points", "named"),
-    [
-        ([(10_000, 99.0), (10_010, 98.0), (10_000, 60.0), (100_000, 97.0)], ["m0", "m2", "m3"]),
-        ([(10_000, 99.0), (10_000, 99.0)], ["m0"]),
-        ([(10_000, 99.0)], ["m0"]),
-        ([(10_000, 90.0), (10_700, 90.0), (100_000, 10.0)], ["m1", "m2"]),  # m0's would stand on m1
-        # m1's would stand on m0, and m2's beside m1, which has none.
-        ([(12_000, 92.0), (10_000, 90.0), (10_200, 86.0), (100_000, 10.0)], ["m0", "m3"]),
-    ],
+TIERED = tuple(
+    replace(ROW, model=model, budget=tier, params=params, score=score, score_low=score - 4, score_high=score + 4)
+    for model, scores in {"fru": (50.0, 60.0, 80.0), "gru": (40.0, 70.0, 75.0), "none": (10.0, 11.0, 12.0)}.items()
+    for (tier, params), score in zip((("3k", 2_900.0), ("10k", 9_900.0), ("30k", 29_000.0)), scores, strict=True)
 )
-def test_of_points_close_together_the_best_is_named(points: list[tuple[int, float]], named: list[str]) -> None:
-    rows = pd.DataFrame([
-        {"model": f"m{index}", "entry": f"m{index}", "params": params, "score": score, "score_std": None, "seeds": [0],
-         "failures": 0}
-        for index, (params, score) in enumerate(points)
-    ])  # fmt: skip
-    spec = score_against_params(rows).to_dict()
-    labels = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
-    assert [row["model"] for row in spec["datasets"][labels["data"]["name"]]] == named
 
 
-def test_no_name_stands_where_it_could_be_anothers() -> None:
-    """The second best, a little smaller, is at the left of the best, and stays so if the best has no room."""
-    best, second = replace(ROW, score=96.5, params=9_804.0), replace(ROW, model="gru", score=96.3, params=9_659.0)
-    others = [replace(ROW, model="lem", score=20.0, params=params) for params in (9_145.0, 9_985.0)]
-    assert names((best, second, *others)) == ["FRU tuned"]
-    assert names((best, replace(second, params=9_850.0), *others)) == []
-
-
-def names(rows: tuple[SuiteRow, ...]) -> list[str]:
-    """Those that the chart says beside marks, to the right of them."""
-    spec = charts.score_against(rows, charts.PARAMETERS)
+def against(rows: Sequence[SuiteRow] = TIERED, axis: Axis = PARAMETERS, **options: Any) -> Spec:
+    spec = charts.score_against(tuple(rows), axis, **options)
     assert spec is not None
-    layer = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
-    assert layer["mark"]["align"] == "left"
-    return [row["entry"] for row in spec["datasets"][layer["data"]["name"]]]
+    return spec
+
+
+def layers(spec: Spec, mark: str) -> list[tuple[Spec, list[Point]]]:
+    """The layers of a kind of mark, each with its points."""
+    found = [layer for layer in spec["layer"] if layer["mark"]["type"] == mark]
+    return [(layer, spec["datasets"][layer["data"]["name"]]) for layer in found]
+
+
+def test_a_line_goes_through_the_tiers_of_an_entry_and_a_band_is_its_interval() -> None:
+    spec = against()
+    ((bands, own),) = layers(spec, "area")
+    assert {each["line"]: each["family"] for each in own} == {
+        "fru plain tuned": "nonlinear recurrence", "gru plain tuned": "gated recurrence", "none plain tuned": "floor",
+    }  # fmt: skip
+    assert [(each["low"], each["high"]) for each in own if each["model"] == "fru"] == [(46, 54), (56, 64), (76, 84)]
+    assert bands["encoding"]["detail"] == {"field": "line"}
+    assert not [points for _, points in layers(spec, "rule") if "place" not in points[0]]
+    assert [points for _, points in layers(spec, "line")][1] == own
+
+
+def test_an_entry_of_one_tier_is_a_point_with_its_interval() -> None:
+    one = [row for row in TIERED if row.budget == "10k"]
+    spec = against(one)
+    assert not layers(spec, "area")
+    assert len(layers(spec, "line")) == 1  # the front
+    bars = [
+        points for layer, points in layers(spec, "rule") if "y2" in layer["encoding"] and "x2" not in layer["encoding"]
+    ]
+    assert [[each["model"] for each in points] for points in bars] == [["fru", "gru", "none"]]
+    low, high = layers(spec, "point")[0][0]["encoding"]["x"]["scale"]["domain"]
+    assert 9_800 < low < 9_900 < high < 10_000  # equal values still have an axis
+
+
+def test_axes_begin_at_tens_below_the_scores_and_at_the_tiers() -> None:
+    for layer in against()["layer"]:
+        assert layer["encoding"]["y"]["scale"] == {"domain": [0, 100]}
+    x = layers(against(), "point")[0][0]["encoding"]["x"]
+    assert x["axis"]["values"] == [3_000, 10_000, 30_000]
+    assert x["scale"]["type"] == "log"
 
 
 @pytest.mark.parametrize(("low", "begin"), [(18.3, 10), (20.0, 10), (0.0, 0), (100.0, 90)])
 def test_scores_are_drawn_up_to_100(low: float, begin: int) -> None:
-    spec = charts.score_against((replace(ROW, score=100.0, score_low=low, score_high=100.0),), charts.PARAMETERS)
-    assert spec is not None
+    spec = against([replace(ROW, score=100.0, score_low=low, score_high=100.0)])
     scales = [layer["encoding"]["y"]["scale"] for layer in spec["layer"]]
-    assert scales == [{"domain": [begin, 100]}] * 4
+    assert scales == [{"domain": [begin, 100]}] * len(scales)
 
 
-def test_what_is_in_front() -> None:
-    rows = (replace(ROW, budget="10k"), replace(ROW, budget="100k"), replace(ROW, rank_low=None, rank_high=None))
-    spec = charts.score_against(rows, charts.PARAMETERS, "10k")
-    assert spec is not None
-    (shown,) = [points for points in datasets(spec) if len(points) == 3]
-    assert [point["in_front"] for point in shown] == [True, False, False]
-    spec = charts.score_against(rows, charts.PARAMETERS, None)
-    assert spec is not None
-    (shown,) = [points for points in datasets(spec) if len(points) == 3]
-    assert [point["in_front"] for point in shown] == [True, True, False]
+def test_the_best_of_each_tier_leads_and_the_chosen_tier_is_large() -> None:
+    ((_, points),) = layers(against(tier="10k"), "point")
+    assert {each["model"] for each in points if each["leads"]} == {"fru", "gru"}
+    assert {each["tier"] for each in points if each["large"]} == {"10k"}
+    unranked = [replace(row, rank_low=None) if row.model == "fru" else row for row in TIERED]
+    ((_, points),) = layers(against(unranked), "point")
+    assert {each["model"] for each in points if each["leads"]} == {"gru"}
+    assert all(each["large"] for each in points)
+
+
+def test_every_line_ends_in_its_name_and_no_two_names_overlap() -> None:
+    many = [
+        replace(ROW, model=f"m{index:02}", score=score) for index, score in enumerate([99.0] * 12 + [98.9, 98.8, 40.0])
+    ]
+    spec = against(many)
+    ((_, names),) = layers(spec, "text")
+    assert {each["entry"] for each in names} == {table.shown_name(row) for row in many}
+    low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    pixels = (spec["height"] - AROUND) / (high - low)
+    places = sorted(each["place"] for each in names)
+    assert min(np.diff(places)) * pixels >= LINE - 1e-6
+    assert low <= places[0] <= places[-1] <= high
+    assert sorted(names, key=lambda each: each["place"])[0]["model"] == "m14"
+
+
+def test_more_lines_than_names_have_room_keep_the_best() -> None:
+    many = [replace(ROW, model="none", score=0.5)]
+    many += [replace(ROW, model=f"m{index}", score=float(index)) for index in range(60)]
+    spec = against(many)
+    ((_, names),) = layers(spec, "text")
+    scales = [layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "scale" in layer["encoding"]["color"]]
+    assert all(scale == scales[0] for scale in scales)  # also where a family has no name left
+    assert {each["model"] for each in names} == {f"m{index}" for index in range(60 - MOST, 60)}
+
+
+def test_names_are_as_near_to_their_lines_as_can_be() -> None:
+    rng = np.random.default_rng(0)
+    wanted = rng.uniform(0, 50, 12).round(1).tolist()
+    found = spread(wanted, 3.0, -50.0, 100.0)
+    order = np.argsort(wanted, kind="stable")
+    assert min(np.diff(np.array(found)[order])) >= 3.0 - 1e-9
+    gaps = np.zeros((11, 12))  # an independent solver: least squares under x_{i+1} − x_i ≥ 3
+    gaps[range(11), order[:-1]], gaps[range(11), order[1:]] = -1, 1
+    solved = minimize(
+        lambda x: ((x - wanted) ** 2).sum(), np.linspace(0, 60, 12)[np.argsort(order)],
+        constraints={"type": "ineq", "fun": lambda x: gaps @ x - 3.0},
+    )  # fmt: skip
+    assert found == pytest.approx(solved.x.tolist(), abs=1e-3)
+    assert spread([50.0], 3.0, 0.0, 100.0) == [50.0]
+    assert spread([100.0, 100.0], 3.0, 0.0, 100.0) == [97.0, 100.0]
 
 
 def test_wrappers_that_are_contests_of_their_own_have_a_front_each() -> None:
     rows = (replace(ROW, params=100.0, score=70.0, wrapper="residual"), replace(ROW, params=200.0, score=60.0))
-    for apart, fronts in ((False, {70}), (True, {60, 70})):
-        spec = charts.score_against(rows, charts.PARAMETERS, apart=apart)
+    for apart, fronts in ((False, [{70}]), (True, [{60}, {70}])):
+        found = layers(against(rows, apart=apart), "line")
+        assert sorted(({each["score"] for each in points} for _, points in found), key=min) == fronts
+
+
+def test_costs_have_a_front_and_years_do_not() -> None:
+    rows = [replace(row, state_bytes=row.params / 10) for row in TIERED if row.budget == "10k"]
+    assert len(layers(against(rows, STATE), "line")) == 1
+    years = against(rows, YEAR)
+    assert not layers(years, "line")
+    assert {each["year"] for _, points in layers(years, "point") for each in points} == {2014, 2018}  # no floor
+    assert charts.score_against(tuple(TIERED), STATE) is None
+
+
+def test_the_legend_filters_every_layer_but_the_front() -> None:
+    unfiltered = [layer for layer in against()["layer"] if layer.get("transform") != [{"filter": {"param": "family"}}]]
+    assert [layer["mark"].get("interpolate") for layer in unfiltered] == ["step-after"]
+
+
+def test_seeds_stand_where_a_mean_stands() -> None:
+    spec = charts.intervals((ROW, replace(ROW, model="gru")), table.shown_name, ((74.0, 76.0), (75.0,)))
+    assert spec is not None
+    ((_, seeds),) = layers(spec, "tick")
+    found = [(each["entry"], each["seed"]) for each in seeds]
+    assert found == [("FRU tuned", 74.0), ("FRU tuned", 76.0), ("GRU tuned", 75.0)]
+
+
+def test_a_tasks_chart_has_every_seed() -> None:
+    runs = [one_run(f"{seed:016x}", seed=seed, metric_value=0.2 + seed / 10) for seed in range(3)]
+    rows = leaderboard(runs)
+    spec = score_against_params(rows, {run.run_id: score(run) for run in runs})
+    ((_, dots),) = layers(spec, "circle")
+    assert [(each["seed"], each["seed_score"]) for each in dots] == [(run.seed, score(run)) for run in runs]
+    ((_, marks),) = layers(spec, "point")
+    assert [each["score"] for each in marks] == [rows[0].score]
+    altair.LayerChart.from_dict(spec)
+
+
+@pytest.mark.parametrize("axis", [PARAMETERS, YEAR])
+def test_charts_are_vega_lite_without_a_warning(axis: Axis) -> None:
+    """Altair's schema refuses a misspelt property, which Vega-Lite would pass over."""
+    for spec in (against(axis=axis, apart=True), charts.intervals(TIERED[:3], table.shown_name, ((1.0,),) * 3)):
         assert spec is not None
-        assert {point["score"] for point in spec["datasets"][spec["layer"][0]["data"]["name"]]} == fronts
+        altair.LayerChart.from_dict(spec)
 
 
 # Machado, Oliveira & Fernandes (2009), severity 1: linear RGB as a reader sees it who lacks a kind of cones.
@@ -331,6 +431,14 @@ def test_there_are_two_themes() -> None:
     assert len(re.findall("^backgroundColor", THEME.read_text(), re.MULTILINE)) == 2
 
 
+def test_families_differ_in_colour_and_in_shape() -> None:
+    marks = [family_mark(family) for family in (*FAMILIES, "unknown")]
+    assert len({each.shape for each in marks}) == len(marks)
+    assert len({each.colour for each in marks}) == len(FAMILIES)  # floors and strangers are grey
+    for name, facts in model_facts().items():
+        assert mark(name).colour == family_mark(facts.family).colour
+
+
 def test_each_architecture_has_a_mark_of_its_own() -> None:
     marks = [mark(name) for name in model_facts()]
     assert len(set(marks)) == len(marks)
@@ -364,6 +472,7 @@ def test_plain_text_is_nothing_but_text(text: str) -> None:
         ([InTier("10k", "residual"), InTier("10k", "plain")], "quick-v1-10k-score-against-parameters"),
         ([InTime("AMD EPYC 7B13, 2 threads", 90)], "quick-v1-1.5-min-amd-epyc-7b13-2-threads-score-against-parameters"),
         ([InTime("a/..\\b", 900)], "quick-v1-15-min-a-..-b-score-against-parameters"),
+        ([InTier("10k", "plain"), InTier("100k", "plain")], "quick-v1-all-tiers-plain-score-against-parameters"),
         ([InTime("cpu", 60, "residual")], "quick-v1-1-min-cpu-residual-score-against-parameters"),
     ],
 )

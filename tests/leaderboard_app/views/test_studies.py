@@ -1,19 +1,25 @@
 """The page of tuning studies."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 from typing import Any
 
+import altair
 import optuna
+import pyarrow
 import pytest
 from optuna import Trial, TrialPruned
 from optuna.trial import FrozenTrial
+from streamlit.testing.v1 import AppTest
 
 from bench.tuning.storage import Studies
 from db.store import Store
+from leaderboard_app.views.studies import trial_charts
+from leaderboard_app.views.studies.trial_charts import Measured, Tried
 from tests.support.pages import HOSTILE, assert_escaped, open_page, said
 from tests.support.runs import make_trial
 
@@ -194,6 +200,45 @@ def test_a_published_study(published: Path) -> None:
     assert trials["reason"][2] == HOSTILE
     assert trials["lr"].tolist() == [1 / 3, 1 / 3, 0.1, 0.25]
     assert_escaped(open_page("studies", published, name=f"of {HOSTILE}"))
+
+
+def points(app: AppTest, chart: int, mark: str) -> list[dict[str, Any]]:
+    """The points of a kind of mark in one of a page's charts."""
+    sent = app.get("vega_lite_chart")[chart].proto
+    (layer,) = [layer for layer in json.loads(sent.spec)["layer"] if layer["mark"]["type"] == mark]
+    (points,) = [each.data.data for each in sent.datasets if each.name == layer["data"]["name"]]
+    return pyarrow.ipc.open_stream(points).read_all().to_pylist()
+
+
+def test_published_trials_are_drawn_by_rate_and_in_order(published: Path) -> None:
+    app = open_page("studies", published, name=PUBLISHED)
+    by_rate = points(app, 0, "point")
+    assert [(each["number"], each["rate"], each["value"]) for each in by_rate] == [
+        (0, 1 / 3, 0.5), (1, 1 / 3, make_trial(1).value), (3, 0.25, make_trial(3).value),
+    ]  # fmt: skip
+    assert [each["state"] for each in by_rate] == ["finished", "pruned", "finished"]
+    assert [each["number"] for each in points(app, 1, "line")] == [0, 3]  # what was pruned is not the best so far
+    assert len(app.get("vega_lite_chart")) == 2
+
+
+def test_the_best_so_far() -> None:
+    trials = [Tried(n, state, value, 0.1) for n, (state, value) in enumerate(
+        [("finished", 0.3), ("finished", 0.2), ("pruned", 0.01), ("finished", 0.4), ("finished", 0.1)]
+    )]  # fmt: skip
+    for higher, best in ((True, [0.3, 0.3, 0.4, 0.4]), (False, [0.3, 0.2, 0.2, 0.1])):
+        spec = trial_charts.in_order(trials, Measured("mse", higher))
+        assert [each["value"] for each in spec["datasets"]["points-0"]] == best
+        altair.LayerChart.from_dict(spec)
+    scale = trial_charts.against_rate(trials, Measured("mse", False))["layer"][0]["encoding"]["y"]["scale"]
+    assert scale["type"] == "log"  # an error's
+
+
+def test_own_trials_are_drawn_by_rate(studied: Path) -> None:
+    by_rate = points(open_page("studies", studied, name=NAME), 0, "point")
+    trials = optuna.load_study(study_name=NAME, storage=Studies(str(studied)).storage).trials
+    wanted = [(trial.number, trial.params["lr"], trial.value) for trial in trials if trial.values]
+    assert [(each["number"], each["rate"], each["value"]) for each in by_rate] == wanted
+    assert "tried a learning rate" in said(open_page("studies", studied, name="nothing yet"))
 
 
 def test_published_studies_need_no_optuna(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:

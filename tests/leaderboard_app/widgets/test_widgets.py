@@ -1,6 +1,7 @@
 """What the pages share: numbers, links, docstrings, curves' axes."""
 
 import inspect
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -12,6 +13,7 @@ from leaderboard_app.views.architecture import gradient_flow
 from leaderboard_app.widgets import docstrings, figures, grid
 from leaderboard_app.widgets.grid import Column, Line, Link, Score
 from leaderboard_app.widgets.tables import code, outside_link
+from tests.conftest import ROOT
 from tests.support.pages import HOSTILE, probes
 
 
@@ -27,6 +29,12 @@ def test_durations(seconds: float | None, text: str) -> None:
 @pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (372, "372 B"), (3_840, "3.75 KiB"), (2**30, "1 GiB")])
 def test_sizes(size: int, text: str) -> None:
     assert figures.bytes_text(size) == text
+
+
+def test_all_pages_write_sizes_by_the_same_units() -> None:
+    for path in (ROOT / "leaderboard_app").rglob("*.py"):
+        written = re.findall(r"\b(?:[kKMG]i?B)\b", path.read_text(encoding="utf-8"))
+        assert not written or path.name == "figures.py", path
 
 
 def test_metrics() -> None:
