@@ -89,24 +89,27 @@ function tip(_, event, item, value) {
   box.style.top = `${Math.max(8, event.clientY - box.offsetHeight - 8)}px`;
 }
 
-async function charts() {
-  for (const closed of all("details:not([open])"))
-    closed.addEventListener("toggle", () => charted(all("figure[data-chart]", closed)), { once: true });
-  await charted(all("figure[data-chart]").filter(figure => !figure.closest("details:not([open])")));
+/** Draw each chart when it comes into view, so that the words are on screen first. What is folded is not in view. */
+function charts() {
+  const watch = new IntersectionObserver(seen => {
+    for (const { target } of seen.filter(each => each.isIntersecting)) {
+      watch.unobserve(target);
+      chart(target);
+    }
+  }, { rootMargin: "300px" });
+  all("figure[data-chart]").forEach(figure => watch.observe(figure));
 }
 
-async function charted(figures) {
-  for (const figure of figures) {
-    try {
-      const spec = await (await fetch(figure.dataset.chart)).json();
-      const points = figure.querySelector(".points");
-      if (points) spec.data.find(each => each.name === "points").values = JSON.parse(points.textContent);
-      await draw(figure, spec);
-    } catch (error) {
-      const where = location.protocol === "file:" ? " Charts need a web server, such as python -m http.server." : "";
-      figure.querySelector(".drawing").textContent = `This chart could not be drawn.${where}`;
-      if (!where) throw error;
-    }
+async function chart(figure) {
+  try {
+    const spec = await (await fetch(figure.dataset.chart)).json();
+    const points = figure.querySelector(".points");
+    if (points) spec.data.find(each => each.name === "points").values = JSON.parse(points.textContent);
+    await draw(figure, spec);
+  } catch (error) {
+    const where = location.protocol === "file:" ? " Charts need a web server, such as python -m http.server." : "";
+    figure.querySelector(".drawing").textContent = `This chart could not be drawn.${where}`;
+    if (!where) throw error;
   }
 }
 

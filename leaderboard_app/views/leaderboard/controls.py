@@ -47,7 +47,7 @@ def suite_or_tasks(default: str) -> str:
     )  # fmt: skip
     with st.popover("Superseded", icon=":material/history:"):
         for suite in old:
-            st.button(suite.name, on_click=_choose, args=[suite.name], type="tertiary", width="stretch")
+            st.button(suite.name, on_click=_choose, args=[suite.name], type="tertiary")
             st.caption(plain(suite.superseded))
     return chosen
 

@@ -48,10 +48,11 @@ def is_elsewhere(request: Request, address: str) -> bool:
 
 def opened(page: Page, address: str) -> Page:
     page.goto(address)
-    page.wait_for_function(
-        """() => [...document.querySelectorAll('figure[data-chart]')]
-          .every(each => each.closest('details:not([open])') || each.querySelector('svg'))"""
-    )
+    for figure in page.locator("figure[data-chart]").all():
+        if figure.is_visible():
+            figure.scroll_into_view_if_needed()
+            expect(figure.locator("svg")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
     return page
 
 
