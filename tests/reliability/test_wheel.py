@@ -24,6 +24,7 @@ from tests.support.foreign_folder import ForeignFolder
 pytestmark = [pytest.mark.slow, needs_checkout]
 
 PACKAGES = ("bench", "models", "datamodules", "db", "leaderboard_app")
+LEFT_BEHIND = ("benchmarks", "tests")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.sqlite*", "leaderboard-*")
 QUICK = ("--set", "hidden_size=8", "--set", "max_steps=20")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,7 +37,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     It borrows the packages that we need, but not this checkout.
     """
     folder = tmp_path_factory.mktemp("wheel")
-    for name in PACKAGES:
+    for name in (*PACKAGES, *LEFT_BEHIND):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=LEFT_OUT)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
@@ -87,6 +88,7 @@ def test_every_file_comes_along(installed: Path) -> None:
         pytest.skip("not a git checkout")
     paths = [path for path in tracked.stdout.splitlines() if not path.endswith((".mako", ".md"))]
     assert len(paths) > 500
+    assert not [name for name in LEFT_BEHIND if (packages / name).exists()]
     assert [path for path in paths if not (packages / path).is_file()] == []
 
 

@@ -53,9 +53,10 @@ def test_it_is_not_trained_again(bench: Bench, draft: Path, register: Register) 
 
 def test_its_command_weights_curves_and_export_follow(bench: Bench, draft: Path, register: Register) -> None:
     made = bench.json("run", "--model", str(draft), *SHORT)
+    store = Store(str(bench.db))
+    store.add_event(store.find(made["run_id"])[0], "probe", "measured", {"probe": "gradient-flow"})
     register(draft)
     found = bench.json("run", "--model", "mine", *SHORT)
-    store = Store(str(bench.db))
     assert {"weights.safetensors", "predictions.npz"} <= {
         path.name for path in (store.artifacts / found["run_id"]).iterdir()
     }
@@ -64,9 +65,10 @@ def test_its_command_weights_curves_and_export_follow(bench: Bench, draft: Path,
     assert [point.value for point in store.curves(after)] == [point.value for point in store.curves(before)]
     assert from_text(to_text([Record(after)]))[0].run.run_id == found["run_id"]
     assert [(event.kind, event.data) for event in store.events(found["run_id"])] == [
-        ("registered", {"draft": made["run_id"]})
+        ("registered", {"draft": made["run_id"]}),
+        ("probe", {"probe": "gradient-flow"}),
     ]
-    assert [(event.kind, event.data) for event in store.events(made["run_id"])] == [
+    assert [(event.kind, event.data) for event in store.events(made["run_id"])[1:]] == [
         ("superseded", {"by": found["run_id"]})
     ]
 
