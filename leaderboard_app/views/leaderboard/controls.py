@@ -157,11 +157,11 @@ def sorting(suite: Suite) -> str:
 
 
 def map_order() -> str:
-    given = st.segmented_control(
-        "Sort by", list(ORDERS_OF_MAP), key="map", default=FAMILY, required=True, bind="query-params",
-        help="  \n".join(f"**{order}**: {what}" for order, what in ORDERS_OF_MAP.items()),
+    chosen: str = one_of(
+        st.segmented_control, "Sort by", list(ORDERS_OF_MAP), "map", what="sorting", default=FAMILY,
+        said=False, required=True, help="  \n".join(f"**{order}**: {what}" for order, what in ORDERS_OF_MAP.items()),
     )  # fmt: skip
-    return given or FAMILY
+    return chosen
 
 
 def possible(names: Iterable[str], suite: Suite) -> list[str]:

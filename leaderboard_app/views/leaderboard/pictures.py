@@ -9,6 +9,7 @@ from leaderboard_app.views.leaderboard import charts, exports, rates, two_entrie
 from leaderboard_app.views.leaderboard.points import numbers
 from leaderboard_app.views.leaderboard.seeds import suite_seeds
 from leaderboard_app.views.leaderboard.shown import Shown
+from leaderboard_app.widgets.address import one_of
 from leaderboard_app.widgets.drawing import PICKED, Spec
 from leaderboard_app.widgets.links import follow
 
@@ -35,11 +36,11 @@ def against_cost(shown: Shown) -> None:
 def more(store: Store, shown: Shown) -> None:
     """Let the reader choose a further picture."""
     st.subheader("More pictures", anchor=False)
-    chosen = st.segmented_control(
-        "Picture", list(PICTURES), default=CERTAINTY, key="picture", required=True, bind="query-params",
-        label_visibility="collapsed",
+    chosen = one_of(
+        st.segmented_control, "Picture", list(PICTURES), "picture", what="picture", default=CERTAINTY, said=False,
+        required=True, label_visibility="collapsed",
     )  # fmt: skip
-    PICTURES[chosen or CERTAINTY](store, shown)
+    PICTURES[chosen](store, shown)
 
 
 def _certainty(store: Store, shown: Shown) -> None:

@@ -262,6 +262,8 @@ def test_equal_training_time(show: Any, small: Bench) -> None:
         ({"suite": "quick-v1", "block": "foo"}, "No block named 'foo'. Blocks: all, plain, residual."),
         ({"suite": "quick-v1", "equal": "foo"}, "No contest named 'foo'. Contests: parameters, training time."),
         ({"suite": "quick-v1", "order": "foo"}, "No order named 'foo'. Orders: "),
+        ({"suite": "quick-v1", "map": "foo"}, "No sorting named 'foo'. Sortings: family, likeness, score."),
+        ({"suite": "quick-v1", "picture": "foo"}, "No picture named 'foo'. Pictures: "),
         ({"suite": "by-task", "task": "foo"}, "No task named 'foo'. Tasks: "),
         ({"suite": "by-task", "size": "5k"}, "No tier named '5k'. Tiers: "),
     ],
