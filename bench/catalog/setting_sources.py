@@ -40,14 +40,16 @@ def is_preset(source: str) -> bool:
 def is_within(source: str, trials: int, length: str) -> bool:
     """Return whether a setting cost at most `trials` trials, each as long as its run.
 
-    Older records do not say what was spent. They count as within the budget, because it was the suite's.
+    Older records do not say what was spent. They count as within the budget, because it was the suite's. What can't be
+    read as a budget does not count.
 
     Args:
         length: the training of the run, as `training_length` writes it.
     """
     words = source.partition(": ")[2]
     count, _, trained = words.partition(" trials of ")
-    return not is_preset(source) or not words or (int(count) <= trials and trained == length)
+    affordable = count.isdecimal() and int(count) <= trials and trained == length
+    return not is_preset(source) or not words or affordable
 
 
 def same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import bench.catalog.suites
-from bench.catalog.setting_sources import same, training_length
+from bench.catalog.setting_sources import is_within, same, training_length
 from bench.catalog.suites import SUITES, find_suite
 from bench.reports.entries import entries_of
 from db.store import Store
@@ -120,6 +120,12 @@ def test_an_older_record_does_not_say_what_was_spent() -> None:
     assert not same(new, more)
     assert not same(old, {"lr": "flag"})
     assert not same(old, {"lr": "preset", "clip_norm": "preset"})
+
+
+@pytest.mark.parametrize("told", ["12 trials", "many trials of 5 steps", " trials of 5 steps", "words"])
+def test_a_budget_that_cant_be_read_does_not_count(told: str) -> None:
+    assert is_within("preset: 12 trials of 5 steps", 12, "5 steps")
+    assert not is_within(f"preset: {told}", 12, "5 steps")
 
 
 def test_the_length_of_training_has_the_same_words_wherever_it_is_read() -> None:
