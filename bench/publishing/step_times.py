@@ -1,16 +1,13 @@
 """Time a train step of the recorded entries of a suite, each alone on one thread, and record it with their runs.
 
-A train step is that of the run: its network on the first batch of its task, loss, gradients, clipping, AdamW. Left out
-are Lightning's loop, evaluations and the reading of data. The time is the least of a few turns.
+A train step is that of the run, on the first batch of its task. Evaluations are left out, and so is Lightning's loop.
+The time is the least of a few turns.
 """
 
-import time
 from collections.abc import Callable, Mapping
 
 import psutil
 import torch
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
 
 from bench.catalog.registry import find_model, find_task, find_wrapper
 from bench.catalog.suites import Suite
@@ -21,8 +18,8 @@ from bench.reports.entries import runs_of_cells
 from bench.runs.network import build
 from bench.runs.provenance import environment
 from bench.runs.recorded_settings import recorded_settings
+from bench.speed.train_step import seconds_of_steps
 from bench.training.process_settings import one_thread
-from datamodules._base import Samples
 from datamodules._files import DataError
 from db.schema import Run
 from db.standing import StepTime
@@ -115,17 +112,6 @@ def train_step_seconds(run: Run, data_dir: str | None = None) -> float:
     train = data.split("train")
     batch = data.decode(train.gather(torch.arange(min(settings.training.batch_size, len(train.y)))))
     module = SequenceModule(build(model, wrapper, settings, data.spec), data.spec, settings.training)
-    optimizer, _ = module.optimizer(run.steps)
     with one_thread():
         flush_denormals()
-        return min([_seconds_of_step(module, batch, optimizer) for _ in range(WARM_UP + TURNS)][WARM_UP:])
-
-
-def _seconds_of_step(module: SequenceModule, batch: Samples, optimizer: Optimizer) -> float:
-    start = time.perf_counter()
-    optimizer.zero_grad()
-    module.loss(module(batch), batch.y).backward()
-    if module.training_config.clip_norm:
-        clip_grad_norm_(module.parameters(), module.training_config.clip_norm)
-    optimizer.step()
-    return time.perf_counter() - start
+        return min([*seconds_of_steps(module, batch, WARM_UP + TURNS)][WARM_UP:])

@@ -19,7 +19,7 @@ from bench.ranking.hardware import hardware
 from bench.runs.network import build
 from bench.runs.provenance import environment
 from bench.runs.request import Execution, RunRequest
-from bench.speed.latency import waiter
+from bench.speed.train_step import seconds_of_steps
 from bench.training.process_settings import prepare_process
 from bench.training.suite_runs import step_cost
 from datamodules._base import Samples
@@ -27,7 +27,6 @@ from datamodules._files import DataError
 from datamodules._spec import Continuous, Label, TaskSpec, TokenPerStep, Tokens, Value, ValuePerStep
 from db.store import Store
 from models.shared.lightning_module import SequenceModule
-from models.shared.training import build_optimizer
 
 QUICK = 1_000_000  # steps of training sequences: a minute is enough for them
 MOST_SECONDS = 15.0  # for trying steps; kinds that are not tried by then are judged by those that are
@@ -143,21 +142,12 @@ def _try_steps(work: Sequence[Work], device: torch.device, rates: Rates) -> None
 
 def _tried_step_seconds(request: RunRequest, device: torch.device) -> float:
     prepare_process()
-    training, times = request.settings.training, []
+    training = request.settings.training
     with torch.random.fork_rng():
         network = build(request.model.cls, request.wrapper, request.settings, request.spec)
         module = SequenceModule(network, request.spec, training).to(device)
-        groups = [group for mixer in network.mixers() for group in mixer.optimizer_groups()]
-        optimizer, _ = build_optimizer(network, groups, training, total_steps=1)
-        batch, synchronize = noise(request.spec, training.batch_size).to(device), waiter(device)
-        for _ in range(1 + TRIED_STEPS):
-            start = time.perf_counter()
-            optimizer.zero_grad()
-            module.training_step(batch).backward()
-            optimizer.step()
-            synchronize()
-            times.append(time.perf_counter() - start)
-    return fmean(times[1:])
+        batch = noise(request.spec, training.batch_size).to(device)
+        return fmean([*seconds_of_steps(module, batch, 1 + TRIED_STEPS)][1:])
 
 
 def noise(spec: TaskSpec, batch_size: int) -> Samples:
