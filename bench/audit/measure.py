@@ -6,10 +6,9 @@ import torch
 
 from bench.audit.audited import AuditedEntry
 from bench.audit.entries import EVENT
-from bench.catalog.registry import find_model, find_task, find_wrapper
 from bench.common.errors import RequestError
 from bench.runs.dead_starts import STARTS, dead_share
-from bench.runs.recorded_settings import recorded_settings
+from bench.runs.made_of import made_of
 from datamodules._files import DataError
 from db.schema import Run
 from db.store import Store
@@ -43,13 +42,8 @@ def dead_at_start(run: Run, data_dir: str | None = None) -> float:
     """Return the share of dead networks among those of a run's settings, on its task's first training sequences.
 
     Raises:
-        RequestError: today's code has no such model or task.
-        ValueError, TypeError: a setting that the model's file no longer takes.
-        DataError: the task's data are missing here.
+        RequestError, ValueError, TypeError, DataError: as `made_of`.
     """
-    model, wrapper = find_model(run.model).cls, find_wrapper(run.wrapper)
-    settings = recorded_settings(run, model, wrapper)
-    data = find_task(run.task).build(data_dir=data_dir, with_tests=False)
-    data.prepare_data()
-    batch = data.decode(data.split("train").gather(torch.arange(SEQUENCES)))
-    return dead_share(model, wrapper, settings, data.spec, batch)
+    made = made_of(run, data_dir)
+    batch = made.data.decode(made.data.split("train").gather(torch.arange(SEQUENCES)))
+    return dead_share(made.model, made.wrapper, made.settings, made.data.spec, batch)

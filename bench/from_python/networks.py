@@ -19,8 +19,8 @@ from bench.catalog.registry import (
 )
 from bench.common.errors import RequestError
 from bench.common.text import assignments
+from bench.runs.made_of import recorded_settings
 from bench.runs.network import build
-from bench.runs.recorded_settings import recorded_settings
 from bench.runs.request import RunRequest, SettingFlags, build_request
 from db.schema import Run
 from models.shared.wrappers import Wrapper

@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 import psutil
 import torch
 
-from bench.catalog.registry import find_model, find_task, find_wrapper
 from bench.catalog.suites import Suite
 from bench.common.errors import RequestError
 from bench.ranking.cells import EntryKey
 from bench.ranking.hardware import hardware, on_gpu
 from bench.reports.entries import runs_of_cells
+from bench.runs.made_of import made_of
 from bench.runs.network import build
 from bench.runs.provenance import environment
-from bench.runs.recorded_settings import recorded_settings
 from bench.speed.train_step import seconds_of_steps
 from bench.training.process_settings import one_thread
 from datamodules._files import DataError
@@ -101,16 +100,11 @@ def train_step_seconds(run: Run, data_dir: str | None = None) -> float:
     """Return the least time of a train step of a run's network, on one thread.
 
     Raises:
-        RequestError: today's code has no such model or task.
-        ValueError, TypeError: a setting that the model's file no longer takes.
-        DataError: the task's data are missing here.
+        RequestError, ValueError, TypeError, DataError: as `made_of`.
     """
-    model, wrapper = find_model(run.model).cls, find_wrapper(run.wrapper)
-    settings = recorded_settings(run, model, wrapper)
-    data = find_task(run.task).build(data_dir=data_dir, with_tests=False)
-    data.prepare_data()
-    train = data.split("train")
-    batch = data.decode(train.gather(torch.arange(min(settings.training.batch_size, len(train.y)))))
+    model, wrapper, settings, data = made_of(run, data_dir)
+    train, size = data.split("train"), settings.training.batch_size
+    batch = data.decode(train.gather(torch.arange(min(size, len(train.y)))))
     module = SequenceModule(build(model, wrapper, settings, data.spec), data.spec, settings.training)
     with one_thread():
         flush_denormals()

@@ -18,8 +18,8 @@ from bench.catalog.suites import Suite
 from bench.common.errors import RequestError
 from bench.ranking.cells import EntryKey
 from bench.reports.entries import runs_of_cells
+from bench.runs.made_of import recorded_config
 from bench.runs.network import Counts, count
-from bench.runs.recorded_settings import recorded_config
 from db.schema import Run
 from db.standing import Standing
 from models.shared.wrappers import Wrapper

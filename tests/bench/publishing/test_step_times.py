@@ -9,11 +9,11 @@ import pytest
 
 from bench.catalog.suites import Suite, find_suite
 from bench.common.errors import RequestError
-from bench.publishing import step_times
 from bench.publishing.import_published import PUBLISHED, import_files
 from bench.publishing.step_times import EVENT, machine_alone, time_entries
 from bench.ranking.contest import InTier
 from bench.reports.board import ranked_board
+from bench.runs import made_of
 from db.standing import StepTime
 from db.store import Store
 from tests.support.synthetic import fill
@@ -86,7 +86,7 @@ def test_what_cant_be_built_today_is_left_out(
     def gone(name: str) -> Any:
         raise RequestError(f"no model {name}.")
 
-    monkeypatch.setattr(step_times, "find_model", gone)
+    monkeypatch.setattr(made_of, "find_model", gone)
     assert timed(suite, store, "gru") == ["1 of 1: gru (plain, 10k) on digits: left out: no model gru."]
 
 

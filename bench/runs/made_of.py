@@ -1,10 +1,12 @@
-"""The settings of a recorded run as today's classes have them."""
+"""What a recorded run was made of, as today's classes have it: its settings, its architecture and its task."""
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from bench.catalog.registry import find_model, find_task, find_wrapper
 from bench.runs.settings import Settings
+from datamodules._base import SequenceDataModule
 from db.schema import Run
 from models.shared.contract import ModelConfig, SequenceModel
 from models.shared.training import Training
@@ -35,3 +37,26 @@ def recorded_settings(run: Run, model: type[SequenceModel], wrapper: type[Wrappe
         recorded_config(wrapper.Config, run.config["wrapper"]),
         recorded_config(Training, run.config["training"]),
     )
+
+
+class Made(NamedTuple):
+    """What a run was made of. The data are ready, without the test splits."""
+
+    model: type[SequenceModel]
+    wrapper: type[Wrapper]
+    settings: Settings
+    data: SequenceDataModule
+
+
+def made_of(run: Run, data_dir: str | None = None) -> Made:
+    """Return what a run was made of.
+
+    Raises:
+        RequestError: today's code has no such model or task.
+        ValueError, TypeError: a setting that the model's file no longer takes.
+        DataError: the task's data are missing here.
+    """
+    model, wrapper = find_model(run.model).cls, find_wrapper(run.wrapper)
+    data = find_task(run.task).build(data_dir=data_dir, with_tests=False)
+    data.prepare_data()
+    return Made(model, wrapper, recorded_settings(run, model, wrapper), data)
