@@ -1,7 +1,7 @@
 """How long training will take on this machine: judged by recorded runs or, where there are none, by steps on noise.
 
-Steps on noise leave out evaluations and Lightning's own work. What makes training shorter is left out, too: an early
-end, and pruned trials. Shapes: B batch, T time, D input width.
+On a GPU only recorded runs can tell. Steps on noise leave out evaluations and Lightning's own work. What makes training
+shorter is left out, too: an early end, and pruned trials. Shapes: B batch, T time, D input width.
 """
 
 import time
@@ -15,7 +15,7 @@ from statistics import fmean, median
 
 import torch
 
-from bench.ranking.hardware import hardware
+from bench.ranking.hardware import hardware, on_gpu
 from bench.runs.network import build
 from bench.runs.provenance import environment
 from bench.runs.request import Execution, RunRequest
@@ -97,13 +97,14 @@ def estimated_seconds(
 
     Args:
         execution: how it will be done. This process must have as many threads as training will have.
-        store: its runs on the same hardware say how long a step takes; without it, steps are tried.
+        store: its runs on the same hardware say how long a step takes. Without them, steps are tried on a CPU.
         workers: how many train at a time.
     """
     if sum(each.positions for each in work) < QUICK:
         return None
     rates = _recorded_rates(store, execution) if store else {}
-    _try_steps([each for each in work if each.kind not in rates], _device(execution), rates)
+    if not on_gpu(environment() | {"execution": asdict(execution)}):  # a process that touched a GPU keeps a part of it
+        _try_steps([each for each in work if each.kind not in rates], rates)
     known = [(each.kind[0], rates[each.kind] / each.step_cost) for each in work if each.kind in rates]
     if not known:
         return None
@@ -115,10 +116,6 @@ def estimated_seconds(
     return sum(each.count * each.steps * seconds_a_step(each) for each in work) / workers
 
 
-def _device(execution: Execution) -> torch.device:
-    return torch.device("cuda" if execution.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-
-
 def _recorded_rates(store: Store, execution: Execution) -> Rates:
     here, found = hardware(environment() | {"execution": asdict(execution)}), defaultdict[Kind, list[float]](list)
     for run in store.attempts_after(0):
@@ -127,7 +124,7 @@ def _recorded_rates(store: Store, execution: Execution) -> Rates:
     return {kind: median(seconds) for kind, seconds in found.items()}
 
 
-def _try_steps(work: Sequence[Work], device: torch.device, rates: Rates) -> None:
+def _try_steps(work: Sequence[Work], rates: Rates) -> None:
     """Add the rates of what is tried: one task of each model, then another one of each, until the time is over."""
     by_model: dict[str, list[Work]] = defaultdict(list)
     for each in work:
@@ -135,18 +132,18 @@ def _try_steps(work: Sequence[Work], device: torch.device, rates: Rates) -> None
     deadline = time.monotonic() + MOST_SECONDS
     for each in filter(None, chain.from_iterable(zip_longest(*by_model.values()))):
         with suppress(Exception):  # what is wrong is said when it is trained
-            rates[each.kind] = _tried_step_seconds(each.request, device)
+            rates[each.kind] = _tried_step_seconds(each.request)
         if time.monotonic() >= deadline:
             break
 
 
-def _tried_step_seconds(request: RunRequest, device: torch.device) -> float:
+def _tried_step_seconds(request: RunRequest) -> float:
     prepare_process()
     training = request.settings.training
     with torch.random.fork_rng():
         network = build(request.model.cls, request.wrapper, request.settings, request.spec)
-        module = SequenceModule(network, request.spec, training).to(device)
-        batch = noise(request.spec, training.batch_size).to(device)
+        module = SequenceModule(network, request.spec, training)
+        batch = noise(request.spec, training.batch_size)
         return fmean([*seconds_of_steps(module, batch, 1 + TRIED_STEPS)][1:])
 
 

@@ -18,7 +18,7 @@ from db.store import Store
 from tests.conftest import Bench
 from tests.support.runs import make_run
 
-HERE = environment() | {"execution": asdict(Execution())}
+HERE = environment() | {"gpu": None, "execution": asdict(Execution())}
 SUITE = Suite(
     name="tiny-v1", summary="for tests", tasks={"digits": {"max_steps": 5}}, tiers=("10k",), trials=2, seeds=2,
 )  # fmt: skip
@@ -34,6 +34,7 @@ def minute_a_step(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return 60.0
 
     monkeypatch.setattr(time_estimate, "QUICK", 0)
+    monkeypatch.setattr(time_estimate, "environment", lambda: HERE)
     monkeypatch.setattr(time_estimate, "_tried_step_seconds", seconds)
     monkeypatch.setitem(bench.catalog.suites.SUITES, "tiny-v1", SUITE)
     return tried
@@ -83,6 +84,15 @@ def test_recorded_runs_of_the_same_hardware_say_it(tmp_path: Path, minute_a_step
     assert hardware(HERE) != hardware(elsewhere)
 
 
+def test_on_a_gpu_no_step_is_tried(monkeypatch: pytest.MonkeyPatch, minute_a_step: list[str]) -> None:
+    """The command would keep a part of the GPU that its workers need."""
+    monkeypatch.setattr(time_estimate, "environment", lambda: HERE | {"gpu": "H100"})
+    work = planned([(requested("gru"), 3)], None)
+    assert estimated_seconds(work, Execution()) is None
+    assert minute_a_step == []
+    assert estimated_seconds(work, Execution(accelerator="cpu")) == pytest.approx(3 * 100 * 60)
+
+
 def test_what_is_not_tried_is_judged_by_its_size(monkeypatch: pytest.MonkeyPatch, minute_a_step: list[str]) -> None:
     """The time is over after the first. A batch twice as large takes twice as long."""
     monkeypatch.setattr(time_estimate, "MOST_SECONDS", 0.0)
@@ -129,4 +139,4 @@ def test_noise_has_the_form_of_a_batch(family: str) -> None:
 @pytest.mark.parametrize("task", ["digits", "copy-50", "adding-200", "fitzhugh-nagumo"])
 def test_a_step_can_be_tried_on_any_output(task: str) -> None:
     request = requested("gru", task)
-    assert time_estimate._tried_step_seconds(request, time_estimate._device(Execution(accelerator="cpu"))) > 0
+    assert time_estimate._tried_step_seconds(request) > 0

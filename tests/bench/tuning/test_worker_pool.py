@@ -212,7 +212,8 @@ def test_a_killed_command_leaves_no_process_and_is_resumed_to_the_exact_number(
     children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE)
-    assert {int(pid) for (pid,) in logged(log, "worker")} <= set(children)
+    # Before the trials, the command itself tries a few steps to say how long it will take.
+    assert {int(pid) for (pid,) in logged(log, "worker")} - {process.pid} <= set(children)
     wait_until(lambda: not any(map(alive, children)))
     killed = [number for number, state in enumerate(states(bench)) if state == "RUNNING"]
     assert len(killed) == 2
