@@ -158,6 +158,12 @@ def retreat(code: Code, g: Any, x: Any, to_x: Any, a: Any, to_a: Any, parts: Any
     code.every(size, WIDTH, some)
 
 
+def of_both_parts(code: Code, sums: list[Any], m: Any, x: Any, states: Any, size: Any, channels: Any) -> list[Any]:
+    """Return sums + Mᵀ x over the real and then the imaginary parts, from M (2, N, H) and x (2P, L)."""
+    sums = code.product(sums, (m, channels), (x, LANES), states)
+    return code.product(sums, (code.at(m, (states, channels)), channels), (code.at(x, (size, LANES)), LANES), states)
+
+
 @tile
 def read_out(
     code: Code, y: Any, slope: Any, x: Any, u: Any, c: Any, d: Any, states: Any, size: Any, channels: Any
@@ -165,9 +171,7 @@ def read_out(
     """y (H, L) = GELU(Re(C x) + D u), and GELU's slope, from x (2P, L) and C (2, N, H)."""
 
     def some(first: Any, n: int) -> None:
-        real, imaginary = code.at(c, first), code.at(c, first, (states, channels))
-        sums = code.product([ZERO] * (n * VECTORS), (real, channels), (x, LANES), states)
-        sums = code.product(sums, (imaginary, channels), (code.at(x, (size, LANES)), LANES), states)
+        sums = of_both_parts(code, [ZERO] * (n * VECTORS), code.at(c, first), x, states, size, channels)
         weights, given = code.spread_rows(code.at(d, first), n), code.load_rows(code.at(u, (first, LANES)), LANES, n)
         both = [code.gelu(code.fma(*three)) for three in zip(weights, given, sums, strict=True)]
         code.store_rows([value for value, _ in both], code.at(y, (first, LANES)), LANES)
@@ -194,11 +198,9 @@ def to_input(code: Code, to_u: Any, g: Any, to_v: Any, b: Any, d: Any, states: A
     """to_u (H, L) = Re(B̄ᴴ g) + D to_v, from g (2P, L), to_v (H, L) and B̄ (2, N, H)."""
 
     def some(first: Any, n: int) -> None:
-        real, imaginary = code.at(b, first), code.at(b, first, (states, channels))
         rows = code.load_rows(code.at(to_v, (first, LANES)), LANES, n)
         sums = [code.product_of(*pair) for pair in zip(code.spread_rows(code.at(d, first), n), rows, strict=True)]
-        sums = code.product(sums, (real, channels), (g, LANES), states)
-        sums = code.product(sums, (imaginary, channels), (code.at(g, (size, LANES)), LANES), states)
+        sums = of_both_parts(code, sums, code.at(b, first), g, states, size, channels)
         code.store_rows(sums, code.at(to_u, (first, LANES)), LANES)
 
     code.in_tiles(channels, OUTPUTS, some)
