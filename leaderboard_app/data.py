@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from bench.catalog.suites import SUITES, find_suite
+from bench.catalog.suites import SUITES, Suite, find_suite
 from bench.ranking.contest import Contest, InTier
 from bench.ranking.rows import Board, SuiteRow
 from bench.reports.board import ranked_board, wrappers_apart
@@ -80,6 +80,20 @@ def load_board(store: Store, suite_name: str, contest: Contest) -> Board:
     """
     suite, seen = find_suite(suite_name), snapshot(store)
     return seen.once(("board", suite_name, contest), lambda: ranked_board(seen.runs, seen.standing, suite, contest))
+
+
+def load_all_tiers(store: Store, suite: Suite, wrappers: Iterable[str | None]) -> tuple[SuiteRow, ...]:
+    """Return the rows of every tier of a suite, in the contests of these wrappers.
+
+    Raises:
+        RequestError: the suite can't be ranked.
+    """
+    return tuple(
+        row
+        for wrapper in wrappers
+        for tier in suite.tiers
+        for row in load_board(store, suite.name, InTier(tier, wrapper)).rows
+    )
 
 
 def load_tiers(store: Store) -> dict[str, list[str]]:

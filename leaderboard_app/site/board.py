@@ -15,7 +15,7 @@ from bench.reports.board import wrappers_apart
 from bench.reports.board_formats import bibtex, board_csv, board_latex
 from bench.reports.listings import model_facts
 from db.store import Store
-from leaderboard_app.data import first_suite, load_board, load_tiers
+from leaderboard_app.data import first_suite, load_all_tiers, load_board, load_tiers
 from leaderboard_app.site import addresses, vega
 from leaderboard_app.site.addresses import first_block
 from leaderboard_app.site.pages import File, Page
@@ -118,16 +118,10 @@ class _Drawn:
         self.blocks = by_block(self.boards)
         rows = tuple(row for block in self.blocks for row in block.rows)
         self.shown = Shown(
-            self.suite, tuple(self.boards) or place.contests, rows, self._wide(), name_of(place.contests)
-        )
-
-    def _wide(self) -> tuple[SuiteRow, ...]:
-        return tuple(
-            row
-            for wrapper in dict.fromkeys(contest.wrapper for contest in self.boards)
-            for tier in self.suite.tiers
-            for row in load_board(self.store, self.suite.name, InTier(tier, wrapper)).rows
-        )
+            self.suite, tuple(self.boards) or place.contests, rows,
+            load_all_tiers(store, self.suite, dict.fromkeys(contest.wrapper for contest in self.boards)),
+            name_of(place.contests),
+        )  # fmt: skip
 
     @property
     def _beside(self) -> str:

@@ -11,6 +11,8 @@ from leaderboard_app.widgets.grid import LEARNED, Column, Line, Link, Score, Wor
 from leaderboard_app.widgets.links import page_url
 from leaderboard_app.widgets.trained_for import SETTINGS, STEPS, trained
 
+NO_TIER = "no tier"
+
 
 def show(rows: Sequence[Row]) -> None:
     """Draw the table."""
@@ -48,7 +50,7 @@ def _line(row: Row, steps: str, settings: Words) -> Line:
         str(len(row.seeds)),
         steps,
         Words([Word(statuses_text(row.statuses))]),
-        row.budget or "no tier",
+        row.budget or NO_TIER,
         row.wrapper,
         settings,
     ])  # fmt: skip

@@ -20,9 +20,10 @@ from bench.reports.listings import model_facts
 
 COLOURS = ("#3355FF", "#CC0011", "#999944", "#AA22BB", "#3399EE", "#CC66AA")
 UNKNOWN = "#666666"
+STAR = "M0,-1L0.2,-0.3L0.9,-0.3L0.4,0.1L0.6,0.8L0,0.4L-0.6,0.8L-0.4,0.1L-0.9,-0.3L-0.2,-0.3Z"
 SHAPES = (
     "circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left",
-    "M0,-1L0.2,-0.3L0.9,-0.3L0.4,0.1L0.6,0.8L0,0.4L-0.6,0.8L-0.4,0.1L-0.9,-0.3L-0.2,-0.3Z",  # a star
+    STAR,
     "M0,-0.9L0.9,-0.3L0.5,0.7L-0.5,0.7L-0.9,-0.3Z",  # a pentagon
     "M0.5,-0.8L0.9,0L0.5,0.8L-0.5,0.8L-0.9,0L-0.5,-0.8Z",  # a hexagon
     "M-0.8,-0.9L0.8,-0.9L-0.8,0.9L0.8,0.9Z",  # an hourglass
@@ -42,8 +43,6 @@ FAMILY_SHAPES = (
     "M-1,-0.3L1,-0.3L1,0.3L-1,0.3Z",  # a bar, for floors
 )
 """Outlines of the families' marks, as SVG paths within a square from about −1 to 1."""
-STRANGER = "M0,-1L0.2,-0.3L0.9,-0.3L0.4,0.1L0.6,0.8L0,0.4L-0.6,0.8L-0.4,0.1L-0.9,-0.3L-0.2,-0.3Z"
-"""The outline of what is in no family: a star."""
 LABEL = "#808080"  # legible on white and on black
 
 
@@ -60,7 +59,7 @@ def mark(model: str) -> Mark:
 def family_mark(family: str) -> Mark:
     """Return a family's mark; a grey star for what is not one of FAMILIES."""
     if family not in FAMILIES:
-        return Mark(UNKNOWN, STRANGER)
+        return Mark(UNKNOWN, STAR)
     place = FAMILIES.index(family)
     return Mark((*COLOURS, UNKNOWN)[place], FAMILY_SHAPES[place])
 

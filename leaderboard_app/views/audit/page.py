@@ -3,9 +3,8 @@
 import streamlit as st
 
 from bench.audit.audited import AuditedEntry
-from bench.catalog.suites import find_suite
 from db.store import Store
-from leaderboard_app.data import load_tiers, open_store, snapshot
+from leaderboard_app.data import load_audit, load_tiers, open_store
 from leaderboard_app.views.audit import entries
 from leaderboard_app.widgets import grid
 from leaderboard_app.widgets.address import choose, filtered
@@ -27,7 +26,8 @@ def render(store: Store) -> None:
     with st.container(horizontal=True):
         suite = filtered("Suite", list(tiers), "suite", what="suite")
         tier = filtered("Tier", tiers[suite], "tier", what="tier")
-    audited = [entry for entry in _audited(store, suite) if entry.budget == tier]
+    with st.spinner("Looking at the entries …"):
+        audited = [entry for entry in load_audit(store, suite) if entry.budget == tier]
     st.markdown(entries.summary(audited))
     table(entries.kinds(audited), alt="Kinds of flags")
     st.subheader("Entries", anchor=False)
@@ -44,17 +44,6 @@ def _one(audited: dict[str, AuditedEntry]) -> None:
     )  # fmt: skip
     if chosen is not None:
         entries.show(audited[chosen])
-
-
-def _audited(store: Store, suite: str) -> list[AuditedEntry]:
-    from bench.audit.entries import audit  # builds networks, so that torch is imported
-
-    seen = snapshot(store)
-    with st.spinner("Looking at the entries …"):
-        return seen.once(
-            ("audit", suite),
-            lambda: audit(store.runs(), seen.standing, store.events(), store.trials(), find_suite(suite)),
-        )
 
 
 render(open_store())

@@ -13,8 +13,8 @@ from leaderboard_app.data import comparable
 from leaderboard_app.views.leaderboard.by_task_chart import score_against_params
 from leaderboard_app.widgets import configurations, run_list
 from leaderboard_app.widgets.address import one_of
+from leaderboard_app.widgets.configurations import NO_TIER
 
-NO_TIER = "no tier"
 EVERY = "all"
 CHART = "Score against parameters; the table above has the numbers"
 

@@ -17,7 +17,7 @@ from bench.reports.board import wrappers_apart
 from bench.reports.listings import model_facts
 from db.schema import Run
 from db.store import Store
-from leaderboard_app.data import Snapshot, first_suite, load_board, load_tiers, open_store, snapshot
+from leaderboard_app.data import Snapshot, first_suite, load_all_tiers, load_board, load_tiers, open_store, snapshot
 from leaderboard_app.views.leaderboard import by_task, computed, controls, exports, pictures, sentences, table
 from leaderboard_app.views.leaderboard.capability_map import capability_map
 from leaderboard_app.views.leaderboard.contests import by_block
@@ -99,16 +99,11 @@ def _suite(store: Store, suite: Suite, contests: Contests, with_runs: Sequence[s
         _empty(suite, contests[0])
 
 
-def _all_tiers(store: Store, suite: Suite, wrappers: Iterable[str | None]) -> list[SuiteRow]:
+def _all_tiers(store: Store, suite: Suite, wrappers: Iterable[str | None]) -> tuple[SuiteRow, ...]:
     """Return the rows of every tier, or none if the suite can't be ranked; its board then shows the error."""
     with suppress(RequestError):
-        return [
-            row
-            for wrapper in wrappers
-            for tier in suite.tiers
-            for row in load_board(store, suite.name, InTier(tier, wrapper)).rows
-        ]
-    return []
+        return load_all_tiers(store, suite, wrappers)
+    return ()
 
 
 def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board]) -> None:
@@ -126,7 +121,7 @@ def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board])
         controls.compare(every, suite.name, name)
         tables = [tuple(ordered([row for row in block.rows if row.key in found], order)) for block in blocks]
         rows = tuple(row for each in tables for row in each)
-        shown = Shown(suite, tuple(boards), rows, tuple(wide), name)
+        shown = Shown(suite, tuple(boards), rows, wide, name)
         exports.menu(shown)
     if len(rows) < len(every):
         st.caption(f"**{len(rows)} of {len(every)}** entries are shown; ranks are among all entries.")

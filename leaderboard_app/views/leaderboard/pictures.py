@@ -1,4 +1,4 @@
-"""The board's pictures: the score against its cost, and others of which the reader chooses one."""
+"""The board's pictures: the score against its cost, and one that the reader chooses."""
 
 from collections.abc import Callable, Mapping
 
