@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.audit import flags
 from bench.audit.audited import AuditedCell, AuditedEntry
-from bench.audit.rate_sensitivity import rate_sensitivity
+from bench.audit.rate_sensitivity import rate_sensitivities
 from bench.catalog.registry import FoundModel, find_model, find_task, find_wrapper
 from bench.catalog.setting_sources import is_preset
 from bench.catalog.suites import Suite
@@ -46,12 +46,12 @@ def audit(
         for (key, task), own in found.items()
         if key.model == FLOOR
     }
-    rates = _rates(found)
+    rates, sensitivities = _rates(found), rate_sensitivities(found, trials)
     cells: defaultdict[EntryKey, list[AuditedCell]] = defaultdict(list)
     for (key, task), own in sorted(found.items(), key=lambda item: item[0]):
         cell = _cell(key, own, floors.get((key.wrapper, key.tier, task)), rates)
-        sensitivity = rate_sensitivity(own[0], trials)
-        cells[key].append(replace(cell, dead=dead.get(own[0].run_id), rate_sensitivity=sensitivity))
+        lost = sensitivities.get((key, task))
+        cells[key].append(replace(cell, dead=dead.get(own[0].run_id), rate_sensitivity=lost))
     entries = (_entry(suite, key, tuple(own)) for key, own in cells.items())
     return [replace(entry, flags=tuple(flags.of(entry))) for entry in entries]
 

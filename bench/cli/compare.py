@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.board import SUITE_COLUMNS
 from bench.cli.database import open_store
-from bench.cli.estimate import say_estimate
+from bench.cli.estimate import say_estimate, seconds_of_trials
 from bench.cli.options import DEFAULT_SUITE, Block, DataDir, Db, Json, given_suite, known_model
 from bench.cli.output import Cells, field, print_json, print_table, stderr
 from bench.cli.suite import Seeds, SuiteBudget, SuiteName, announce
@@ -105,21 +105,15 @@ def compare(
 
 
 def _say_plan(comparison: "Comparison", board: "Store", execution: "Execution", *, recorded: bool) -> None:
-    from bench.training.process_settings import one_thread
     from bench.training.time_estimate import estimated_seconds, planned
 
     count = len(comparison.suite.tasks)
     trials, seeds = counted(comparison.trials, "trial"), counted(comparison.seeds, "seed")
     stderr.print(f"{trials} × {counted(count, 'task')}, then {seeds} × {count}, task by task.")
     requests = [tuning.base for tuning in comparison.tunings()]
-    trials_planned, runs_planned = (
-        planned([(request, each) for request in requests], execution.data_dir)
-        for each in (comparison.trials, comparison.seeds)
-    )
-    with one_thread():
-        tuning = estimated_seconds(trials_planned, execution)
-    runs = estimated_seconds(runs_planned, execution, board)
-    say_estimate("All", tuning, runs)
+    tuning = seconds_of_trials([(request, comparison.trials) for request in requests], execution)
+    runs = planned([(request, comparison.seeds) for request in requests], execution.data_dir)
+    say_estimate("All", tuning, estimated_seconds(runs, execution, board))
     if not recorded:
         stderr.print("Nothing will be kept: --record keeps it, and lets the same command resume if it is stopped.")
 

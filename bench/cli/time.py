@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.database import open_store
-from bench.cli.options import A_SUITE, DataDir, Db, given_suite
+from bench.cli.options import A_SUITE, DEFAULT_SUITE, DataDir, Db, given_suite
 from bench.cli.output import stderr
 
 EPILOG = """Examples:
@@ -17,7 +17,7 @@ EPILOG = """Examples:
 
 
 def time(
-    suite: Annotated[str, typer.Option(help=f"Whose entries. {A_SUITE}")] = "quick-v2",
+    suite: Annotated[str, typer.Option(help=f"Whose entries. {A_SUITE}")] = DEFAULT_SUITE,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this architecture.")] = None,
     budget: Annotated[str | None, typer.Option(help="Only this tier.", show_default="all")] = None,
     wrapper: Annotated[str | None, typer.Option(help="Only this block: residual or plain.")] = None,

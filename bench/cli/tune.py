@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.catalog.setting_sources import FIXED_BY_SUITES
-from bench.cli.estimate import LEAST_SECONDS, say_estimate
+from bench.cli.estimate import LEAST_SECONDS, say_estimate, seconds_of_trials
 from bench.cli.options import (
     A_MODEL,
     A_SUITE,
@@ -161,14 +161,11 @@ def tune(
 
 
 def _say_estimate(tunings: list["Tuning"], studies: "Studies", execution: "Execution", workers: int) -> None:
-    from bench.training.process_settings import one_thread
-    from bench.training.time_estimate import estimated_seconds, planned
     from bench.tuning.session import begun_trials
 
     begun = begun_trials(studies)
     left = [(tuning.base, max(0, tuning.trials - begun[tuning.name])) for tuning in tunings]
-    with one_thread():
-        took = estimated_seconds(planned(left, execution.data_dir), execution, workers=workers)
+    took = seconds_of_trials(left, execution, workers)
     say_estimate(counted(sum(count for _, count in left), "trial"), took)
 
 

@@ -49,8 +49,8 @@ def time_entries(
     Raises:
         RequestError: other processes use the machine. What was timed before that is kept.
     """
-    machine, times = machine_alone(), store.standing().step_times
-    found = runs_of_cells(store.runs(), store.standing(), suite)
+    machine, standing = machine_alone(), store.standing()
+    times, found = standing.step_times, runs_of_cells(store.runs(), standing, suite)
     lacking = {
         cell: missing
         for cell, runs in found.items()
@@ -77,7 +77,7 @@ def _lacks_time(run: Run, times: Mapping[str, StepTime], machine: str) -> bool:
 
 
 def machine_alone() -> str:
-    """Return the name of this machine's processor, of which a step has one thread and no neighbour."""
+    """Return the hardware's name for steps that have one thread of this machine's processor and nothing beside them."""
     one = environment() | {"threads": 1, "execution": {"accelerator": "cpu"}}
     return f"{hardware(one)}, measured alone"
 

@@ -102,8 +102,9 @@ def estimated_seconds(
     """
     if sum(each.positions for each in work) < QUICK:
         return None
-    rates = _recorded_rates(store, execution) if store else {}
-    if not on_gpu(environment() | {"execution": asdict(execution)}):  # a process that touched a GPU keeps a part of it
+    here = environment() | {"execution": asdict(execution)}
+    rates = _recorded_rates(store, hardware(here)) if store else {}
+    if not on_gpu(here):  # a process that touched a GPU keeps a part of it
         _try_steps([each for each in work if each.kind not in rates], rates)
     known = [(each.kind[0], rates[each.kind] / each.step_cost) for each in work if each.kind in rates]
     if not known:
@@ -116,10 +117,10 @@ def estimated_seconds(
     return sum(each.count * each.steps * seconds_a_step(each) for each in work) / workers
 
 
-def _recorded_rates(store: Store, execution: Execution) -> Rates:
-    here, found = hardware(environment() | {"execution": asdict(execution)}), defaultdict[Kind, list[float]](list)
+def _recorded_rates(store: Store, machine: str) -> Rates:
+    found = defaultdict[Kind, list[float]](list)
     for run in store.attempts_after(0):
-        if run.status == "finished" and hardware(run.environment) == here:
+        if run.status == "finished" and hardware(run.environment) == machine:
             found[run.model, run.wrapper, run.task, run.budget].append(run.wall_seconds / run.steps)
     return {kind: median(seconds) for kind, seconds in found.items()}
 
