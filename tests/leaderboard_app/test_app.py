@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from db.store import Store
 from leaderboard_app.data import snapshot
+from leaderboard_app.views.leaderboard import pictures
 from tests.conftest import ROOT, Bench
 from tests.support.grids import grids
 from tests.support.synthetic import fill
@@ -28,6 +29,7 @@ def restored_main() -> Iterator[None]:
 def open_app(db: Path, monkeypatch: pytest.MonkeyPatch, **query: str | list[str]) -> AppTest:
     """The first page at an address."""
     monkeypatch.setenv("BENCH_DB", str(db))
+    monkeypatch.setattr(pictures, "HEAD_START", 0)
     app = AppTest.from_file(APP, default_timeout=120)
     app.query_params.update(query)
     app.run()

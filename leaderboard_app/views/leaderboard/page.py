@@ -140,9 +140,11 @@ def _boards(store: Store, suite: Suite, boards: Mapping[InTier | InTime, Board])
                 table.show(own_rows, tasks, [*extra, *shown.told_apart], cells, name)
             st.caption(sentences.explained(suite, block))
     with above:
-        pictures.against_cost(shown)
+        cost = st.container()
         st.subheader("Who can do what", anchor=False)
         heat_map.show(capability_map(rows, list(suite.tasks), shown.full_name, controls.map_order()))
+    with cost:
+        pictures.against_cost(shown)
     pictures.more(store, shown)
 
 

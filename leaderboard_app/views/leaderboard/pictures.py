@@ -1,6 +1,7 @@
 """The board's pictures: the score against its cost, and one that the reader chooses."""
 
 from collections.abc import Callable, Mapping
+from time import sleep
 
 import streamlit as st
 
@@ -13,6 +14,8 @@ from leaderboard_app.widgets.address import one_of
 from leaderboard_app.widgets.drawing import PICKED, Spec
 from leaderboard_app.widgets.links import follow
 
+HEAD_START = 0.5
+"""Seconds in which a browser paints the sentence, the map and the table, before it is sent the first chart."""
 TWIN = "the table has the numbers"
 NOTE = (
     "Grey steps: the best score at this cost or less. Click families in the legend to show only those, or a mark to "
@@ -29,8 +32,19 @@ def note(shown: Shown) -> str:
 def against_cost(shown: Shown) -> None:
     drawing, title = charts.against_cost(shown)
     st.subheader(title, anchor=False)
-    _pick(drawing(), "against", f"{title}; {TWIN}")
+    chart = drawing()
+    height = chart["height"] if chart else None
+    with st.container(height=height or "content", border=False), st.skeleton(height=height):
+        _let_words_appear()
+        _pick(chart, "against", f"{title}; {TWIN}")
     st.caption(note(shown))
+
+
+def _let_words_appear() -> None:
+    """Wait, the first time in a session: the browser can paint nothing while it loads the library that draws charts."""
+    if "words-appeared" not in st.session_state:
+        sleep(HEAD_START)
+        st.session_state["words-appeared"] = True
 
 
 def more(store: Store, shown: Shown) -> None:

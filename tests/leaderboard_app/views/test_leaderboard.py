@@ -14,11 +14,14 @@ from bench.ranking.utility import score
 from bench.reports.listings import model_facts
 from db.schema import Run
 from db.store import Store
+from leaderboard_app.views.leaderboard import pictures
+from leaderboard_app.views.leaderboard import table as table_view
 from leaderboard_app.views.leaderboard.capability_map import CAPTION, likeness
 from leaderboard_app.views.leaderboard.pictures import PICTURES
 from leaderboard_app.views.leaderboard.rates import TITLE as RATES
 from leaderboard_app.views.leaderboard.sentences import duration
 from leaderboard_app.views.leaderboard.two_entries import TITLE as TWO
+from leaderboard_app.widgets import heat_map
 from leaderboard_app.widgets.figures import bytes_text
 from tests.conftest import Bench
 from tests.leaderboard_app.test_app import open_app, restored_main  # noqa: F401
@@ -103,6 +106,26 @@ def test_the_table_agrees_with_the_command_line(show: Any, small: Bench, tier: s
         low, high = row["rank_low"], row["rank_high"]
         assert rank == ("–" if low is None else f"{low}–{high}" if low < high else f"{low}")
     assert shown.faded == [row["rank_low"] is None for row in rows]
+
+
+def test_words_and_tables_are_sent_before_the_first_chart_which_waits_once(
+    show: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def also_say(word: str, place: Any, name: str) -> None:
+        real = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *args, **kwargs: (said.append(word), real(*args, **kwargs))[1])
+
+    also_say("table", table_view, "show")
+    also_say("map", heat_map, "show")
+    also_say("wait", pictures, "sleep")
+    also_say("chart", pictures.st, "vega_lite_chart")
+    app = show(suite="quick-v1")
+    assert said == ["table", "map", "wait", "chart", "chart"]
+    said.clear()
+    app.run()
+    assert said == ["table", "map", "chart", "chart"]
 
 
 def test_columns_that_are_switched_on(show: Any, small: Bench) -> None:
