@@ -6,7 +6,8 @@
 
 Each model trains on each task at full length, by the code that trains trials: with the middle learning rate; where that
 stays under 90, with the higher one; where that is no better and stays under 90 too, with the lower one; and with a
-second seed at the best rate. Every trial that ends is saved, so the command goes on where it was stopped.
+second seed at the best rate. The block without a mixer trains once. Every trial that ends is saved, so the command goes
+on where it was stopped.
 
 A score is that of the board (0 to 100) on validation, with the best learning rate. A task is kept if architectures
 vary at least five times as much as seeds (variances of scores), somebody reaches 90, and at least three stay under 50.
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 RECORDED = Path(__file__).resolve().parent / "suite_pilots"
 MODELS = (
     "fru", "gru", "lstm", "s4d", "mamba", "mingru", "transformer", "lru", "s5", "rnn", "tcn", "indrnn",
-    "gated-deltanet", "none",
+    "gated-deltanet",
 )  # fmt: skip
 BUDGET, WRAPPER = "10k", "residual"
 SEEDS = (10_000, 10_001)
@@ -59,7 +60,7 @@ def missing_jobs(tasks: Sequence[str], models: Sequence[str], trials: Sequence[M
              for model in models for task in tasks}  # fmt: skip
     first, second = SEEDS
     for stage in (
-        (Job(*pair, MIDDLE, first) for pair in pairs),
+        (Job(*pair, MIDDLE, first) for pair in [*pairs, *((task, FLOOR) for task in tasks)]),
         (Job(*pair, HIGHER, first) for pair, tried in pairs.items() if best_score(tried) < REACHED),
         (
             Job(*pair, LOWER, first)

@@ -83,10 +83,12 @@ def test_the_rate_that_is_best_with_the_first_seed_counts_and_an_unfinished_tria
     assert row.scores["gru"] == pytest.approx([80, 60])
 
 
-def test_other_rates_are_tried_where_they_may_help_and_the_second_seed_comes_last(pilot: ModuleType) -> None:
+def test_other_rates_are_tried_where_they_may_help_and_the_second_seed_comes_last_but_not_for_the_floor(
+    pilot: ModuleType,
+) -> None:
     scores = {
         ("gru", 4e-3): 95, ("lstm", 4e-3): 10, ("lstm", 1e-2): 20, ("rnn", 4e-3): 10, ("rnn", 1e-2): 10,
-        ("rnn", 1.5e-3): 5,
+        ("rnn", 1.5e-3): 5, ("none", 4e-3): 0,
     }  # fmt: skip
     recorded: list[dict[str, Any]] = []
     stages = []
@@ -95,7 +97,7 @@ def test_other_rates_are_tried_where_they_may_help_and_the_second_seed_comes_las
         recorded += [trial(pilot, job.model, job.lr, job.seed, scores[job.model, job.lr]) for job in jobs]
     first, second = pilot.SEEDS
     assert stages == [
-        [("gru", 4e-3, first), ("lstm", 4e-3, first), ("rnn", 4e-3, first)],
+        [("gru", 4e-3, first), ("lstm", 4e-3, first), ("rnn", 4e-3, first), ("none", 4e-3, first)],
         [("lstm", 1e-2, first), ("rnn", 1e-2, first)],
         [("rnn", 1.5e-3, first)],
         [("gru", 4e-3, second), ("lstm", 1e-2, second), ("rnn", 4e-3, second)],
