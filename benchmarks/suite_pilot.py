@@ -193,15 +193,19 @@ def score(trial: Mapping[str, Any]) -> float:
     return points(spec_of(trial["task"]), trial["curve"], finished=trial["status"] == "finished")
 
 
-def show(table: Sequence[Row]) -> None:
+def as_markdown(table: Sequence[Row]) -> str:
+    """Return the scores of each seed, architectures below one another, and what follows for each task."""
     models = list(dict.fromkeys(model for row in table for model in row.scores))
-    heads = ["task", *models, FLOOR, "ratio", "minutes", "verdict"]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    for row in table:
-        cells = [" ".join(f"{each:.0f}" for each in row.scores.get(model, ())) or "–" for model in models]
-        floor = "–" if row.floor is None else f"{row.floor:.0f}"
-        ratio = "–" if row.ratio is None else f"{row.ratio:.1f}"
-        print(f"| {' | '.join([row.task, *cells, floor, ratio, f'{row.minutes:.1f}', row.verdict])} |")
+    lines = [["architecture", *(row.task for row in table)], ["---", *("---:" for _ in table)]]
+    lines += [[model, *(" ".join(f"{each:.0f}" for each in row.scores.get(model, ())) or "–" for row in table)]
+              for model in models]  # fmt: skip
+    lines += [
+        ["without a mixer", *("–" if row.floor is None else f"{row.floor:.0f}" for row in table)],
+        ["variance, architectures over seeds", *("–" if row.ratio is None else f"{row.ratio:.0f}" for row in table)],
+        ["core minutes a trial", *(f"{row.minutes:.1f}" for row in table)],
+        ["verdict", *(row.verdict for row in table)],
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
@@ -222,7 +226,7 @@ def main() -> None:
     if options.what == "record":
         record(options.suite, path, tasks, options.models, options.workers)
     else:
-        show(list(rows(tasks, read(path))))
+        print(as_markdown(list(rows(tasks, read(path)))))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench.catalog.suites import find_suite
 from tests.conftest import ROOT
 
 TASK, IMAGES = "recall-32", "digits-by-writer"
@@ -102,3 +103,9 @@ def test_other_rates_are_tried_where_they_may_help_and_the_second_seed_comes_las
         [("rnn", 1.5e-3, first)],
         [("gru", 4e-3, second), ("lstm", 1e-2, second), ("rnn", 4e-3, second)],
     ]
+
+
+def test_the_documentation_has_the_table_of_what_is_recorded(pilot: ModuleType) -> None:
+    tasks = list(find_suite("quick-v2").tasks)
+    table = pilot.as_markdown(list(pilot.rows(tasks, pilot.read(pilot.RECORDED / "quick-v2.jsonl"))))
+    assert table in (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
