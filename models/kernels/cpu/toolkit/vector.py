@@ -267,11 +267,15 @@ class Code:
         density = self.product_of(bell, constant(1 / math.sqrt(2 * math.pi)))
         return self.product_of(v, share), self.fma(v, density, share)
 
+    def root(self, v: Any) -> Any:
+        """Return √v."""
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{WIDTH}f32")
+        return self.builder.call(function, [v])
+
     def inverse_root(self, v: Any) -> Any:
         """Return 1 / √v."""
-        kind = ir.FunctionType(VECTOR, [VECTOR])
-        root = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{WIDTH}f32")
-        return self.builder.fdiv(constant(1.0), self.builder.call(root, [v]))
+        return self.builder.fdiv(constant(1.0), self.root(v))
 
     def polynomial(self, coefficients: Sequence[float], x: Any) -> Any:
         """Return the polynomial of x whose coefficients are given from the highest power down."""
