@@ -29,7 +29,7 @@ from models.recurrences.rotary import Rotate, rotations
 from models.recurrences.stepwise import full_precision
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
-from models.shared.linear import Linear
+from models.shared.linear import Linear, linear
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -125,6 +125,25 @@ class GLA(SequenceModel):
             o_BTNe = decayed_attention(q_BTNd, k_BTNd, v_BTNe, log_decay)
         return self.leave(self.norm(self.normalised(o_BTNe), z_BTV))
 
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Return the last output. It is W_v of a sum of all x, weighted by k, q and what S keeps of each step."""
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        time_T1 = torch.arange(x_BTD.shape[1], device=x_BTD.device).unsqueeze(1)
+        _, key_KD, value_VD, _ = self.enter.weight.split(self.sizes)
+        q_B1Nd, _, _, z_B1V = self.projected(x_BTD[:, -1:], time_T1[-1:])
+        k_BTNd, log_decay = self.features(linear(x_BTD, key_KD), time_T1), self.log_decay(x_BTD)
+        with full_precision(x_BTD):
+            later_BTNd = log_decay[:, 1:].flip(1).cumsum(1).flip(1)
+            kept_BTNd = F.pad(later_BTNd, (0, 0, 0, 0, 0, 1)).exp()
+            weight_BTN = (q_B1Nd * kept_BTNd * k_BTNd).sum(-1)
+            sum_BND = weight_BTN.mT @ x_BTD.to(weight_BTN.dtype)
+            o_BNe = torch.einsum("bnd,ned->bne", sum_BND, value_VD.unflatten(0, (self.heads, -1)))
+            if self.decay == "none":
+                o_BNe = torch.cat([o_BNe, weight_BTN.sum(1).unsqueeze(-1)], dim=-1)
+        z_BV = None if z_B1V is None else z_B1V[:, 0]
+        return self.leave(self.norm(self.normalised(o_BNe), z_BV))
+
     def projected(self, x_D: Tensor, time_1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Return q, k (…, N, d), v (…, N, e), in full precision, and z (…, N e) or None.
 
@@ -132,13 +151,17 @@ class GLA(SequenceModel):
             time_1: the number of each step from 0, (…, 1), for rotary positions.
         """
         q_K, k_K, v_V, z_V = self.enter(x_D).split(self.sizes, dim=-1)
-        q, k, v = (each.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1)) for each in (q_K, k_K, v_V))
+        v = v_V.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1))
         if self.decay == "none":  # a column of ones makes S the sum of k beside that of k vᵀ
-            return F.elu(q) + 1, F.elu(k) + 1, F.pad(v, (0, 1), value=1.0), None
-        if self.decay == "gated":
-            return q, k, v, z_V
-        turns = rotations(time_1, self.key_size, q.dtype)
-        return Rotate.apply(q, *turns), Rotate.apply(k, *turns), v, z_V
+            v = F.pad(v, (0, 1), value=1.0)
+        return self.features(q_K, time_1), self.features(k_K, time_1), v, z_V if self.sizes[-1] else None
+
+    def features(self, q_K: Tensor, time_1: Tensor) -> Tensor:
+        """Return what is made of q or k, (…, N, d), in full precision."""
+        q = q_K.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1))
+        if self.decay == "none":
+            return F.elu(q) + 1
+        return q if self.decay == "gated" else Rotate.apply(q, *rotations(time_1, self.key_size, q.dtype))
 
     def log_decay(self, x_D: Tensor) -> Tensor:
         """Return log α, (…, N, d), or (…, N, 1) where it is the same for all rows of S."""
