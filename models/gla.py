@@ -13,16 +13,17 @@
 
 Shapes: B batch, T time, D input, H output, N heads, d key size, e value size, R rank of the gates. State: N d e numbers
 a sequence. Time O(T (H (d + e) N + N d e)), depth O(log T) over chunks of time, whose states alone are stored. In
-single precision on a CPU, a compiled loop over time replaces them.
+single precision on a CPU, a compiled loop over time replaces them, and a compiled operator the whole of GLA.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.kernels.backend import fuses
 from models.recurrences.decayed_attention import decayed_attention
 from models.recurrences.head_norm import HeadNorm
 from models.recurrences.rotary import Rotate, rotations
@@ -118,12 +119,30 @@ class GLA(SequenceModel):
             )
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if self.decay == "gated" and fuses(x_BTD, self.leave.weight):
+            return self.fused(x_BTD)
         time_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
         q_BTNd, k_BTNd, v_BTNe, z_BTV = self.projected(x_BTD, time_T.unsqueeze(1))
         log_decay = self.log_decay(x_BTD)
         with full_precision(x_BTD):
             o_BTNe = decayed_attention(q_BTNd, k_BTNd, v_BTNe, log_decay)
         return self.leave(self.norm(self.normalised(o_BTNe), z_BTV))
+
+    def fused(self, x_BTD: Tensor) -> Tensor:
+        """Return all outputs by one compiled operator."""
+        from models.kernels.cpu.gla import GatedAttention  # numba takes a second to import
+
+        low, gate = cast(tuple[Linear, Linear], self.gate)
+        y_BTH: Tensor = GatedAttention.apply(
+            x_BTD,
+            torch.cat([self.enter.weight, low.weight]),
+            torch.cat([gate.weight, gate.bias.unsqueeze(-1)], dim=-1),
+            self.norm.weight,
+            self.leave.weight,
+            self.norm.epsilon,
+            TEMPERATURE,
+        )
+        return y_BTH
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Return the last output. It is W_v of a sum of all x, weighted by k, q and what S keeps of each step."""
