@@ -30,7 +30,7 @@ from models.recurrences.rotary import Rotate, rotations
 from models.recurrences.stepwise import full_precision
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
-from models.shared.linear import Linear, linear
+from models.shared.linear import Linear, affine, linear
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -133,35 +133,44 @@ class GLA(SequenceModel):
         from models.kernels.cpu.gla import GatedAttention  # numba takes a second to import
 
         low, gate = cast(tuple[Linear, Linear], self.gate)
-        y_BTH: Tensor = GatedAttention.apply(
-            x_BTD,
-            torch.cat([self.enter.weight, low.weight]),
-            torch.cat([gate.weight, gate.bias.unsqueeze(-1)], dim=-1),
-            self.norm.weight,
-            self.leave.weight,
-            self.norm.epsilon,
-            TEMPERATURE,
-        )
+        maps, norm = (torch.cat([self.enter.weight, low.weight]), affine(gate)), self.norm
+        y_BTH: Tensor = GatedAttention.apply(x_BTD, *maps, norm.weight, self.leave.weight, norm.epsilon, TEMPERATURE)
         return y_BTH
 
     def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Return the last output. It is W_v of a sum of all x, weighted by k, q and what S keeps of each step."""
         if lengths_B is not None:
             return super().last(x_BTD, lengths_B)
-        time_T1 = torch.arange(x_BTD.shape[1], device=x_BTD.device).unsqueeze(1)
         _, key_KD, value_VD, _ = self.enter.weight.split(self.sizes)
-        q_B1Nd, _, _, z_B1V = self.projected(x_BTD[:, -1:], time_T1[-1:])
+        end_1 = torch.tensor([x_BTD.shape[1] - 1], device=x_BTD.device)
+        q_BNd, _, _, z_BV = self.projected(x_BTD[:, -1], end_1)
+        sums_BND = self.weighted_inputs(x_BTD, q_BNd, key_KD)
+        with full_precision(x_BTD):
+            o_BNe = torch.einsum(
+                "bnd,ned->bne", sums_BND[..., : self.input_size], value_VD.unflatten(0, (self.heads, -1))
+            )
+            # Linear attention has the sum of the weights beside it.
+            o_BNe = torch.cat([o_BNe, sums_BND[..., self.input_size :]], dim=-1)
+        y_BH: Tensor = self.leave(self.norm(self.normalised(o_BNe), z_BV))
+        return y_BH
+
+    def weighted_inputs(self, x_BTD: Tensor, q_BNd: Tensor, key_KD: Tensor) -> Tensor:
+        """Return Σ_t w_t x_t, (B, N, D), and in linear attention Σ_t w_t as one more column."""
+        if self.decay == "gated" and fuses(x_BTD, key_KD):
+            from models.kernels.cpu.gla_last import WeightedInputs  # numba takes a second to import
+
+            low, gate = cast(tuple[Linear, Linear], self.gate)
+            maps = torch.cat([key_KD, low.weight]), affine(gate)
+            sums_BND: Tensor = WeightedInputs.apply(x_BTD, q_BNd, *maps, TEMPERATURE)
+            return sums_BND
+        time_T1 = torch.arange(x_BTD.shape[1], device=x_BTD.device).unsqueeze(1)
         k_BTNd, log_decay = self.features(linear(x_BTD, key_KD), time_T1), self.log_decay(x_BTD)
         with full_precision(x_BTD):
             later_BTNd = log_decay[:, 1:].flip(1).cumsum(1).flip(1)
             kept_BTNd = F.pad(later_BTNd, (0, 0, 0, 0, 0, 1)).exp()
-            weight_BTN = (q_B1Nd * kept_BTNd * k_BTNd).sum(-1)
-            sum_BND = weight_BTN.mT @ x_BTD.to(weight_BTN.dtype)
-            o_BNe = torch.einsum("bnd,ned->bne", sum_BND, value_VD.unflatten(0, (self.heads, -1)))
-            if self.decay == "none":
-                o_BNe = torch.cat([o_BNe, weight_BTN.sum(1).unsqueeze(-1)], dim=-1)
-        z_BV = None if z_B1V is None else z_B1V[:, 0]
-        return self.leave(self.norm(self.normalised(o_BNe), z_BV))
+            weight_BTN = (q_BNd.unsqueeze(1) * kept_BTNd * k_BTNd).sum(-1)
+            added = int(self.decay == "none")
+            return weight_BTN.mT @ F.pad(x_BTD.to(weight_BTN.dtype), (0, added), value=1.0)
 
     def projected(self, x_D: Tensor, time_1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Return q, k (…, N, d), v (…, N, e), in full precision, and z (…, N e) or None.

@@ -30,7 +30,7 @@ from models.recurrences.scan import linear_scan
 from models.recurrences.short_conv import ShortConv
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
-from models.shared.linear import Linear
+from models.shared.linear import Linear, affine
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -195,11 +195,6 @@ class RGLRU(SequenceModel):
 
 
 PARTS = ("weight", "bias")
-
-
-def affine(layer: Linear | ShortConv) -> Tensor:
-    """Return the weight (N, K) of a layer or of a convolution and, as the last column, its bias: (N, K + 1)."""
-    return torch.cat([layer.weight.flatten(1), cast(Tensor, layer.bias).unsqueeze(-1)], dim=-1)
 
 
 def coefficients(r_L: Tensor, i_L: Tensor, x_L: Tensor, rate_L: Tensor) -> tuple[Tensor, Tensor, Tensor]:

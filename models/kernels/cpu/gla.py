@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.kernels.cpu.decayed_attention import ROWS as STATE_ROWS
 from models.kernels.cpu.decayed_attention import advance, retreat_own
-from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, part, run
+from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
 from models.kernels.cpu.toolkit.lanes import put, take
 from models.kernels.cpu.toolkit.rows import (
     GROUP,
@@ -182,7 +182,7 @@ def norm_back(
     code.every(heads, 1, head)
 
 
-@part
+@helper
 def remake(
     p: Any, rest: Any, rows: Any, read: Any, o: Any, x: Any, into: Any, gate: Any, numbers: Any, before: Any, after: Any
 ) -> None:
@@ -214,7 +214,7 @@ def remake(
     gather(read, 0, o)
 
 
-@part
+@helper
 def attend_back(to_rows: Any, to_read: Any, rows: Any, before: Any, to_s: Any, room: Any) -> None:
     """Run the adjoint of the attention over a tile: write the gradients of the rows α, q, k and v.
 

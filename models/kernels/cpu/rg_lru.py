@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, part, run
+from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
 from models.kernels.cpu.toolkit.rows import (
     GROUP,
     TILES,
@@ -319,7 +319,7 @@ def gate_back(code: Code, m: Any, to_m: Any, to_z: Any, h: Any, channels: Any) -
     code.every(code.times(channels, LANES), WIDTH, some)
 
 
-@part
+@helper
 def remake(
     known: Any, z: Any, c: Any, u: Any, first: Any, conv: Any, gates: Any, bias: Any, rate: Any, start: Any, there: Any
 ) -> None:
@@ -331,7 +331,7 @@ def remake(
     advance(known, z, c, bias, rate, start, there, blocks, size)
 
 
-@part
+@helper
 def long_rows(u: Any, x: Any, weight: Any, past: Any, lanes: Any, now: Any) -> None:
     """Compute W_1 x + b_1 of all steps, in long rows (C, past + T). The steps before the first stay 0."""
     inputs, channels = weight.shape
