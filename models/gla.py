@@ -13,23 +13,24 @@
 
 Shapes: B batch, T time, D input, H output, N heads, d key size, e value size, R rank of the gates. State: N d e numbers
 a sequence. Time O(T (H (d + e) N + N d e)), depth O(log T) over chunks of time, whose states alone are stored. In
-single precision on a CPU, a compiled loop over time replaces them.
+single precision on a CPU, a compiled loop over time replaces them, and a compiled operator the whole of GLA.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.kernels.backend import fuses
 from models.recurrences.decayed_attention import decayed_attention
 from models.recurrences.head_norm import HeadNorm
 from models.recurrences.rotary import Rotate, rotations
 from models.recurrences.stepwise import full_precision
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
-from models.shared.linear import Linear
+from models.shared.linear import Linear, affine, linear
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -118,12 +119,58 @@ class GLA(SequenceModel):
             )
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if self.decay == "gated" and fuses(x_BTD, self.leave.weight):
+            return self.fused(x_BTD)
         time_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
         q_BTNd, k_BTNd, v_BTNe, z_BTV = self.projected(x_BTD, time_T.unsqueeze(1))
         log_decay = self.log_decay(x_BTD)
         with full_precision(x_BTD):
             o_BTNe = decayed_attention(q_BTNd, k_BTNd, v_BTNe, log_decay)
         return self.leave(self.norm(self.normalised(o_BTNe), z_BTV))
+
+    def fused(self, x_BTD: Tensor) -> Tensor:
+        """Return all outputs by one compiled operator."""
+        from models.kernels.cpu.gla import GatedAttention  # numba takes a second to import
+
+        low, gate = cast(tuple[Linear, Linear], self.gate)
+        maps, norm = (torch.cat([self.enter.weight, low.weight]), affine(gate)), self.norm
+        y_BTH: Tensor = GatedAttention.apply(x_BTD, *maps, norm.weight, self.leave.weight, norm.epsilon, TEMPERATURE)
+        return y_BTH
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """Return the last output. It is W_v of a sum of all x, weighted by k, q and what S keeps of each step."""
+        if lengths_B is not None:
+            return super().last(x_BTD, lengths_B)
+        _, key_KD, value_VD, _ = self.enter.weight.split(self.sizes)
+        end_1 = torch.tensor([x_BTD.shape[1] - 1], device=x_BTD.device)
+        q_BNd, _, _, z_BV = self.projected(x_BTD[:, -1], end_1)
+        sums_BND = self.weighted_inputs(x_BTD, q_BNd, key_KD)
+        with full_precision(x_BTD):
+            o_BNe = torch.einsum(
+                "bnd,ned->bne", sums_BND[..., : self.input_size], value_VD.unflatten(0, (self.heads, -1))
+            )
+            # Linear attention has the sum of the weights beside it.
+            o_BNe = torch.cat([o_BNe, sums_BND[..., self.input_size :]], dim=-1)
+        y_BH: Tensor = self.leave(self.norm(self.normalised(o_BNe), z_BV))
+        return y_BH
+
+    def weighted_inputs(self, x_BTD: Tensor, q_BNd: Tensor, key_KD: Tensor) -> Tensor:
+        """Return Σ_t w_t x_t, (B, N, D), and in linear attention Σ_t w_t as one more column."""
+        if self.decay == "gated" and fuses(x_BTD, key_KD):
+            from models.kernels.cpu.gla_last import WeightedInputs  # numba takes a second to import
+
+            low, gate = cast(tuple[Linear, Linear], self.gate)
+            maps = torch.cat([key_KD, low.weight]), affine(gate)
+            sums_BND: Tensor = WeightedInputs.apply(x_BTD, q_BNd, *maps, TEMPERATURE)
+            return sums_BND
+        time_T1 = torch.arange(x_BTD.shape[1], device=x_BTD.device).unsqueeze(1)
+        k_BTNd, log_decay = self.features(linear(x_BTD, key_KD), time_T1), self.log_decay(x_BTD)
+        with full_precision(x_BTD):
+            later_BTNd = log_decay[:, 1:].flip(1).cumsum(1).flip(1)
+            kept_BTNd = F.pad(later_BTNd, (0, 0, 0, 0, 0, 1)).exp()
+            weight_BTN = (q_BNd.unsqueeze(1) * kept_BTNd * k_BTNd).sum(-1)
+            added = int(self.decay == "none")
+            return weight_BTN.mT @ F.pad(x_BTD.to(weight_BTN.dtype), (0, added), value=1.0)
 
     def projected(self, x_D: Tensor, time_1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Return q, k (…, N, d), v (…, N, e), in full precision, and z (…, N e) or None.
@@ -132,13 +179,17 @@ class GLA(SequenceModel):
             time_1: the number of each step from 0, (…, 1), for rotary positions.
         """
         q_K, k_K, v_V, z_V = self.enter(x_D).split(self.sizes, dim=-1)
-        q, k, v = (each.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1)) for each in (q_K, k_K, v_V))
+        v = v_V.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1))
         if self.decay == "none":  # a column of ones makes S the sum of k beside that of k vᵀ
-            return F.elu(q) + 1, F.elu(k) + 1, F.pad(v, (0, 1), value=1.0), None
-        if self.decay == "gated":
-            return q, k, v, z_V
-        turns = rotations(time_1, self.key_size, q.dtype)
-        return Rotate.apply(q, *turns), Rotate.apply(k, *turns), v, z_V
+            v = F.pad(v, (0, 1), value=1.0)
+        return self.features(q_K, time_1), self.features(k_K, time_1), v, z_V if self.sizes[-1] else None
+
+    def features(self, q_K: Tensor, time_1: Tensor) -> Tensor:
+        """Return what is made of q or k, (…, N, d), in full precision."""
+        q = q_K.to(self.leave.weight.dtype).unflatten(-1, (self.heads, -1))
+        if self.decay == "none":
+            return F.elu(q) + 1
+        return q if self.decay == "gated" else Rotate.apply(q, *rotations(time_1, self.key_size, q.dtype))
 
     def log_decay(self, x_D: Tensor) -> Tensor:
         """Return log α, (…, N, d), or (…, N, 1) where it is the same for all rows of S."""

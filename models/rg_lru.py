@@ -18,19 +18,19 @@ State: L K numbers a sequence. Time O(T L (D + H + L/N)), depth O(log T).
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.kernels.backend import loop_backend, runs_compiled
+from models.kernels.backend import fuses, loop_backend
 from models.recurrences.block_diagonal import BlockDiagonal
 from models.recurrences.scan import linear_scan
 from models.recurrences.short_conv import ShortConv
 from models.shared.authors_weights import AuthorsWeights
 from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
-from models.shared.linear import Linear
+from models.shared.linear import Linear, affine
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -117,16 +117,32 @@ class RGLRU(SequenceModel):
             nn.init.zeros_(bias)  # type: ignore[arg-type]  # all have one
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        gates_BTL, rate_L = self.gates(self.conv(self.enter(x_BTD))), self.rate()
-        if runs_compiled(*gates_BTL, rate_L):
-            from models.kernels.cpu.rg_lru import GatedRecurrence  # numba takes a second to import
-
-            y_BTH: Tensor = self.leave(GatedRecurrence.apply(*gates_BTL, self.gate(x_BTD), rate_L, STEEPEST))
-            return y_BTH
-        a_BTL, input_BTL, scale_BTL = coefficients(*gates_BTL, rate_L)
+        if fuses(x_BTD, self.decay):
+            into, leave = torch.cat([affine(self.enter), affine(self.gate)]), affine(self.leave)
+            return self.fused(x_BTD, into, leave)[0]
+        a_BTL, input_BTL, scale_BTL = coefficients(*self.gates(self.conv(self.enter(x_BTD))), self.rate())
         # The first step has no state to make room for.
         scaled_BTL = torch.cat([input_BTL[:, :1], input_BTL[:, 1:] * scale_BTL[:, 1:]], dim=1)
         return self.read_out(linear_scan(a_BTL, scaled_BTL), x_BTD)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        if lengths_B is not None or not fuses(x_BTD, self.decay):
+            return super().last(x_BTD, lengths_B)
+        into = affine(self.enter)
+        return self.read_out(self.fused(x_BTD, into, into.new_empty(0, self.inner_size + 1))[1], x_BTD[:, -1])
+
+    def fused(self, x_BTD: Tensor, into: Tensor, leave: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all outputs and the last h by one compiled operator, from W_1 above W_2 and W_3, with biases."""
+        from models.kernels.cpu.rg_lru import RecurrentBlock  # numba takes a second to import
+
+        gates = self.recurrence_gate, self.input_gate
+        weight_NPI = torch.cat([gate.weight for gate in gates], dim=1)
+        bias_NP = torch.cat([cast(Tensor, gate.bias).unflatten(0, (self.blocks, -1)) for gate in gates], dim=1)
+        conv = affine(self.conv)
+        both: tuple[Tensor, Tensor] = RecurrentBlock.apply(
+            x_BTD, into, conv, weight_NPI, bias_NP, self.rate(), leave, STEEPEST
+        )
+        return both
 
     def gates(self, x_L: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what r and i take, and x, (…, L) each. Decays in bfloat16 would forget far too soon."""

@@ -38,6 +38,12 @@ def linear(x_K: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tens
     return y_MN.unflatten(0, x_K.shape[:-1])
 
 
+def affine(layer: nn.Linear | nn.Conv1d) -> Tensor:
+    """Return the weight, (N, K), of a layer or a depthwise convolution with its bias as the last column, (N, K + 1)."""
+    assert layer.bias is not None
+    return torch.cat([layer.weight.flatten(1), layer.bias.unsqueeze(-1)], dim=-1)
+
+
 def in_blocks(x_K: Tensor, weight_NK: Tensor) -> bool:
     """Whether blocks of rows are faster. Autocast and torch.compile are left to torch's own function."""
     outputs, inputs = weight_NK.shape

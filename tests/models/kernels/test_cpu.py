@@ -28,6 +28,7 @@ NAMES = (
 SETTINGS = {
     "cornn": {"dt": 0.3, "gamma": 1.7, "epsilon": 0.9},
     "gated-deltanet": {"householders": 2, "head_size": 9},
+    "gla": {"head_size": 18, "expand_k": 2.0, "expand_v": 4.0},  # values in two vectors, and tiles of several sizes
     "lem": {"dt": 0.3},
     "lmu": {"order": 9},
     "hippo": {"order": 9, "max_length": 17},
@@ -35,11 +36,13 @@ SETTINGS = {
     "mamba": {"state_size": 7},  # as many states at a time as a power of two allows
     "mlstm": {"expansion": 3.0},  # values and n in two vectors
     "mamba3": {"state_size": 20, "head_size": 6},  # tiles of several sizes, and a vector that is not full
+    "rg-lru": {"block_size": 9, "conv_size": 40},  # no whole tiles of gradients, and more than a tile of steps
     "s5": {"state_size": 6},
     "slice": {"step_size": 0.1},
     "s4d": {"state_size": 6, "init": "legs", "discretisation": "bilinear"},  # with a B of its own
 }
-LONGER = {"s4d": 150, "mingru": 75, "s5": 75, "lru": 300}  # more than a chunk, tile or group of tiles of its kernel
+# More than a chunk, tile or group of tiles of its kernel.
+LONGER = {"s4d": 150, "mingru": 75, "s5": 75, "lru": 300, "gla": 300, "rg-lru": 300}
 WIDER = {"indrnn": 130, "mingru": 130}  # more units than a block
 
 

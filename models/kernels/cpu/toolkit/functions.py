@@ -13,7 +13,7 @@ from models.kernels.cpu.toolkit.compile import FLOAT, helper
 LOG2_E, LN_2_HIGH, LN_2_LOW = (FLOAT(x) for x in (vector.LOG2_E, vector.LN_2_HIGH, vector.LN_2_LOW))
 EXP = tuple(FLOAT(c) for c in vector.EXP)
 TANH = tuple(FLOAT(c) for c in (62 / 2835, -17 / 315, 2 / 15, -1 / 3, 1))  # coefficients in x², for |x| < ¼
-ATANH = tuple(FLOAT(1 / n) for n in range(15, 0, -2))  # coefficients of atanh(s)/s in s², for s up to ⅓
+ATANH = tuple(FLOAT(c) for c in vector.ATANH)
 LOWEST = FLOAT(vector.LOWEST)
 BIAS, MANTISSA = np.int32(127), np.int32(vector.MANTISSA)  # a float's exponent bias and mantissa bits
 

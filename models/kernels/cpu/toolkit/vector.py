@@ -47,6 +47,7 @@ ZERO, ONE = ir.Constant(VECTOR, [0.0] * WIDTH), ir.Constant(VECTOR, [1.0] * WIDT
 
 LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.693359375
 EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
+ATANH = tuple(1 / n for n in range(15, 0, -2))  # coefficients of atanh(s)/s in s², for s up to ⅓
 LOWEST = -87.0  # exp of anything lower is no normal number
 MANTISSA = 23  # bits of a float's mantissa
 ERF_P, ERF = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
@@ -267,11 +268,15 @@ class Code:
         density = self.product_of(bell, constant(1 / math.sqrt(2 * math.pi)))
         return self.product_of(v, share), self.fma(v, density, share)
 
+    def root(self, v: Any) -> Any:
+        """Return √v."""
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{WIDTH}f32")
+        return self.builder.call(function, [v])
+
     def inverse_root(self, v: Any) -> Any:
         """Return 1 / √v."""
-        kind = ir.FunctionType(VECTOR, [VECTOR])
-        root = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.v{WIDTH}f32")
-        return self.builder.fdiv(constant(1.0), self.builder.call(root, [v]))
+        return self.builder.fdiv(constant(1.0), self.root(v))
 
     def polynomial(self, coefficients: Sequence[float], x: Any) -> Any:
         """Return the polynomial of x whose coefficients are given from the highest power down."""
@@ -290,6 +295,16 @@ class Code:
         value = self.builder.fdiv(ONE, self.builder.fadd(ONE, self._exp(self.negative(x))))
         return self.fma(ZERO, x, value)  # NaN stays NaN
 
+    def log_sigmoid(self, x: Any) -> tuple[Any, Any]:
+        """Return log σ(x) and σ(−x). log σ(x) = min(x, 0) − log(1 + e) with log(1 + e) = 2 atanh(e / (2 + e))."""
+        positive = self.builder.fcmp_ordered(">", x, ZERO)
+        e = self.exp_of_negative(self.builder.select(positive, self.negative(x), x))
+        s = self.builder.fdiv(e, self.builder.fadd(constant(2.0), e))
+        series = self.product_of(s, self.polynomial(ATANH, self.product_of(s, s)))
+        lower = self.builder.select(positive, ZERO, x)  # NaN stays NaN
+        rest = self.builder.fdiv(self.builder.select(positive, e, ONE), self.builder.fadd(ONE, e))
+        return self.fma(constant(-2.0), series, lower), rest
+
     def tanh(self, x: Any) -> Any:
         x = self.within(TANH_END, x)
         square = self.product_of(x, x)
@@ -305,6 +320,10 @@ class Code:
 
     def multiply(self, a: list[Any], b: list[Any]) -> list[Any]:
         return [self.builder.fmul(x, y) for x, y in zip(a, b, strict=True)]
+
+    def multiply_add(self, a: list[Any], b: list[Any], c: list[Any]) -> list[Any]:
+        """Return a_i b_i + c_i."""
+        return [self.fma(*three) for three in zip(a, b, c, strict=True)]
 
     def scale(self, vectors: list[Any], by: Any) -> list[Any]:
         return [self.builder.fmul(vector, by) for vector in vectors]
