@@ -30,8 +30,8 @@ from models.recurrences.short_conv import ShortConv
 from models.recurrences.state_space import step_size_bias
 from models.recurrences.stepwise import full_precision
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
-from models.shared.linear import Linear
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, final_step
+from models.shared.linear import Linear, linear
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -130,13 +130,25 @@ class GatedDeltaNet(SequenceModel):
             self.dt_bias = nn.Parameter(step_size_bias(self.heads, DT_MIN, DT_MAX))
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.read_out(self.remembered(x_BTD), x_BTD)
+
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.read_out(*(final_step(each, lengths_B) for each in (self.remembered(x_BTD), x_BTD)))
+
+    def remembered(self, x_BTD: Tensor) -> Tensor:
+        """Return o √d, (B, T, N, e)."""
         q_BTNd, k_BTnNd, v_BTnNe = self.split_heads(self.conv(self.qkv(x_BTD)))
-        z_BTV, beta_BTn, log_decay_BTN = self.gated(x_BTD)
+        beta_BTn, log_decay_BTN = self.rates(x_BTD)
         with full_precision(x_BTD):
             beta_BTnN = beta_BTn.unflatten(-1, (self.writes, self.heads))
             writes = [each.flatten(1, 2) for each in (k_BTnNd, v_BTnNe, beta_BTnN)]
-            o_BTNe = gated_delta_rule(q_BTNd, writes[0], writes[1], writes[2], log_decay_BTN)
-        return self.leave(self.norm(o_BTNe, z_BTV))
+            return gated_delta_rule(q_BTNd, writes[0], writes[1], writes[2], log_decay_BTN)
+
+    def read_out(self, o_Ne: Tensor, x_D: Tensor) -> Tensor:
+        """Return y, (…, H), from any steps' o √d and input."""
+        z_V = linear(x_D, self.gates.weight[: self.gate_sizes[0]]) if self.gate_sizes[0] else None
+        y_H: Tensor = self.leave(self.norm(o_Ne, z_V))
+        return y_H
 
     def split_heads(self, qkv_E: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q (…, N, d) and the keys (…, n, N, d), both of length 1, and the values (…, n, N, e)."""
@@ -145,14 +157,14 @@ class GatedDeltaNet(SequenceModel):
         k_nNd = unit(k_K.unflatten(-1, (self.writes, self.heads, self.head_size)), EPSILON)
         return q_Nd, k_nNd, v_V.unflatten(-1, (self.writes, self.heads, self.value_size))
 
-    def gated(self, x_D: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Return z (…, N e) or None, β (…, n N) and log α (…, N)."""
-        z_V, beta_n, alpha_N = self.gates(x_D).split(self.gate_sizes, dim=-1)
-        beta_n = self.beta_scale * torch.sigmoid(beta_n.to(self.leave.weight.dtype))
-        gate_V = z_V if self.gate_sizes[0] else None
+    def rates(self, x_D: Tensor) -> tuple[Tensor, Tensor]:
+        """Return β (…, n N) and log α (…, N)."""
+        rates = linear(x_D, self.gates.weight[self.gate_sizes[0] :]).to(self.leave.weight.dtype)
+        beta_n, alpha_N = rates.split(self.gate_sizes[1:], dim=-1)
+        beta_n = self.beta_scale * torch.sigmoid(beta_n)
         if not self.gate_sizes[2]:
-            return gate_V, beta_n, beta_n.new_zeros(*x_D.shape[:-1], self.heads)
-        return gate_V, beta_n, -self.A_log.exp() * F.softplus(alpha_N.to(beta_n.dtype) + self.dt_bias)
+            return beta_n, beta_n.new_zeros(*x_D.shape[:-1], self.heads)
+        return beta_n, -self.A_log.exp() * F.softplus(alpha_N + self.dt_bias)
 
     def initial_state(self, batch_size: int) -> State:
         s_BNde = self.leave.weight.new_zeros(batch_size, self.heads, self.head_size, self.value_size)
@@ -162,7 +174,7 @@ class GatedDeltaNet(SequenceModel):
         s_BNde, window_BKE = state
         qkv_BE, window_BKE = self.conv.step(self.qkv(x_BD), window_BKE)
         q_BNd, k_BnNd, v_BnNe = self.split_heads(qkv_BE)
-        z_BV, beta_Bn, log_decay_BN = self.gated(x_BD)
+        beta_Bn, log_decay_BN = self.rates(x_BD)
         beta_BnN1 = beta_Bn.unflatten(-1, (self.writes, self.heads)).unsqueeze(-1)
         with full_precision(x_BD):
             s_BNde = log_decay_BN.exp()[..., None, None] * s_BNde
@@ -170,7 +182,7 @@ class GatedDeltaNet(SequenceModel):
                 error_BNe = v_BNe - (k_BNd.unsqueeze(-2) @ s_BNde).squeeze(-2)
                 s_BNde = s_BNde + k_BNd.unsqueeze(-1) * (beta_BN1 * error_BNe).unsqueeze(-2)
             o_BNe = (q_BNd.unsqueeze(-2) @ s_BNde).squeeze(-2)
-        return self.leave(self.norm(o_BNe, z_BV)), (s_BNde, window_BKE)
+        return self.read_out(o_BNe, x_BD), (s_BNde, window_BKE)
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.A_log, self.dt_bias], "weight_decay": 0.0}] if self.gate_sizes[2] else []

@@ -121,9 +121,10 @@ class Mamba(SequenceModel):
         x_BTE, z_BTE = (linear(x_BTD, weight_ED) for weight_ED in self.enter.weight.chunk(2))
         x_BTE = self.conv(x_BTE)
         if runs_compiled(x_BTE):
-            from models.kernels.cpu import mamba as kernel  # numba takes a second to import
+            from models.kernels.cpu.mamba import selective_scan as compiled  # numba takes a second to import
 
-            return kernel.selective_scan(*self.selected(x_BTE), self.D, z_BTE)
+            maps = self.select.weight, self.dt.weight, self.dt.bias
+            return compiled(x_BTE, z_BTE, *maps, -self.A_log.exp(), self.D)
         y_BTE = selective_scan(*self.selected(x_BTE)) + self.D * x_BTE
         return y_BTE * F.silu(z_BTE)
 

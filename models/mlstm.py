@@ -36,7 +36,7 @@ from models.recurrences.short_conv import ShortConv
 from models.recurrences.stepwise import full_precision
 from models.recurrences.xlstm import HeadLayerNorm, small_start
 from models.shared.authors_weights import AuthorsWeights
-from models.shared.contract import ModelConfig, Paper, Place, SequenceModel
+from models.shared.contract import ModelConfig, Paper, Place, SequenceModel, final_step
 from models.shared.linear import Linear, linear
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ LARGEST = 80.0  # exp of more has no room in float32
 
 
 class MatrixMemory(nn.Module):
-    """The cell: a memory for each head, read and written at every step.
+    """The cell: a memory for each head, read and written at every step, and the norm of what is read, LN.
 
     Args:
         size: I, a multiple of `heads`.
@@ -69,18 +69,13 @@ class MatrixMemory(nn.Module):
             self.gates.bias.copy_(torch.cat([0.1 * torch.randn(heads), torch.linspace(3.0, 6.0, heads)]))
 
     def forward(self, q_BTI: Tensor, k_BTI: Tensor, v_BTI: Tensor) -> Tensor:
-        """Return LN(h̃), (B, T, I)."""
-        steps, gates = q_BTI.shape[1], self.gates_of(q_BTI, k_BTI, v_BTI)
-        if runs_compiled(*gates):
-            from models.kernels.cpu.mlstm import Memory  # numba takes a second to import
-
-            q, k, v = (each.unflatten(-1, (self.heads, self.head_size)) for each in (q_BTI, k_BTI, v_BTI))
-            return self.norm(Memory.apply(q, k, v, *gates, EPSILON).flatten(2))
-        given = *self.in_heads(q_BTI, k_BTI, v_BTI), *gates
+        """Return h̃, (B, T, I)."""
+        steps = q_BTI.shape[1]
+        given = *self.in_heads(q_BTI, k_BTI, v_BTI), *self.gates_of(q_BTI, k_BTI, v_BTI)
         with full_precision(q_BTI):
             size = min(max(CHUNK, self.head_size), steps)
             h_BTNd = read_in_chunks(*(cut(each, size).transpose(2, 3) for each in given))[:, :steps]
-            return self.norm(h_BTNd.flatten(2))
+            return h_BTNd.flatten(2)
 
     def gates_of(self, *qkv_I: Tensor) -> tuple[Tensor, Tensor]:
         """Return ĩ and log f, (…, N) each. Their input is never laid side by side."""
@@ -101,7 +96,7 @@ class MatrixMemory(nn.Module):
         return zeros_BN.new_zeros(*zeros_BN.shape, self.head_size, self.head_size + 1), zeros_BN + EMPTY
 
     def step(self, q_BI: Tensor, k_BI: Tensor, v_BI: Tensor, state: Memory) -> tuple[Tensor, Memory]:
-        """Return LN(h̃) of one step, (B, I), and the next memory."""
+        """Return h̃ of one step, (B, I), and the next memory."""
         (q_BNd, k_BNd, v_BNe), (write_BN, keep_BN) = self.in_heads(q_BI, k_BI, v_BI), self.gates_of(q_BI, k_BI, v_BI)
         with full_precision(q_BI):
             memory_BNde, m_BN = state
@@ -111,7 +106,7 @@ class MatrixMemory(nn.Module):
             memory_BNde = kept_BN11 * memory_BNde + (written_BN1 * k_BNd).unsqueeze(-1) * v_BNe.unsqueeze(-2)
             read_BNe = (q_BNd.unsqueeze(-2) @ memory_BNde).squeeze(-2)
             h_BNd = divided(read_BNe, next_BN, torch.full_like(next_BN, EPSILON))
-            return self.norm(h_BNd.flatten(1)), (memory_BNde, next_BN)
+            return h_BNd.flatten(1), (memory_BNde, next_BN)
 
 
 def read_in_chunks(q_BPNCd: Tensor, k_BPNCd: Tensor, v_BPNCe: Tensor, write_BPNC: Tensor, keep_BPNC: Tensor) -> Tensor:
@@ -237,12 +232,26 @@ class MLSTM(SequenceModel):
         nn.init.normal_(self.leave.weight, std=2 / self.layers / config.hidden_size**0.5)
 
     def forward(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        x_BTI, z_BTI = (linear(x_BTD, weight_ID) for weight_ID in self.enter.weight.chunk(2))
-        c_BTI = self.conv(x_BTI)
-        return self.read_out(self.cell(self.query(c_BTI), self.key(c_BTI), self.value(x_BTI)), c_BTI, z_BTI)
+        return self.read_out(*self.remembered(x_BTD), x_BTD)
 
-    def read_out(self, h_I: Tensor, c_I: Tensor, z_I: Tensor) -> Tensor:
-        y_H: Tensor = self.leave(torch.addcmul(h_I, self.skip, c_I) * F.silu(z_I))
+    def last(self, x_BTD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        return self.read_out(*(final_step(each, lengths_B) for each in (*self.remembered(x_BTD), x_BTD)))
+
+    def remembered(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h̃ and c, (B, T, I)."""
+        x_BTI = linear(x_BTD, self.enter.weight[: self.inner_size])
+        c_BTI = self.conv(x_BTI)
+        if not runs_compiled(c_BTI):
+            return self.cell(self.query(c_BTI), self.key(c_BTI), self.value(x_BTI)), c_BTI
+        from models.kernels.cpu.mlstm import Memory  # numba takes a second to import
+
+        maps, gates = (self.query.weight, self.key.weight, self.value.weight), self.cell.gates
+        return Memory.apply(c_BTI, x_BTI, *maps, gates.weight, gates.bias, EPSILON), c_BTI
+
+    def read_out(self, h_I: Tensor, c_I: Tensor, x_D: Tensor) -> Tensor:
+        """Return y, (…, H), of any steps' h̃, c and input."""
+        z_I = linear(x_D, self.enter.weight[self.inner_size :])
+        y_H: Tensor = self.leave(torch.addcmul(self.cell.norm(h_I), self.skip, c_I) * F.silu(z_I))
         return y_H
 
     def initial_state(self, batch_size: int) -> State:
@@ -250,11 +259,11 @@ class MLSTM(SequenceModel):
 
     def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         memory_BNde, m_BN, window_BKI = state
-        x_BI, z_BI = self.enter(x_BD).chunk(2, dim=-1)
+        x_BI = linear(x_BD, self.enter.weight[: self.inner_size])
         c_BI, window_BKI = self.conv.step(x_BI, window_BKI)
         q_BI, k_BI, v_BI = self.query(c_BI), self.key(c_BI), self.value(x_BI)
         h_BI, (memory_BNde, m_BN) = self.cell.step(q_BI, k_BI, v_BI, (memory_BNde, m_BN))
-        return self.read_out(h_BI, c_BI, z_BI), (memory_BNde, m_BN, window_BKI)
+        return self.read_out(h_BI, c_BI, x_BD), (memory_BNde, m_BN, window_BKI)
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """Return what the authors spare from weight decay: biases, the norm and the skip."""

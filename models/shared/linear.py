@@ -1,7 +1,7 @@
 """A linear layer for many rows on a CPU, where MKL's products are slow in two ways.
 
 A product of tens of thousands of rows runs at half its speed where a row of the output is no multiple of 32 bytes long,
-which is so at most widths that fit a parameter budget. A product of a block of a few hundred rows does not slow down.
+which is so at most widths that fit a parameter budget. A product of a block of a few thousand rows does not slow down.
 And the gradient of the weights of few inputs takes up to six times as long as its transpose.
 
 Shapes: M rows, K inputs, N outputs.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-ROWS = 512
+ROWS = 2048
 """Rows of a block."""
 LEAST = 8
 """The number of blocks, and the number of inputs, from which blocks are faster."""
@@ -47,11 +47,12 @@ def affine(layer: nn.Linear | nn.Conv1d) -> Tensor:
 def in_blocks(x_K: Tensor, weight_NK: Tensor) -> bool:
     """Whether blocks of rows are faster. Autocast and torch.compile are left to torch's own function."""
     outputs, inputs = weight_NK.shape
+    rows = x_K.numel() // inputs
     uneven = inputs >= LEAST and (outputs % 8 != 0 or inputs % 8 != 0)  # in float32, forward or backward
     widening = inputs in NARROW and outputs >= 4 * inputs
-    large = x_K.numel() >= LEAST * ROWS * inputs
+    large = (uneven and rows >= LEAST * ROWS) or (widening and rows >= 2 * ROWS)
     plain = x_K.dtype == weight_NK.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return (uneven or widening) and large and plain and x_K.device.type == "cpu" and not torch.compiler.is_compiling()
+    return large and plain and x_K.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 class LinearInBlocks(torch.autograd.Function):

@@ -68,7 +68,7 @@ class BareCell(nn.Module):
         self.cell = layer.cell
 
     def forward(self, x_BT3I: Tensor) -> Tensor:
-        y_BTI: Tensor = self.cell(*x_BT3I.chunk(3, dim=-1))
+        y_BTI: Tensor = self.cell.norm(self.cell(*x_BT3I.chunk(3, dim=-1)))
         return y_BTI
 
     def last(self, x_BT3I: Tensor) -> Tensor:
@@ -81,7 +81,8 @@ class BareCell(nn.Module):
         return self.cell.initial_state(batch_size)
 
     def step(self, x_B3I: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return self.cell.step(*x_B3I.chunk(3, dim=-1), state)
+        h_BI, state = self.cell.step(*x_B3I.chunk(3, dim=-1), state)
+        return self.cell.norm(h_BI), state
 
     def load_authors_weights(self, arrays: dict[str, Any]) -> None:
         copy_into(self, self.from_authors(AuthorsWeights(arrays, torch.device("cpu"))))

@@ -1,13 +1,17 @@
-"""Mamba's selective scan on a CPU, compiled: the states stay in registers.
+"""Mamba's selection, scan and gate on a CPU, compiled, with a sequence in each lane (`sequences.py`):
 
+    ρ_t, B_t, C_t = W x_t,    Δ_t = softplus(W_Δ ρ_t + b_Δ)
     h_t = exp(Δ_t A) ⊙ h_{t−1} + Δ_t x_t B_t,    y_t = C_t · h_t + D ⊙ x_t,    out_t = y_t SiLU(z_t)
 
-for each channel, with N states. A few states of a vector of channels go through a segment at a time. Their values
-before it are kept. The reverse pass computes those within the segment again and runs the adjoint recurrence over them.
+for each channel, with N states. A tile of some channels and some of their states goes through a segment of time in
+registers. The kernels get A log₂ e, so that exp(Δ A) is a power of two. The states before each segment are kept. The
+reverse pass computes those within it again, with all that they depend on, and runs the adjoint recurrence over them.
 
-Shapes: B batch, T time, E channels, G vectors of channels, N state, K segments; WIDTH numbers a vector. float32 only.
+Shapes: B batch, T time, E channels, N state, R rank of Δ, Q = R + 2 N; S steps of a segment. Whatever is not a weight
+has WIDTH sequences as its innermost dimension. float32 only.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,271 +19,307 @@ import torch
 from torch import Tensor
 
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, part, run
-from models.kernels.cpu.toolkit.functions import sigmoid
-from models.kernels.cpu.toolkit.lanes import in_vectors, put, take
-from models.kernels.cpu.toolkit.vector import WIDTH, Code, tile
+from models.kernels.cpu.toolkit.functions import log_sigmoid, sigmoid
+from models.kernels.cpu.toolkit.outer import narrow_outer_summed, padded
+from models.kernels.cpu.toolkit.sequences import add_map, blocks_of, map_rows, put_steps, take_steps
+from models.kernels.cpu.toolkit.vector import COLUMNS, LOG2_E, WIDTH, Code, narrow
 
 SEGMENT = 16  # steps between two kept states
-STATES = 4
-"""States of a channel that go through a segment at once."""
+LN_2 = math.log(2)
+CHANNELS, STATES = 4, 2
+"""Channels, and states of each, of a tile."""
 
 
 def selective_scan(
-    x_BTE: Tensor, dt_BTE: Tensor, a_EN: Tensor, b_BTN: Tensor, c_BTN: Tensor, d_E: Tensor, z_BTE: Tensor
+    x_BTE: Tensor, z_BTE: Tensor, select_QE: Tensor, dt_ER: Tensor, dt_E: Tensor, a_EN: Tensor, d_E: Tensor
 ) -> Tensor:
     """Return out, (B, T, E). The equations are those above, from Gu & Dao 2023, Algorithm 2 and Figure 3.
 
     Args:
         x_BTE: the input after the convolution. float32, as the others; under autocast all become float32.
-        dt_BTE: Δ, positive.
-        a_EN: A, negative: the kernel's exp takes Δ A ≤ 0 only.
-        b_BTN, c_BTN, d_E: B, C and D.
         z_BTE: the gate, before SiLU.
+        select_QE: W, whose outputs are ρ, B and C.
+        dt_ER, dt_E: W_Δ and b_Δ.
+        a_EN: A, negative: the kernels take Δ A ≤ 0 only.
+        d_E: D.
     """
-    out_BTE: Tensor = SelectiveScan.apply(x_BTE, dt_BTE, in_vectors(a_EN.T), b_BTN, c_BTN, in_vectors(d_E), z_BTE)
+    out_BTE: Tensor = SelectiveScan.apply(x_BTE, z_BTE, select_QE, dt_ER, dt_E, a_EN * LOG2_E, d_E)
     return out_BTE
 
 
 class SelectiveScan(torch.autograd.Function):
-    """Maps x and Δ (B, T, E), A (G, N, WIDTH), B and C (B, T, N), D (G, WIDTH) and z (B, T, E) to out (B, T, E)."""
+    """Maps the arguments of `selective_scan`, with A log₂ e in place of A, to its result."""
 
     @staticmethod
     @in_float32
     def forward(ctx: Any, *given: Tensor) -> Tensor:
         given = tuple(tensor.contiguous() for tensor in given)
-        x_BTE, a_GN = given[0], given[2]
-        y_BTE, out_BTE = torch.empty_like(x_BTE), torch.empty_like(x_BTE)
-        kept_BKGN = x_BTE.new_empty(len(x_BTE), -(-x_BTE.shape[1] // SEGMENT), *a_GN.shape)
-        run(scan_forward, *given, y_BTE, kept_BKGN, out_BTE)
-        ctx.save_for_backward(*given, y_BTE, kept_BKGN)
+        x_BTE, _, select_QE, _, _, a_EN, _ = given
+        (_, steps, channels), blocks = x_BTE.shape, blocks_of(x_BTE)
+        kept = x_BTE.new_empty(blocks, -(-steps // SEGMENT), *a_EN.shape, WIDTH)
+        y, out_BTE = x_BTE.new_empty(blocks, steps, channels, WIDTH), torch.empty_like(x_BTE)
+        run(scan_forward, kept, *given, select_QE.T.contiguous(), y, out_BTE, share=1)
+        ctx.save_for_backward(*given, kept, y)
         return out_BTE
 
     @staticmethod
     @adjoint
     def backward(ctx: Any, grad_out_BTE: Tensor) -> tuple[Tensor, ...]:
-        *given, y_BTE, kept_BKGN = ctx.saved_tensors
-        batch, grads = len(y_BTE), [torch.empty_like(tensor) for tensor in given]
-        # All sequences share A and D: each adds to its own gradient, so that threads need no lock.
-        grads[2], grads[5] = (tensor.new_zeros(batch, *tensor.shape) for tensor in (given[2], given[5]))
-        run(scan_backward, *given, y_BTE, kept_BKGN, grad_out_BTE.contiguous(), *grads)
-        grads[2], grads[5] = grads[2].sum(0), grads[5].sum(0)
-        return tuple(grads)
+        *given, kept, y = ctx.saved_tensors
+        x_BTE, z_BTE, select_QE, dt_ER, dt_E, a_EN, d_E = given
+        blocks, (channels, rank) = len(kept), dt_ER.shape
+        grad_x, grad_z = torch.empty_like(x_BTE), torch.empty_like(z_BTE)
+        # Each block of sequences adds to gradients of its own, so that threads need no lock.
+        to_select = x_BTE.new_zeros(blocks, len(select_QE), padded(channels))
+        to_dt = x_BTE.new_zeros(blocks, channels, padded(rank))
+        to_a, to_d, to_bias = (x_BTE.new_zeros(blocks, *each.shape, WIDTH) for each in (a_EN, d_E, dt_E))
+        run(
+            scan_backward, kept, *given, select_QE.T.contiguous(), y, grad_out_BTE.contiguous(), grad_x, grad_z,
+            to_select, to_dt, to_bias, to_a, to_d, share=1,
+        )  # fmt: skip
+        weights = to_select.sum(0)[:, :channels].contiguous(), to_dt.sum(0)[:, :rank].contiguous()
+        to_bias, to_a, to_d = (each.sum((0, -1)) for each in (to_bias, to_a, to_d))
+        return grad_x, grad_z, *weights, to_bias, to_a * LN_2, to_d
 
 
-@tile
-def advance(code: Code, a: Any, dt: Any, u: Any, b: Any, c: Any, state: Any, y: Any, order: Any, steps: Any) -> None:
-    """y_t += C_t · h_t over a segment. `state` is h before the segment and becomes h after it. u is Δ x."""
-
-    def states(n: Any, count: int) -> None:
-        # `count` states of the channels and their rates stay in registers for the whole segment. Further states follow
-        # and add their part to the same y, which is still in the cache.
-        rates = code.load_each(code.at(a, (n, WIDTH)), count)
-
-        def step(t: Any, h: list[Any]) -> list[Any]:
-            weights, readers = (code.spread_each(code.at(v, (t, order), n), count) for v in (b, c))
-            _, h = follow(code, rates, code.at(dt, (t, WIDTH)), code.at(u, (t, WIDTH)), weights, h)
-            here = code.at(y, (t, WIDTH))
-            total = code.load(here)
-            for reader, value in zip(readers, h, strict=True):
-                total = code.fma(reader, value, total)
-            code.store(total, here)
-            return h
-
-        here = code.at(state, (n, WIDTH))
-        code.store_each(code.loop(steps, code.load_each(here, count), step), here)
-
-    code.in_tiles(order, STATES, states)
-
-
-def follow(
-    code: Code, rates: list[Any], dt: Any, u: Any, weights: list[Any], h: list[Any]
-) -> tuple[list[Any], list[Any]]:
-    """Return the decays of a step and the states after it."""
-    dt, u = code.load(dt), code.load(u)
-    decays = [code.exp_of_negative(code.product_of(rate, dt)) for rate in rates]
-    inputs = [code.product_of(u, weight) for weight in weights]
-    return decays, [code.fma(*three) for three in zip(decays, h, inputs, strict=True)]
-
-
-@tile
-def retreat(
-    code: Code,
-    a: Any,
-    dt: Any,
-    u: Any,
-    b: Any,
-    c: Any,
-    state: Any,
-    to_y: Any,
-    to_state: Any,
-    to_u: Any,
-    to_dt: Any,
-    to_a: Any,
-    to_b: Any,
-    to_c: Any,
-    room: Any,
-    order: Any,
-    steps: Any,
+@narrow
+def advance(
+    code: Code, a: Any, dt: Any, u: Any, b: Any, c: Any, h: Any, y: Any, sizes: tuple[Any, ...], steps: Any
 ) -> None:
-    """Run the adjoint over a segment. to_state becomes the gradient of the state before it; the others are added to.
+    """y_t += C_t · h_t over a segment. `h`, (E, N), is the state before the segment and becomes that after it.
 
-    to_dt is what reaches Δ through the decays. `room` is for STATES states before and after each step, and decays.
+    u is Δ x. `sizes` are E, N, and how far two steps of dt, u and y, and of b and c lie apart.
     """
-    row = STATES * WIDTH  # the numbers of a row of `room`. Its first SEGMENT + 1 rows are states, the others decays
+    channels, order, apart, b_apart = code.unpack(sizes)
 
-    def states(n: Any, count: int) -> None:
-        rates = code.load_each(code.at(a, (n, WIDTH)), count)
-        decays = code.at(room, (SEGMENT + 1, row))
-        start = code.load_each(code.at(state, (n, WIDTH)), count)
-        code.store_each(start, room)
+    def some_channels(e: Any, count: int) -> None:
+        def some_states(n: Any, states: int) -> None:
+            rates, places = tile_of(code, a, h, e, n, order, count, states)
 
-        # First, compute the segment's states again and store them, with the decays, which the way back then only loads.
-        def remake(t: Any, h: list[Any]) -> list[Any]:
-            weights = code.spread_each(code.at(b, (t, order), n), count)
-            decay, h = follow(code, rates, code.at(dt, (t, WIDTH)), code.at(u, (t, WIDTH)), weights, h)
-            code.store_each(decay, code.at(decays, (t, row)))
-            code.store_each(h, code.at(room, (t, row), row))
-            return h
+            def step(t: Any, before: list[Any]) -> list[Any]:
+                dts, us = (code.load_rows(code.at(each, (t, apart), (e, WIDTH)), WIDTH, count) for each in (dt, u))
+                writers, readers = (code.load_rows(code.at(v, (t, b_apart), (n, WIDTH)), WIDTH, states) for v in (b, c))
+                after = follow(code, decays(code, rates, dts), us, writers, before)
+                for i in range(count):
+                    here = code.at(y, (t, apart), (code.plus(e, i), WIDTH))
+                    code.add_products(after[i * states : (i + 1) * states], readers, here)
+                return after
 
-        # Then go back from the last step. The gradients of the states and of their rates stay in registers.
-        def step(done: Any, carried: list[Any]) -> list[Any]:
-            t = code.minus(steps, code.plus(done, 1))
-            from_y, u_t, dt_t = (code.load(code.at(v, (t, WIDTH))) for v in (to_y, u, dt))
-            weights, readers = (code.spread_each(code.at(v, (t, order), n), count) for v in (b, c))
-            before, after = (code.load_each(code.at(room, (t, row), shift), count) for shift in (0, row))
-            to_h, to_rates = carried[:count], carried[count:]
-            to_h = [code.fma(from_y, reader, g) for reader, g in zip(readers, to_h, strict=True)]
-            # to_h is now the gradient of h_t. B and C are shared by all channels: their gradients are kept per lane
-            # here, and their lanes are added once a segment (add_lanes).
-            place = t, code.times(order, WIDTH)
-            code.add_each([code.product_of(from_y, h) for h in after], code.at(to_c, place, (n, WIDTH)))
-            code.add_each([code.product_of(g, u_t) for g in to_h], code.at(to_b, place, (n, WIDTH)))
-            code.add_products(to_h, weights, code.at(to_u, (t, WIDTH)))
-            # Through the decay exp(Δ A): to_h becomes the gradient of h_{t−1}. Times h_{t−1} it is that of Δ A.
-            decay = code.load_each(code.at(decays, (t, row)), count)
-            to_h = [code.product_of(g, d) for g, d in zip(to_h, decay, strict=True)]
-            changes = [code.product_of(g, h) for g, h in zip(to_h, before, strict=True)]
-            code.add_products(changes, rates, code.at(to_dt, (t, WIDTH)))
-            return [*to_h, *(code.fma(change, dt_t, g) for change, g in zip(changes, to_rates, strict=True))]
+            end = code.loop(steps, [code.load(place) for place in places], step)
+            for vector, place in zip(end, places, strict=True):
+                code.store(vector, place)
 
-        code.loop(steps, start, remake)
-        ends = [code.at(v, (n, WIDTH)) for v in (to_state, to_a)]
-        carried = code.loop(steps, [vector for end in ends for vector in code.load_each(end, count)], step)
-        code.store_each(carried[:count], ends[0])
-        code.store_each(carried[count:], ends[1])
+        code.in_tiles(order, STATES, some_states)
 
-    code.in_tiles(order, STATES, states)
+    code.in_tiles(channels, CHANNELS, some_channels)
+
+
+def tile_of(
+    code: Code, a: Any, h: Any, e: Any, n: Any, order: Any, count: int, states: int
+) -> tuple[list[Any], list[Any]]:
+    """Return a tile's rates, spread over the lanes, and pointers to its part of an array (E, N, WIDTH)."""
+    rows = [code.builder.add(code.builder.mul(code.plus(e, i), order), n) for i in range(count)]
+    numbers = [code.plus(row, j) for row in rows for j in range(states)]
+    return [code.spread(code.at(a, number)) for number in numbers], [code.at(h, (number, WIDTH)) for number in numbers]
+
+
+def decays(code: Code, rates: list[Any], dts: list[Any]) -> list[Any]:
+    states = len(rates) // len(dts)
+    return [code.exp2_of_product(rate, dts[i // states]) for i, rate in enumerate(rates)]
+
+
+def follow(code: Code, kept: list[Any], us: list[Any], writers: list[Any], before: list[Any]) -> list[Any]:
+    """Return a tile after a step."""
+    inputs = [code.product_of(u, writer) for u in us for writer in writers]
+    return [code.fma(*three) for three in zip(kept, before, inputs, strict=True)]
+
+
+@narrow
+def retreat(
+    code: Code, a: Any, dt: Any, u: Any, b: Any, c: Any, h: Any, to_y: Any, to_h: Any, to_a: Any, to_u: Any, to_dt: Any,
+    to_b: Any, to_c: Any, room: Any, sizes: tuple[Any, ...], steps: Any,
+) -> None:  # fmt: skip
+    """Run the adjoint over a segment. to_h becomes the gradient of the state before it; the others are added to.
+
+    to_dt log 2 is what reaches Δ through the decays. `room` is for a tile's states before and after each step, and its
+    decays.
+    """
+    channels, order, apart, b_apart = code.unpack(sizes)
+    row = CHANNELS * STATES * WIDTH  # its first SEGMENT + 1 rows are states, the others decays
+    decayed = code.at(room, (SEGMENT + 1, row))
+
+    def some_channels(e: Any, count: int) -> None:
+        def some_states(n: Any, states: int) -> None:
+            rates, places = tile_of(code, a, h, e, n, order, count, states)
+
+            def by_channel(array: Any, t: Any) -> Any:
+                return code.at(array, (t, apart), (e, WIDTH))
+
+            def by_state(array: Any, t: Any) -> Any:
+                return code.at(array, (t, b_apart), (n, WIDTH))
+
+            # First, compute the segment's states again and store them, with the decays, which the way back only loads.
+            def remake(t: Any, before: list[Any]) -> list[Any]:
+                dts, us = (code.load_rows(by_channel(each, t), WIDTH, count) for each in (dt, u))
+                kept = decays(code, rates, dts)
+                after = follow(code, kept, us, code.load_rows(by_state(b, t), WIDTH, states), before)
+                code.store_each(kept, code.at(decayed, (t, row)))
+                code.store_each(after, code.at(room, (t, row), row))
+                return after
+
+            # Then go back from the last step. The gradients of the states and of their rates stay in registers.
+            def step(done: Any, carried: list[Any]) -> list[Any]:
+                t = code.minus(steps, code.plus(done, 1))
+                from_y, us, dts = (code.load_rows(by_channel(each, t), WIDTH, count) for each in (to_y, u, dt))
+                writers, readers = (code.load_rows(by_state(each, t), WIDTH, states) for each in (b, c))
+                before, after = (code.load_each(code.at(room, (t, row), shift), size) for shift in (0, row))
+                to_after, to_rates = carried[:size], carried[size:]
+                pairs = [(g, reader) for g in from_y for reader in readers]
+                to_after = [code.fma(*pair, total) for pair, total in zip(pairs, to_after, strict=True)]
+                for j in range(states):
+                    code.add_products(from_y, after[j::states], code.at(by_state(to_c, t), j * WIDTH))
+                    code.add_products(us, to_after[j::states], code.at(by_state(to_b, t), j * WIDTH))
+                # Through the decay exp(Δ A): times h_{t−1} it is the gradient of Δ A.
+                to_before = code.multiply(to_after, code.load_each(code.at(decayed, (t, row)), size))
+                changes = code.multiply(to_before, before)
+                for i in range(count):
+                    own = slice(i * states, (i + 1) * states)
+                    code.add_products(to_after[own], writers, code.at(by_channel(to_u, t), i * WIDTH))
+                    code.add_products(changes[own], rates[own], code.at(by_channel(to_dt, t), i * WIDTH))
+                    to_rates[own] = code.add_to_each(to_rates[own], changes[own], dts[i])
+                return [*to_before, *to_rates]
+
+            size, start = count * states, [code.load(place) for place in places]
+            code.store_each(start, room)
+            code.loop(steps, start, remake)
+            ends = [place for array in (to_h, to_a) for place in tile_of(code, a, array, e, n, order, count, states)[1]]
+            end = code.loop(steps, [code.load(place) for place in ends], step)
+            for vector, place in zip(end, ends, strict=True):
+                code.store(vector, place)
+
+        code.in_tiles(order, STATES, some_states)
+
+    code.in_tiles(channels, CHANNELS, some_channels)
+
+
+@part
+def depend(x: Any, maps: Any, dt_map: Any, dt_bias: Any, count: Any, selected: Any, raw: Any, dt: Any, u: Any) -> None:
+    """Compute what depends on x: of each step ρ, B and C (Q), and Δ before and behind its softplus and Δ x (E)."""
+    (channels, outputs), rank = maps.shape, dt_map.shape[1]
+    for t in range(count):
+        sums = selected[t * outputs :]
+        map_rows(sums, maps, x[t * channels :], channels, outputs)
+        for e in range(channels):
+            for j in range(WIDTH):
+                raw[t * channels + e, j] = dt_bias[e]
+            for r in range(rank):
+                for j in range(WIDTH):
+                    raw[t * channels + e, j] += dt_map[e, r] * sums[r, j]
+    raw_n, dt_n, u_n, x_n = raw.reshape(-1), dt.reshape(-1), u.reshape(-1), x.reshape(-1)
+    for n in range(count * channels * WIDTH):  # one long row: a row of WIDTH would hardly begin before it ends
+        dt_n[n] = -log_sigmoid(-raw_n[n])
+        u_n[n] = dt_n[n] * x_n[n]
 
 
 @part
 def gate(y: Any, z: Any, out: Any) -> None:
-    for t in range(len(y)):
-        for e in range(y.shape[1]):
-            out[t, e] = y[t, e] * z[t, e] * sigmoid(z[t, e])
+    for n in range(len(y)):
+        out[n] = y[n] * z[n] * sigmoid(z[n])
 
 
 @part
-def gate_backward(grad_out: Any, y: Any, z: Any, to_y: Any, to_z: Any) -> None:
-    for t in range(len(y)):
-        for e in range(y.shape[1]):
-            share = sigmoid(z[t, e])
-            to_y[t, e] = grad_out[t, e] * z[t, e] * share
-            to_z[t, e] = grad_out[t, e] * y[t, e] * share * (FLOAT(1) + z[t, e] * (FLOAT(1) - share))
+def gate_backward(grad: Any, y: Any, z: Any, to_y: Any, to_z: Any) -> None:
+    for n in range(len(y)):
+        share = sigmoid(z[n])
+        opened = grad[n] * share
+        to_y[n] = opened * z[n]
+        to_z[n] = opened * y[n] * (FLOAT(1) + z[n] * (FLOAT(1) - share))
 
 
 @kernel
 def scan_forward(
-    first: int, last: int, x: Any, dt: Any, a: Any, b: Any, c: Any, d: Any, z: Any, y: Any, kept: Any, out: Any
-) -> None:
-    steps, (groups, order) = x.shape[1], a.shape[:2]
-    room = np.empty((3, SEGMENT, WIDTH), FLOAT)
-    step, u, total = room[0], room[1], room[2]
-    # Segment by segment, all channels of each, so that what a segment reads and writes stays in the cache.
-    for i in range(first, last):
-        h = np.zeros((groups, order, WIDTH), FLOAT)
+    first: int, last: int, kept: Any, x: Any, z: Any, select: Any, dt_map: Any, dt_bias: Any, a: Any, d: Any,
+    maps: Any, y: Any, out: Any,
+) -> None:  # fmt: skip
+    (channels, order), (steps, outputs), rank = a.shape, (x.shape[1], len(select)), dt_map.shape[1]
+    rows, selected = np.empty((6, SEGMENT * channels, WIDTH), FLOAT), np.empty((SEGMENT * outputs, WIDTH), FLOAT)
+    x_now, z_now, raw, dt, u, out_now = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    sizes = channels, order, channels * WIDTH, outputs * WIDTH
+    for r in range(first, last):
+        h = np.zeros((channels, order, WIDTH), FLOAT)
         for segment in range(kept.shape[1]):
-            here = slice(segment * SEGMENT, min((segment + 1) * SEGMENT, steps))
-            count = here.stop - here.start
-            kept[i, segment] = h
-            for group in range(groups):
-                # A vector of channels is copied to rows of WIDTH, which are read once for every STATES states. `total`
-                # starts with D x, to which `advance` adds C · h.
-                take(dt[i, here], group, step)
-                take(x[i, here], group, u)
-                for t in range(count):
+            start = segment * SEGMENT
+            count = min(SEGMENT, steps - start)
+            kept[r, segment] = h
+            take_steps(x, r * WIDTH, start, count, x_now)
+            take_steps(z, r * WIDTH, start, count, z_now)
+            depend(x_now, maps, dt_map, dt_bias, count, selected, raw, dt, u)
+            for t in range(count):
+                for e in range(channels):
                     for j in range(WIDTH):
-                        total[t, j] = d[group, j] * u[t, j]
-                        u[t, j] *= step[t, j]
-                advance(a[group], step, u, b[i, here], c[i, here], h[group], total, order, count)
-                put(total, group, y[i, here])
-            gate(y[i, here], z[i, here], out[i, here])  # while the segment's y is in the cache
+                        y[r, start + t, e, j] = d[e] * x_now[t * channels + e, j]
+            advance(a, dt, u, selected[rank:], selected[rank + order :], h, y[r, start], sizes, count)
+            now = y[r, start : start + count].reshape(-1)
+            gate(now, z_now.reshape(-1), out_now.reshape(-1))
+            put_steps(out_now, r * WIDTH, start, count, out)
 
 
 @kernel
 def scan_backward(
-    first: int,
-    last: int,
-    x: Any,
-    dt: Any,
-    a: Any,
-    b: Any,
-    c: Any,
-    d: Any,
-    z: Any,
-    y: Any,
-    kept: Any,
-    grad_out: Any,
-    grad_x: Any,
-    grad_dt: Any,
-    grad_a: Any,
-    grad_b: Any,
-    grad_c: Any,
-    grad_d: Any,
-    grad_z: Any,
-) -> None:
-    steps, (groups, order) = x.shape[1], a.shape[:2]
-    rows, lanes = np.empty((6, SEGMENT, WIDTH), FLOAT), np.empty((2, SEGMENT, order, WIDTH), FLOAT)
-    step, now, u, from_y, to_u, to_dt = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    to_y, to_b, to_c = np.empty((SEGMENT, x.shape[2]), FLOAT), lanes[0], lanes[1]
-    room = np.empty((2 * SEGMENT + 1, STATES, WIDTH), FLOAT)
-    for i in range(first, last):
-        to_h = np.zeros((groups, order, WIDTH), FLOAT)
+    first: int, last: int, kept: Any, x: Any, z: Any, select: Any, dt_map: Any, dt_bias: Any, a: Any, d: Any,
+    maps: Any, y: Any, grad_out: Any, grad_x: Any, grad_z: Any, to_select: Any, to_dt_map: Any, to_bias: Any,
+    to_a: Any, to_d: Any,
+) -> None:  # fmt: skip
+    (channels, order), (steps, outputs), rank = a.shape, (x.shape[1], len(select)), dt_map.shape[1]
+    # The last gradient tile may reach beyond the rows.
+    rows = np.zeros((11, SEGMENT * channels + COLUMNS, WIDTH), FLOAT)
+    x_now, z_now, raw, dt, u, from_out = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    to_x, to_z, to_y, to_u, to_dt = rows[6], rows[7], rows[8], rows[9], rows[10]
+    both = np.zeros((2, SEGMENT * outputs + COLUMNS, WIDTH), FLOAT)
+    selected, to_selected = both[0], both[1]
+    room = np.empty((2 * SEGMENT + 1, CHANNELS * STATES, WIDTH), FLOAT)
+    apart, selected_apart = channels * WIDTH, outputs * WIDTH
+    sizes = channels, order, apart, selected_apart
+    for r in range(first, last):
+        to_h = np.zeros((channels, order, WIDTH), FLOAT)
         for segment in range(kept.shape[1] - 1, -1, -1):
-            here = slice(segment * SEGMENT, min((segment + 1) * SEGMENT, steps))
-            count = here.stop - here.start
-            # The gate first, for all channels: the scan's adjoint starts from the gradient of its input y.
-            gate_backward(grad_out[i, here], y[i, here], z[i, here], to_y, grad_z[i, here])
-            to_b[:], to_c[:] = FLOAT(0), FLOAT(0)
-            for group in range(groups):
-                take(dt[i, here], group, step)
-                take(x[i, here], group, now)
-                take(to_y[:count], group, from_y)
-                for t in range(count):
+            start = segment * SEGMENT
+            count = min(SEGMENT, steps - start)
+            take_steps(x, r * WIDTH, start, count, x_now)
+            take_steps(z, r * WIDTH, start, count, z_now)
+            take_steps(grad_out, r * WIDTH, start, count, from_out)
+            to_selected[:], to_u[:], to_dt[:] = FLOAT(0), FLOAT(0), FLOAT(0)
+            depend(x_now, maps, dt_map, dt_bias, count, selected, raw, dt, u)
+            before_gate = y[r, start : start + count].reshape(-1)
+            gate_backward(from_out.reshape(-1), before_gate, z_now.reshape(-1), to_y.reshape(-1), to_z.reshape(-1))
+            retreat(
+                a, dt, u, selected[rank:], selected[rank + order :], kept[r, segment], to_y, to_h, to_a[r], to_u,
+                to_dt, to_selected[rank:], to_selected[rank + order :], room, sizes, count,
+            )  # fmt: skip
+            through(x_now.reshape(-1), raw.reshape(-1), to_u.reshape(-1), to_dt.reshape(-1), count * apart)
+            for t in range(count):
+                for e in range(channels):
+                    n = t * channels + e
                     for j in range(WIDTH):
-                        u[t, j] = step[t, j] * now[t, j]
-                        to_u[t, j], to_dt[t, j] = FLOAT(0), FLOAT(0)
-                retreat(
-                    a[group], step, u, b[i, here], c[i, here], kept[i, segment, group], from_y, to_h[group], to_u,
-                    to_dt, grad_a[i, group], to_b, to_c, room, order, count,
-                )  # fmt: skip
-                # Through u = Δ x to Δ and x, and through D x.
-                for t in range(count):
-                    for j in range(WIDTH):
-                        grad_d[i, group, j] += from_y[t, j] * now[t, j]
-                        to_dt[t, j] += to_u[t, j] * now[t, j]
-                        to_u[t, j] = to_u[t, j] * step[t, j] + from_y[t, j] * d[group, j]
-                put(to_u, group, grad_x[i, here])
-                put(to_dt, group, grad_dt[i, here])
-            add_lanes(to_b, grad_b[i, here])
-            add_lanes(to_c, grad_c[i, here])
+                        to_x[n, j] = to_u[n, j] * dt[n, j] + to_y[n, j] * d[e]
+                        to_d[r, e, j] += to_y[n, j] * x_now[n, j]
+                        to_bias[r, e, j] += to_dt[n, j]
+                sums = to_selected[t * outputs :]
+                map_rows(sums, dt_map, to_dt[t * channels :], channels, rank)
+                add_map(to_x[t * channels :], select, sums, outputs, channels)
+            narrow_outer_summed(
+                to_select[r], to_selected, selected_apart, WIDTH, x_now, apart, WIDTH, to_select.shape[2], outputs,
+                count,
+            )  # fmt: skip
+            narrow_outer_summed(
+                to_dt_map[r], to_dt, apart, WIDTH, selected, selected_apart, WIDTH, to_dt_map.shape[2], channels, count
+            )
+            put_steps(to_x, r * WIDTH, start, count, grad_x)
+            put_steps(to_z, r * WIDTH, start, count, grad_z)
 
 
 @part
-def add_lanes(lanes: Any, out: Any) -> None:
-    # The gradients of B and C are sums over all channels. The vectors of channels have been added up already.
-    for t in range(len(out)):
-        for n in range(out.shape[1]):
-            total = FLOAT(0)
-            for j in range(WIDTH):
-                total += lanes[t, n, j]
-            out[t, n] = total
+def through(x: Any, raw: Any, to_u: Any, to_dt: Any, count: Any) -> None:
+    """Turn the gradient of Δ into that of what its softplus acts on."""
+    for n in range(count):
+        to_dt[n] = (to_dt[n] * FLOAT(LN_2) + to_u[n] * x[n]) * sigmoid(raw[n])

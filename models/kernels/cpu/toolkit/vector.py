@@ -49,6 +49,16 @@ LOG2_E, LN_2_HIGH, LN_2_LOW = math.log2(math.e), 0.693359375, math.log(2) - 0.69
 EXP = tuple(1 / math.factorial(n) for n in range(7, -1, -1))
 ATANH = tuple(1 / n for n in range(15, 0, -2))  # coefficients of atanh(s)/s in s², for s up to ⅓
 LOWEST = -87.0  # exp of anything lower is no normal number
+# 2^x for |x| ≤ ½, to 9e-8: the least relative error of all polynomials of degree 5 that are 1 at 0.
+EXP2 = (
+    1.32647360215802e-03,
+    9.67151584762145e-03,
+    5.55073375169971e-02,
+    2.40222420366914e-01,
+    6.93146977574899e-01,
+    1.0,
+)
+LOWEST_POWER = -125.0  # 2 to anything lower is no normal number
 MANTISSA = 23  # bits of a float's mantissa
 ERF_P, ERF = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 GELU = 2 * math.sqrt(2 / math.pi)
@@ -231,7 +241,18 @@ class Code:
 
     def exp_of_negative(self, v: Any) -> Any:
         """Return exp(v) for v ≤ 0, as in functions.py: 2^k times a polynomial of the rest. NaN does not survive."""
-        return self._exp(self.builder.select(self.builder.fcmp_ordered(">", v, constant(LOWEST)), v, constant(LOWEST)))
+        return self._exp(self.at_least(LOWEST, v))
+
+    def exp2_of_product(self, a: Any, b: Any) -> Any:
+        """Return 2^(a b) for a b ≤ 0, in two thirds of the time of exp. NaN does not survive."""
+        shifted = self.at_least(ROUNDING + LOWEST_POWER, self.fma(a, b, constant(ROUNDING)))
+        k = self.builder.fsub(shifted, constant(ROUNDING))
+        rest = self.at_least(-1.0, self.fma(a, b, self.negative(k)))  # further below only where k is the lowest power
+        return self._scaled(self.polynomial(EXP2, rest), shifted)
+
+    def at_least(self, bound: float, x: Any) -> Any:
+        """Return the larger of x and a bound. NaN becomes the bound."""
+        return self.builder.select(self.builder.fcmp_ordered(">", x, constant(bound)), x, constant(bound))
 
     def _exp(self, v: Any) -> Any:
         """Return exp(v) for LOWEST ≤ v ≤ −LOWEST."""
@@ -241,6 +262,10 @@ class Code:
         # v − k ln 2, with ln 2 in two parts so that no digits are lost.
         rest = self.fma(k, constant(-LN_2_LOW), self.fma(k, constant(-LN_2_HIGH), v))
         value = self.polynomial(EXP, rest)
+        return self._scaled(value, shifted)
+
+    def _scaled(self, value: Any, shifted: Any) -> Any:
+        """Return value · 2^k, where k is in the last bits of `shifted`."""
         # Adding k to the exponent's bits multiplies by 2^k.
         power = self.builder.shl(self.builder.bitcast(shifted, BITS), ir.Constant(BITS, [MANTISSA] * WIDTH))
         return self.builder.bitcast(self.builder.add(self.builder.bitcast(value, BITS), power), VECTOR)
