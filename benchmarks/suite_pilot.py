@@ -6,8 +6,8 @@
 
 Each model trains on each task at full length, by the code that trains trials: with the middle learning rate; where that
 stays under 90, with the higher one; where that is no better and stays under 90 too, with the lower one; and with a
-second seed at the best rate. The block without a mixer trains once. Every trial that ends is saved, so the command goes
-on where it was stopped.
+second seed at the best rate. If that brings its mean under the score of another rate, the second seed tries that one
+too. The block without a mixer trains once. Every trial that ends is saved, so the command goes on where it was stopped.
 
 A score is that of the board (0 to 100) on validation, with the best learning rate. A task is kept if architectures
 vary at least five times as much as seeds (variances of scores), somebody reaches 90, and at least three stay under 50.
@@ -167,9 +167,9 @@ def models_of(trials: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def best_rate(trials: Sequence[Mapping[str, Any]]) -> float:
-    """Return the learning rate of a model on a task whose first seed has the best score."""
-    best: Mapping[str, Any] = max((trial for trial in trials if trial["seed"] == SEEDS[0]), key=score)
-    return best["lr"]
+    """Return the learning rate of a model on a task that has the best mean score over the seeds tried with it."""
+    rates = dict.fromkeys(trial["lr"] for trial in trials)
+    return max(rates, key=lambda rate: statistics.mean(score(trial) for trial in trials if trial["lr"] == rate))
 
 
 def best_score(trials: Sequence[Mapping[str, Any]]) -> float:

@@ -155,7 +155,7 @@ QUICK_V2 = Suite(
         "selective-copy-64": steps(2_000),
         "recall-32": steps(2_000),
         "s3-64": steps(2_000),
-        "subtract-100": steps(1_500),
+        "subtract-100": steps(2_000),
         "mix-sin-noise": steps(1_000),
     },
     versions={"copy-50": 2},

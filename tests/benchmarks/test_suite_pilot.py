@@ -69,7 +69,7 @@ def test_of_images_the_variance_is_enough(pilot: ModuleType) -> None:
     assert row.verdict == "keep"
 
 
-def test_the_rate_that_is_best_with_the_first_seed_counts_and_an_unfinished_trial_is_worth_nothing(
+def test_the_rate_with_the_best_mean_counts_and_an_unfinished_trial_is_worth_nothing(
     pilot: ModuleType,
 ) -> None:
     first, second = pilot.SEEDS
@@ -82,6 +82,10 @@ def test_the_rate_that_is_best_with_the_first_seed_counts_and_an_unfinished_tria
     assert row.ratio is None
     (row,) = pilot.rows([TASK], recorded)
     assert row.scores["gru"] == pytest.approx([80, 60])
+    unlucky = [*recorded[:3], trial(pilot, "gru", 1e-2, second, 10), trial(pilot, "none", 4e-3, first, 0)]
+    assert pilot.missing_jobs([TASK], ["gru"], unlucky) == [pilot.Job(TASK, "gru", 4e-3, second)]
+    (row,) = pilot.rows([TASK], [*unlucky, trial(pilot, "gru", 4e-3, second, 44)])
+    assert row.scores["gru"] == pytest.approx([50, 44])
 
 
 def test_other_rates_are_tried_where_they_may_help_and_the_second_seed_comes_last_but_not_for_the_floor(

@@ -126,7 +126,7 @@ def test_cheapest_first() -> None:
     assert len(requests) == 16
     assert [cost(request) for request in requests] == sorted(map(cost, requests))
     assert requests[0].spec.name == "digits-by-writer"
-    assert {request.spec.name for request in requests[-4:]} == {"fashion-14", "mix-sin-noise"}
+    assert {request.spec.name for request in requests[-4:]} == {"fashion-14", "subtract-100"}
     assert {request.settings.training.max_steps for request in requests} == {1_000, 1_500, 2_000}
 
 
