@@ -52,7 +52,7 @@ LARGEST = 80.0  # exp of more has no room in float32
 
 
 class MatrixMemory(nn.Module):
-    """The cell: a memory for each head, read and written at every step, and the norm of what is read, LN.
+    """The cell: a memory for each head, read and written at every step; and LN, for the reader of h̃ to apply.
 
     Args:
         size: I, a multiple of `heads`.

@@ -29,7 +29,7 @@ from models.kernels.cpu.toolkit.rows import (
     weight_sums,
     with_bias,
 )
-from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, ROWS, VECTORS, WIDTH, ZERO, Code, tile
+from models.kernels.cpu.toolkit.vector import COLUMNS, LANES, OUTPUTS, VECTORS, WIDTH, ZERO, Code, tile
 
 
 class FeedForward(torch.autograd.Function):
@@ -137,7 +137,6 @@ def network_backward(
 ) -> None:
     inner, width = weight_1.shape
     wide, narrow = COLUMNS * sums_2.shape[2], COLUMNS * sums_1.shape[2]
-    rows_1, rows_2 = ROWS * sums_1.shape[1], ROWS * sums_2.shape[1]
     hidden, to_hidden = np.zeros((TILES, wide, LANES), FLOAT), np.zeros((TILES, wide, LANES), FLOAT)
     x, from_y = np.zeros((TILES, narrow, LANES), FLOAT), np.zeros((TILES, narrow, LANES), FLOAT)
     raw, to_x = np.empty((width, LANES), FLOAT), np.empty((width, LANES), FLOAT)
@@ -159,5 +158,5 @@ def network_backward(
                 for i in range(LANES):
                     to_x[j, i] += from_y[s, j, i]
             scatter(to_x, row, grad_v)
-        weight_sums(sums_1[group], to_hidden, x, wide * LANES, narrow * LANES, tiles, rows_1, narrow)
-        weight_sums(sums_2[group], from_y, hidden, narrow * LANES, wide * LANES, tiles, rows_2, wide)
+        weight_sums(sums_1[group], to_hidden, x, tiles)
+        weight_sums(sums_2[group], from_y, hidden, tiles)

@@ -21,11 +21,12 @@ from models.kernels.cpu.decayed_attention import advance, retreat_own
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
 from models.kernels.cpu.toolkit.lanes import put, take
 from models.kernels.cpu.toolkit.rows import (
-    GROUP,
     TILES,
     gather,
+    groups_of_sequences,
     layer,
     scatter,
+    sequences_of_group,
     sums_of,
     untiled,
     weight_sums,
@@ -67,7 +68,7 @@ class GatedAttention(torch.autograd.Function):
     @adjoint
     def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor | None, ...]:
         x_BTD, _, gate_R1K, norm_e, _, into_QD, _, leave_HV, _ = ctx.saved_tensors
-        groups = -(-len(x_BTD) // max(1, GROUP // x_BTD.shape[1]))
+        groups = groups_of_sequences(x_BTD)
         shapes = into_QD.shape, gate_R1K.shape[::-1], leave_HV.shape
         sums = [sums_of(groups, outputs, inputs, x_BTD) for outputs, inputs in shapes]
         to_norm, grad_x = x_BTD.new_zeros(groups, len(norm_e), WIDTH), torch.empty_like(x_BTD)
@@ -183,6 +184,18 @@ def norm_back(
 
 
 @helper
+def project(p: Any, rest: Any, x: Any, into: Any, gate: Any, share: Any) -> None:
+    """Compute α, the first K rows of p, what the other maps give, below it, and σ(−z) / τ of the decays' z.
+
+    The last map gives W_1 x. The row behind it holds 1.
+    """
+    (inputs, maps), (ranks, keys) = into.shape, gate.shape
+    layer(p[keys:], into, x, inputs, maps)
+    layer(p, gate, p[keys + maps + 1 - ranks :], ranks, keys)
+    decay(p, rest, share, keys)
+
+
+@helper
 def remake(
     p: Any, rest: Any, rows: Any, read: Any, o: Any, x: Any, into: Any, gate: Any, numbers: Any, before: Any, after: Any
 ) -> None:
@@ -195,10 +208,8 @@ def remake(
         read, o: what is read of the states, (L, V) and (V, L).
     """
     heads, vectors, size, _ = before.shape
-    keys, (inputs, maps), columns = heads * size, into.shape, read.shape[1] // heads
-    layer(p[keys:], into, x, inputs, maps)
-    layer(p, gate, p[len(p) - len(gate) :], len(gate), keys)
-    decay(p, rest, numbers[2:], keys)
+    keys, columns = heads * size, read.shape[1] // heads
+    project(p, rest, x, into, gate, numbers[2:])
     scatter(p, 0, rows)
     sizes = size, rows.shape[1], rows.shape[1], 1
     now, out = np.empty((LANES, WIDTH), FLOAT), np.empty((LANES, WIDTH), FLOAT)
@@ -291,7 +302,7 @@ def attention_backward(
     grad_x: Any,
 ) -> None:
     (batch, steps, inputs), (outputs, values), (keys, rank) = x.shape, leave_back.shape, gate_back.shape
-    maps, size, together = len(into_back), len(weight), max(1, GROUP // steps)
+    maps, size, together = len(into_back), len(weight), sequences_of_group(steps)
     gates, low = 3 * keys + values, 3 * keys + 2 * values  # the first rows of z and W_1 x
     rest, o, to_x = np.empty((keys, LANES), FLOAT), np.empty((values, LANES), FLOAT), np.empty((inputs, LANES), FLOAT)
     rows, read = np.empty((LANES, gates), FLOAT), np.empty((LANES, values), FLOAT)
@@ -328,13 +339,7 @@ def attention_backward(
                 scatter(to_x, t, grad_x[i])
                 s += 1
                 if s == TILES or (k == 0 and i == stop - 1):
-                    weight_sums(
-                        sums_into[group], to_p[0, keys:], lanes, to_p[0].size, lanes[0].size, s,
-                        ROWS * sums_into.shape[1], lanes.shape[1],
-                    )  # fmt: skip
-                    weight_sums(
-                        sums_gate[group], to_p, p[0, low:], to_p[0].size, p[0].size, s, ROWS * sums_gate.shape[1],
-                        COLUMNS * sums_gate.shape[2],
-                    )  # fmt: skip
-                    weight_sums(sums_leave[group], to_y, m, to_y[0].size, m[0].size, s, to_y.shape[1], m.shape[1])
+                    weight_sums(sums_into[group], to_p[:, keys:], lanes, s)
+                    weight_sums(sums_gate[group], to_p, p[:, low:], s)
+                    weight_sums(sums_leave[group], to_y, m, s)
                     s = 0

@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.kernels.cpu.gla import decay
+from models.kernels.cpu.gla import project
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
 from models.kernels.cpu.toolkit.rows import (
-    GROUP,
     TILES,
     add_layer,
     gather,
+    groups_of_sequences,
     layer,
     scatter,
+    sequences_of_group,
     sums_of,
     untiled,
     weight_sums,
@@ -54,7 +55,7 @@ class WeightedInputs(torch.autograd.Function):
     @adjoint
     def backward(ctx: Any, grad_BND: Tensor) -> tuple[Tensor | None, ...]:
         x_BTD, q_BNd, _, gate_R1K, _, into_QD, *_ = ctx.saved_tensors
-        groups = -(-len(x_BTD) // max(1, GROUP // x_BTD.shape[1]))
+        groups = groups_of_sequences(x_BTD)
         shapes = into_QD.shape, gate_R1K.shape[::-1]
         sums = [sums_of(groups, outputs, inputs, x_BTD) for outputs, inputs in shapes]
         to_q, grad_x = q_BNd.new_zeros(*q_BNd.shape, WIDTH), torch.empty_like(x_BTD)
@@ -163,10 +164,9 @@ def remake(
     p: Any, rest: Any, w: Any, kept: Any, x: Any, into: Any, gate: Any, share: Any, later: Any, q: Any, count: Any
 ) -> None:
     """Compute α, k, W_1 x, σ(−z) / τ of the decays' z, κ and w of a tile of `count` steps."""
-    (inputs, maps), (ranks, keys), (heads, size) = into.shape, gate.shape, q.shape
-    layer(p[keys:], into, x, inputs, maps)
-    layer(p, gate, p[2 * keys :], ranks, keys)
-    decay(p, rest, share, keys)
+    heads, size = q.shape
+    keys = heads * size
+    project(p, rest, x, into, gate, share)
     for j in range(keys):
         for t in range(count, LANES):  # no steps, so nothing decays
             p[j, t], rest[j, t] = FLOAT(1), FLOAT(0)
@@ -210,7 +210,7 @@ def inputs_backward(
     grad_x: Any,
 ) -> None:
     (batch, steps, inputs), maps, (keys, rank), (_, heads, size) = x.shape, len(into_back), gate_back.shape, q.shape
-    together, tiles = max(1, GROUP // steps), later.shape[1]
+    together, tiles = sequences_of_group(steps), later.shape[1]
     rest, kept, now = np.empty((keys, LANES), FLOAT), np.empty((keys, LANES), FLOAT), np.empty(keys, FLOAT)
     w, to_w, to_x = (
         np.empty((heads, LANES), FLOAT),
@@ -238,12 +238,6 @@ def inputs_backward(
                 scatter(to_x, t, grad_x[i])
                 s += 1
                 if s == TILES or (k == tiles - 1 and i == stop - 1):
-                    weight_sums(
-                        sums_into[group], to_p[0, keys:], lanes, to_p[0].size, lanes[0].size, s,
-                        ROWS * sums_into.shape[1], lanes.shape[1],
-                    )  # fmt: skip
-                    weight_sums(
-                        sums_gate[group], to_p, p[0, 2 * keys :], to_p[0].size, p[0].size, s, ROWS * sums_gate.shape[1],
-                        COLUMNS * sums_gate.shape[2],
-                    )  # fmt: skip
+                    weight_sums(sums_into[group], to_p[:, keys:], lanes, s)
+                    weight_sums(sums_gate[group], to_p, p[:, 2 * keys :], s)
                     s = 0

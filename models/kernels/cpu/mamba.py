@@ -94,7 +94,8 @@ def advance(
 
     def some_channels(e: Any, count: int) -> None:
         def some_states(n: Any, states: int) -> None:
-            rates, places = tile_of(code, a, h, e, n, order, count, states)
+            numbers = tile_of(code, e, n, order, count, states)
+            rates = [code.spread(code.at(a, number)) for number in numbers]
 
             def step(t: Any, before: list[Any]) -> list[Any]:
                 dts, us = (code.load_rows(code.at(each, (t, apart), (e, WIDTH)), WIDTH, count) for each in (dt, u))
@@ -105,22 +106,17 @@ def advance(
                     code.add_products(after[i * states : (i + 1) * states], readers, here)
                 return after
 
-            end = code.loop(steps, [code.load(place) for place in places], step)
-            for vector, place in zip(end, places, strict=True):
-                code.store(vector, place)
+            code.loop_in_place(steps, [code.at(h, (number, WIDTH)) for number in numbers], step)
 
         code.in_tiles(order, STATES, some_states)
 
     code.in_tiles(channels, CHANNELS, some_channels)
 
 
-def tile_of(
-    code: Code, a: Any, h: Any, e: Any, n: Any, order: Any, count: int, states: int
-) -> tuple[list[Any], list[Any]]:
-    """Return a tile's rates, spread over the lanes, and pointers to its part of an array (E, N, WIDTH)."""
+def tile_of(code: Code, e: Any, n: Any, order: Any, count: int, states: int) -> list[Any]:
+    """Return the numbers of a tile's states among all, (E, N)."""
     rows = [code.builder.add(code.builder.mul(code.plus(e, i), order), n) for i in range(count)]
-    numbers = [code.plus(row, j) for row in rows for j in range(states)]
-    return [code.spread(code.at(a, number)) for number in numbers], [code.at(h, (number, WIDTH)) for number in numbers]
+    return [code.plus(row, j) for row in rows for j in range(states)]
 
 
 def decays(code: Code, rates: list[Any], dts: list[Any]) -> list[Any]:
@@ -150,7 +146,8 @@ def retreat(
 
     def some_channels(e: Any, count: int) -> None:
         def some_states(n: Any, states: int) -> None:
-            rates, places = tile_of(code, a, h, e, n, order, count, states)
+            numbers = tile_of(code, e, n, order, count, states)
+            rates = [code.spread(code.at(a, number)) for number in numbers]
 
             def by_channel(array: Any, t: Any) -> Any:
                 return code.at(array, (t, apart), (e, WIDTH))
@@ -189,13 +186,10 @@ def retreat(
                     to_rates[own] = code.add_to_each(to_rates[own], changes[own], dts[i])
                 return [*to_before, *to_rates]
 
-            size, start = count * states, [code.load(place) for place in places]
+            size, start = count * states, [code.load(code.at(h, (number, WIDTH))) for number in numbers]
             code.store_each(start, room)
             code.loop(steps, start, remake)
-            ends = [place for array in (to_h, to_a) for place in tile_of(code, a, array, e, n, order, count, states)[1]]
-            end = code.loop(steps, [code.load(place) for place in ends], step)
-            for vector, place in zip(end, ends, strict=True):
-                code.store(vector, place)
+            code.loop_in_place(steps, [code.at(p, (number, WIDTH)) for p in (to_h, to_a) for number in numbers], step)
 
         code.in_tiles(order, STATES, some_states)
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, run
 from models.kernels.cpu.toolkit.rows import (
-    GROUP,
     TILES,
     gather,
+    groups_of_sequences,
     layer,
     scatter,
+    sequences_of_group,
     sums_of,
     untiled,
     weight_sums,
@@ -44,7 +45,7 @@ class MinGRU(torch.autograd.Function):
     @adjoint
     def backward(ctx: Any, grad_BTE: Tensor) -> tuple[Tensor, ...]:
         x_BTD, weight_QD, kept_BK3EL = ctx.saved_tensors
-        groups = -(-len(x_BTD) // max(1, GROUP // x_BTD.shape[1]))
+        groups = groups_of_sequences(x_BTD)
         outputs, inputs = weight_QD.shape
         sums, grad_x = sums_of(groups, outputs, inputs, x_BTD), torch.empty_like(x_BTD)
         run(gates_backward, sums, x_BTD, weight_QD, kept_BK3EL, grad_BTE.contiguous(), grad_x, share=1)
@@ -121,7 +122,7 @@ def gates_forward(first: int, last: int, x: Any, weight: Any, kept: Any, h: Any)
 @kernel
 def gates_backward(first: int, last: int, sums: Any, x: Any, weight: Any, kept: Any, grad: Any, grad_x: Any) -> None:
     (batch, steps, inputs), (outputs, _), units = x.shape, weight.shape, grad.shape[2]
-    together, rows, columns = max(1, GROUP // steps), ROWS * sums.shape[1], COLUMNS * sums.shape[2]
+    together, rows, columns = sequences_of_group(steps), ROWS * sums.shape[1], COLUMNS * sums.shape[2]
     to_z, lanes = np.zeros((TILES, rows, LANES), FLOAT), np.zeros((TILES, columns, LANES), FLOAT)
     to_h, to_x, start = (
         np.empty((units, LANES), FLOAT),
@@ -140,5 +141,5 @@ def gates_backward(first: int, last: int, sums: Any, x: Any, weight: Any, kept: 
                 scatter(to_x, k * LANES, grad_x[i])
                 s += 1
                 if s == TILES or (k == 0 and i == end - 1):
-                    weight_sums(sums[group], to_z, lanes, rows * LANES, columns * LANES, s, rows, columns)
+                    weight_sums(sums[group], to_z, lanes, s)
                     s = 0

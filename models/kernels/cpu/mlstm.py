@@ -1,9 +1,8 @@
 """The mLSTM's projections, gates and memory on a CPU, compiled. The equations are those of models/mlstm.py.
 
-C and n are one matrix, read by q. n is its column d, in front of which v has a 1. All is kept divided by exp(m). So the
-decays are exp(log f_t + m_{t−1} − m_t), and exp(ĩ_t − m_t)/√d is in v. A tile of the matrix goes through a segment of
-time in registers. The reverse pass makes a segment's queries, keys, values and matrices again, from the matrix before
-it.
+C and n are kept as one matrix, divided by exp(m). n is its last column, for which a 1 stands behind v. The decays are
+exp(log f_t + m_{t−1} − m_t), and exp(ĩ_t − m_t)/√d is in v. A tile of the matrix goes through a segment of time in
+registers. The reverse pass makes a segment's queries, keys, values and matrices again, from the matrix before it.
 
 Shapes: B batch, T time, N heads, d their size, I = N d, e = d + 1 columns; J blocks of b channels of a projection;
 P = 3 I, for q, k and v. Whatever is not a weight has WIDTH sequences as its innermost dimension (`sequences.py`).
@@ -128,15 +127,17 @@ def advance(
             def values(t: Any) -> list[Any]:
                 return code.load_rows(code.at(v, (t, v_apart), (c, WIDTH)), WIDTH, m)
 
-            here = [code.at(s, (code.plus(r, i), code.times(columns, WIDTH)), (c, WIDTH)) for i in range(n)]
-            start = [vector for row in here for vector in code.load_rows(row, WIDTH, m)]
-            end = code.loop(steps, start, step)
-            for i, row in enumerate(here):
-                code.store_rows(end[i * m : (i + 1) * m], row, WIDTH)
+            code.loop_in_place(steps, tile_of(code, s, r, c, columns, n, m), step)
 
         code.in_tiles(columns, TILE, some_columns)
 
     code.in_tiles(rows, TILE, some_rows)
+
+
+def tile_of(code: Code, array: Any, r: Any, c: Any, columns: Any, n: int, m: int) -> list[Any]:
+    """Return pointers to the n by m vectors of a tile of matrices (d, e, WIDTH)."""
+    places = [code.at(array, (code.plus(r, i), code.times(columns, WIDTH)), (c, WIDTH)) for i in range(n)]
+    return [code.at(place, j * WIDTH) for place in places for j in range(m)]
 
 
 def grown(code: Code, before: list[Any], kept: Any, keys: list[Any], values: list[Any]) -> list[Any]:
@@ -165,11 +166,7 @@ def retreat(
             def by_column(array: Any, t: Any) -> Any:
                 return code.at(array, (t, v_apart), (c, WIDTH))
 
-            def tile_of(array: Any) -> list[Any]:
-                places = [code.at(array, (code.plus(r, i), code.times(columns, WIDTH)), (c, WIDTH)) for i in range(n)]
-                return [code.at(place, j * WIDTH) for place in places for j in range(m)]
-
-            start = [code.load(place) for place in tile_of(s)]
+            start = [code.load(place) for place in tile_of(code, s, r, c, columns, n, m)]
             code.store_each(start, room)
 
             def remake(t: Any, before: list[Any]) -> list[Any]:
@@ -195,10 +192,7 @@ def retreat(
                 return code.scale(to_after, code.load(code.at(kept, (t, kept_apart))))
 
             code.loop(steps, start, remake)
-            places = tile_of(to_s)
-            end = code.loop(steps, [code.load(place) for place in places], step)
-            for vector, place in zip(end, places, strict=True):
-                code.store(vector, place)
+            code.loop_in_place(steps, tile_of(code, to_s, r, c, columns, n, m), step)
 
         code.in_tiles(columns, TILE, some_columns)
 

@@ -115,4 +115,4 @@ def block_backward(first: int, last: int, kept: Any, y: Any, weight: Any, grad: 
             ungated(to_z[s], kept[group, s], from_out, width)
             layer(to_y, weight, to_z[s], outputs, inputs)
             scatter(to_y, row, grad_y)
-        weight_sums(sums[group], to_z, x, all_outputs * LANES, all_inputs * LANES, tiles, all_outputs, all_inputs)
+        weight_sums(sums[group], to_z, x, tiles)

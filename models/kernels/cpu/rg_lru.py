@@ -19,12 +19,13 @@ from torch import Tensor
 
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, helper, in_float32, kernel, run
 from models.kernels.cpu.toolkit.rows import (
-    GROUP,
     TILES,
     add_layer,
     gather,
+    groups_of_sequences,
     layer,
     scatter,
+    sequences_of_group,
     sums_of,
     untiled,
     weight_sums,
@@ -91,7 +92,7 @@ class RecurrentBlock(torch.autograd.Function):
     def backward(ctx: Any, grad_y_BTH: Tensor, grad_end_BC: Tensor) -> tuple[Tensor | None, ...]:
         x_BTD, _, conv_CW1, *_, back_QD, gates_NPI, leave_HC, _, _ = ctx.saved_tensors
         (rows, inputs), (blocks, paired, size), (outputs, channels) = back_QD.shape, gates_NPI.shape, leave_HC.shape
-        groups, room = -(-len(x_BTD) // max(1, GROUP // x_BTD.shape[1])), -paired % ROWS
+        groups, room = groups_of_sequences(x_BTD), -paired % ROWS
         sums = (
             sums_of(groups, rows, inputs + 1, x_BTD),
             sums_of(groups, blocks * (paired + room), size, x_BTD),
@@ -404,7 +405,7 @@ def block_backward(
 ) -> None:
     (batch, steps, inputs), (outputs, channels), rows = x.shape, leave_back.shape, len(into_back)
     (blocks, paired, size), width, tiles = gates_back.shape, conv.shape[1] - 1, states.shape[1] - 1
-    past, together, pitch = width - 1, max(1, GROUP // steps), (paired + ROWS - 1) // ROWS
+    past, together, pitch = width - 1, sequences_of_group(steps), (paired + ROWS - 1) // ROWS
     u, to_c = np.zeros((channels, past + tiles * LANES), FLOAT), np.zeros((channels, past + tiles * LANES), FLOAT)
     known, z = np.empty((5, channels, LANES), FLOAT), np.empty((2 * channels, LANES), FLOAT)
     now, to_h = np.empty((channels, LANES), FLOAT), np.zeros((channels, LANES), FLOAT)
@@ -447,14 +448,9 @@ def block_backward(
                 scatter(to_x, t, grad_x[i])
                 s += 1
                 if s == TILES or (k == 0 and i == stop - 1):
-                    weight_sums(
-                        sums_into[group], to_rows, lanes, to_rows[0].size, lanes[0].size, s,
-                        to_rows.shape[1], lanes.shape[1],
-                    )  # fmt: skip
+                    weight_sums(sums_into[group], to_rows, lanes, s)
                     for n in range(blocks):
-                        weight_sums(
-                            sums_gates[group, n * pitch :], to_z[0, n * paired :], c[0, n * size :], to_z[0].size,
-                            c[0].size, s, pitch * ROWS, COLUMNS * sums_gates.shape[2],
-                        )  # fmt: skip
-                    weight_sums(sums_leave[group], to_y, m, to_y[0].size, m[0].size, s, to_y.shape[1], m.shape[1])
+                        own = sums_gates[group, n * pitch : (n + 1) * pitch]
+                        weight_sums(own, to_z[:, n * paired :], c[:, n * size :], s)
+                    weight_sums(sums_leave[group], to_y, m, s)
                     s = 0

@@ -23,11 +23,12 @@ from torch.nn.functional import pad
 from models.kernels.cpu import oscillators
 from models.kernels.cpu.toolkit.compile import FLOAT, adjoint, in_float32, kernel, run
 from models.kernels.cpu.toolkit.rows import (
-    GROUP,
     TILES,
     gather,
+    groups_of_sequences,
     layer,
     scatter,
+    sequences_of_group,
     sums_of,
     to_lanes,
     to_rows,
@@ -97,9 +98,8 @@ class SharedStates(torch.autograd.Function):
     @adjoint
     def backward(ctx: Any, grad_y_BTH: Tensor) -> tuple[Tensor | None, ...]:
         u_BTH, a_2P, b_2NH, _, d_H, *_ = ctx.saved_tensors
-        (batch, steps, channels), states, parts = u_BTH.shape, b_2NH.shape[1], a_2P.numel()
-        together = max(1, GROUP // steps)  # sequences whose steps fill a group
-        groups = -(-batch // together)
+        channels, states, parts = u_BTH.shape[2], b_2NH.shape[1], a_2P.numel()
+        groups = groups_of_sequences(u_BTH)
         sums = sums_of(groups, parts, channels, u_BTH), sums_of(groups, channels, parts, u_BTH)
         grad_a, grad_d = a_2P.new_zeros(groups, *a_2P.shape), d_H.new_zeros(groups, channels, WIDTH)
         grad_u = torch.empty_like(u_BTH)
@@ -261,7 +261,7 @@ def states_backward(
     grad_u: Any,
 ) -> None:
     (batch, steps, channels), states, (_, size) = u.shape, b.shape[1], a.shape
-    together, room = max(1, GROUP // steps), COLUMNS * sums_b.shape[2]
+    together, room = sequences_of_group(steps), COLUMNS * sums_b.shape[2]
     parts, tiles = 2 * size, slope.shape[1]
     now, to_y = np.zeros((TILES, room, LANES), FLOAT), np.zeros((TILES, room, LANES), FLOAT)
     g, after = np.zeros((TILES, 2, size, LANES), FLOAT), np.empty((TILES, parts, LANES), FLOAT)
@@ -289,6 +289,6 @@ def states_backward(
                 scatter(to_u, t, grad_u[i])
                 s += 1
                 if s == TILES or (k == 0 and i == min((group + 1) * together, batch) - 1):
-                    weight_sums(sums_b[group], g, now, parts * LANES, room * LANES, s, parts, room)
-                    weight_sums(sums_c[group], to_y, after, room * LANES, parts * LANES, s, room, parts)
+                    weight_sums(sums_b[group], g, now, s)
+                    weight_sums(sums_c[group], to_y, after, s)
                     s = 0

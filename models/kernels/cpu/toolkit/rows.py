@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from numba.extending import register_jitable
 from torch import Tensor
 
 from models.kernels.cpu.toolkit.compile import FLOAT, part
@@ -26,6 +27,17 @@ GROUP = TILES * LANES
 def groups_of(rows: Tensor) -> int:
     """Return the number of groups that the rows (M, …) make."""
     return -(-len(rows) // GROUP)
+
+
+@register_jitable
+def sequences_of_group(steps: int) -> int:
+    """Return how many sequences of so many steps a group holds, at least one."""
+    return max(1, GROUP // steps)
+
+
+def groups_of_sequences(x_BTD: Tensor) -> int:
+    """Return the number of groups that the sequences make."""
+    return -(-len(x_BTD) // sequences_of_group(x_BTD.shape[1]))
 
 
 def with_bias(weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
@@ -98,39 +110,50 @@ def in_blocks(code: Code, width: Any, columns: Callable[[Any], None]) -> None:
     columns(code.minus(width, WIDTH))
 
 
-@tile
-def layer(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
-    """out (N, L) = Wᵀ x, with weights (K, N) and x (K, L)."""
+def mapped(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
+    """out (N, L) = Wᵀ x, with weights (K, N) and x (K, L), where L is a row of the tile."""
+    row = code.vectors * WIDTH
 
     def some(first: Any, n: int) -> None:
-        sums = code.product([ZERO] * (n * VECTORS), (code.at(weight, first), outputs), (x, LANES), inner)
-        code.store_rows(sums, code.at(out, (first, LANES)), LANES)
+        sums = code.product([ZERO] * (n * code.vectors), (code.at(weight, first), outputs), (x, row), inner)
+        code.store_rows(sums, code.at(out, (first, row)), row)
 
     code.in_tiles(outputs, OUTPUTS, some)
 
 
-@tile
-def add_layer(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
-    """out (N, L) += Wᵀ x, with weights (K, N) and x (K, L)."""
+def added(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
+    """out (N, L) += Wᵀ x, with weights (K, N) and x (K, L), where L is a row of the tile."""
+    row = code.vectors * WIDTH
 
     def some(first: Any, n: int) -> None:
-        here = code.at(out, (first, LANES))
-        sums = code.load_rows(here, LANES, n)
-        code.store_rows(code.product(sums, (code.at(weight, first), outputs), (x, LANES), inner), here, LANES)
+        here = code.at(out, (first, row))
+        sums = code.load_rows(here, row, n)
+        code.store_rows(code.product(sums, (code.at(weight, first), outputs), (x, row), inner), here, row)
 
     code.in_tiles(outputs, OUTPUTS, some)
 
 
-@tile
-def weight_sums(
-    code: Code, out: Any, g: Any, x: Any, g_tile: Any, x_tile: Any, tiles: Any, outputs: Any, inputs: Any
-) -> None:
-    """Add Σ g_n x_k over the rows of a group, in tiles of ROWS × COLUMNS pairs of n and k.
+layer, add_layer = tile(mapped), tile(added)
+
+
+@part
+def weight_sums(out: Any, g: Any, x: Any, tiles: Any) -> None:
+    """Add Σ g_n x_k over the rows of a group to a group's part of what `sums_of` returns.
 
     Args:
-        g, x: (S, N, L) and (S, K, L), a tile of rows `g_tile` and `x_tile` numbers after another. N and K are whole
-            numbers of ROWS and COLUMNS: beyond the last output or input there is room, whatever it holds.
+        g, x: (S, N, L) and (S, K, L), or what follows a row of such arrays: beyond the last output or input there is
+            room for a whole tile of sums, whatever it holds.
+        tiles: how many of the S to add.
     """
+    g_tile, x_tile = g.strides[0] // g.itemsize, x.strides[0] // x.itemsize
+    outer_sums(out, g, x, g_tile, x_tile, tiles, ROWS * out.shape[0], COLUMNS * out.shape[1])
+
+
+@tile
+def outer_sums(
+    code: Code, out: Any, g: Any, x: Any, g_tile: Any, x_tile: Any, tiles: Any, outputs: Any, inputs: Any
+) -> None:
+    """Add Σ g_n x_k in tiles of ROWS × COLUMNS pairs. Tiles of rows lie `g_tile` and `x_tile` numbers apart."""
 
     def some(n: Any) -> None:
         def pairs(k: Any) -> None:

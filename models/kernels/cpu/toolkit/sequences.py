@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from models.kernels.cpu.toolkit.compile import FLOAT, part
-from models.kernels.cpu.toolkit.rows import in_blocks
-from models.kernels.cpu.toolkit.vector import OUTPUTS, WIDTH, ZERO, Code, narrow
+from models.kernels.cpu.toolkit.rows import added, in_blocks, mapped
+from models.kernels.cpu.toolkit.vector import WIDTH, Code, narrow
 
 
 def blocks_of(x_BTK: Tensor) -> int:
@@ -67,24 +67,5 @@ def from_lanes(code: Code, x: Any, rows: Any, apart: Any, width: Any) -> None:
     in_blocks(code, width, columns)
 
 
-@narrow
-def map_rows(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
-    """out (N, WIDTH) = Wᵀ x, with weights (K, N) and x (K, WIDTH)."""
-
-    def some(first: Any, n: int) -> None:
-        sums = code.product([ZERO] * n, (code.at(weight, first), outputs), (x, WIDTH), inner)
-        code.store_rows(sums, code.at(out, (first, WIDTH)), WIDTH)
-
-    code.in_tiles(outputs, OUTPUTS, some)
-
-
-@narrow
-def add_map(code: Code, out: Any, weight: Any, x: Any, inner: Any, outputs: Any) -> None:
-    """out (N, WIDTH) += Wᵀ x, with weights (K, N) and x (K, WIDTH)."""
-
-    def some(first: Any, n: int) -> None:
-        here = code.at(out, (first, WIDTH))
-        sums = code.product(code.load_rows(here, WIDTH, n), (code.at(weight, first), outputs), (x, WIDTH), inner)
-        code.store_rows(sums, here, WIDTH)
-
-    code.in_tiles(outputs, OUTPUTS, some)
+map_rows, add_map = narrow(mapped), narrow(added)
+"""`layer` and `add_layer` of rows.py for WIDTH sequences: from x (K, WIDTH), with weights (K, N), to out (N, WIDTH)."""

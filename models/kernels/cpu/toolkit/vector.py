@@ -379,6 +379,12 @@ class Code:
                 self.builder.store(value, cell)
         return [self.builder.load(cell) for cell in cells]
 
+    def loop_in_place(self, count: Any, places: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> None:
+        """Run a loop over the vectors that lie at these places, which are in registers until it ends."""
+        end = self.loop(count, [self.load(place) for place in places], body)
+        for vector, place in zip(end, places, strict=True):
+            self.store(vector, place)
+
     def every(self, count: Any, size: int, body: Callable[[Any], None]) -> None:
         """Run `body(first)` for every run of `size` numbers. `count` is a multiple of `size`."""
         with cgutils.for_range(self.builder, self.builder.udiv(count, INDEX(size)), intp=INDEX) as step:
