@@ -27,7 +27,7 @@ def say_estimate(what: str, *seconds: float | None) -> None:
 def seconds_of_trials(
     counts: "Iterable[tuple[RunRequest, int]]", execution: "Execution", workers: int = 1
 ) -> float | None:
-    """Return the estimate of trials, each of which is trained on one thread.
+    """Estimate how long trials take, each on one thread.
 
     Args:
         counts: a trial, and how many there are of its kind.

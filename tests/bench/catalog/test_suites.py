@@ -22,8 +22,8 @@ DEFAULTS = [(suite, "name"), (compare, "name"), (probe, "suite"), (leaderboard, 
 """A command and its argument that names a suite."""
 PUBLISHED = {
     "quick-v1": "116bd0b76a610fdb",
-    "quick-v2": "5cbb38b2273d7424",
-    "state-v1": "d1723e01474fdcc2",  # not frozen before a pilot: docs/tuning.md
+    "quick-v2": "5cbb38b2273d7424",  # not frozen: docs/tasks.md
+    "state-v1": "d1723e01474fdcc2",  # not frozen: docs/tuning.md
     # No result of the following was ever published, so protocol 2 did not have to give them new names.
     "paper-v1": "ccbd6b41befb42cc",
     "long-v1": "e6706c098b8eb1cb",
